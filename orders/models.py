@@ -1,0 +1,131 @@
+"""Orders, their lines, invoices and loyalty points: what this room keeps in the database.
+
+A status changes only by compare-and-set (`filter(number=…, status=<from>).update(status=<to>)`), so of two
+processes that want to change it one does and the other sees that it came too late. Money is gross, VAT included.
+"""
+
+import secrets
+from decimal import Decimal
+from urllib.parse import urlencode
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+from django.urls import reverse
+
+from catalog.models import Product
+
+
+def new_token() -> str:
+    """What lets a guest see an order: 192 random bits, fit for an address."""
+    return secrets.token_urlsafe(24)
+
+
+class Status(models.TextChoices):
+    """Every status of an order, named once."""
+
+    PLACED = "placed", "placed"  # stock is reserved, the payment not yet known
+    PAID = "paid", "paid"
+    ON_HOLD = "on_hold", "on hold"  # paid, but the fraud review wants a person to look before it ships
+    DECLINED = "declined", "declined"  # the card was refused; stock went back
+    CANCELLED = "cancelled", "cancelled"  # the payment never came about; stock went back
+
+
+class Order(models.Model):
+    """What one customer bought at one time. The number is what people read out on the phone; it starts at 1001."""
+
+    number = models.BigAutoField(primary_key=True)
+    token = models.CharField(max_length=43, default=new_token, editable=False)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PLACED)
+    email = models.EmailField()
+    name = models.CharField(max_length=100)
+    address = models.CharField(max_length=200)
+    city = models.CharField(max_length=100)
+    postcode = models.CharField(max_length=16)
+    country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2")
+    total = models.DecimalField(max_digits=10, decimal_places=2)
+    currency = models.CharField(max_length=3)
+    # NULLs don't collide: an order of which nobody said a key is never taken for another's repetition.
+    idempotency_key = models.CharField(max_length=100, null=True, unique=True, editable=False)  # noqa: DJ001
+    fingerprint = models.CharField(max_length=64, editable=False, help_text="SHA-256 of what was asked for")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    paid_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["-number"]
+        indexes = [
+            models.Index(fields=["created_at"], name="orders_created"),
+            models.Index(fields=["created_at"], name="orders_unsettled", condition=models.Q(status="placed")),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(total__gte=0), name="orders_total_not_negative"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=Status.values), name="orders_status_known"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(status__in=["paid", "on_hold"]) | models.Q(paid_at__isnull=False),
+                name="orders_paid_has_a_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Order {self.number}"
+
+    def admits(self, token: str) -> bool:
+        """Whether `token` opens this order. Takes the same time for any wrong one."""
+        return secrets.compare_digest(self.token.encode(), token.encode("utf-8", "surrogatepass"))
+
+    def address_of(self, view: str = "orders:order") -> str:
+        """The path, with its token, of one of the order's pages: order, timeline or invoice."""
+        return f"{reverse(view, args=[self.number])}?{urlencode({'token': self.token})}"
+
+    def get_absolute_url(self) -> str:
+        return self.address_of()
+
+
+class OrderLine(models.Model):
+    """One product of an order, as it was named and priced when it was bought."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=200)
+    unit = models.CharField(max_length=20)
+    unit_price = models.DecimalField(max_digits=10, decimal_places=2, validators=[MinValueValidator(Decimal(0))])
+    vat_rate = models.DecimalField(max_digits=4, decimal_places=2, help_text="per cent, included in the price")
+    quantity = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["order", "product"], name="orders_line_product_once"),
+            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="orders_line_quantity_positive"),
+            models.CheckConstraint(condition=models.Q(unit_price__gte=0), name="orders_line_price_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} × {self.name}"
+
+    @property
+    def total(self) -> Decimal:
+        return self.unit_price * self.quantity
+
+
+class Invoice(models.Model):
+    """The invoice of one order, as the customer got it: made once and kept."""
+
+    order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="invoice")
+    pdf = models.BinaryField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"Invoice {self.order_id}"
+
+
+class LoyaltyAccount(models.Model):
+    """A customer's points, one account for each mail address (in lower case)."""
+
+    email = models.EmailField(unique=True)
+    points = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.email}: {self.points}"
