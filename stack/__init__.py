@@ -1,0 +1,4 @@
+"""The room that sets up and runs the whole shop on one bare machine: its servers, its processes, its ports.
+
+It imports no other room and no Django: it runs before there is anything for Django to connect to.
+"""

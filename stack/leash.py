@@ -1,0 +1,19 @@
+"""Runs a command that dies with its parent: `python -I leash.py INT postgres -D …`.
+
+A parent killed with SIGKILL can't stop its children; the kernel then sends them the signal named here.
+Limits: Linux only (elsewhere the command simply runs), and a parent that dies in the few milliseconds before
+`prctl` is not noticed.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+if __name__ == "__main__":
+    name, *command = sys.argv[1:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.Signals[f"SIG{name}"].value)
+    os.execvp(command[0], command)  # noqa: S606 - the command comes from our own lists

@@ -1,0 +1,82 @@
+"""The ports of the demo: each an environment variable, each checked before anything starts."""
+
+import socket
+from collections.abc import Iterable, Mapping
+
+HOST = "127.0.0.1"
+DEFAULTS = {
+    "WEB_PORT": 8000,
+    "FLOWER_PORT": 5555,
+    "PARTNERS_PORT": 8100,
+    "MAIL_PORT": 8025,
+    "SMTP_PORT": 1025,
+    "BROKER_PORT": 6390,
+    "DATABASE_PORT": 5433,
+}
+
+
+class PortError(Exception):
+    """A port that can't be used; its text is one line that says which variable to set."""
+
+
+def chosen(environ: Mapping[str, str]) -> dict[str, int]:
+    """The port of each variable, from the environment or by default. Raises PortError on junk or a double."""
+    ports = {name: _number(name, environ.get(name) or str(default)) for name, default in DEFAULTS.items()}
+    owners: dict[int, str] = {}
+    for name, port in ports.items():
+        if port in owners:
+            raise PortError(f"{owners[port]} and {name} are both {port}: set one of them to another port")
+        owners[port] = name
+    return ports
+
+
+def _number(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):
+        raise PortError(f"{name} is {value!r}: set it to a port number from 1 to 65535")
+    return int(value)
+
+
+def check_free(ports: Mapping[str, int], command: str = "make demo") -> None:
+    """Raises PortError for the first port that somebody listens on, with a free one to use instead."""
+    for name, port in ports.items():
+        try:
+            _bind(port).close()
+        except PermissionError:
+            raise PortError(f"{name} {port} needs root: set {name} to a port over 1023") from None
+        except OSError:
+            other = _free_after(port, set(ports.values()))
+            raise PortError(
+                f"{name} {port} is taken: set {name} to a free one, e.g. {name}={other} {command}"
+            ) from None
+
+
+def free(names: Iterable[str] = tuple(DEFAULTS)) -> dict[str, int]:
+    """A free port for each name. Somebody may take one before it is used: then starting on it fails."""
+    sockets = {name: _bind(0) for name in names}  # all bound at once, so that all differ
+    ports = {name: held.getsockname()[1] for name, held in sockets.items()}
+    for held in sockets.values():
+        held.close()
+    return ports
+
+
+def _bind(port: int) -> socket.socket:
+    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # As the servers do: without it, connections of the last run that still linger look like a taken port.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((HOST, port))
+    except OSError:
+        held.close()
+        raise
+    return held
+
+
+def _free_after(port: int, taken: set[int]) -> int:
+    for candidate in range(port + 1, 65536):
+        if candidate not in taken:
+            try:
+                _bind(candidate).close()
+            except OSError:
+                continue
+            return candidate
+    return free(["any"])["any"]

