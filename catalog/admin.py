@@ -1,0 +1,42 @@
+"""Products and categories for staff."""
+
+from django.contrib import admin
+
+from catalog.models import BoughtTogether, Category, Product
+
+
+@admin.register(Category)
+class CategoryAdmin(admin.ModelAdmin):
+    list_display = ["name", "slug", "position"]
+    list_editable = ["position"]
+    prepopulated_fields = {"slug": ["name"]}
+
+
+@admin.register(Product)
+class ProductAdmin(admin.ModelAdmin):
+    list_display = ["name", "category", "price", "currency", "unit", "vat_rate", "stock", "active"]
+    list_editable = ["price", "stock", "active"]
+    list_filter = ["category", "active", "vat_rate"]
+    list_select_related = ["category"]
+    search_fields = ["name", "also_called", "description"]
+    prepopulated_fields = {"slug": ["name"]}
+
+    # A stock read when the page was opened must not overwrite what was sold since: the form remembers what it
+    # showed, and only what staff changed is written.
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "stock":
+            field.show_hidden_initial = True
+        return field
+
+    def save_model(self, request, obj, form, change):
+        obj.save(update_fields=form.changed_data if change else None)
+
+
+@admin.register(BoughtTogether)
+class BoughtTogetherAdmin(admin.ModelAdmin):
+    list_display = ["product", "other", "count"]
+    list_select_related = ["product", "other"]
+    autocomplete_fields = ["product", "other"]
+    ordering = ["-count"]
+    search_fields = ["product__name", "other__name"]

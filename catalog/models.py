@@ -1,0 +1,117 @@
+"""Categories, products, and which products were bought together."""
+
+from decimal import Decimal
+
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector, SearchVectorField
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+from catalog.pictures import picture_url
+
+
+class Category(models.Model):
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=60)
+    position = models.PositiveSmallIntegerField(default=0, help_text="Smaller numbers come first.")
+
+    class Meta:
+        ordering = ["position", "name"]
+        verbose_name_plural = "categories"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return f"{reverse('catalog:products')}?category={self.slug}"
+
+
+class Product(models.Model):
+    """Something to buy. `price` is what the customer pays for one `unit`, VAT included."""
+
+    LOW_STOCK = 5  # from here on the customer is told how many are left
+
+    slug = models.SlugField(unique=True, help_text="Also the name of its picture.")
+    name = models.CharField(max_length=100)
+    also_called = models.CharField(
+        max_length=200, blank=True, help_text="Other words people look for it by: zucchini, jalapeno."
+    )
+    category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="products")
+    description = models.TextField(blank=True)
+    price = models.DecimalField(max_digits=8, decimal_places=2, help_text="For one unit, VAT included.")
+    currency = models.CharField(max_length=3, default="EUR")
+    vat_rate = models.DecimalField("VAT rate", max_digits=4, decimal_places=2, default=Decimal("5.00"))
+    unit = models.CharField(max_length=30, default="piece", help_text="kg, piece, bunch, jar …")
+    stock = models.IntegerField(default=0)
+    active = models.BooleanField(default=True, help_text="Only active products are shown and sold.")
+    # PostgreSQL keeps this up to date itself. English stems find "tomatoes" by "tomato"; the bare words beside
+    # them let a word be found while it is still being typed.
+    search = models.GeneratedField(
+        expression=SearchVector("name", weight="A", config="english")
+        + SearchVector("name", weight="A", config="simple")
+        + SearchVector("also_called", weight="A", config="simple")
+        + SearchVector("description", weight="B", config="english"),
+        output_field=SearchVectorField(),
+        db_persist=True,
+    )
+
+    class Meta:
+        ordering = ["category__position", "name"]
+        indexes = [GinIndex(fields=["search"], name="catalog_product_search")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(stock__gte=0),
+                name="catalog_product_stock_not_negative",
+                violation_error_message="There can't be less than nothing in stock.",
+            ),
+            models.CheckConstraint(
+                condition=Q(price__gt=0),
+                name="catalog_product_price_positive",
+                violation_error_message="A price is more than nothing.",
+            ),
+            models.CheckConstraint(
+                condition=Q(vat_rate__gte=0, vat_rate__lt=100),
+                name="catalog_product_vat_rate_is_a_percentage",
+                violation_error_message="A VAT rate lies between 0 and 100 %.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("catalog:product", args=[self.slug])
+
+    @property
+    def picture(self) -> str:
+        """The address of its picture."""
+        return picture_url(self.slug)
+
+    @property
+    def sold_out(self) -> bool:
+        return self.stock <= 0
+
+    @property
+    def running_low(self) -> bool:
+        return 0 < self.stock <= self.LOW_STOCK
+
+
+class BoughtTogether(models.Model):
+    """How many orders held both products. Each pair is kept in both directions, so one lookup is enough."""
+
+    product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="bought_together")
+    other = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="+")
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "bought together"
+        constraints = [
+            models.UniqueConstraint(fields=["product", "other"], name="catalog_boughttogether_pair"),
+            models.CheckConstraint(
+                condition=~Q(product=F("other")), name="catalog_boughttogether_two_products"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.product} with {self.other}"
