@@ -1,0 +1,83 @@
+"""Publishes what is due, and gives back what was lost. Any number of dispatchers may run: rows are taken with SKIP
+LOCKED, and one that dies in the middle leaves nothing that another would not find."""
+
+import logging
+import threading
+import time
+
+from celery import current_app
+from django.db import Error, connection
+
+from jobs import ledger, publisher, rescue
+
+log = logging.getLogger(__name__)
+
+POLL = 0.25  # seconds between looks at what is due
+RESCUE_EVERY = 2.0
+BATCH = 500
+GRACE = 5.0  # seconds a live worker has to say so after the database, or the broker, came back
+
+
+class Dispatcher:
+    """One dispatcher. `run` returns after `stop.set()`."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.rescue_at = time.monotonic() + GRACE
+        self.broker_failed = False
+
+    def run(self) -> None:
+        """Work until stopped; trouble with the broker or the database is waited out."""
+        while not self.stop.is_set():
+            try:
+                busy = self.publish_due()
+                self.rescue_if_time()
+            except Error as error:
+                # While the database was away no worker could say that it lives: let them speak first.
+                log.warning("the database is in trouble, waiting: %s", error)
+                self.rescue_at = time.monotonic() + GRACE
+                connection.close()
+                busy = False
+            if not busy:
+                self.stop.wait(POLL)
+
+    def publish_due(self) -> bool:
+        """Publish one batch of what is due; True if there may be more at once."""
+        if self.broker_failed and not publisher.answers():
+            return False
+        self.broker_failed = False
+        nudges = ledger.take_due(BATCH)
+        if not nudges:
+            return False
+        try:
+            publisher.send(nudges)
+        except Exception as error:
+            log.warning("the broker took no messages, waiting for it: %s", error)
+            self.broker_failed = True
+            ledger.unpublish([nudge.id for nudge in nudges])
+        return len(nudges) == BATCH
+
+    def rescue_if_time(self) -> None:
+        """Every RESCUE_EVERY seconds, give back what was lost."""
+        if time.monotonic() < self.rescue_at:
+            return
+        self.rescue_at = time.monotonic() + RESCUE_EVERY
+        for name, ids in [
+            ("jobs of silent workers", rescue.give_back_of_silent_workers()),
+            ("jobs behind a finished one", rescue.release_followers()),
+            ("jobs whose message is lost", self.give_back_unclaimed()),
+        ]:
+            if ids:
+                log.warning("rescued %d %s: %s", len(ids), name, " ".join(ids[:10]))
+
+    def give_back_unclaimed(self) -> list[str]:
+        """Give back jobs whose message the broker no longer has; none while the broker does not answer."""
+        lost = []
+        try:
+            ages = publisher.oldest_messages(queue.name for queue in current_app.amqp.queues.values())
+        except Exception as error:
+            log.warning("the broker can't be asked: %s", error)
+            return []
+        for queue, oldest in ages.items():
+            lost += rescue.give_back_unclaimed(queue, oldest)
+        return lost

@@ -1,0 +1,103 @@
+"""Enqueueing: rows in the caller's transaction, one INSERT for all; ids to the broker on commit, one round trip."""
+
+import json
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils.timezone import is_aware
+
+from jobs import ledger, publisher
+
+ARGS_LIMIT = 8_000  # bytes; arguments are ids and small values
+
+
+@dataclass(frozen=True)
+class Call:
+    """A task with its arguments, not yet enqueued: what `task.call(...)` returns.
+
+    `max_attempts` and `key` come from the task's declaration; `followers` are enqueued with it and run one after
+    the other, each when the one before has succeeded. `takes_result` names the argument that gets its result.
+    """
+
+    task: str
+    args: dict[str, Any]
+    queue: str
+    max_attempts: int
+    key: str | None = None
+    run_after: timedelta | datetime | None = None
+    takes_result: str = ""
+    id: str | None = None
+    followers: tuple["Call", ...] = ()
+
+    def then(self, *calls: "Call") -> "Call":
+        """This call, followed by others in turn; they survive whatever dies between two steps."""
+        steps = tuple(step for call in calls for step in (replace(call, followers=()), *call.followers))
+        return replace(self, followers=self.followers + steps)
+
+    def row(self, after_id: str | None) -> dict[str, Any]:
+        """The ledger's row for this call. Raises TypeError or ValueError for what can't be an argument."""
+        if len(json.dumps(self.args, allow_nan=False)) > ARGS_LIMIT:
+            raise ValueError(f"{self.task}: arguments over {ARGS_LIMIT} bytes; pass the id of a row instead")
+        moment = self.run_after if isinstance(self.run_after, datetime) else None
+        if moment and not is_aware(moment):
+            raise ValueError(f"{self.task}: run_after needs a time zone")
+        return {
+            "id": self.id or str(uuid.uuid4()),
+            "task": self.task,
+            "queue": self.queue,
+            "args": self.args,
+            "key": self.key,
+            "max_attempts": self.max_attempts,
+            "after_id": after_id,
+            "takes_result": self.takes_result,
+            "delay": self.run_after.total_seconds() if isinstance(self.run_after, timedelta) else None,
+            "moment": moment and moment.isoformat(),
+        }
+
+
+def enqueue_all(*calls: Call) -> list[str]:
+    """Enqueue calls with their followers in the caller's transaction; return the id of each call's job.
+
+    A key that names a job already gives that job's id and enqueues nothing. Nothing is visible before the commit nor
+    left after a rollback; a broker in trouble costs a fraction of a second at most and never raises: the dispatcher
+    publishes later. Raises django.db.Error, and TypeError or ValueError for bad arguments, before anything is written.
+    """
+    rows, heads = [], []
+    for call in calls:
+        after_id = None
+        for step in (call, *call.followers):
+            rows.append(step.row(after_id))
+            after_id = rows[-1]["id"]
+            if step is call:
+                heads.append(rows[-1])
+    inserted = ledger.insert(rows)
+    known = _existing(rows, inserted)
+
+    def publish() -> None:
+        # A nested function: Django 5.2 can't log a failing functools.partial (its ticket 19609).
+        publisher.publish(nudges)
+
+    nudges = [
+        ledger.Nudge(row["id"], row["task"], row["queue"], row["args"])
+        for row in rows
+        if row["id"] in inserted and not (row["after_id"] or row["delay"] is not None or row["moment"])
+    ]
+    if nudges:
+        transaction.on_commit(publish, robust=True)
+    return [known.get(head["id"], head["id"]) for head in heads]
+
+
+def _existing(rows: list[dict[str, Any]], inserted: set[str]) -> dict[str, str]:
+    """New id → id of the job that had the key before; those enqueued behind the new id wait for the old one."""
+    taken = [row for row in rows if row["id"] not in inserted and row["key"]]
+    if not taken:
+        return {}
+    ids = ledger.ids_of([row["key"] for row in taken])
+    known = {row["id"]: ids[row["key"]] for row in taken}
+    for row in rows:
+        if row["id"] in inserted and row["after_id"] in known:
+            ledger.follow(row["id"], known[row["after_id"]])
+    return known

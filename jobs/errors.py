@@ -1,0 +1,25 @@
+"""What a task's body may raise to say how it failed. Anything else is taken for a passing fault and tried again."""
+
+
+class Permanent(Exception):
+    """Trying again can't help: the job becomes a dead letter at once."""
+
+
+class RetryAfter(Exception):
+    """Try again, not before `seconds` from now (a partner's Retry-After). Uses an attempt."""
+
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
+class Snooze(Exception):
+    """Not now, through no fault of the job's: it waits `seconds` and no attempt is used."""
+
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
+class Superseded(Exception):
+    """This attempt is no longer the job's current one: it was taken for lost and given to another worker."""

@@ -1,0 +1,228 @@
+"""Every change of a job's state, each one SQL statement. Nothing else writes the ledger.
+
+Plain SQL because each is a compare-and-set that must be one round trip: a reader sees the race it closes in its
+WHERE. All times are the database's own, so the clocks of other machines don't matter. Errors of the database
+pass through as django.db.Error.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+from jobs.errors import Superseded
+
+
+class Nudge(NamedTuple):
+    """What the broker is told about a job."""
+
+    id: str
+    task: str
+    queue: str
+    args: dict[str, Any]
+
+
+class Claimed(NamedTuple):
+    """A job as the worker that claimed it holds it."""
+
+    id: str
+    args: dict[str, Any]
+    key: str | None
+    claims: int
+    attempts: int
+    max_attempts: int
+
+
+def rows(sql: str, *parameters: Any) -> list[tuple]:
+    """The rows that one statement returns."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()
+
+
+def _nudges(found: Iterable[tuple]) -> list[Nudge]:
+    return [Nudge(str(id), task, queue, json.loads(args)) for id, task, queue, args in found]
+
+
+def insert(jobs: Sequence[dict[str, Any]]) -> set[str]:
+    """Insert jobs in one statement; return the ids of those that are new. A key that has a job already is left alone.
+
+    A row without delay, moment or predecessor starts as `ready`, stamped as published although the broker learns of
+    it only after the commit: that saves an UPDATE on the customer's path. A publish that fails takes it back
+    (`unpublish`); a process that dies before it publishes looks like a message that was lost (`republish_lost`).
+    """
+    found = rows(
+        """
+        INSERT INTO jobs_job (id, task, queue, args, key, max_attempts, after_id, takes_result,
+                              state, run_at, published_at, claims, attempts, worker, error)
+        SELECT id, task, queue, args, key, max_attempts, after_id, takes_result,
+               CASE WHEN after_id IS NULL AND delay IS NULL AND moment IS NULL THEN 'ready' ELSE 'waiting' END,
+               COALESCE(moment, statement_timestamp() + delay * interval '1 second'),
+               CASE WHEN after_id IS NULL AND delay IS NULL AND moment IS NULL THEN statement_timestamp() END,
+               0, 0, '', ''
+        FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text,
+             max_attempts int, after_id uuid, takes_result text, delay float, moment timestamptz)
+        ON CONFLICT DO NOTHING RETURNING id
+        """,
+        json.dumps(jobs),
+    )
+    return {str(id) for (id,) in found}
+
+
+def ids_of(keys: Sequence[str]) -> dict[str, str]:
+    """The ids of the jobs that have these keys."""
+    return {key: str(id) for key, id in rows("SELECT key, id FROM jobs_job WHERE key = ANY(%s)", list(keys))}
+
+
+def follow(child: str, parent: str) -> None:
+    """Make a waiting job wait for another one than it was inserted with."""
+    rows("UPDATE jobs_job SET after_id = %s WHERE id = %s AND state = 'waiting' RETURNING id", parent, child)
+
+
+def claim(id: str, worker: str) -> Claimed | None:
+    """Take a ready job, or None: a second delivery, a job not due yet, done, or discarded."""
+    found = rows(
+        """
+        UPDATE jobs_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
+                            claims = claims + 1, attempts = attempts + 1
+        WHERE id = %s AND state = 'ready' RETURNING id, args, key, claims, attempts, max_attempts
+        """,
+        worker,
+        id,
+    )
+    return Claimed(id, json.loads(found[0][1]), *found[0][2:]) if found else None
+
+
+def succeed(job: Claimed, result: Any) -> list[Nudge]:
+    """Finish a job and release those that waited for it, which are returned to be published.
+
+    Raises Superseded when the job is no longer this claim's, and TypeError for a result that is not JSON.
+    """
+    found = rows(
+        """
+        WITH done AS (
+            UPDATE jobs_job SET state = 'succeeded', finished_at = clock_timestamp(), result = %s::jsonb, error = ''
+            WHERE id = %s AND state = 'running' AND claims = %s RETURNING id, result
+        ), next AS (
+            UPDATE jobs_job child SET state = 'ready', published_at = clock_timestamp(), run_at = clock_timestamp(),
+                args = CASE takes_result WHEN '' THEN child.args
+                       ELSE child.args || jsonb_build_object(takes_result, done.result) END
+            FROM done WHERE child.after_id = done.id AND child.state = 'waiting' AND child.run_at IS NULL
+            RETURNING child.id, child.task, child.queue, child.args
+        )
+        SELECT id, NULL, NULL, NULL FROM done UNION ALL SELECT * FROM next
+        """,
+        json.dumps(result),
+        job.id,
+        job.claims,
+    )
+    if not found:
+        raise Superseded(f"claim {job.claims} of job {job.id} came too late")
+    return _nudges(row for row in found if row[1] is not None)
+
+
+def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool) -> None:
+    """Put a failed or snoozed job aside for a while. Raises Superseded."""
+    _finish(
+        job,
+        "state = 'waiting', run_at = clock_timestamp() + %s * interval '1 second', attempts = attempts - %s, error = %s",
+        (seconds, 0 if uses_attempt else 1, error),
+    )
+
+
+def bury(job: Claimed, error: str) -> None:
+    """Make a job a dead letter. Raises Superseded."""
+    _finish(job, "state = 'dead', finished_at = clock_timestamp(), error = %s", (error,))
+
+
+def _finish(job: Claimed, changes: str, parameters: tuple) -> None:
+    sql = f"UPDATE jobs_job SET {changes} WHERE id = %s AND state = 'running' AND claims = %s RETURNING id"  # noqa: S608
+    if not rows(sql, *parameters, job.id, job.claims):
+        raise Superseded(f"claim {job.claims} of job {job.id} came too late")
+
+
+def take_due(limit: int) -> list[Nudge]:
+    """Make the jobs ready whose time has come, for the caller to publish. Dispatchers don't get in each other's way.
+
+    Stamped before the broker has them, like `insert`: a dispatcher that dies in between leaves a lost message.
+    """
+    return _nudges(
+        rows(
+            """
+            WITH due AS (SELECT id FROM jobs_job WHERE state = 'waiting' AND run_at <= clock_timestamp()
+                         ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
+            UPDATE jobs_job SET state = 'ready', published_at = clock_timestamp() FROM due WHERE jobs_job.id = due.id
+            RETURNING jobs_job.id, task, queue, args
+            """,
+            limit,
+        )
+    )
+
+
+def unpublish(ids: Sequence[str]) -> None:
+    """Take back what could not be published: due at once, for a dispatcher. If the broker got a message after all,
+    whoever claims first wins and the other delivery does nothing."""
+    rows(
+        "UPDATE jobs_job SET state = 'waiting', run_at = clock_timestamp()"
+        " WHERE id = ANY(%s::uuid[]) AND state = 'ready' RETURNING id",
+        list(ids),
+    )
+
+
+def hasten(key: str, seconds: float = 0) -> bool:
+    """Let a waiting job run in `seconds` at the latest; False if none waits under this key."""
+    return bool(
+        rows(
+            "UPDATE jobs_job SET run_at = LEAST(run_at, clock_timestamp() + %s * interval '1 second')"
+            " WHERE key = %s AND state = 'waiting' AND run_at IS NOT NULL RETURNING id",
+            seconds,
+            key,
+        )
+    )
+
+
+def discard(ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "") -> list[str]:
+    """Say that jobs need not run, nor those that wait for them; returns the ids. A running job is left alone."""
+    return [
+        str(id)
+        for (id,) in rows(
+            """
+            WITH RECURSIVE chosen AS (
+                SELECT id FROM jobs_job WHERE id = ANY(%s::uuid[]) OR key = ANY(%s)
+                UNION SELECT child.id FROM jobs_job child JOIN chosen ON child.after_id = chosen.id
+            )
+            UPDATE jobs_job SET state = 'discarded', finished_at = clock_timestamp(),
+                                error = CASE WHEN %s = '' THEN error ELSE %s END
+            WHERE id IN (SELECT id FROM chosen) AND state IN ('ready', 'waiting', 'dead') RETURNING id
+            """,
+            list(ids),
+            list(keys),
+            why,
+            why,
+        )
+    ]
+
+
+def replay(ids: Sequence[str]) -> list[str]:
+    """Give dead or discarded jobs all their attempts again, due at once; returns the ids of those. Twice is once."""
+    return [
+        str(id)
+        for (id,) in rows(
+            "UPDATE jobs_job SET state = 'waiting', finished_at = NULL, attempts = 0,"
+            " run_at = CASE WHEN after_id IS NULL OR claims > 0 THEN clock_timestamp() END"
+            " WHERE id = ANY(%s::uuid[]) AND state IN ('dead', 'discarded') RETURNING id",
+            list(ids),
+        )
+    ]
+
+
+def purge(days: int) -> int:
+    """Delete jobs that succeeded or were discarded over `days` days ago; returns how many. Dead letters stay."""
+    return len(
+        rows(
+            "DELETE FROM jobs_job WHERE finished_at < clock_timestamp() - %s * interval '1 day'"
+            " AND state IN ('succeeded', 'discarded') RETURNING id",
+            days,
+        )
+    )

@@ -1,0 +1,18 @@
+"""`manage.py dispatcher`: publish what is due, rescue what was lost, until SIGTERM."""
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from jobs.dispatcher import Dispatcher
+
+
+class Command(BaseCommand):
+    help = "Publish the jobs that are due and give back those that were lost. Run as many as you like."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        dispatcher = Dispatcher()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: dispatcher.stop.set())
+        dispatcher.run()

@@ -1,0 +1,14 @@
+"""Each job's row is updated three times or more: leave room on its page, and vacuum early."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("jobs", "0001_initial")]
+    operations = [
+        migrations.RunSQL(
+            "ALTER TABLE jobs_job SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02,"
+            " autovacuum_vacuum_threshold = 1000)",
+            "ALTER TABLE jobs_job RESET (fillfactor, autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold)",
+        )
+    ]

@@ -1,0 +1,78 @@
+"""The ledger's tables. A row is the truth about a job; a broker message is only a nudge.
+
+All changes of state stand in jobs/ledger.py, as single SQL statements; nothing else writes these tables.
+"""
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models.functions import Now
+
+
+class State(models.TextChoices):
+    """Every state of a job, named once (the picture is in the design: docs/jobs.md)."""
+
+    READY = "ready", "ready"  # its id was handed to the broker at published_at; any worker may claim it
+    WAITING = "waiting", "waiting"  # to be published at run_at, or (run_at null) once after_id has succeeded
+    RUNNING = "running", "running"  # claimed by `worker`
+    SUCCEEDED = "succeeded", "succeeded"
+    DEAD = "dead", "dead"  # gave up: a dead letter, kept for a person
+    DISCARDED = "discarded", "discarded"  # a person, or the code, said it need not run
+
+
+LIVE = (State.READY, State.WAITING, State.RUNNING)
+
+
+class Job(models.Model):
+    """One recorded piece of work; its id is its Celery task id."""
+
+    id = models.UUIDField(primary_key=True)
+    task = models.CharField(max_length=200)
+    queue = models.CharField(max_length=100)
+    args = models.JSONField(default=dict, help_text="the task's arguments by name: ids and small values")
+    # A key names one job, for as long as its row exists: that is what makes enqueueing idempotent.
+    key = models.CharField(max_length=200, null=True, unique=True)  # noqa: DJ001 - NULLs don't collide
+    state = models.CharField(max_length=10, choices=State.choices)
+    claims = models.PositiveIntegerField(default=0, help_text="the fencing token: how often it was claimed")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="claims, less those that were snoozed")
+    max_attempts = models.PositiveSmallIntegerField(default=1)
+    created_at = models.DateTimeField(db_default=Now())
+    run_at = models.DateTimeField(null=True, help_text="not before")
+    published_at = models.DateTimeField(null=True, help_text="when its id was last handed to the broker")
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    result = models.JSONField(null=True, help_text="what the task returned")
+    worker = models.CharField(max_length=200, default="")
+    error = models.TextField(default="", help_text="of the last attempt: a line, then the traceback")
+    after_id = models.UUIDField(null=True, help_text="the job that must succeed first")
+    takes_result = models.CharField(max_length=100, default="", help_text="the argument that gets its result")
+
+    class Meta:
+        # One small index for each question the dispatcher asks, and none over what has finished.
+        indexes = [
+            models.Index(fields=["run_at"], name="jobs_waiting", condition=models.Q(state="waiting")),
+            models.Index(fields=["published_at"], name="jobs_ready", condition=models.Q(state="ready")),
+            models.Index(fields=["worker"], name="jobs_running", condition=models.Q(state="running")),
+            models.Index(fields=["finished_at"], name="jobs_dead", condition=models.Q(state="dead")),
+            models.Index(fields=["after_id"], name="jobs_after", condition=models.Q(after_id__isnull=False)),
+            BrinIndex(fields=["finished_at"], name="jobs_finished", autosummarize=True),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=[state.value for state in State]), name="jobs_state_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.key or f"{self.task} {self.id}"
+
+
+class Worker(models.Model):
+    """A running worker's sign of life. A restarted worker of the same name is another worker."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    queues = models.CharField(max_length=200)
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name

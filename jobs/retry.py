@@ -1,0 +1,51 @@
+"""When a failed job runs again: a pure value, declared beside the task.
+
+The form (a value without any machinery) is procrastinate's; full doubling with jitter is what AWS's
+"Exponential Backoff And Jitter" (2015) recommends against herds.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from jobs.errors import Permanent, RetryAfter, Snooze
+
+
+@dataclass(frozen=True)
+class Retry:
+    """At most `attempts` tries; seconds between them: `first`, doubling, at most `cap`, ± `jitter` of it."""
+
+    attempts: int = 8
+    first: float = 2.0
+    cap: float = 600.0
+    jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.first < 0 or self.cap < self.first or not 0 <= self.jitter < 1:
+            raise ValueError(f"{self} makes no sense: attempts >= 1, 0 <= first <= cap, 0 <= jitter < 1")
+
+    def delay(self, attempt: int, chance: float) -> float:
+        """Seconds to wait after failed attempt number `attempt` (from 1), with `chance` in [0, 1) from a die."""
+        base = min(self.cap, self.first * 2.0 ** min(attempt - 1, 60))
+        return base * (1 + self.jitter * (2 * chance - 1))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a failed attempt."""
+
+    state: Literal["waiting", "dead"]
+    seconds: float = 0.0
+    uses_attempt: bool = True
+
+
+def judge(error: BaseException, policy: Retry, attempt: int, chance: float | None = None) -> Verdict:
+    """Decide over a failed attempt number `attempt` (from 1). Pure, but for the die where `chance` is not given."""
+    if isinstance(error, Snooze):
+        return Verdict("waiting", error.seconds, uses_attempt=False)
+    if isinstance(error, Permanent) or attempt >= policy.attempts:
+        return Verdict("dead")
+    delay = policy.delay(attempt, random.random() if chance is None else chance)  # noqa: S311
+    if isinstance(error, RetryAfter):
+        delay = max(delay, error.seconds)
+    return Verdict("waiting", delay)

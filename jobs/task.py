@@ -1,0 +1,134 @@
+"""The task class: every Celery spelling of "call this" becomes a row in the ledger.
+
+`task.enqueue(...)` and `task.using(...)` are named as in django.tasks; `.delay()`, `.apply_async()`, beat, `chain`
+and `group` lead to the same place. What has no meaning here (chords, link_error, expiry) is refused, not ignored.
+"""
+
+import inspect
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from celery import Task, shared_task
+
+from jobs import worker
+from jobs.enqueue import Call, enqueue_all
+from jobs.errors import RetryAfter
+from jobs.retry import Retry
+
+UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain", "link"}
+IRRELEVANT = {  # what Celery passes along for its own bookkeeping
+    "task_id", "root_id", "parent_id", "group_id", "group_index", "producer", "connection", "headers", "reply_to",
+    "retry", "retry_policy", "ignore_result", "add_to_parent", "publisher", "app", "retries", "router", "shadow",
+    "stamped_headers", "immutable", "subtask_type", "task_type", "cast", "task_name", "priority", "serializer",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Using:
+    """A task with options for its next call."""
+
+    task: "LedgerTask"
+    run_after: timedelta | datetime | None = None
+    queue_name: str | None = None
+    key: str | None = None
+
+    def call(self, *args: Any, **kwargs: Any) -> Call:
+        """The call, not yet enqueued. Raises TypeError for arguments that don't fit the task."""
+        call = self.task.call(*args, **kwargs)
+        return replace(
+            call,
+            run_after=self.run_after,
+            queue=self.queue_name or call.queue,
+            key=self.key or call.key,
+        )
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> str:
+        """Enqueue it; returns the job's id. See jobs.enqueue_all."""
+        return enqueue_all(self.call(*args, **kwargs))[0]
+
+
+class LedgerTask(Task):
+    """A task whose calls are jobs."""
+
+    abstract = True
+    policy = Retry()
+    job_key: str | None = None
+    atomic = False
+
+    @cached_property
+    def parameters(self) -> inspect.Signature:
+        """The task's parameters, without `self` of a bound one. Raises TypeError for *args and **kwargs: the ledger
+        keeps arguments by name."""
+        signature = inspect.signature(self.run)
+        if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in signature.parameters.values()):
+            raise TypeError(f"{self.name}: a job's parameters must have names, not *args or **kwargs")
+        return signature
+
+    def call(self, *args: Any, **kwargs: Any) -> Call:
+        """A call of this task, not yet enqueued. Raises TypeError for arguments that don't fit."""
+        bound = self.parameters.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return self._call(dict(bound.arguments))
+
+    def _call(self, arguments: dict[str, Any]) -> Call:
+        key = self.job_key.format(**arguments) if self.job_key else None
+        queue = self.queue or self.app.conf.task_default_queue
+        return Call(self.name, arguments, queue, self.policy.attempts, key)
+
+    def using(self, **options: Any) -> Using:
+        """Options for the next call: run_after (timedelta or aware datetime), queue_name, key."""
+        return Using(self, **options)
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> str:
+        """Enqueue a job for this call in the caller's transaction; returns its id. See jobs.enqueue_all."""
+        return enqueue_all(self.call(*args, **kwargs))[0]
+
+    def apply_async(self, args=None, kwargs=None, task_id=None, **options):  # noqa: ANN201 - Celery's signature
+        """Celery's spelling of enqueue. Raises TypeError for options that the ledger can't honour."""
+        call = self._from_celery(tuple(args or ()), dict(kwargs or {}), options)
+        followers = list(reversed(options.get("chain") or [])) + list(options.get("link") or [])
+        steps = [signature.type._from_signature(signature) for signature in followers]
+        (id,) = enqueue_all(replace(call, id=task_id).then(*steps))
+        return self.AsyncResult(id)
+
+    def _from_celery(self, args: tuple, kwargs: dict[str, Any], options: dict[str, Any]) -> Call:
+        refused = {name for name, value in options.items() if value} - UNDERSTOOD - IRRELEVANT
+        if refused:
+            raise TypeError(f"{self.name}: the ledger does not know {', '.join(sorted(refused))}")
+        countdown, eta = options.get("countdown"), options.get("eta")
+        run_after = timedelta(seconds=countdown) if countdown else eta
+        queue = getattr(options.get("queue"), "name", options.get("queue"))
+        return Using(self, run_after, queue, options.get("key")).call(*args, **kwargs)
+
+    def _from_signature(self, signature) -> Call:  # noqa: ANN001
+        """A later step of a chain; one that is not immutable gets the result before it as its first argument."""
+        options = dict(signature.options)
+        id = options.pop("task_id", None)
+        if signature.immutable:
+            return replace(self._from_celery(signature.args, signature.kwargs, options), id=id)
+        first, *_ = self.parameters.parameters
+        bound = self.parameters.bind(None, *signature.args, **signature.kwargs)
+        bound.apply_defaults()
+        return replace(self._call(dict(bound.arguments)), takes_result=first, id=id)
+
+    def retry(self, args=None, kwargs=None, exc=None, throw=True, eta=None, countdown=None, **_):  # noqa: ANN201
+        """Celery's `self.retry()`: try again by the ledger, not before `countdown` seconds."""
+        seconds = (eta - datetime.now(eta.tzinfo)).total_seconds() if eta else countdown or 0
+        raise RetryAfter(seconds, str(exc or "the task asked for a retry")) from exc
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body: as the job that the worker was told of, or plainly when called as a function."""
+        if self.request.called_directly:
+            return self.run(*args, **kwargs)
+        return worker.perform(self, self.request.id)
+
+
+def task(
+    *, queue: str = "default", key: str | None = None, retry: Retry | None = None, atomic: bool = False, **options: Any
+):  # noqa: ANN201
+    """Declare a task. `queue` and `retry` as named; `key` is the format of its job's key, from its arguments, like
+    "receipt:{number}"; an `atomic` one runs in one transaction with its finish: its database effects happen
+    exactly once. Other options are Celery's."""
+    return shared_task(queue=queue, job_key=key, policy=retry or Retry(), atomic=atomic, **options)

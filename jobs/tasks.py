@@ -1,0 +1,12 @@
+"""The ledger's own chore."""
+
+from django.conf import settings
+
+from jobs import ledger
+from jobs.task import task
+
+
+@task(queue="bulk", name="jobs.purge")
+def purge() -> int:
+    """Delete finished jobs after their retention; dead letters stay for a person."""
+    return ledger.purge(settings.JOBS_RETENTION_DAYS)

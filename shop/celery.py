@@ -1,0 +1,11 @@
+"""The Celery app. All its settings stand in shop/settings.py, under CELERY_."""
+
+import os
+
+from jobs.app import LedgerCelery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+
+app = LedgerCelery("backroom")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

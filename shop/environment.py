@@ -1,0 +1,51 @@
+"""Reading the environment: what is junk is refused at boot, by name, with what it should be."""
+
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+
+class Environment(environ.Env):
+    """django-environ's reader, with errors that name the variable and what it should be.
+
+    Values of the process's own environment win over those of the file `env` in $BACKROOM_VAR.
+    """
+
+    def checked(self, kind: str, name: str, **options):
+        """One value by django-environ's cast `kind`. Raises ImproperlyConfigured, never showing the value: it may
+        be a secret."""
+        try:
+            return getattr(self, kind)(name, **options)
+        except ImproperlyConfigured:
+            raise ImproperlyConfigured(f"{name} is not set, and this process can't run without it.") from None
+        except Exception:
+            raise ImproperlyConfigured(f"{name} is set to something that is not a {kind}.") from None
+
+    def address(self, name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
+        """A URL with one of the schemes, a host and a sane port. Raises ImproperlyConfigured."""
+        value = self.checked("str", name, **({} if default is None else {"default": default}))
+        example = f"{schemes[0]}://host:port"
+        try:
+            parts = urlsplit(value)
+            parts.port  # noqa: B018 - raises ValueError where the port is no number
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} is no URL: it should look like {example}.") from None
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ImproperlyConfigured(f"{name} should look like {example} (schemes: {', '.join(schemes)}).")
+        return value
+
+
+def read(base: Path) -> tuple[Environment, Path]:
+    """The environment and the folder $BACKROOM_VAR, whose file `env` fills in what is not set."""
+    var = Path(os.environ.get("BACKROOM_VAR") or base / "var").resolve()
+    environ_file = var / "env"
+    if environ_file.is_file():
+        try:
+            Environment.read_env(environ_file)
+        except OSError as error:
+            sys.exit(f"{environ_file} can't be read ({error.strerror}): run this as the user who ran make demo.")
+    return Environment(), var

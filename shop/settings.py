@@ -1,0 +1,159 @@
+"""Settings, read from the environment and from the file `env` that `make demo` writes into $BACKROOM_VAR.
+
+Junk is refused here, at boot, with the variable's name. The numbers behind Celery's settings were measured.
+"""
+
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
+
+from shop.environment import read
+from shop.schedule import SCHEDULE
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env, VAR = read(BASE_DIR)
+
+# Django
+SECRET_KEY = env.checked("str", "SECRET_KEY")
+DEBUG = env.checked("bool", "DEBUG", default=False)
+ALLOWED_HOSTS = env.checked("list", "ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+SITE_URL = env.address("SITE_URL", ("https", "http"), default="http://127.0.0.1:8000")
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+ROOT_URLCONF = "shop.urls"
+WSGI_APPLICATION = "shop.wsgi.application"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-gb"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+
+INSTALLED_APPS = [
+    "shop",
+    "orders",
+    "catalog",
+    "notifications",
+    "jobs",
+    "django_celery_beat",
+    "django_htmx",
+    "ninja",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.staticfiles",
+    "django.forms",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "orders.cart.cart_count",
+            ]
+        },
+    }
+]
+
+# PostgreSQL. Kept connections with health checks: after a database restart every request was answered (the pool
+# of psycopg lost one or two). A statement may not hold a worker or a customer for longer than these limits.
+env.address("DATABASE_URL", ("postgres", "postgresql"))
+DATABASES = {"default": env.db("DATABASE_URL")}
+DATABASES["default"] |= {
+    "CONN_MAX_AGE": 60,
+    "CONN_HEALTH_CHECKS": True,
+    "OPTIONS": {
+        "connect_timeout": 3,
+        "options": "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s",
+    },
+}
+
+# Static files
+STATIC_URL = "static/"
+STATIC_ROOT = VAR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+
+# Safety. Over https all cookies and links are; the demo on 127.0.0.1 speaks http.
+SECURE = SITE_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; no form or API call of ours is larger
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# Mail
+env.address("EMAIL_URL", ("smtp", "smtps", "smtp+tls", "smtp+ssl"), default="smtp://127.0.0.1:1025")
+globals().update(env.email("EMAIL_URL", default="smtp://127.0.0.1:1025"))
+EMAIL_TIMEOUT = 5  # seconds for each step of the conversation
+DEFAULT_FROM_EMAIL = "Backroom Greengrocer <shop@backroom.example>"
+STAFF_EMAIL = env.checked("str", "STAFF_EMAIL", default="staff@backroom.example")
+
+# The shop and its neighbours
+STORE_CURRENCY = "EUR"
+PARTNERS_URL = env.address("PARTNERS_URL", ("https", "http"), default="http://127.0.0.1:8100")
+FLOWER_URL = env.address("FLOWER_URL", ("https", "http"), default="http://127.0.0.1:5555")
+INBOX_URL = env.address("INBOX_URL", ("https", "http"), default="http://127.0.0.1:8025")
+
+# Celery. A message is only a nudge: the ledger is the truth, so results, broker acknowledgements and the
+# prefetch that would hide waiting messages in a worker are all switched off.
+CELERY_BROKER_URL = env.address("BROKER_URL", ("redis", "rediss", "amqp", "amqps", "sqs"))
+CELERY_BROKER_TRANSPORT_OPTIONS = {"ack_emulation": False, "socket_keepalive": True}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = 60  # seconds; supervisors grant more than this before they kill
+CELERY_TASK_SOFT_TIME_LIMIT = 50
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_QUEUES = [Queue("critical"), Queue("default"), Queue("bulk")]
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_DB_REUSE_MAX = 1_000_000_000  # keep the connection: Celery would close it after every task
+CELERY_BEAT_SCHEDULER = "jobs.beat:LedgerScheduler"
+CELERY_BEAT_SCHEDULE = SCHEDULE
+CELERY_TIMEZONE = "UTC"
+JOBS_RETENTION_DAYS = env.checked("int", "JOBS_RETENTION_DAYS", default=30)
+
+if not DEBUG and len(SECRET_KEY) < 50:
+    raise ImproperlyConfigured("SECRET_KEY is too short: use 50 random characters or more.")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+}

@@ -1,0 +1,16 @@
+"""Every address of the shop."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from orders.api import api
+from shop import health
+
+urlpatterns = [
+    path("", include("catalog.urls")),
+    path("", include("orders.urls")),
+    path("api/", api.urls),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+]
