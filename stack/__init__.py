@@ -2,3 +2,7 @@
 
 It imports no other room and no Django: it runs before there is anything for Django to connect to.
 """
+
+
+class Problem(Exception):
+    """Something that the person at the terminal can mend: the text is what they read, without a traceback."""

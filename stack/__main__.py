@@ -1,4 +1,4 @@
-"""`python -m stack servers`: what the Makefile runs."""
+"""`python -m stack demo`, `smoke` or `servers`: what the Makefile runs."""
 
 import argparse
 import os
@@ -7,20 +7,26 @@ import sys
 import threading
 from pathlib import Path
 
-from stack import ports, servers, unprivileged
+from stack import Problem, demo, ports, servers, signals, smoke
+from stack.supervisor import CHECKOUT
 
 
 def main(arguments: list[str]) -> int:
     """Runs one command; problems that a person can mend are one line, not a traceback."""
     parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
-    parser.add_argument("command", choices=["servers"])
-    parser.parse_args(arguments)
-    var = Path(os.environ.get("BACKROOM_VAR") or "var").resolve()
+    parser.add_argument("command", choices=["demo", "smoke", "servers"])
+    command = parser.parse_args(arguments).command
+    var = Path(os.environ.get("BACKROOM_VAR") or CHECKOUT / "var").resolve()
     try:
-        return run_servers(var)
-    except (ports.PortError, servers.ServerError, unprivileged.NotPossible) as error:
-        print(error, file=sys.stderr)
+        if command == "servers":
+            return run_servers(var)
+        signals.install()
+        return demo.run(var, os.environ) if command == "demo" else smoke.run(os.environ)
+    except Problem as error:
+        print(f"\n{error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def run_servers(var: Path) -> int:

@@ -3,11 +3,14 @@
 Whoever runs `manage.py audit` in another terminal gets the same shop, because settings read that file.
 """
 
+import contextlib
+import fcntl
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from stack import Problem
 from stack.ports import HOST
 
 FILE = "env"
@@ -20,6 +23,23 @@ def private_folder(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     return path
+
+
+@contextlib.contextmanager
+def locked(var: Path) -> Iterator[None]:
+    """Keeps the folder for ourselves during the block. Raises InUse if another process has it."""
+    with (private_folder(var) / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse(
+                f"a shop already runs on {var}: stop it, or set BACKROOM_VAR and other ports"
+            ) from None
+        yield
+
+
+class InUse(Problem):
+    """Another process runs a shop on this folder; the text is one line."""
 
 
 def private_file(path: Path, text: str) -> Path:

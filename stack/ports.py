@@ -3,6 +3,8 @@
 import socket
 from collections.abc import Iterable, Mapping
 
+from stack import Problem
+
 HOST = "127.0.0.1"
 DEFAULTS = {
     "WEB_PORT": 8000,
@@ -15,7 +17,7 @@ DEFAULTS = {
 }
 
 
-class PortError(Exception):
+class PortError(Problem):
     """A port that can't be used; its text is one line that says which variable to set."""
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import redis
 
-from stack import environment, ports, unprivileged
+from stack import Problem, environment, ports, unprivileged
 
 LEASH = (sys.executable, "-I", str(Path(__file__).with_name("leash.py")))
 DATABASE = "backroom"
@@ -26,7 +26,7 @@ START_SECONDS = 30
 STOP_SECONDS = 30
 
 
-class ServerError(Exception):
+class ServerError(Problem):
     """A server did not start; the text says which, and ends with the last lines of its log."""
 
 
@@ -118,17 +118,17 @@ def running(var: Path, chosen: Mapping[str, int] | None = None) -> Iterator[dict
     logs = environment.private_folder(var / "log")
     numbers = ports.free() | dict(chosen or {})
     env = environment.build(var, numbers)
-    prepare_postgres(var)
-    prepare_valkey(var, numbers["BROKER_PORT"])
-    postgres, valkey = postgres_command(var, numbers["DATABASE_PORT"]), valkey_command(var)
-    database, broker = (
-        partial(create_database, env["DATABASE_URL"]),
-        partial(broker_answers, env["BROKER_URL"]),
-    )
-    with (
-        _process(postgres, logs / "postgres.log", stop=signal.SIGINT, ready=database),
-        _process(valkey, logs / "valkey.log", stop=signal.SIGTERM, ready=broker),
-    ):
+    with contextlib.ExitStack() as house:
+        house.enter_context(environment.locked(var))
+        prepare_postgres(var)
+        prepare_valkey(var, numbers["BROKER_PORT"])
+        database = partial(create_database, env["DATABASE_URL"])
+        broker = partial(broker_answers, env["BROKER_URL"])
+        for name, command, stop, ready in (
+            ("postgres", postgres_command(var, numbers["DATABASE_PORT"]), signal.SIGINT, database),
+            ("valkey", valkey_command(var), signal.SIGTERM, broker),
+        ):
+            house.enter_context(_process(command, logs / f"{name}.log", stop=stop, ready=ready))
         environment.write(var, env)
         yield env
 

@@ -6,6 +6,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from stack import Problem
+
 NOBODY = 65534
 NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 # Without a user namespace (Docker's default) the server becomes nobody. It keeps one right of root's, to pass
@@ -14,7 +16,7 @@ SETPRIV = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"
 PASS = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
 
 
-class NotPossible(Exception):
+class NotPossible(Problem):
     """No way to run a server here; its text is one line."""
 
 

@@ -1,0 +1,54 @@
+"""`make demo`: the whole shop on this machine, one sample order, and then it stays until Ctrl-C."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack import environment, house, order, ports, terminal
+from stack.terminal import BOLD, GREEN, RED, paint, say
+
+
+def run(var: Path, environ: Mapping[str, str]) -> int:
+    """Runs the demo until it is interrupted; returns the exit code."""
+    numbers = ports.chosen(environ)
+    say(f"{paint('Backroom', BOLD)}: data, logs and passwords are in {var}\n")
+    try:
+        with house.running(var, numbers, environ) as supervisor:
+            _sample_order(supervisor.env["SITE_URL"])
+            _addresses(supervisor.env, environ)
+            supervisor.child.wait()
+    except KeyboardInterrupt:
+        say("All stopped; the data stays in place for the next make demo.")
+        return 0
+    say("supervisord is gone, and the processes with it. Start again: the data is safe.")
+    return 1
+
+
+def _sample_order(site: str) -> None:
+    placed = order.place(site)
+    say(f"\n{paint('A sample order', BOLD)}")
+    answer = f"answered in {placed.milliseconds:.0f} ms ({placed.status}, {placed.total} {placed.currency})"
+    say(f"  order {placed.number} placed: {answer}")
+    for job in order.follow(site, placed):
+        seconds = ((job["wait_ms"] or 0) + (job["run_ms"] or 0)) / 1000
+        colour = GREEN if job["state"] == "succeeded" else RED
+        say(f"  {paint(f'{order.told(job):<24}', colour)} after {seconds:.2f} s")
+    say(f"  its page: {placed.url}")
+
+
+def _addresses(env: Mapping[str, str], environ: Mapping[str, str]) -> None:
+    account = f"{environment.STAFF} / {env['STAFF_PASSWORD']}"
+    site = env["SITE_URL"]
+    rows = {
+        "the shop": site,
+        "its mails": env["INBOX_URL"],
+        "the partners": env["PARTNERS_URL"],
+        "the API": f"{site}/api/docs",
+        "admin": f"{site}/admin/  ({account})",
+        "Flower": f"{env['FLOWER_URL']}  ({env['FLOWER_BASIC_AUTH'].replace(':', ' / ', 1)})",
+    }
+    if environ.get("EMAIL_URL"):
+        rows["its mails"] = "go to your own EMAIL_URL"
+    say(f"\n{paint('Open', BOLD)}")
+    for name, address in rows.items():
+        say(f"  {name:<14}{address}")
+    say(f"\n{terminal.paint('Ctrl-C stops everything.', BOLD)}")

@@ -1,0 +1,117 @@
+"""The whole house on one machine: every process started, ready, and stopped in order."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import psycopg
+
+from stack import Problem, environment, ports, processes, readiness, servers, signals, terminal
+from stack.processes import Process
+from stack.supervisor import CHECKOUT, Supervisor, SupervisorGone
+
+
+class NotPrepared(Problem):
+    """A server of the user's own does not answer, or a command that prepares the shop failed."""
+
+
+@contextlib.contextmanager
+def running(var: Path, numbers: Mapping[str, int], given: Mapping[str, str]) -> Iterator[Supervisor]:
+    """The shop, ready to serve, for as long as the block lasts; `given` may name servers of the user's own.
+
+    Writes the file `env` of the var folder. Raises PortError, ServerError, NotReady, NotPrepared and InUse.
+    """
+    with environment.locked(var):
+        ports.check_free({name: port for name, port in numbers.items() if not given.get(_server(name))})
+        env = environment.build(var, numbers, given)
+        embedded = _embedded_servers(var, numbers, given)
+        _ask_given_servers(given)
+        environment.write(var, env)
+        supervisor = Supervisor(var, [*embedded, *processes.shop(env)], {**os.environ, **env})
+        try:
+            readiness.until_answering(supervisor)
+            _start(supervisor, embedded)
+            _prepare(supervisor.env)
+            _start(supervisor, processes.shop(env))
+            yield supervisor
+        finally:
+            _stop(supervisor)
+
+
+def _server(port: str) -> str:
+    """The variable that makes this port needless, if any: an own DATABASE_URL needs no DATABASE_PORT."""
+    return port.replace("_PORT", "_URL") if port in ("DATABASE_PORT", "BROKER_PORT") else ""
+
+
+def _embedded_servers(var: Path, numbers: Mapping[str, int], given: Mapping[str, str]) -> list[Process]:
+    embedded = []
+    if not given.get("DATABASE_URL"):
+        servers.prepare_postgres(var)
+        embedded.append(processes.postgres(var, numbers["DATABASE_PORT"]))
+    if not given.get("BROKER_URL"):
+        servers.prepare_valkey(var, numbers["BROKER_PORT"])
+        embedded.append(processes.valkey(var))
+    return embedded
+
+
+def _ask_given_servers(given: Mapping[str, str]) -> None:
+    if database := given.get("DATABASE_URL"):
+        try:
+            psycopg.connect(database, connect_timeout=5).close()
+        except psycopg.Error as error:
+            raise NotPrepared(f"DATABASE_URL: {str(error).splitlines()[0]}") from None
+    broker = given.get("BROKER_URL", "")
+    if broker.startswith("redis") and not servers.broker_answers(broker):
+        raise NotPrepared("BROKER_URL: nobody answers there, or not with this password")
+
+
+def _start(supervisor: Supervisor, group: Sequence[Process]) -> None:
+    """Starts the processes together and waits for each: ready in any order, they share the CPUs better."""
+    checks, started = readiness.checks(supervisor.env), time.monotonic()
+    supervisor.start(process.name for process in group)
+    for process in group:
+        with terminal.step(process.name, since=started):
+            readiness.wait(supervisor, process.name, checks.get(process.name))
+
+
+def _prepare(env: Mapping[str, str]) -> None:
+    with terminal.step("tables", done="ready"):
+        manage(env, "migrate", "--verbosity=0")
+    with terminal.step("products", done="stocked"):
+        manage(env, "seed", "--restock")
+    account = {
+        "DJANGO_SUPERUSER_USERNAME": environment.STAFF,
+        "DJANGO_SUPERUSER_EMAIL": "staff@backroom.example",
+    }
+    account["DJANGO_SUPERUSER_PASSWORD"] = env["STAFF_PASSWORD"]
+    with terminal.step("staff account"):
+        manage({**env, **account}, "createsuperuser", "--noinput", unless="already taken")
+
+
+def manage(env: Mapping[str, str], *arguments: str, unless: str = "\0") -> str:
+    """Runs a Django command, returns its output. Raises NotPrepared if it fails without saying `unless`."""
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(
+        command, env=env, cwd=CHECKOUT, capture_output=True, text=True, start_new_session=True
+    )
+    if done.returncode and unless not in done.stderr:
+        lines = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+        raise NotPrepared(f"manage.py {' '.join(arguments)} failed:\n{lines}")
+    return done.stdout
+
+
+def _stop(supervisor: Supervisor) -> None:
+    signals.only_reassure()
+    terminal.say("\nStopping in order; running jobs are finished first.")
+    backwards = sorted(supervisor.processes, key=lambda process: -process.stage)
+    with contextlib.suppress(SupervisorGone):
+        for _, stage in groupby(backwards, key=lambda process: process.stage):
+            names = [process.name for process in stage]
+            with terminal.step(", ".join(names), done="stopped"):
+                supervisor.stop(names)
+    supervisor.close()

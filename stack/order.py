@@ -1,0 +1,98 @@
+"""The sample order of the demo: placed as any customer places one, over HTTP, and followed to its end."""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+
+from stack import Problem
+
+ANNA = {
+    "email": "anna@example.com",
+    "name": "Anna Łukasik",
+    "address": "ul. Zielna 7",
+    "city": "Łódź",
+    "postcode": "90-001",
+    "country": "PL",
+    "card": "demo-approve",
+}
+NAMES = {
+    "invoice": "invoice PDF made",
+    "receipt": "receipt mailed",
+    "fraud": "fraud reviewed",
+    "shipment": "shipment requested",
+    "analytics": "analytics told",
+    "loyalty": "loyalty points added",
+    "recommendations": "recommendations updated",
+}
+SETTLED = ("succeeded", "dead", "discarded")
+
+
+class OrderFailed(Problem):
+    """The shop did not take the order, or its jobs did not end; the text is what it answered."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An order that the shop took, and how long its answer took."""
+
+    number: int
+    status: str
+    total: str
+    currency: str
+    url: str
+    token: str
+    milliseconds: float
+
+
+def place(site: str, lines: int = 2) -> Placed:
+    """Places an order of the first products that are in stock. Raises OrderFailed."""
+    items = _call("GET", f"{site}/api/products")["items"]
+    chosen = [item["slug"] for item in items if item["stock"] >= 1][:lines]
+    body = {**ANNA, "lines": [{"product": slug, "quantity": 1} for slug in chosen]}
+    started = time.monotonic()
+    answer = _call("POST", f"{site}/api/orders", json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
+    milliseconds = (time.monotonic() - started) * 1000
+    fields = {name: answer[name] for name in ("number", "status", "total", "currency", "url", "token")}
+    return Placed(**fields, milliseconds=milliseconds)
+
+
+def jobs(site: str, order: Placed) -> list[dict[str, Any]]:
+    """The order's jobs as the API tells them."""
+    return _call("GET", f"{site}/api/orders/{order.number}?token={order.token}")["jobs"]
+
+
+def follow(site: str, order: Placed, seconds: float = 30) -> Iterator[dict[str, Any]]:
+    """Yields each job when it has ended, until all have. Raises OrderFailed after `seconds`."""
+    deadline, told = time.monotonic() + seconds, set()
+    while True:
+        known = [job for job in jobs(site, order) if not job["key"].startswith("settle:")]
+        for job in known:
+            if job["state"] in SETTLED and job["id"] not in told:
+                told.add(job["id"])
+                yield job
+        if known and len(told) == len(known):
+            return
+        if time.monotonic() > deadline:
+            late = ", ".join(f"{job['key']} is {job['state']}" for job in known if job["id"] not in told)
+            raise OrderFailed(f"order {order.number} is not done after {seconds:.0f} s: {late or 'no jobs'}")
+        time.sleep(0.05)
+
+
+def told(job: Mapping[str, Any]) -> str:
+    """One line of the timeline: `invoice PDF made`, or the job's key where we have no words for it."""
+    words = NAMES.get(job["key"].split(":")[0], job["key"])
+    return words if job["state"] == "succeeded" else f"{job['key']} is {job['state']}"
+
+
+def _call(method: str, url: str, **options: Any) -> Any:
+    try:
+        response = urllib3.request(method, url, timeout=15, retries=False, **options)
+    except urllib3.exceptions.HTTPError as error:
+        raise OrderFailed(f"{method} {url}: {error}") from None
+    if response.status >= 400:
+        raise OrderFailed(f"{method} {url} answered {response.status}: {response.data.decode()[:2000]}")
+    return response.json()

@@ -1,0 +1,84 @@
+"""Every process of the shop: how it is started, how it is stopped, and how long its goodbye may take."""
+
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack import servers
+from stack.ports import HOST
+
+QUEUES = ("critical", "default", "bulk")
+HARD_TIME_LIMIT = 60  # seconds, CELERY_TASK_TIME_LIMIT: a worker's warm shutdown waits for its running jobs
+
+
+@dataclass(frozen=True)
+class Process:
+    """One supervised process. Stages start in ascending order and stop in descending order."""
+
+    name: str
+    command: list[str]
+    stage: int
+    stop: signal.Signals = signal.SIGTERM
+    grace: int = 15  # seconds from the stop signal to SIGKILL
+
+
+def postgres(var: Path, port: int) -> Process:
+    """The embedded database."""
+    return Process("postgres", servers.postgres_command(var, port), stage=1, stop=signal.SIGINT, grace=30)
+
+
+def valkey(var: Path) -> Process:
+    """The embedded broker."""
+    return Process("valkey", servers.valkey_command(var), stage=1, grace=30)
+
+
+def shop(env: Mapping[str, str]) -> list[Process]:
+    """The processes that are the shop, in the order in which they start."""
+    workers = [
+        Process(f"worker-{queue}", _worker(queue), stage=4, grace=HARD_TIME_LIMIT + 10) for queue in QUEUES
+    ]
+    return [
+        Process("partners", _python("-m", "partners"), stage=2),
+        Process("web", _web(env["WEB_PORT"]), stage=3, grace=30),
+        *workers,
+        Process("dispatcher", _python("manage.py", "dispatcher"), stage=5),
+        Process("beat", _celery("beat", "--loglevel=INFO"), stage=5),
+        Process("flower", _flower(env), stage=6),
+    ]
+
+
+def commands(env: Mapping[str, str]) -> dict[str, list[str]]:
+    """The command line of each process of the shop, by name; run them in the checkout with `env` added."""
+    return {process.name: process.command for process in shop(env)}
+
+
+def _python(*arguments: str) -> list[str]:
+    # `python -m gunicorn`, not `.venv/bin/gunicorn`: scripts break where the checkout's path holds a space.
+    return [*servers.LEASH, "TERM", sys.executable, *arguments]
+
+
+def _celery(*arguments: str) -> list[str]:
+    return _python("-m", "celery", "-A", "shop", *arguments)
+
+
+def _web(port: str) -> list[str]:
+    # Two processes of four threads: the threads wait for the payment partner, the processes share the CPUs.
+    server = _python("-m", "gunicorn", "shop.wsgi", f"--bind={HOST}:{port}", "--worker-class=gthread")
+    return [*server, "--workers=2", "--threads=4", "--graceful-timeout=25", "--no-control-socket"]
+
+
+def _worker(queue: str) -> list[str]:
+    # Without gossip and mingle a worker is ready a second sooner and resumes faster after a broker's restart.
+    worker = _celery(
+        "worker", f"--queues={queue}", f"--hostname={queue}@%h", "--pool=prefork", "--concurrency=2"
+    )
+    return [*worker, "--without-gossip", "--without-mingle", "--loglevel=INFO"]
+
+
+def _flower(env: Mapping[str, str]) -> list[str]:
+    # Its password comes from FLOWER_BASIC_AUTH, which it reads itself: `ps` shows command lines to everybody.
+    database = Path(env["BACKROOM_VAR"]) / "flower.db"
+    flower = _celery("flower", f"--address={HOST}", f"--port={env['FLOWER_PORT']}")
+    return [*flower, "--persistent=True", f"--db={database}", "--state_save_interval=60000"]

@@ -1,0 +1,31 @@
+"""`make smoke`: the shop in a folder of its own on free ports, twenty orders, then the audit."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack import house, order, ports
+from stack.supervisor import CHECKOUT
+from stack.terminal import say, step
+
+ORDERS = 20
+
+
+def run(environ: Mapping[str, str]) -> int:
+    """Returns the exit code of `manage.py audit`: 0 if nothing was lost and nothing done twice."""
+    with (
+        tempfile.TemporaryDirectory(prefix="backroom-smoke-") as folder,
+        house.running(Path(folder).resolve(), ports.free(), environ) as supervisor,
+    ):
+        site = supervisor.env["SITE_URL"]
+        with step(f"{ORDERS} orders", done="placed"):
+            placed = [order.place(site) for _ in range(ORDERS)]
+        with step("their jobs", done="done"):
+            for one in placed:
+                for _ in order.follow(site, one, seconds=60):
+                    pass
+        say()
+        audit = [sys.executable, "manage.py", "audit"]
+        return subprocess.run(audit, env=supervisor.env, cwd=CHECKOUT).returncode

@@ -1,0 +1,146 @@
+"""supervisord as our child: it starts the processes, restarts what dies, stops each with a grace period.
+
+If we are killed with SIGKILL, the kernel sends supervisord SIGTERM, and it stops everything in order itself.
+If supervisord is killed too, the kernel sends each process its own stop signal (see leash.py for the limits).
+"""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from stack import environment, servers
+from stack.processes import Process
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+LONGEST_SOCKET = 90  # bytes; the kernel takes 107, and supervisord adds a suffix of its own while it binds
+GONE = ("STOPPED", "EXITED", "FATAL")
+
+
+def config(var: Path, socket: Path, processes: Iterable[Process]) -> str:
+    """The text of supervisord.conf."""
+    logs = var / "log"
+    sections = [
+        _section(
+            "supervisord",
+            nodaemon="true",
+            silent="true",
+            umask="077",
+            logfile=logs / "supervisord.log",
+            pidfile=var / "supervisord.pid",
+            childlogdir=logs,
+            **({"user": "root"} if os.geteuid() == 0 else {}),
+        ),
+        _section("unix_http_server", file=socket, chmod="0600"),
+        _section(
+            "rpcinterface:supervisor",
+            **{"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+        ),
+    ]
+    return "\n".join([*sections, *(_program(process, logs) for process in processes)])
+
+
+def _program(process: Process, logs: Path) -> str:
+    return _section(
+        f"program:{process.name}",
+        command=shlex.join(process.command),
+        directory=CHECKOUT,
+        priority=process.stage,
+        autostart="false",  # the next stage starts when this one is ready, which supervisord can't know
+        autorestart="true",
+        startretries=10,
+        stopsignal=process.stop.name.removeprefix("SIG"),
+        stopwaitsecs=process.grace,
+        # Never `stopasgroup`: a SIGTERM to a worker's pool would kill the jobs that a warm shutdown finishes.
+        killasgroup="true",
+        redirect_stderr="true",
+        stdout_logfile=logs / f"{process.name}.log",
+        stdout_logfile_maxbytes="5MB",
+        stdout_logfile_backups=3,
+    )
+
+
+def _section(name: str, **values: Any) -> str:
+    lines = (f"{key}={str(value).replace('%', '%%')}" for key, value in values.items())
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+class Supervisor:
+    """A running supervisord. Every method raises SupervisorGone when it is no longer there."""
+
+    def __init__(self, var: Path, processes: Sequence[Process], env: Mapping[str, str]) -> None:
+        self.processes = list(processes)
+        self.env = dict(env)
+        self.logs = environment.private_folder(var / "log")
+        too_long = len(os.fsencode(var / "supervisor.sock")) > LONGEST_SOCKET
+        self.spare = Path(tempfile.mkdtemp(prefix="backroom-")) if too_long else None
+        self.socket = (self.spare or var) / "supervisor.sock"
+        file = environment.private_file(var / "supervisord.conf", config(var, self.socket, self.processes))
+        command = [*servers.LEASH, "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
+        with (self.logs / "supervisord.log").open("ab") as log:
+            # A session of its own: Ctrl-C goes to the whole foreground group, and we stop things in order.
+            self.child = subprocess.Popen(
+                command, env=self.env, cwd=CHECKOUT, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """One call of supervisord's XML-RPC interface, on a connection of its own."""
+        transport = SupervisorTransport(serverurl=f"unix://{self.socket}")
+        with contextlib.closing(transport):
+            server = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+            try:
+                return getattr(server.supervisor, method)(*arguments)
+            except (OSError, xmlrpc.client.ProtocolError) as error:
+                raise SupervisorGone(str(error)) from error
+
+    def answers(self) -> bool:
+        """True once supervisord takes calls."""
+        try:
+            return bool(self.call("getState"))
+        except SupervisorGone:
+            return False
+
+    def start(self, names: Iterable[str]) -> None:
+        """Starts these processes and waits for none."""
+        for name in names:
+            self.call("startProcess", name, False)
+
+    def state(self, name: str) -> str:
+        """STARTING, RUNNING, BACKOFF, FATAL, STOPPING, STOPPED or EXITED."""
+        return self.call("getProcessInfo", name)["statename"]
+
+    def log(self, name: str) -> Path:
+        """The log of a process."""
+        return self.logs / f"{name}.log"
+
+    def stop(self, stage: Iterable[str]) -> None:
+        """Stops these processes together, and returns when all are gone, however long their grace is."""
+        stopping = [name for name in stage if self.state(name) not in GONE]
+        for name in stopping:
+            with contextlib.suppress(xmlrpc.client.Fault):  # it went by itself a moment ago
+                self.call("stopProcess", name, False)
+        while any(self.state(name) not in GONE for name in stopping):
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """Ends supervisord, which first stops whatever still runs, in order and with every grace period."""
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+        self.child.wait()
+        if self.spare:
+            shutil.rmtree(self.spare)
+
+
+class SupervisorGone(Exception):
+    """supervisord itself is gone or does not answer."""
