@@ -45,8 +45,8 @@ class Product(models.Model):
     unit = models.CharField(max_length=30, default="piece", help_text="kg, piece, bunch, jar …")
     stock = models.IntegerField(default=0)
     active = models.BooleanField(default=True, help_text="Only active products are shown and sold.")
-    # PostgreSQL keeps this up to date itself. English stems find "tomatoes" by "tomato"; the bare words beside
-    # them let a word be found while it is still being typed.
+    # PostgreSQL keeps this up to date itself. English stems find "tomatoes" by "tomato"; the bare words
+    # beside them let a word be found while it is still being typed.
     search = models.GeneratedField(
         expression=SearchVector("name", weight="A", config="english")
         + SearchVector("name", weight="A", config="simple")

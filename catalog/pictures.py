@@ -12,7 +12,7 @@ FALLBACK = "crate"
 def picture_url(slug: str) -> str:
     """The address of the product's picture; a crate where nobody has drawn it yet.
 
-    The check is ours because hashed static files refuse, with an exception, a name they don't know: one product
-    added by staff would take down every page it is on.
+    The check is ours because hashed static files raise for a name they don't know: one product added by
+    staff would take down every page it is on.
     """
     return static(f"catalog/pictures/{slug if slug in DRAWN else FALLBACK}.svg")

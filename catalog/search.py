@@ -11,14 +11,14 @@ LONGEST = 100  # characters; more is not a search but noise
 
 
 def tidy(text: str) -> str:
-    """What was typed, without control characters (PostgreSQL refuses NUL), one space between words, not too long."""
+    """What was typed, without control characters (PostgreSQL refuses NUL), single-spaced, not too long."""
     text = unicodedata.normalize("NFKC", text[: LONGEST * 4])
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:LONGEST].strip()
 
 
 def query_for(text: str) -> SearchQuery:
-    """Quotes, `or` and `-` as on the web. Of plain words the last may be unfinished: "cherry tom" finds tomatoes."""
+    """Quotes, `or`, `-` as on the web; the last of plain words may be unfinished: "red oni" finds onions."""
     query = SearchQuery(text, config="english", search_type="websearch")
     *words, last = text.split()
     if not all(word.isalnum() for word in [*words, last]):

@@ -26,14 +26,16 @@ def seed() -> int:
 
 
 def restock() -> int:
-    """Put what was sold back on the shelves; return how many products that were. More than the seed's stays."""
-    filled = 0
+    """Put what was sold back on the shelves; return how many products that were. More than the seed's stays.
+
+    No transaction around it: holding many products locked, it could deadlock with a checkout.
+    """
     source = tomllib.loads(SOURCE.read_text(encoding="utf-8"))
-    with transaction.atomic():
-        for item in sorted(products_of(source["shelf"]), key=lambda item: item["slug"]):
-            low = Product.objects.filter(slug=item["slug"], stock__lt=item["stock"])
-            filled += low.update(stock=item["stock"])
-    return filled
+    return sum(
+        Product.objects.filter(slug=item["slug"], stock__lt=item["stock"]).update(stock=item["stock"])
+        for shelf in source["shelf"]
+        for item in shelf["products"]
+    )
 
 
 def add_categories(shelves: list[dict]) -> dict[str, Category]:
@@ -59,7 +61,7 @@ def add_products(shelves: list[dict], categories: dict[str, Category]) -> None:
 
 
 def add_pairs(pairs: dict[str, list[str]]) -> None:
-    """Both directions, with a count of nought: nobody has bought them yet. Products that staff deleted are left out."""
+    """Both directions, counted 0: nobody has bought them yet. What staff deleted is left out."""
     products = Product.objects.in_bulk(field_name="slug")
     known = [(a, b) for a, others in pairs.items() for b in others if a in products and b in products]
     rows = [
@@ -68,7 +70,3 @@ def add_pairs(pairs: dict[str, list[str]]) -> None:
         for one, other in ((a, b), (b, a))
     ]
     BoughtTogether.objects.bulk_create(rows, ignore_conflicts=True)
-
-
-def products_of(shelves: list[dict]) -> list[dict]:
-    return [item for shelf in shelves for item in shelf["products"]]

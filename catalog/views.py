@@ -1,4 +1,4 @@
-"""The shop window: home, the list of products, and a page for each. Whoever looks can only look: GET and HEAD."""
+"""The shop window: home, the list of products, and a page for each."""
 
 from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Q, Subquery, Value
@@ -25,7 +25,8 @@ def home(request: HttpRequest) -> HttpResponse:
         cover=Subquery(cover.values("slug")[:1]), size=Count("products", filter=Q(products__active=True))
     ).filter(size__gt=0)
     picks = Product.objects.filter(active=True, stock__gt=0).order_by(MD5(Concat("slug", Value(today))))
-    return render(request, "catalog/home.html", {"shelves": shelves, "picks": picks[:PICKS], "live_search": True})
+    context = {"shelves": shelves, "picks": picks[:PICKS], "live_search": True}
+    return render(request, "catalog/home.html", context)
 
 
 @require_safe
@@ -64,12 +65,11 @@ def chosen_category(slug: str) -> Category | None:
 def product(request: HttpRequest, slug: str) -> HttpResponse:
     """One product, and what goes well with it."""
     shown = get_object_or_404(Product.objects.select_related("category"), slug=slug, active=True)
-    companions = (
-        shown.bought_together.filter(other__active=True).select_related("other").order_by("-count", "other__name")
-    )
+    pairs = shown.bought_together.filter(other__active=True).select_related("other")
+    companions = pairs.order_by("-count", "other__name")[:COMPANIONS]
     context = {
         "product": shown,
-        "companions": [pair.other for pair in companions[:COMPANIONS]],
+        "companions": [pair.other for pair in companions],
         "most": max(1, min(shown.stock, 99)),
         "live_search": True,
     }

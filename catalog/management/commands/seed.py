@@ -7,7 +7,7 @@ from catalog.seed import seed
 
 
 class Command(BaseCommand):
-    help = "Fill the shelves with the products of catalog/products.toml; what is there already stays as it is."
+    help = "Fill the shelves with the products of catalog/products.toml; what is there already stays."
 
     def add_arguments(self, parser):
         parser.add_argument(
