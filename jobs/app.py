@@ -8,7 +8,7 @@ class LedgerCelery(Celery):
 
     task_cls = "jobs.task:LedgerTask"
 
-    def send_task(self, name, args=None, kwargs=None, **options):  # noqa: ANN201 - Celery's signature
+    def send_task(self, name, args=None, kwargs=None, **options):
         """Enqueue the task of this name. Raises celery.exceptions.NotRegistered for an unknown one: a message
         without a row would be work that can get lost."""
         return self.tasks[name].apply_async(args, kwargs, **options)

@@ -16,14 +16,16 @@ CRONTAB_SLOT = 60  # seconds: a crontab can't fire more often
 
 def slot_of(schedule: Any, now: float) -> int:
     """The slot, as Unix seconds of its start, in which a schedule that fires `now` fires."""
-    length = CRONTAB_SLOT if isinstance(schedule, crontab) else max(1, int(schedule.run_every.total_seconds()))
+    length = (
+        CRONTAB_SLOT if isinstance(schedule, crontab) else max(1, int(schedule.run_every.total_seconds()))
+    )
     return int(now) // length * length
 
 
 class LedgerScheduler(DatabaseScheduler):
     """django-celery-beat's scheduler; each entry is enqueued under its slot's key."""
 
-    def apply_async(self, entry, producer=None, advance=True, **kwargs):  # noqa: ANN001, ANN201
+    def apply_async(self, entry, producer=None, advance=True, **kwargs):
         """Enqueue the entry's job. Raises celery.beat.SchedulingError, and beat goes on."""
         entry.options["key"] = f"{entry.name}:{slot_of(entry.schedule, time.time())}"
         return super().apply_async(entry, producer, advance, **kwargs)

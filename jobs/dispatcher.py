@@ -34,10 +34,11 @@ class Dispatcher:
                 self.rescue_if_time()
             except Error as error:
                 # While the database was away no worker could say that it lives: let them speak first.
-                log.warning("the database is in trouble, waiting: %s", error)
+                log.warning("the database is in trouble, waiting: %s", str(error).partition("\n")[0])
                 self.rescue_at = time.monotonic() + GRACE
                 connection.close()
                 busy = False
+                self.stop.wait(1)
             if not busy:
                 self.stop.wait(POLL)
 

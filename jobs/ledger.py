@@ -106,8 +106,8 @@ def succeed(job: Claimed, result: Any) -> list[Nudge]:
             WHERE id = %s AND state = 'running' AND claims = %s RETURNING id, result
         ), next AS (
             UPDATE jobs_job child SET state = 'ready', published_at = clock_timestamp(), run_at = clock_timestamp(),
-                args = CASE takes_result WHEN '' THEN child.args
-                       ELSE child.args || jsonb_build_object(takes_result, done.result) END
+                args = CASE child.takes_result WHEN '' THEN child.args
+                       ELSE child.args || jsonb_build_object(child.takes_result, done.result) END
             FROM done WHERE child.after_id = done.id AND child.state = 'waiting' AND child.run_at IS NULL
             RETURNING child.id, child.task, child.queue, child.args
         )

@@ -87,8 +87,8 @@ def release_followers() -> list[str]:
     found = rows(
         """
         UPDATE jobs_job child SET state = 'waiting', run_at = clock_timestamp(),
-            args = CASE takes_result WHEN '' THEN child.args
-                   ELSE child.args || jsonb_build_object(takes_result, parent.result) END
+            args = CASE child.takes_result WHEN '' THEN child.args
+                   ELSE child.args || jsonb_build_object(child.takes_result, parent.result) END
         FROM jobs_job parent WHERE child.state = 'waiting' AND child.run_at IS NULL
              AND parent.id = child.after_id AND parent.state = 'succeeded' RETURNING child.id
         """

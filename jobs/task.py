@@ -53,6 +53,7 @@ class LedgerTask(Task):
     """A task whose calls are jobs."""
 
     abstract = True
+    job_queue: str | None = None
     policy = Retry()
     job_key: str | None = None
     atomic = False
@@ -74,7 +75,7 @@ class LedgerTask(Task):
 
     def _call(self, arguments: dict[str, Any]) -> Call:
         key = self.job_key.format(**arguments) if self.job_key else None
-        queue = self.queue or self.app.conf.task_default_queue
+        queue = self.job_queue or self.app.conf.task_default_queue
         return Call(self.name, arguments, queue, self.policy.attempts, key)
 
     def using(self, **options: Any) -> Using:
@@ -85,7 +86,7 @@ class LedgerTask(Task):
         """Enqueue a job for this call in the caller's transaction; returns its id. See jobs.enqueue_all."""
         return enqueue_all(self.call(*args, **kwargs))[0]
 
-    def apply_async(self, args=None, kwargs=None, task_id=None, **options):  # noqa: ANN201 - Celery's signature
+    def apply_async(self, args=None, kwargs=None, task_id=None, **options):
         """Celery's spelling of enqueue. Raises TypeError for options that the ledger can't honour."""
         call = self._from_celery(tuple(args or ()), dict(kwargs or {}), options)
         followers = list(reversed(options.get("chain") or [])) + list(options.get("link") or [])
@@ -102,7 +103,7 @@ class LedgerTask(Task):
         queue = getattr(options.get("queue"), "name", options.get("queue"))
         return Using(self, run_after, queue, options.get("key")).call(*args, **kwargs)
 
-    def _from_signature(self, signature) -> Call:  # noqa: ANN001
+    def _from_signature(self, signature) -> Call:
         """A later step of a chain; one that is not immutable gets the result before it as its first argument."""
         options = dict(signature.options)
         id = options.pop("task_id", None)
@@ -113,7 +114,7 @@ class LedgerTask(Task):
         bound.apply_defaults()
         return replace(self._call(dict(bound.arguments)), takes_result=first, id=id)
 
-    def retry(self, args=None, kwargs=None, exc=None, throw=True, eta=None, countdown=None, **_):  # noqa: ANN201
+    def retry(self, args=None, kwargs=None, exc=None, throw=True, eta=None, countdown=None, **_):
         """Celery's `self.retry()`: try again by the ledger, not before `countdown` seconds."""
         seconds = (eta - datetime.now(eta.tzinfo)).total_seconds() if eta else countdown or 0
         raise RetryAfter(seconds, str(exc or "the task asked for a retry")) from exc
@@ -126,9 +127,14 @@ class LedgerTask(Task):
 
 
 def task(
-    *, queue: str = "default", key: str | None = None, retry: Retry | None = None, atomic: bool = False, **options: Any
-):  # noqa: ANN201
+    *,
+    queue: str = "default",
+    key: str | None = None,
+    retry: Retry | None = None,
+    atomic: bool = False,
+    **options: Any,
+):
     """Declare a task. `queue` and `retry` as named; `key` is the format of its job's key, from its arguments, like
     "receipt:{number}"; an `atomic` one runs in one transaction with its finish: its database effects happen
     exactly once. Other options are Celery's."""
-    return shared_task(queue=queue, job_key=key, policy=retry or Retry(), atomic=atomic, **options)
+    return shared_task(job_queue=queue, job_key=key, policy=retry or Retry(), atomic=atomic, **options)

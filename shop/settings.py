@@ -139,7 +139,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 60  # seconds; supervisors grant more than this before they kill
 CELERY_TASK_SOFT_TIME_LIMIT = 50
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue("critical"), Queue("default"), Queue("bulk")]
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("critical", "default", "bulk")]
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_DB_REUSE_MAX = 1_000_000_000  # keep the connection: Celery would close it after every task
 CELERY_BEAT_SCHEDULER = "jobs.beat:LedgerScheduler"

@@ -1,0 +1,85 @@
+"""Staff's view of the ledger: look, filter, replay, discard. Nothing here edits a row: states change by the ledger."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from jobs import ledger
+from jobs.models import Job, Worker
+
+
+class ReadOnly(admin.ModelAdmin):
+    """No adding, changing or deleting."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnly):
+    """Jobs with their errors; dead letters are replayed or discarded from the list."""
+
+    list_display = [
+        "__str__",
+        "task",
+        "queue",
+        "state",
+        "attempts",
+        "created_at",
+        "finished_at",
+        "summary",
+        "flower",
+    ]
+    list_filter = ["state", "queue", "task"]
+    search_fields = ["=key", "=id"]
+    search_help_text = "a whole key such as receipt:1001, or a job's id"
+    ordering = ["-created_at"]
+    show_full_result_count = False
+    actions = ["replay", "discard"]
+
+    @admin.display(description="error")
+    def summary(self, job: Job) -> str:
+        return job.error.partition("\n")[0][:120]
+
+    @admin.display(description="Flower")
+    def flower(self, job: Job) -> str:
+        return format_html('<a href="{}/task/{}">Flower</a>', settings.FLOWER_URL, job.id)
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Replaying and discarding ask for more than looking."""
+        return request.user.has_perm("jobs.change_job")
+
+    @admin.action(
+        description="Replay: give dead or discarded jobs all their attempts again", permissions=["act"]
+    )
+    def replay(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        self._report(request, ledger.replay([str(job.id) for job in jobs]), jobs, "replayed")
+
+    @admin.action(description="Discard: these need not run, nor those waiting for them", permissions=["act"])
+    def discard(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        why = f"discarded by {request.user.get_username()}"
+        self._report(request, ledger.discard([str(job.id) for job in jobs], why=why), jobs, "discarded")
+
+    def _report(self, request: HttpRequest, done: list[str], jobs: QuerySet[Job], verb: str) -> None:
+        for job in Job.objects.filter(id__in=done):
+            self.log_change(request, job, verb)
+        self.message_user(
+            request, f"{len(done)} jobs {verb}.", messages.SUCCESS if done else messages.WARNING
+        )
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly):
+    """The workers that said they live."""
+
+    list_display = ["name", "queues", "started_at", "seen_at"]

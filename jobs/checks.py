@@ -1,0 +1,37 @@
+"""System checks: a setting that would break a promise is an error at boot, with what to do about it."""
+
+from typing import Any
+
+from celery import current_app
+from django.core.checks import CheckMessage, Error, register
+
+
+@register()
+def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The Celery settings that the ledger's promises rest on."""
+    celery, conf = current_app, current_app.conf
+    found: list[CheckMessage] = []
+    if celery.task_cls != "jobs.task:LedgerTask":
+        found.append(
+            Error("the Celery app is not a LedgerCelery: its tasks would run without a row in the ledger",
+                  hint="make it with jobs.app.LedgerCelery and import it in the project's __init__.py", id="jobs.E001")
+        )  # fmt: skip
+    if conf.task_always_eager:
+        found.append(
+            Error("task_always_eager runs jobs in the request, before the commit",
+                  hint="remove CELERY_TASK_ALWAYS_EAGER", id="jobs.E002")
+        )  # fmt: skip
+    if not conf.task_acks_late:
+        found.append(
+            Error("without task_acks_late a warm shutdown may drop a message", hint="set CELERY_TASK_ACKS_LATE = True",
+                  id="jobs.E003")
+        )  # fmt: skip
+    known = set(celery.amqp.queues)
+    for task in celery.tasks.values():
+        queue = getattr(task, "job_queue", None)
+        if queue and queue not in known:
+            found.append(
+                Error(f"{task.name} goes to the queue {queue!r}, which no worker knows",
+                      hint=f"queues are {', '.join(sorted(known))} (CELERY_TASK_QUEUES)", id="jobs.E004")
+            )  # fmt: skip
+    return found

@@ -1,0 +1,88 @@
+"""`manage.py jobs`: the back room in figures; `jobs dead`, `jobs replay`, `jobs discard`: its dead letters."""
+
+import json
+import uuid
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from jobs import ledger
+from jobs.figures import figures
+from jobs.models import Job
+
+
+class Command(BaseCommand):
+    help = "Show queues, tasks and workers; list, replay or discard dead letters."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "action", nargs="?", choices=["show", "dead", "replay", "discard"], default="show"
+        )
+        parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); for replay and discard")
+        parser.add_argument("--task", help="all dead letters of this task")
+        parser.add_argument("--all", action="store_true", help="all dead letters")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, action: str, **options: Any) -> None:
+        if action == "show":
+            return self.show(**options)
+        if action == "dead":
+            return self.list_dead(**options)
+        chosen = self.choose(**options)
+        change = ledger.replay if action == "replay" else ledger.discard
+        done = change(chosen)
+        self.stdout.write(f"{len(done)} of {len(chosen)} jobs: {action} done")
+
+    def choose(self, which: list[str], task: str | None, all: bool, **_: Any) -> list[str]:
+        """The ids that the arguments name. Raises CommandError when they name nothing or the unknown."""
+        if task or all:
+            dead = Job.objects.filter(state="dead", **({"task": task} if task else {}))
+            return [str(id) for id in dead.values_list("id", flat=True)]
+        if not which:
+            raise CommandError("say which: ids or keys such as receipt:1001, --task NAME, or --all")
+        found = {name: self.find(name) for name in which}
+        if unknown := [name for name, id in found.items() if id is None]:
+            raise CommandError(f"no such job: {', '.join(unknown)}")
+        return [id for id in found.values() if id]
+
+    def find(self, name: str) -> str | None:
+        try:
+            jobs = Job.objects.filter(id=uuid.UUID(name))
+        except ValueError:
+            jobs = Job.objects.filter(key=name)
+        return next((str(job.id) for job in jobs), None)
+
+    def list_dead(self, **options: Any) -> None:
+        dead = [
+            {"id": str(job.id), "task": job.task, "key": job.key, "error": job.error.partition("\n")[0]}
+            for job in Job.objects.filter(state="dead").order_by("finished_at")[:500]
+        ]
+        if options["json"]:
+            self.stdout.write(json.dumps(dead, indent=2))
+            return
+        for job in dead:
+            self.stdout.write(f"{job['id']}  {job['key'] or job['task']}  {job['error']}")
+        self.stdout.write(f"{len(dead)} dead letters")
+
+    def show(self, **options: Any) -> None:
+        now = figures()
+        if options["json"]:
+            self.stdout.write(json.dumps(now, indent=2))
+            return
+        self.table(now["queues"], ["queue", "ready", "waiting", "running", "dead", "oldest_s"])
+        self.stdout.write(f"\nthe last {now['window_s']} s")
+        columns = ["task", "per_minute", "retry_rate", "failure_rate", "wait_ms_p50", "run_ms_p50"]
+        self.table(now["tasks"], columns)
+        self.stdout.write("\nworkers: " + (", ".join(worker["name"] for worker in now["workers"]) or "none!"))
+
+    def table(self, lines: list[dict[str, Any]], columns: list[str]) -> None:
+        cells = [columns] + [
+            [f"{line[c]:.1f}" if isinstance(line[c], float) else str(line[c] or 0) for c in columns]
+            for line in lines
+        ]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+        for row in cells:
+            self.stdout.write(
+                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            )

@@ -1,0 +1,43 @@
+"""What tests of all kinds share: the partners' real process, and a Celery pointed at the real broker."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import urllib3
+
+from stack import readiness
+
+
+def until(condition: Callable[[], object], seconds: float = 20, what: str = "") -> object:
+    """Wait until the condition holds; returns what it gave. Fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="session")
+def partners_process() -> Iterator[str]:
+    """The real partners' process; its address."""
+    process = subprocess.Popen([sys.executable, "-m", "partners"], env=os.environ)
+    try:
+        until(lambda: readiness.http_ok(f"{os.environ['PARTNERS_URL']}/healthz"), what="partners")
+        yield os.environ["PARTNERS_URL"]
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def partners(partners_process: str, settings) -> str:
+    """The partners' address, with no faults and nothing recorded; mail goes to their real SMTP server, too."""
+    settings.EMAIL_BACKEND = (
+        "django.core.mail.backends.smtp.EmailBackend"  # pytest-django swaps it for a mailbox
+    )
+    urllib3.request("POST", f"{partners_process}/reset")
+    return partners_process

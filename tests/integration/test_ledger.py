@@ -1,0 +1,196 @@
+"""The ledger's statements, one by one, on a real PostgreSQL."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+
+from jobs import Retry, ledger, rescue, task
+from jobs.enqueue import enqueue_all
+from jobs.errors import Superseded
+from jobs.models import Job, Worker
+
+pytestmark = pytest.mark.django_db
+
+
+@task(name="tests.note", key="note:{number}", retry=Retry(attempts=2))
+def note(number: int) -> int:
+    return number
+
+
+@task(name="tests.add")
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+def state(id: str) -> str:
+    return Job.objects.get(id=id).state
+
+
+def test_a_rollback_leaves_no_job():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        note.enqueue(1)
+        raise ZeroDivisionError
+    assert not Job.objects.exists()
+
+
+def test_a_key_names_one_job():
+    first = note.enqueue(1)
+    assert note.enqueue(1) == first
+    assert Job.objects.count() == 1
+
+
+def test_a_job_is_claimed_once():
+    id = note.enqueue(1)
+    assert ledger.claim(id, "a") is not None
+    assert ledger.claim(id, "b") is None
+
+
+def test_a_second_delivery_of_a_finished_job_does_nothing():
+    id = note.enqueue(1)
+    ledger.succeed(ledger.claim(id, "a"), 1)
+    assert ledger.claim(id, "a") is None
+    assert Job.objects.get(id=id).claims == 1
+
+
+def test_a_late_finish_changes_nothing():
+    id = note.enqueue(1)
+    late = ledger.claim(id, "frozen")
+    rescue.give_back_of_silent_workers()  # it has never said that it lives
+    rescued = ledger.take_due(10)
+    assert [nudge.id for nudge in rescued] == [id]
+    current = ledger.claim(id, "alive")
+    for finish in (
+        lambda: ledger.succeed(late, "late"),
+        lambda: ledger.bury(late, "late"),
+        lambda: ledger.wait(late, 1, "late", True),
+    ):
+        with pytest.raises(Superseded):
+            finish()
+    ledger.succeed(current, "in time")
+    assert Job.objects.get(id=id).result == "in time"
+
+
+def test_a_waiting_job_can_not_be_claimed_before_it_is_due():
+    id = note.using(run_after=timedelta(minutes=1)).enqueue(1)
+    assert ledger.claim(id, "a") is None
+    assert ledger.take_due(10) == []
+    assert ledger.hasten("note:1")
+    assert [nudge.id for nudge in ledger.take_due(10)] == [id]
+
+
+def test_a_follower_is_released_by_the_finish_before_it_and_gets_the_result():
+    head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
+    follower = Job.objects.get(key="note:3")
+    assert follower.state == "waiting"
+    assert ledger.claim(str(follower.id), "a") is None
+    freed = ledger.succeed(ledger.claim(head, "a"), 3)
+    assert [nudge.id for nudge in freed] == [str(follower.id)]
+    assert state(follower.id) == "ready"
+
+
+def test_celery_chain_passes_the_result_on():
+    (add.s(1, 2) | add.s(10)).apply_async()
+    head, tail = Job.objects.get(after_id=None), Job.objects.exclude(after_id=None).get()
+    (nudge,) = ledger.succeed(ledger.claim(str(head.id), "a"), 3)
+    assert nudge.id == str(tail.id)
+    assert nudge.args == {"left": 3, "right": 10}
+
+
+def test_a_follower_enqueued_behind_a_job_that_has_finished_is_released():
+    ledger.succeed(ledger.claim(note.enqueue(1), "a"), 1)
+    enqueue_all(note.call(1).then(add.call(1, 2)))
+    assert rescue.release_followers() == [str(Job.objects.get(task="tests.add").id)]
+
+
+def test_jobs_of_a_silent_worker_are_given_back_and_those_of_a_live_one_are_not():
+    dead, alive = note.enqueue(1), note.enqueue(2)
+    rescue.see_worker("alive", "default", [])
+    ledger.claim(dead, "dead")
+    ledger.claim(alive, "alive")
+    assert rescue.give_back_of_silent_workers() == [dead]
+    assert state(alive) == "running"
+
+
+def test_a_job_that_kills_its_workers_is_dead_after_its_attempts():
+    id = note.enqueue(1)
+    for outcome in ("waiting", "dead"):
+        if outcome == "dead":
+            Job.objects.filter(id=id).update(state="ready")
+        ledger.claim(id, "doomed")
+        rescue.give_back_of_silent_workers()
+        assert state(id) == outcome
+
+
+def test_a_worker_gives_back_what_it_is_not_running():
+    id = note.enqueue(1)
+    ledger.claim(id, "worker")
+    assert rescue.see_worker("worker", "default", []) == []  # just claimed: the worker may not know it yet
+    Job.objects.update(started_at="2020-01-01T00:00Z")
+    assert rescue.see_worker("worker", "default", [id]) == []
+    assert rescue.see_worker("worker", "default", []) == [id]
+    assert Worker.objects.count() == 1
+
+
+def test_a_message_older_than_the_oldest_in_the_broker_is_lost():
+    old, new = note.enqueue(1), note.enqueue(2)
+    Job.objects.filter(id=old).update(published_at="2020-01-01T00:00Z")
+    oldest = Job.objects.get(id=new).published_at.timestamp()
+    assert rescue.give_back_unclaimed("bulk", oldest) == []
+    assert rescue.give_back_unclaimed("default", 0) == []
+    assert rescue.give_back_unclaimed("default", oldest) == [old]
+    Job.objects.filter(id=new).update(published_at="2020-01-01T00:00Z")
+    assert rescue.give_back_unclaimed("default", None) == [new]
+
+
+def test_replaying_twice_is_once_and_gives_all_attempts_again():
+    id = note.enqueue(1)
+    ledger.bury(ledger.claim(id, "a"), "gave up")
+    assert ledger.replay([id]) == [id]
+    assert ledger.replay([id]) == []
+    assert Job.objects.get(id=id).attempts == 0
+
+
+def test_discarding_takes_the_followers_along_but_no_running_job():
+    enqueue_all(add.call(1, 2).then(note.call(3)))
+    running = note.enqueue(4)
+    ledger.claim(running, "a")
+    head = str(Job.objects.get(task="tests.add").id)
+    assert len(ledger.discard(ids=[head], keys=["note:4"], why="not needed")) == 2
+    assert state(running) == "running"
+
+
+def test_purge_keeps_dead_letters_and_what_is_fresh():
+    done, dead, fresh = note.enqueue(1), note.enqueue(2), note.enqueue(3)
+    ledger.succeed(ledger.claim(done, "a"), None)
+    ledger.bury(ledger.claim(dead, "a"), "gave up")
+    ledger.succeed(ledger.claim(fresh, "a"), None)
+    Job.objects.exclude(id=fresh).update(finished_at="2020-01-01T00:00Z")
+    assert ledger.purge(30) == 1
+    assert set(Job.objects.values_list("key", flat=True)) == {"note:2", "note:3"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"number": object()}, {"number": float("nan")}, {"number": "x" * 9000}]
+)
+def test_arguments_that_are_not_small_json_are_refused(arguments):
+    with pytest.raises((TypeError, ValueError)):
+        note.enqueue(**arguments)
+
+
+def test_arguments_that_do_not_fit_the_task_are_refused_at_once():
+    with pytest.raises(TypeError):
+        note.enqueue(1, 2)
+
+
+@pytest.mark.parametrize("options", [{"expires": 10}, {"link_error": [1]}, {"chord": 1}])
+def test_celery_options_that_the_ledger_can_not_honour_are_refused(options):
+    with pytest.raises(TypeError, match="the ledger does not know"):
+        note.apply_async((1,), **options)
+
+
+def test_a_result_that_is_no_json_is_an_error_of_the_job():
+    claimed = ledger.claim(note.enqueue(1), "a")
+    with pytest.raises(TypeError):
+        ledger.succeed(claimed, object())
+    assert state(claimed.id) == "running"
