@@ -69,7 +69,8 @@ def wait(supervisor: Supervisor, name: str, check: Check | None) -> None:
             state = supervisor.state(name)
         except SupervisorGone as error:
             raise NotReady(f"supervisord is gone:\n{servers.tail(supervisor.log('supervisord'))}") from error
-        if state == "RUNNING" and (check is None or check()):
+        # supervisord calls it RUNNING after a second; who answers before that is ready.
+        if check() if check and state in ("STARTING", "RUNNING") else state == "RUNNING":
             return
         now = time.monotonic()
         if state == "BACKOFF":

@@ -1,0 +1,44 @@
+# Two commands matter: `make demo` runs the whole shop on this machine, `make test` proves it.
+# The first run makes .venv; nothing is installed outside this folder.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+# `make check` needs no server, but settings that are complete.
+SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example ALLOWED_HOSTS=shop.example \
+	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
+	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0
+
+.PHONY: help demo test check smoke lock clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.ready ## run the whole shop on this machine, place one order, stay until Ctrl-C
+	@$(RUN) -m stack demo
+
+test: .venv/.ready ## run all tests, with servers of their own; can run beside a demo
+	@$(RUN) -m pytest tests
+
+check: .venv/.ready ## style, types, the arrows between the rooms, migrations, safety of the settings
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(SETTINGS) $(RUN) -m mypy .
+	$(RUN) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+	$(SETTINGS) $(RUN) -W ignore manage.py makemigrations --check --dry-run
+	$(SETTINGS) $(RUN) manage.py check --deploy --fail-level WARNING
+
+smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, audit, exit
+	@$(RUN) -m stack smoke
+
+lock: .venv/.ready ## pin requirements.txt anew from requirements.in
+	$(RUN) -m pip install --quiet pip-tools
+	$(RUN) -m piptools compile --quiet --strip-extras --no-header --no-emit-index-url --annotation-style=line \
+		--output-file=requirements.txt requirements.in
+
+clean: ## remove .venv and var, the shop's data with them
+	rm -rf .venv var
+
+.venv/.ready: requirements.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) stack/machine.py
