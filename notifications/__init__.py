@@ -1,0 +1,1 @@
+"""Mail to whoever; this room never sees an order."""

@@ -1,0 +1,49 @@
+"""The mails of this room: what they say and to whom they go. How a mail is sent stands in
+notifications/mail.py."""
+
+from datetime import date
+
+from django.conf import settings
+from django.urls import reverse
+
+from notifications import mail
+from orders.models import Order
+from orders.report import sales_of
+from orders.vat import breakdown
+
+
+def send_receipt(number: int) -> None:
+    """Mail the customer what was bought, with the invoice attached and the way to the order's page.
+
+    Raises Invoice.DoesNotExist while there is no invoice, and what notifications.mail.send does.
+    """
+    order = Order.objects.select_related("invoice").get(number=number)
+    lines = list(order.lines.all())
+    mail.send(
+        key=f"receipt:{number}",
+        to=order.email,
+        subject=f"Your order {number}",
+        template="orders/mail/receipt",
+        context={
+            "order": order,
+            "lines": lines,
+            "taxes": breakdown((line.vat_rate, line.total) for line in lines),
+            "url": settings.SITE_URL + order.get_absolute_url(),
+        },
+        attachments=[(f"invoice-{number}.pdf", bytes(order.invoice.pdf), "application/pdf")],
+    )
+
+
+def send_sales_report(day: date) -> None:
+    """Mail staff what was sold on a day (UTC). Raises what notifications.mail.send does."""
+    mail.send(
+        key=f"sales-report:{day:%Y-%m-%d}",
+        to=settings.STAFF_EMAIL,
+        subject=f"Sales of {day:%-d %B %Y}",
+        template="orders/mail/sales_report",
+        context={
+            "report": sales_of(day),
+            "currency": settings.STORE_CURRENCY,
+            "jobs_url": f"{settings.SITE_URL}{reverse('admin:jobs_job_changelist')}?state__exact=dead",
+        },
+    )

@@ -1,0 +1,94 @@
+"""Invoices as PDF: the data of one order, laid out by orders/typst/invoice.typ.
+
+typst starts threads of its own at its first document, and a process forked after that would hang in its
+next one. So nothing is rendered at import: workers load this module and fork, their children render. A
+document takes 10 to 100 ms; its length is bounded by the catalogue, since an order has one line for each
+product.
+"""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import typst
+
+from jobs import Permanent
+from orders.models import Invoice, Order
+from orders.vat import breakdown, per_cent
+
+TEMPLATE = Path(__file__).parent / "typst" / "invoice.typ"
+SELLER = {
+    "name": "Backroom Greengrocer",
+    "address": ["7 Market Hall Lane", "QT1 2AB Quincetown"],
+    "email": "shop@backroom.example",
+    "vat_number": "XX 123 456 789",
+}
+
+
+def make_invoice(number: int) -> None:
+    """Make and keep the invoice of a paid order; a second call does nothing.
+
+    To be called in the job's own transaction: then there is one invoice, or the job is not done. Raises
+    Permanent for an order that was never paid.
+    """
+    if Invoice.objects.filter(order_id=number).exists():
+        return
+    order = Order.objects.prefetch_related("lines").get(number=number)
+    if order.paid_at is None:
+        raise Permanent(f"order {number} is not paid: there is nothing to invoice")
+    Invoice.objects.create(order=order, pdf=render(document(order), made_at=int(order.paid_at.timestamp())))
+
+
+def render(data: dict[str, Any], made_at: int) -> bytes:
+    """The PDF of a `document`. The same data and `made_at` (Unix time) give the same bytes.
+
+    Only the fonts in typst's wheel are used, so that an invoice looks the same on every machine. They have
+    Latin, Greek, Cyrillic and Hebrew letters; of other scripts, and emoji, the PDF shows boxes (its text is
+    still right).
+    """
+    return typst.compile(
+        TEMPLATE,
+        format="pdf",
+        sys_inputs={"data": json.dumps(data)},
+        ignore_system_fonts=True,
+        timestamp=made_at,
+    )
+
+
+def document(order: Order) -> dict[str, Any]:
+    """All that an invoice says, as the template wants it: strings, ready to be set. The order must be
+    paid."""
+    lines = list(order.lines.all())
+    taxes = breakdown((line.vat_rate, line.total) for line in lines)
+    return {
+        "seller": SELLER,
+        "number": str(order.number),
+        "date": f"{order.paid_at:%-d %B %Y}",
+        "issued": {"year": order.paid_at.year, "month": order.paid_at.month, "day": order.paid_at.day},
+        "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", order.country],
+        "currency": order.currency,
+        "lines": [
+            {
+                "name": line.name,
+                "unit": line.unit,
+                "unit_price": amount(line.unit_price),
+                "quantity": str(line.quantity),
+                "vat_rate": per_cent(line.vat_rate),
+                "amount": amount(line.total),
+            }
+            for line in lines
+        ],
+        "vat": [
+            {"rate": tax.per_cent, "net": amount(tax.net), "vat": amount(tax.vat), "gross": amount(tax.gross)}
+            for tax in taxes
+        ],
+        "net": amount(sum(tax.net for tax in taxes)),
+        "vat_total": amount(sum(tax.vat for tax in taxes)),
+        "total": amount(sum(tax.gross for tax in taxes)),
+    }
+
+
+def amount(money: Decimal | int) -> str:
+    """1234.5 as 1,234.50."""
+    return f"{money:,.2f}"

@@ -1,0 +1,65 @@
+"""What was sold on one day, and what in the back room waits for a person."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, F, Sum
+
+from jobs.models import Job, State
+from orders.models import Order, OrderLine, Status
+from orders.vat import VatLine, breakdown
+
+BEST_SELLERS = 10
+
+
+@dataclass(frozen=True)
+class SalesReport:
+    """One day in UTC. `dead` counts all dead letters there are, by task, of whichever day."""
+
+    day: date
+    orders: int
+    on_hold: int
+    revenue: Decimal
+    taxes: list[VatLine]
+    products: list[dict[str, Any]]
+    dead: list[dict[str, Any]]
+
+
+def sales_of(day: date) -> SalesReport:
+    """The report on all orders paid on a day, in the shop's one currency.
+
+    Taxes are added up from each invoice's own, which were rounded one by one, so that the report agrees
+    with the books.
+    """
+    start = datetime.combine(day, time(), UTC)
+    paid = Order.objects.filter(
+        paid_at__gte=start, paid_at__lt=start + timedelta(days=1), status__in=[Status.PAID, Status.ON_HOLD]
+    )
+    lines = OrderLine.objects.filter(order__in=paid)
+    products = lines.values("name", "unit").annotate(
+        pieces=Sum("quantity"), revenue=Sum(F("quantity") * F("unit_price"))
+    )
+    dead = Job.objects.filter(state=State.DEAD).values("task").annotate(count=Count("pk")).order_by("task")
+    return SalesReport(
+        day=day,
+        orders=paid.count(),
+        on_hold=paid.filter(status=Status.ON_HOLD).count(),
+        revenue=paid.aggregate(sum=Sum("total"))["sum"] or Decimal(0),
+        taxes=_taxes(lines),
+        products=list(products.order_by("-revenue", "name")[:BEST_SELLERS]),
+        dead=list(dead),
+    )
+
+
+def _taxes(lines) -> list[VatLine]:
+    by_order: dict[int, list[tuple[Decimal, Decimal]]] = {}
+    for line in lines.only("order_id", "vat_rate", "unit_price", "quantity").iterator():
+        by_order.setdefault(line.order_id, []).append((line.vat_rate, line.total))
+    taxes: dict[Decimal, VatLine] = {}
+    for amounts in by_order.values():
+        for tax in breakdown(amounts):
+            known = taxes.get(tax.rate, VatLine(tax.rate, Decimal(0), Decimal(0), Decimal(0)))
+            taxes[tax.rate] = known + tax
+    return [taxes[rate] for rate in sorted(taxes)]

@@ -1,0 +1,107 @@
+"""The PDF of an invoice, read back: what it says, and that data never becomes markup."""
+
+import re
+from io import BytesIO
+
+import pytest
+from pypdf import PdfReader
+
+from orders.invoices import SELLER, render
+
+MADE_AT = 1_795_305_600  # 2026-11-22 00:00 UTC
+
+
+def line(name: str, **changes: str) -> dict[str, str]:
+    return {
+        "name": name,
+        "unit": "kg",
+        "unit_price": "2.40",
+        "quantity": "2",
+        "vat_rate": "5",
+        "amount": "4.80",
+        **changes,
+    }
+
+
+def invoice(*lines: dict[str, str], bill_to: tuple[str, ...] = ("A Customer", "1 High Street", "GB")) -> dict:
+    return {
+        "seller": SELLER,
+        "number": "1001",
+        "date": "22 November 2026",
+        "issued": {"year": 2026, "month": 11, "day": 22},
+        "bill_to": list(bill_to),
+        "currency": "EUR",
+        "lines": list(lines),
+        "vat": [{"rate": "5", "net": "4.57", "vat": "0.23", "gross": "4.80"}],
+        "net": "4.57",
+        "vat_total": "0.23",
+        "total": "4.80",
+    }
+
+
+def pages(data: dict) -> list[str]:
+    reader = PdfReader(BytesIO(render(data, MADE_AT)))
+    return [page.extract_text().replace("\u200b", "") for page in reader.pages]
+
+
+def test_a_short_invoice_is_one_page_that_says_all_of_it():
+    (page,) = pages(invoice(line("Braeburn apples")))
+    for text in ("Backroom Greengrocer", "7 Market Hall Lane", "BILL TO", "A Customer", "1001", "22 November 2026",
+                 "Braeburn apples", "2.40 / kg", "4.57", "0.23", "Total EUR", "4.80", "page 1 of 1"):  # fmt: skip
+        assert text in page, text
+
+
+def test_sixty_lines_fill_two_pages_with_the_head_of_the_table_on_both():
+    first, second = pages(invoice(*(line(f"Product {i}") for i in range(1, 61))))
+    assert "page 1 of 2" in first
+    assert "page 2 of 2" in second
+    for page in (first, second):
+        assert "UNIT PRICE" in page
+    assert re.findall(r"Product (\d+)", first + second) == [str(i) for i in range(1, 61)]
+    assert "Total EUR" in second
+    assert "Total EUR" not in first
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '#panic("x")',
+        "*bold* _emphasis_ `raw` $x^2$",
+        "\\ \\n \\u{41}",
+        "= Heading",
+        "- list / term: x",
+        "@label <label> // comment /* comment */",
+        "-- --- ... \"quotes\" 'single' ~",
+        "#sys.inputs.data",
+        "] [ } { ) (",
+        "https://backroom.example",
+    ],
+)
+def test_markup_in_a_name_is_printed_and_not_obeyed(text):
+    (page,) = pages(invoice(line(text), bill_to=(text, "1 High Street", "GB")))
+    assert page.count(text) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["Łucja Święta-Żółć", "ul. Świętojańska 12/4", "Ροδάκινα Νάουσας", "Груші з Їжакова", "Crème fraîche",
+             "Blåbær", "Şeftali", "Naïve œuf", "Größe ẞ"]
+)  # fmt: skip
+def test_letters_of_europe_are_all_there(text):
+    (page,) = pages(invoice(line(text), bill_to=(text, "GB")))
+    assert page.count(text) == 2
+
+
+def test_a_script_the_fonts_lack_still_makes_an_invoice():
+    (page,) = pages(invoice(line("王小明 🍏"), bill_to=("王小明", "TW")))
+    assert "page 1 of 1" in page
+
+
+def test_a_word_longer_than_its_column_is_broken_and_not_cut_off():
+    (page,) = pages(invoice(line("W" * 200), bill_to=("M" * 100, "GB")))
+    assert page.replace("\n", "").count("W") == 200
+    assert "4.80" in page
+
+
+def test_the_same_data_makes_the_same_bytes():
+    data = invoice(line("Braeburn apples"))
+    assert render(data, MADE_AT) == render(data, MADE_AT)
