@@ -8,7 +8,6 @@ import secrets
 from decimal import Decimal
 from urllib.parse import urlencode
 
-from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.urls import reverse
@@ -59,9 +58,7 @@ class Order(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(total__gte=0), name="orders_total_not_negative"),
-            models.CheckConstraint(
-                condition=models.Q(status__in=Status.values), name="orders_status_known"
-            ),
+            models.CheckConstraint(condition=models.Q(status__in=Status.values), name="orders_status_known"),
             models.CheckConstraint(
                 condition=~models.Q(status__in=["paid", "on_hold"]) | models.Q(paid_at__isnull=False),
                 name="orders_paid_has_a_time",
@@ -89,9 +86,11 @@ class OrderLine(models.Model):
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
     name = models.CharField(max_length=200)
-    unit = models.CharField(max_length=20)
-    unit_price = models.DecimalField(max_digits=10, decimal_places=2, validators=[MinValueValidator(Decimal(0))])
-    vat_rate = models.DecimalField(max_digits=4, decimal_places=2, help_text="per cent, included in the price")
+    unit = models.CharField(max_length=30)
+    unit_price = models.DecimalField(max_digits=10, decimal_places=2)
+    vat_rate = models.DecimalField(
+        max_digits=4, decimal_places=2, help_text="per cent, included in the price"
+    )
     quantity = models.PositiveSmallIntegerField()
 
     class Meta:
@@ -99,7 +98,9 @@ class OrderLine(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["order", "product"], name="orders_line_product_once"),
             models.CheckConstraint(condition=models.Q(quantity__gt=0), name="orders_line_quantity_positive"),
-            models.CheckConstraint(condition=models.Q(unit_price__gte=0), name="orders_line_price_not_negative"),
+            models.CheckConstraint(
+                condition=models.Q(unit_price__gte=0), name="orders_line_price_not_negative"
+            ),
         ]
 
     def __str__(self) -> str:
