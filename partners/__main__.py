@@ -1,0 +1,105 @@
+"""Starts the outside world: `python -m partners`. SIGTERM or SIGINT stops it.
+
+Environment: PARTNERS_HOST (127.0.0.1), PARTNERS_PORT (8100), SMTP_PORT (1025), MAIL_PORT (8025: the inbox
+page), BACKROOM_VAR (`var`), where it keeps partners.sqlite.
+"""
+
+import asyncio
+import errno
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+
+from aiohttp import web
+
+from partners import companies, desk, inbox, pages, payments
+from partners.desk import INBOX_PORT
+from partners.faults import NAMES, PARTNERS, Partner, faulty
+from partners.mail import MailServer
+from partners.problems import problems, same_origin
+from partners.store import STORE, Store
+
+PORTS = {"PARTNERS_PORT": 8100, "SMTP_PORT": 1025, "MAIL_PORT": 8025}
+LARGEST_BODY = 256 * 1024  # bytes
+
+
+def main() -> None:
+    """Run until told to stop; exit with one line that names the variable where one is wrong."""
+    os.umask(0o077)  # the mails are nobody else's business
+    host, ports = os.environ.get("PARTNERS_HOST") or "127.0.0.1", {name: port_of(name) for name in PORTS}
+    asyncio.run(serve(open_store(), host, ports))
+
+
+def port_of(name: str) -> int:
+    """A port from the environment. Exits where it is none."""
+    value = os.environ.get(name) or str(PORTS[name])
+    if not (value.isascii() and value.isdigit() and 1 <= int(value[:6]) <= 65535):
+        sys.exit(f"{name} is {value!r}, but must be a port, a number from 1 to 65535.")
+    return int(value)
+
+
+def open_store() -> Store:
+    """The store under $BACKROOM_VAR. Exits where that can't be written."""
+    var = Path(os.environ.get("BACKROOM_VAR") or Path(__file__).parent.parent / "var")
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        return Store(var / "partners.sqlite")
+    except (OSError, sqlite3.Error) as error:
+        sys.exit(f"BACKROOM_VAR: {var / 'partners.sqlite'} can't be used ({error}).")
+
+
+async def serve(store: Store, host: str, ports: dict[str, int]) -> None:
+    """Listen on all three ports until a signal comes."""
+    partners = {name: Partner(name) for name in NAMES}
+    desk_app = companies_app(store, partners, ports["MAIL_PORT"])
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runners = []
+    for name, app in (("PARTNERS_PORT", desk_app), ("MAIL_PORT", inbox_app(store))):
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        await listening(name, host, ports[name], web.TCPSite(runner, host, ports[name]).start())
+        runners.append(runner)
+    port, connect = ports["SMTP_PORT"], MailServer(store, partners["mail"]).connect
+    await listening("SMTP_PORT", host, port, loop.create_server(connect, host, port))
+    print("partners:", *(f"{name}={number}" for name, number in ports.items()), f"on {host}", flush=True)
+    await stop.wait()
+    await asyncio.gather(*(runner.cleanup() for runner in runners))
+
+
+async def listening(name: str, host: str, number: int, start: Awaitable[object]) -> None:
+    """Wait for a server to listen. Exits where it can't, naming the variable to change."""
+    try:
+        await start
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sys.exit(f"{name}: port {number} on {host} is taken. Set {name} to a free one.")
+        sys.exit(f"{name} or PARTNERS_HOST: can't listen on {host}:{number} ({error.strerror or error}).")
+
+
+def companies_app(store: Store, partners: dict[str, Partner], inbox_port: int) -> web.Application:
+    """The companies and the control desk."""
+    app = web.Application(middlewares=[problems, same_origin, faulty], client_max_size=LARGEST_BODY)
+    app[STORE], app[PARTNERS], app[INBOX_PORT] = store, partners, inbox_port
+    for room in (payments, companies, desk):
+        app.add_routes(room.routes)
+    app.router.add_get("/style.css", pages.style)
+    return app
+
+
+def inbox_app(store: Store) -> web.Application:
+    """The pages with the mails."""
+    app = web.Application(middlewares=[problems])
+    app[STORE] = store
+    app.add_routes(inbox.routes)
+    app.router.add_get("/style.css", pages.style)
+    return app
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The control desk: the page with the switches and the effects, and the same for programs."""
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from partners import pages
+from partners.faults import PARTNERS, Faults, Partner
+from partners.payments import approve_due
+from partners.problems import Problem
+from partners.store import STORE
+
+INBOX_PORT = web.AppKey("inbox_port", int)
+LATEST = 50
+SWITCHES = {
+    "hang": "Hang: take it, never answer",
+    "down": "Down: drop the connection",
+    "accept_then_fail": "Do the work, then answer with a failure",
+}
+routes = web.RouteTableDef()
+
+
+def partner_of(request: web.Request) -> Partner:
+    """The partner named in the path. Raises Problem 404."""
+    partners, name = request.app[PARTNERS], request.match_info["partner"]
+    if name not in partners:
+        raise Problem(404, f"There is no partner {name}. There are {', '.join(partners)}.")
+    return partners[name]
+
+
+def reset(request: web.Request) -> None:
+    """Faults off, counters at zero, effects and mails gone."""
+    for partner in request.app[PARTNERS].values():
+        partner.reset()
+    request.app[STORE].reset()
+
+
+@routes.get("/faults/{partner}")
+async def show_faults(request: web.Request) -> web.Response:
+    """The switches of one partner."""
+    return web.json_response(partner_of(request).switches())
+
+
+@routes.put("/faults/{partner}")
+async def put_faults(request: web.Request) -> web.Response:
+    """Set all switches of one partner; what the body leaves out is off."""
+    partner = partner_of(request)
+    try:
+        body = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        raise Problem(400, "The body is no valid JSON.") from None
+    partner.faults = Faults.parse(body)
+    return web.json_response(partner.switches())
+
+
+@routes.get("/effects")
+async def effects(request: web.Request) -> web.Response:
+    """All that really happened; `partner`, `order` and `key` narrow it down."""
+    approve_due(request.app[STORE])
+    partner, order, key = (request.query.get(name, "") for name in ("partner", "order", "key"))
+    return web.json_response({"effects": request.app[STORE].effects(partner, order, key)})
+
+
+@routes.get("/traffic")
+async def traffic(request: web.Request) -> web.Response:
+    """What reached each partner since the start or the last reset."""
+    return web.json_response({name: partner.traffic() for name, partner in request.app[PARTNERS].items()})
+
+
+@routes.post("/reset")
+async def post_reset(request: web.Request) -> web.Response:
+    """As `reset`."""
+    reset(request)
+    return web.json_response({"status": "reset"})
+
+
+@routes.get("/healthz")
+async def healthz(request: web.Request) -> web.Response:
+    """Whether the process answers and its store does."""
+    request.app[STORE].execute("SELECT 1 FROM effects LIMIT 1")
+    return web.json_response({"status": "ok"})
+
+
+@routes.get("/")
+async def desk(request: web.Request) -> web.Response:
+    """The page for people."""
+    approve_due(request.app[STORE])
+    order = request.query.get("order", "").strip()
+    rows = request.app[STORE].effects(order=order, latest=LATEST)
+    effect_rows = pages.join(effect_row(row) for row in rows)
+    content = pages.fill(
+        "desk.html",
+        partners=pages.join(partner_form(partner) for partner in request.app[PARTNERS].values()),
+        effects=effect_rows or pages.fill("no-effects.html"),
+        order=order,
+    )
+    nav = pages.link(f"http://{request.url.host}:{request.app[INBOX_PORT]}/", "Inbox")
+    return pages.page("Partners", content, nav)
+
+
+def partner_form(partner: Partner) -> pages.Html:
+    """The switches of one partner as a form."""
+    faults = partner.faults
+    healthy = faults == Faults()
+    boxes = (
+        pages.fill("box.html", name=name, label=label, checked="checked" if getattr(faults, name) else "")
+        for name, label in SWITCHES.items()
+    )
+    return pages.fill(
+        "partner.html",
+        name=partner.name,
+        state="healthy" if healthy else "faulty",
+        heal=pages.Html() if healthy else pages.fill("heal.html"),
+        latency_ms=faults.latency_ms,
+        error_rate=f"{faults.error_rate:g}",
+        status=faults.status or "",
+        boxes=pages.join(boxes),
+        **partner.traffic(),
+    )
+
+
+def effect_row(effect: dict[str, Any]) -> pages.Html:
+    """One line of the table; more than once under one key stands out."""
+    twice = effect["count"] > 1 and effect["key"]
+    return pages.fill(
+        "effect.html", **{**effect, "at": pages.when(effect["at"]), "mood": "bad" if twice else "good"}
+    )
+
+
+@routes.post("/desk/reset")
+async def reset_form(request: web.Request) -> web.Response:
+    """The page's button."""
+    reset(request)
+    raise web.HTTPSeeOther("/")
+
+
+@routes.post("/desk/{partner}")
+async def faults_form(request: web.Request) -> web.Response:
+    """The page's switches; its fields are text, where those of PUT have types."""
+    partner, form = partner_of(request), await request.post()
+    if "heal" in form:
+        partner.faults = Faults()
+        raise web.HTTPSeeOther(f"/#{partner.name}")
+    read = {name: str(form.get(name, "")).strip() for name in ("latency_ms", "error_rate", "status")}
+    try:
+        body: dict[str, Any] = {
+            "latency_ms": int(read["latency_ms"] or 0),
+            "error_rate": float(read["error_rate"] or 0),
+            "status": int(read["status"]) if read["status"] else None,
+        }
+    except ValueError:
+        raise Problem(422, "Latency, error rate and status must be numbers.") from None
+    partner.faults = Faults.parse(body | {name: name in form for name in SWITCHES})
+    raise web.HTTPSeeOther(f"/#{partner.name}")

@@ -1,0 +1,135 @@
+"""The payment gateway: authorizations by key, and voids that also stop what has not arrived yet.
+
+A `demo-slow` one is pending for six seconds and then approved. No timer does that: every reader first
+approves what is due, so it comes true although the client went away or this process was restarted meanwhile.
+"""
+
+import asyncio
+import secrets
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from partners import bodies
+from partners.problems import Problem
+from partners.store import STORE, Store, moment, same_request
+
+SLOW = timedelta(seconds=6)
+CARDS = {"demo-approve": "approved", "demo-decline": "declined", "demo-slow": "pending"}
+CHECKS: dict[str, bodies.Check] = {
+    "order": bodies.order,
+    "amount": bodies.money,
+    "currency": bodies.currency,
+    "card": bodies.one_of(*CARDS),
+}
+routes = web.RouteTableDef()
+
+
+@routes.post("/payments/authorizations")
+async def authorize(request: web.Request) -> web.Response:
+    """Charge a card once for each key."""
+    key = bodies.idempotency_key(request)
+    body, fingerprint = await bodies.read(request, CHECKS)
+    store = request.app[STORE]
+    number = record(store, key, body, fingerprint)
+    row = find(store, "id", number)
+    while row["status"] == "pending":
+        due = datetime.fromisoformat(row["created_at"]) + SLOW
+        await asyncio.sleep(max(0.01, (due - datetime.now(UTC)).total_seconds()))
+        row = find(store, "id", number)
+    return web.json_response(shape(row), status=201)
+
+
+@routes.get("/payments/authorizations/{key}")
+async def show(request: web.Request) -> web.Response:
+    """How an authorization stands."""
+    return web.json_response(shape(find(request.app[STORE], "key", request.match_info["key"])))
+
+
+@routes.post("/payments/authorizations/{key}/void")
+async def void(request: web.Request) -> web.Response:
+    """Give the money back or never take it; for an unknown key leave a tombstone.
+
+    The tombstone closes a race: who gives up on an authorization still on its way voids it before it arrives.
+    """
+    key, store = bodies.key(request.match_info["key"]), request.app[STORE]
+    approve_due(store)
+    with store.transaction():
+        row = store.execute("SELECT * FROM authorizations WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            store.execute(
+                "INSERT INTO authorizations (id, key, status, created_at) VALUES (?, ?, 'voided', ?)",
+                (new_id(), key, moment()),
+            )
+        elif row["status"] in ("approved", "pending"):
+            store.execute("UPDATE authorizations SET status = 'voided' WHERE key = ?", (key,))
+            if row["status"] == "approved":  # nothing was charged for a pending one, so nothing is given back
+                store.happened("payments", "void", key, row["order_number"])
+    return web.json_response(shape(find(store, "key", key)))
+
+
+def record(store: Store, key: str, body: dict[str, Any], fingerprint: str) -> str:
+    """Insert the authorization, with its charge, where the key is new; its id. Raises Problem 422."""
+    details = (fingerprint, body["order"], body["amount"], body["currency"])
+    with store.transaction():
+        row = store.execute("SELECT id, fingerprint FROM authorizations WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            number, status = new_id(), CARDS[body["card"]]
+            store.execute(
+                """INSERT INTO authorizations
+                   (id, key, status, created_at, fingerprint, order_number, amount, currency)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+                (number, key or None, status, moment(), *details),
+            )
+            if status == "approved":
+                store.happened("payments", "charge", key, body["order"])
+            return number
+        if row["fingerprint"] is None:  # a tombstone: it learns what it stopped, and stays voided
+            store.execute(
+                """UPDATE authorizations SET fingerprint = ?, order_number = ?, amount = ?, currency = ?
+                   WHERE id = ?""",
+                (*details, row["id"]),
+            )
+        else:
+            same_request(row["fingerprint"], fingerprint)
+        return row["id"]
+
+
+def approve_due(store: Store) -> None:
+    """Approve and charge what has been pending for six seconds."""
+    with store.transaction():
+        for row in store.execute(
+            "SELECT * FROM authorizations WHERE status = 'pending' AND created_at <= ?",
+            (moment(datetime.now(UTC) - SLOW),),
+        ).fetchall():
+            store.execute("UPDATE authorizations SET status = 'approved' WHERE id = ?", (row["id"],))
+            at = moment(datetime.fromisoformat(row["created_at"]) + SLOW)
+            store.happened("payments", "charge", row["key"] or "", row["order_number"], at)
+
+
+def find(store: Store, column: str, value: str) -> sqlite3.Row:
+    """An authorization by `id` or `key`, as it stands now. Raises Problem 404."""
+    approve_due(store)
+    row = store.execute(f"SELECT * FROM authorizations WHERE {column} = ?", (value,)).fetchone()  # noqa: S608
+    if row is None:
+        raise Problem(404, f"There is no authorization with the {column} {value}.")
+    return row
+
+
+def shape(row: sqlite3.Row) -> dict[str, Any]:
+    """An authorization as JSON; order, amount and currency of a tombstone are null until they are known."""
+    return {
+        "id": row["id"],
+        "key": row["key"] or "",
+        "order": row["order_number"],
+        "status": row["status"],
+        "amount": row["amount"],
+        "currency": row["currency"],
+    }
+
+
+def new_id() -> str:
+    """A gateway's number for an authorization."""
+    return f"auth_{secrets.token_hex(8)}"

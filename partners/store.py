@@ -1,0 +1,117 @@
+"""The partners' own records: what really happened, and the answers remembered by key. One SQLite file.
+
+All statements run on the event loop's thread, none awaits inside a transaction, and BEGIN IMMEDIATE keeps out
+another process: two requests with one key can never both find it unused.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from partners.problems import Problem
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS effects (  -- one row each time that something really happened
+    id INTEGER PRIMARY KEY AUTOINCREMENT, partner TEXT NOT NULL, kind TEXT NOT NULL,
+    key TEXT NOT NULL, order_number TEXT NOT NULL, at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS effects_by_order ON effects (order_number);
+CREATE TABLE IF NOT EXISTS answers (
+    partner TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, answer TEXT NOT NULL,
+    PRIMARY KEY (partner, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS authorizations (
+    id TEXT PRIMARY KEY, key TEXT UNIQUE, fingerprint TEXT, order_number TEXT, status TEXT NOT NULL,
+    amount TEXT, currency TEXT, created_at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS authorizations_pending ON authorizations (created_at) WHERE status = 'pending';
+CREATE TABLE IF NOT EXISTS mails (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
+    subject TEXT NOT NULL, size INTEGER NOT NULL, raw BLOB);
+"""
+
+
+def moment(at: datetime | None = None) -> str:
+    """A time (now, where none is given) as UTC text that sorts as it reads."""
+    return (at or datetime.now(UTC)).isoformat(timespec="milliseconds")
+
+
+class Store:
+    """The open file. Raises sqlite3.Error where it can't be opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.connection.row_factory = sqlite3.Row
+        # NORMAL: a commit survives the death of this process, if not a power cut. Nobody here pulls the plug.
+        self.connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA)
+        self.execute = self.connection.execute
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; committed when the block is left, so before anybody is answered."""
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+    def happened(self, partner: str, kind: str, key: str, order: str, at: str | None = None) -> None:
+        """Record one effect, inside the caller's transaction."""
+        self.execute(
+            "INSERT INTO effects (partner, kind, key, order_number, at) VALUES (?, ?, ?, ?, ?)",
+            (partner, kind, key, order, at or moment()),
+        )
+
+    def once(
+        self, partner: str, kind: str, key: str, order: str, fingerprint: str, answer: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Record an effect and its answer together; for a known key, only give the answer recorded then.
+
+        Raises Problem 422 where the key came with another body.
+        """
+        with self.transaction():
+            row = self.execute(
+                "SELECT fingerprint, answer FROM answers WHERE partner = ? AND key = ?", (partner, key)
+            ).fetchone()
+            if row:
+                same_request(row["fingerprint"], fingerprint)
+                return json.loads(row["answer"])
+            self.happened(partner, kind, key, order)
+            if key:
+                self.execute(
+                    "INSERT INTO answers VALUES (?, ?, ?, ?)", (partner, key, fingerprint, json.dumps(answer))
+                )
+            return answer
+
+    def effects(
+        self, partner: str = "", order: str = "", key: str = "", latest: int = -1
+    ) -> list[dict[str, Any]]:
+        """What happened, by key, with how often and when first. `latest`: only so many, newest first."""
+        rows = self.execute(
+            """SELECT partner, kind, key, order_number AS "order", count(*) AS count, min(at) AS at
+               FROM effects WHERE ?1 IN ('', partner) AND ?2 IN ('', order_number) AND ?3 IN ('', key)
+               GROUP BY partner, kind, key, order_number
+               ORDER BY CASE WHEN ?4 < 0 THEN min(id) ELSE -max(id) END LIMIT ?4""",
+            (partner, order, key, latest),
+        )
+        return [dict(row) for row in rows]
+
+    def reset(self) -> None:
+        """Forget everything."""
+        with self.transaction():
+            for table in ("effects", "answers", "authorizations", "mails"):
+                self.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand one line above
+
+
+def same_request(recorded: str, fingerprint: str) -> None:
+    """Raises Problem 422 where a known key comes with another body: one of the two is a mistake."""
+    if recorded != fingerprint:
+        raise Problem(422, "This Idempotency-Key came before with another body.")
+
+
+STORE = web.AppKey("store", Store)
