@@ -1,0 +1,67 @@
+"""Secrets are made once, kept to their owner, and seen on no command line."""
+
+import stat
+
+import pytest
+
+from stack import environment, ports, processes, servers
+
+
+@pytest.fixture
+def env(tmp_path):
+    return environment.build(tmp_path, ports.DEFAULTS)
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_secret_is_made_once_and_kept(tmp_path):
+    first = environment.secret(tmp_path, "database")
+    assert len(first) >= 24
+    assert environment.secret(tmp_path, "database") == first
+    assert environment.secret(tmp_path, "broker") != first
+
+
+def test_secrets_and_the_env_file_admit_nobody_but_their_owner(tmp_path, env):
+    written = environment.write(tmp_path, env)
+    assert mode(written) == 0o600
+    assert mode(tmp_path / "secrets") == 0o700
+    assert {mode(path) for path in (tmp_path / "secrets").iterdir()} == {0o600}
+
+
+def test_no_command_line_shows_a_secret(tmp_path, env):
+    servers.prepare_valkey(tmp_path, ports.DEFAULTS["BROKER_PORT"])
+    table = [
+        processes.postgres(tmp_path, ports.DEFAULTS["DATABASE_PORT"]),
+        processes.valkey(tmp_path),
+        *processes.shop(env),
+    ]
+    shown = " ".join(word for process in table for word in process.command)
+    secrets = [path.read_text().strip() for path in (tmp_path / "secrets").iterdir()]
+    assert len(secrets) == 4
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_servers_of_the_users_own_replace_ours(tmp_path):
+    given = {"DATABASE_URL": "postgres://me@db/shop", "BROKER_URL": "", "HOME": "/root"}
+    env = environment.build(tmp_path, ports.DEFAULTS, given)
+    assert env["DATABASE_URL"] == "postgres://me@db/shop"
+    assert env["BROKER_URL"].endswith("@127.0.0.1:6390/0")
+    assert "HOME" not in env
+
+
+def test_every_line_of_the_env_file_is_one_variable(tmp_path, env):
+    lines = environment.write(tmp_path, env).read_text().splitlines()
+    assert dict(line.split("=", 1) for line in lines[1:]) == env
+
+
+def test_two_processes_can_not_run_a_shop_on_one_folder(tmp_path):
+    with (
+        environment.locked(tmp_path),
+        pytest.raises(environment.InUse, match="set BACKROOM_VAR"),
+        environment.locked(tmp_path),
+    ):
+        pass
+    with environment.locked(tmp_path):
+        pass

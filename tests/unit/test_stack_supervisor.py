@@ -1,0 +1,66 @@
+"""What supervisord is told: the order, the signals and the grace that let nothing be lost."""
+
+import configparser
+import shlex
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from stack import environment, ports, processes, supervisor
+
+
+@pytest.fixture
+def var(tmp_path):
+    return tmp_path / "100% of my shops"
+
+
+@pytest.fixture
+def table(var):
+    env = environment.build(var, ports.DEFAULTS)
+    return [processes.postgres(var, 5433), processes.valkey(var), *processes.shop(env)]
+
+
+@pytest.fixture
+def programs(var, table):
+    parser = configparser.ConfigParser(inline_comment_prefixes=(";", "#"))
+    parser.read_string(supervisor.config(var, var / "supervisor.sock", table))
+    return {name.removeprefix("program:"): parser[name] for name in parser.sections() if name.startswith("program:")}
+
+
+def test_a_worker_is_granted_more_than_the_hard_time_limit_of_its_jobs(programs):
+    for queue in processes.QUEUES:
+        assert programs[f"worker-{queue}"].getint("stopwaitsecs") > settings.CELERY_TASK_TIME_LIMIT
+
+
+def test_there_is_a_worker_for_each_queue():
+    assert set(processes.QUEUES) == {queue.name for queue in settings.CELERY_TASK_QUEUES}
+
+
+def test_a_stop_signal_goes_to_the_worker_and_not_to_the_pool_that_runs_its_jobs(programs):
+    assert not [name for name, program in programs.items() if "stopasgroup" in program]
+
+
+def test_servers_stop_after_all_who_use_them(programs):
+    last = max(programs[name].getint("priority") for name in ("postgres", "valkey"))
+    shop = [program for name, program in programs.items() if name not in ("postgres", "valkey")]
+    assert min(program.getint("priority") for program in shop) > last
+
+
+def test_postgres_is_stopped_without_waiting_for_its_clients(programs):
+    assert programs["postgres"]["stopsignal"] == "INT"
+
+
+def test_whatever_dies_is_restarted(programs):
+    assert {program["autorestart"] for program in programs.values()} == {"true"}
+
+
+def test_paths_with_spaces_and_percent_signs_reach_the_process_as_they_are(programs, var, table):
+    assert shlex.split(programs["postgres"]["command"]) == table[0].command
+    assert programs["web"]["stdout_logfile"] == str(var / "log" / "web.log")
+
+
+def test_commands_names_every_process_of_the_shop(tmp_path):
+    env = environment.build(Path(tmp_path), ports.DEFAULTS)
+    names = "partners web worker-critical worker-default worker-bulk dispatcher beat flower"
+    assert list(processes.commands(env)) == names.split()
