@@ -67,6 +67,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "orders.cart.cart_count",
+                "shop.context.shopfront",
             ]
         },
     }
