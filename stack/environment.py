@@ -32,9 +32,7 @@ def locked(var: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(
-                f"a shop already runs on {var}: stop it, or set BACKROOM_VAR and other ports"
-            ) from None
+            raise InUse(f"a shop already runs on {var}: stop it, or set BACKROOM_VAR and other ports") from None
         yield
 
 

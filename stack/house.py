@@ -96,9 +96,7 @@ def _prepare(env: Mapping[str, str]) -> None:
 def manage(env: Mapping[str, str], *arguments: str, unless: str = "\0") -> str:
     """Runs a Django command, returns its output. Raises NotPrepared if it fails without saying `unless`."""
     command = [sys.executable, "manage.py", *arguments]
-    done = subprocess.run(
-        command, env=env, cwd=CHECKOUT, capture_output=True, text=True, start_new_session=True
-    )
+    done = subprocess.run(command, env=env, cwd=CHECKOUT, capture_output=True, text=True, start_new_session=True)
     if done.returncode and unless not in done.stderr:
         lines = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
         raise NotPrepared(f"manage.py {' '.join(arguments)} failed:\n{lines}")
@@ -107,11 +105,16 @@ def manage(env: Mapping[str, str], *arguments: str, unless: str = "\0") -> str:
 
 def _stop(supervisor: Supervisor) -> None:
     signals.only_reassure()
+    if supervisor.answers():
+        with contextlib.suppress(SupervisorGone):  # killed meanwhile: then the kernel stops the processes
+            _stop_in_order(supervisor)
+    supervisor.close()
+
+
+def _stop_in_order(supervisor: Supervisor) -> None:
     terminal.say("\nStopping in order; running jobs are finished first.")
     backwards = sorted(supervisor.processes, key=lambda process: -process.stage)
-    with contextlib.suppress(SupervisorGone):
-        for _, stage in groupby(backwards, key=lambda process: process.stage):
-            names = [process.name for process in stage]
-            with terminal.step(", ".join(names), done="stopped"):
-                supervisor.stop(names)
-    supervisor.close()
+    for _, stage in groupby(backwards, key=lambda process: process.stage):
+        names = [process.name for process in stage]
+        with terminal.step(", ".join(names), done="stopped"):
+            supervisor.stop(names)

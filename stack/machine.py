@@ -31,9 +31,7 @@ def missing_wheel(output):
     """What to tell if pip's output says that a package has no wheel here, else None."""
     found = re.search(r"No matching distribution found for (\S+)", output)
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return (
-        found and f"{found.group(1)} has no wheel for this machine ({machine}): use docker compose up instead"
-    )
+    return found and f"{found.group(1)} has no wheel for this machine ({machine}): use docker compose up instead"
 
 
 def run(*command):

@@ -36,9 +36,7 @@ def valkey(var: Path) -> Process:
 
 def shop(env: Mapping[str, str]) -> list[Process]:
     """The processes that are the shop, in the order in which they start."""
-    workers = [
-        Process(f"worker-{queue}", _worker(queue), stage=4, grace=HARD_TIME_LIMIT + 10) for queue in QUEUES
-    ]
+    workers = [Process(f"worker-{queue}", _worker(queue), stage=4, grace=HARD_TIME_LIMIT + 10) for queue in QUEUES]
     return [
         Process("partners", _python("-m", "partners"), stage=2),
         Process("web", _web(env["WEB_PORT"]), stage=3, grace=30),
@@ -71,9 +69,7 @@ def _web(port: str) -> list[str]:
 
 def _worker(queue: str) -> list[str]:
     # Without gossip and mingle a worker is ready a second sooner and resumes faster after a broker's restart.
-    worker = _celery(
-        "worker", f"--queues={queue}", f"--hostname={queue}@%h", "--pool=prefork", "--concurrency=2"
-    )
+    worker = _celery("worker", f"--queues={queue}", f"--hostname={queue}@%h", "--pool=prefork", "--concurrency=2")
     return [*worker, "--without-gossip", "--without-mingle", "--loglevel=INFO"]
 
 

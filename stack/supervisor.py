@@ -20,7 +20,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from stack import environment, servers
+from stack import Problem, environment, servers
 from stack.processes import Process
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -28,18 +28,17 @@ LONGEST_SOCKET = 90  # bytes; the kernel takes 107, and supervisord adds a suffi
 GONE = ("STOPPED", "EXITED", "FATAL")
 
 
-def config(var: Path, socket: Path, processes: Iterable[Process]) -> str:
-    """The text of supervisord.conf."""
-    logs = var / "log"
+def config(socket: Path, processes: Iterable[Process]) -> str:
+    """The text of supervisord.conf. Paths are relative to `var`: some values are expanded twice, a % in them too."""
     sections = [
         _section(
             "supervisord",
             nodaemon="true",
             silent="true",
             umask="077",
-            logfile=logs / "supervisord.log",
-            pidfile=var / "supervisord.pid",
-            childlogdir=logs,
+            logfile="log/supervisord.log",
+            pidfile="supervisord.pid",
+            childlogdir="log",
             **({"user": "root"} if os.geteuid() == 0 else {}),
         ),
         _section("unix_http_server", file=socket, chmod="0600"),
@@ -48,10 +47,10 @@ def config(var: Path, socket: Path, processes: Iterable[Process]) -> str:
             **{"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
         ),
     ]
-    return "\n".join([*sections, *(_program(process, logs) for process in processes)])
+    return "\n".join([*sections, *(_program(process) for process in processes)])
 
 
-def _program(process: Process, logs: Path) -> str:
+def _program(process: Process) -> str:
     return _section(
         f"program:{process.name}",
         command=shlex.join(process.command),
@@ -65,7 +64,7 @@ def _program(process: Process, logs: Path) -> str:
         # Never `stopasgroup`: a SIGTERM to a worker's pool would kill the jobs that a warm shutdown finishes.
         killasgroup="true",
         redirect_stderr="true",
-        stdout_logfile=logs / f"{process.name}.log",
+        stdout_logfile=f"log/{process.name}.log",
         stdout_logfile_maxbytes="5MB",
         stdout_logfile_backups=3,
     )
@@ -77,7 +76,7 @@ def _section(name: str, **values: Any) -> str:
 
 
 class Supervisor:
-    """A running supervisord. Every method raises SupervisorGone when it is no longer there."""
+    """A running supervisord. Its methods raise SupervisorGone when it is no longer there."""
 
     def __init__(self, var: Path, processes: Sequence[Process], env: Mapping[str, str]) -> None:
         self.processes = list(processes)
@@ -86,12 +85,12 @@ class Supervisor:
         too_long = len(os.fsencode(var / "supervisor.sock")) > LONGEST_SOCKET
         self.spare = Path(tempfile.mkdtemp(prefix="backroom-")) if too_long else None
         self.socket = (self.spare or var) / "supervisor.sock"
-        file = environment.private_file(var / "supervisord.conf", config(var, self.socket, self.processes))
+        file = environment.private_file(var / "supervisord.conf", config(self.socket, self.processes))
         command = [*servers.LEASH, "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
         with (self.logs / "supervisord.log").open("ab") as log:
             # A session of its own: Ctrl-C goes to the whole foreground group, and we stop things in order.
             self.child = subprocess.Popen(
-                command, env=self.env, cwd=CHECKOUT, stdout=log, stderr=log, start_new_session=True
+                command, env=self.env, cwd=var, stdout=log, stderr=log, start_new_session=True
             )
 
     def call(self, method: str, *arguments: Any) -> Any:
@@ -101,6 +100,8 @@ class Supervisor:
             server = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
             try:
                 return getattr(server.supervisor, method)(*arguments)
+            except xmlrpc.client.Fault as fault:
+                raise Refused(f"supervisord refused {method} {arguments}: {fault.faultString}") from None
             except (OSError, xmlrpc.client.ProtocolError) as error:
                 raise SupervisorGone(str(error)) from error
 
@@ -128,7 +129,7 @@ class Supervisor:
         """Stops these processes together, and returns when all are gone, however long their grace is."""
         stopping = [name for name in stage if self.state(name) not in GONE]
         for name in stopping:
-            with contextlib.suppress(xmlrpc.client.Fault):  # it went by itself a moment ago
+            with contextlib.suppress(Refused):  # it went by itself a moment ago
                 self.call("stopProcess", name, False)
         while any(self.state(name) not in GONE for name in stopping):
             time.sleep(0.05)
@@ -142,5 +143,9 @@ class Supervisor:
             shutil.rmtree(self.spare)
 
 
-class SupervisorGone(Exception):
+class SupervisorGone(Problem):
     """supervisord itself is gone or does not answer."""
+
+
+class Refused(Problem):
+    """supervisord would not do it; the text says why."""

@@ -28,9 +28,7 @@ def prefix() -> tuple[str, ...]:
     for way in (NAMESPACE, SETPRIV + PASS, SETPRIV):
         if shutil.which(way[0]) and subprocess.run([*way, "true"], capture_output=True).returncode == 0:
             return way
-    raise NotPossible(
-        "PostgreSQL does not run as root here (no unshare, no setpriv): run this as another user"
-    )
+    raise NotPossible("PostgreSQL does not run as root here (no unshare, no setpriv): run this as another user")
 
 
 def own(folder: Path) -> None:

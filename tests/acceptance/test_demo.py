@@ -1,0 +1,143 @@
+"""`make demo` as a person lives it: started for real on free ports, its processes killed, stopped by Ctrl-C."""
+
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stack import environment, ports
+from stack.supervisor import CHECKOUT
+from tests.conftest import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+UP = "Ctrl-C stops everything."
+_numbers = itertools.count()
+
+
+class Demo:
+    """A `python -m stack demo` in a session of its own, as a terminal would give it."""
+
+    def __init__(self, var: Path, numbers: dict[str, int]):
+        self.var, self.numbers = var, numbers
+        self.output = var.parent / f"{next(_numbers)}.out"
+        # The tests' own servers are in the environment, and a demo would take them for the user's.
+        theirs = {name: value for name, value in os.environ.items() if name not in environment.OVERRIDES}
+        self.environ = theirs | {name: str(port) for name, port in numbers.items()} | {"BACKROOM_VAR": str(var)}
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stack", "demo"],
+                cwd=CHECKOUT,
+                env=self.environ,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def wait_until_up(self) -> "Demo":
+        until(lambda: UP in self.text or self.process.poll() is not None, seconds=120, what="the demo is up")
+        assert UP in self.text, self.text
+        return self
+
+    def order_number(self) -> int:
+        return int(re.search(r"order (\d+) placed", self.text).group(1))
+
+    def ctrl_c(self) -> int:
+        """What a terminal does: SIGINT to the whole foreground group. Returns the exit code."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(100)
+
+    def processes(self, words: str = "") -> list[int]:
+        """The ids of the processes that belong to this demo's folder and have `words` in their command line."""
+        return [pid for pid, told in _told_by_processes() if str(self.var) in told and words in told]
+
+    def ports_in_use(self) -> list[str]:
+        return [name for name, port in self.numbers.items() if not _is_free(name, port)]
+
+
+def _is_free(name: str, port: int) -> bool:
+    try:
+        ports.check_free({name: port})
+    except ports.PortError:
+        return False
+    return True
+
+
+def _told_by_processes() -> list[tuple[int, str]]:
+    """Every process with its command line and its environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (folder / "cmdline").read_bytes() + b" " + (folder / "environ").read_bytes()
+        except OSError:  # it ended a moment ago, or it is another user's
+            continue
+        found.append((int(folder.name), told.replace(b"\0", b" ").decode(errors="replace")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    running = Demo(tmp_path_factory.mktemp("demo") / "var", ports.free())
+    try:
+        yield running.wait_until_up()
+    finally:
+        running.ctrl_c()
+
+
+def test_the_demo_prints_the_timeline_of_a_sample_order(demo):
+    assert re.search(r"order \d+ placed: answered in \d+ ms \(paid, \d+\.\d\d EUR\)", demo.text)
+    assert re.search(r"invoice PDF made +after \d+\.\d\d s", demo.text)
+    assert re.search(r"receipt mailed +after \d+\.\d\d s", demo.text)
+
+
+def test_colours_are_for_terminals_only(demo):
+    assert "\033" not in demo.text
+
+
+def test_audit_just_works_in_another_terminal(demo):
+    elsewhere = {"PATH": os.environ["PATH"], "BACKROOM_VAR": str(demo.var)}
+    audit = [sys.executable, "manage.py", "audit", "--json"]
+    done = subprocess.run(audit, cwd=CHECKOUT, env=elsewhere, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"lost": []' in done.stdout
+
+
+@pytest.mark.parametrize("words", ["--queues=critical", "shop.wsgi", "manage.py dispatcher", "valkey-server"])
+def test_a_process_killed_by_surprise_is_started_again(demo, words):
+    main = min(demo.processes(words))
+    os.kill(main, signal.SIGKILL)
+    until(lambda: demo.processes(words) and main not in demo.processes(words), what=f"a new {words}")
+
+
+def test_a_second_demo_on_the_same_folder_is_refused_in_one_line(demo):
+    second = Demo(demo.var, ports.free())
+    assert second.process.wait(20) == 1
+    assert second.text.strip().splitlines()[-1].startswith(f"a shop already runs on {demo.var}: ")
+
+
+def test_a_taken_port_is_refused_in_one_line_that_names_its_variable(demo, tmp_path):
+    port = demo.numbers["WEB_PORT"]
+    second = Demo(tmp_path / "var", ports.free() | {"WEB_PORT": port})
+    assert second.process.wait(20) == 1
+    line = second.text.strip().splitlines()[-1]
+    assert line.startswith(f"WEB_PORT {port} is taken: set WEB_PORT to a free one, e.g. WEB_PORT=")
+
+
+def test_ctrl_c_and_even_a_kill_leave_no_process_and_lose_no_data(tmp_path):
+    first = Demo(tmp_path / "var", ports.free()).wait_until_up()
+    assert first.ctrl_c() == 0
+    assert (first.processes(), first.ports_in_use()) == ([], [])
+
+    second = Demo(first.var, first.numbers).wait_until_up()
+    assert second.order_number() > first.order_number()
+    second.process.kill()
+    second.process.wait()
+    until(lambda: not second.processes() and not second.ports_in_use(), seconds=100, what="all gone")
