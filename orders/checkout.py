@@ -125,17 +125,14 @@ def _reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, fing
 def _pick(wanted: Sequence[Wanted]) -> list[tuple[Product, int]]:
     """The products with their quantities, by id. Raises Refused for what can be seen without a lock."""
     by_slug = {
-        product.slug: product
-        for product in Product.objects.filter(slug__in=[w.slug for w in wanted], active=True)
+        product.slug: product for product in Product.objects.filter(slug__in=[w.slug for w in wanted], active=True)
     }
     for line in wanted:
         product = by_slug.get(line.slug)
         if product is None:
             raise UnknownProduct("This product is not sold here (any more).", line.slug)
         if line.price is not None and line.price != product.price:
-            raise PriceChanged(
-                f"The price of {product.name} is now {product.price} {product.currency}.", line.slug
-            )
+            raise PriceChanged(f"The price of {product.name} is now {product.price} {product.currency}.", line.slug)
         if product.stock < line.quantity:
             raise _sold_out(product)
     return sorted(((by_slug[line.slug], line.quantity) for line in wanted), key=lambda pair: pair[0].pk)
@@ -153,9 +150,7 @@ def _what_became_of(product: Product, quantity: int) -> Refused:
         return UnknownProduct(f"{product.name} is not sold any more.", product.slug)
     if product.stock < quantity:
         return _sold_out(product)
-    return PriceChanged(
-        f"The price of {product.name} is now {product.price} {product.currency}.", product.slug
-    )
+    return PriceChanged(f"The price of {product.name} is now {product.price} {product.currency}.", product.slug)
 
 
 def _line(order: Order, product: Product, quantity: int) -> OrderLine:

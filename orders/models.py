@@ -68,16 +68,24 @@ class Order(models.Model):
     def __str__(self) -> str:
         return f"Order {self.number}"
 
+    def get_absolute_url(self) -> str:
+        return self.address_of("orders:order")
+
+    @property
+    def timeline_url(self) -> str:
+        return self.address_of("orders:timeline")
+
+    @property
+    def invoice_url(self) -> str:
+        return self.address_of("orders:invoice")
+
     def admits(self, token: str) -> bool:
         """Whether `token` opens this order. Takes the same time for any wrong one."""
         return secrets.compare_digest(self.token.encode(), token.encode("utf-8", "surrogatepass"))
 
-    def address_of(self, view: str = "orders:order") -> str:
+    def address_of(self, view: str) -> str:
         """The path, with its token, of one of the order's pages: order, timeline or invoice."""
         return f"{reverse(view, args=[self.number])}?{urlencode({'token': self.token})}"
-
-    def get_absolute_url(self) -> str:
-        return self.address_of()
 
 
 class OrderLine(models.Model):
@@ -88,9 +96,7 @@ class OrderLine(models.Model):
     name = models.CharField(max_length=200)
     unit = models.CharField(max_length=30)
     unit_price = models.DecimalField(max_digits=10, decimal_places=2)
-    vat_rate = models.DecimalField(
-        max_digits=4, decimal_places=2, help_text="per cent, included in the price"
-    )
+    vat_rate = models.DecimalField(max_digits=4, decimal_places=2, help_text="per cent, included in the price")
     quantity = models.PositiveSmallIntegerField()
 
     class Meta:
@@ -98,13 +104,11 @@ class OrderLine(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["order", "product"], name="orders_line_product_once"),
             models.CheckConstraint(condition=models.Q(quantity__gt=0), name="orders_line_quantity_positive"),
-            models.CheckConstraint(
-                condition=models.Q(unit_price__gte=0), name="orders_line_price_not_negative"
-            ),
+            models.CheckConstraint(condition=models.Q(unit_price__gte=0), name="orders_line_price_not_negative"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.quantity} × {self.name}"
+        return f"{self.quantity} x {self.name}"
 
     @property
     def total(self) -> Decimal:

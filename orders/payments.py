@@ -29,7 +29,7 @@ def authorize(number: int, amount: Decimal, currency: str, card: str) -> str:
 
 
 def find(number: int) -> str | None:
-    """The status of an order's authorization, or None if the gateway never heard of it. Raises what Partner.get does."""
+    """The status of an order's authorization, None if the gateway knows none. Raises what Partner.get does."""
     answer = gateway.get(f"/payments/authorizations/payment:{number}")
     return None if answer is None else _status(answer)
 

@@ -1,0 +1,135 @@
+"""The API: products, placing an order, looking at one. Documented at /api/docs, from here.
+
+No CSRF tokens: no operation looks at cookies, so a foreign page can make a browser send nothing that the page could not
+send itself. Whoever has an order's token may see the order; nothing else here is secret.
+
+Malformed JSON is 400; JSON that says something impossible is 422.
+"""
+
+from decimal import Decimal
+from typing import Annotated
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import Header, NinjaAPI, Query, Status
+
+from catalog.models import Product
+from orders import checkout, problems, timeline
+from orders.api_schema import OrderIn, OrderOut, Placed, Problem, Products
+from orders.models import Order
+from orders.models import Status as OrderStatus
+
+ALL_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+UNPAID = {
+    OrderStatus.DECLINED: "The card was declined, and nothing was charged.",
+    OrderStatus.CANCELLED: "The payment could not be confirmed. The order was cancelled, and nothing is charged.",
+}
+
+api = NinjaAPI(title="Backroom", version="1", urls_namespace="api", description="A greengrocer's shop. " + __doc__)
+problems.install(api)
+
+
+@api.get("/products", response={200: Products, 422: Problem}, summary="What is on the shelves, by slug")
+def products(
+    request: HttpRequest,
+    after: Annotated[str, Query(pattern=r"^[-a-zA-Z0-9_]{0,50}$", description="the last slug of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+):
+    found = list(Product.objects.filter(active=True, slug__gt=after).order_by("slug")[: limit + 1])
+    page = found[:limit]
+    more = {"after": page[-1].slug, "limit": limit} if len(found) > limit else None
+    items = [{field: getattr(p, field) for field in ("slug", "name", "price", "currency", "stock")} for p in page]
+    return {"items": items, "next": more and f"{request.path}?{urlencode(more)}"}
+
+
+@api.post(
+    "/orders",
+    response={201: Placed, 202: Placed, (400, 402, 409, 413, 422): Problem},
+    summary="Place an order and pay for it",
+)
+def place_order(
+    request: HttpRequest,
+    order: OrderIn,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            pattern=r"^[\x21-\x7e]{1,100}$",
+            description="names this order: the same request again with the same key gives the same order's answer",
+        ),
+    ] = None,
+):
+    """201: paid. 202: the payment is still being confirmed; look at the order later. 402: the card was declined.
+
+    Send an Idempotency-Key, and a request whose answer got lost can be sent again: it is one order and one charge.
+    Without one every request is an order of its own.
+    """
+    customer = checkout.Customer(**order.dict(exclude={"card", "lines"}))
+    wanted = [
+        checkout.Wanted(line.product, line.quantity, None if line.price is None else Decimal(line.price))
+        for line in order.lines
+    ]
+    return _answer(checkout.place(customer, wanted, order.card, idempotency_key))
+
+
+def _answer(order: Order) -> Status | HttpResponse:
+    placed = _placed(order)
+    if order.status in UNPAID:
+        return problems.problem(
+            402, "unpaid", "Payment Required", UNPAID[order.status], number=order.number, order=order.status
+        )
+    return Status(202 if order.status == OrderStatus.PLACED else 201, placed)
+
+
+def _placed(order: Order) -> dict:
+    return {
+        "number": order.number,
+        "status": order.status,
+        "total": order.total,
+        "currency": order.currency,
+        "url": settings.SITE_URL + order.get_absolute_url(),
+        "token": order.token,
+    }
+
+
+@api.get("/orders/{int:number}", response={200: OrderOut, 404: Problem}, summary="An order and its jobs")
+def show_order(request: HttpRequest, number: int, token: str = ""):
+    """404 for a wrong token, as for an order that does not exist."""
+    order = Order.objects.filter(number=number).first()
+    if order is None or not order.admits(token):
+        raise Http404
+    lines = [
+        {"product": line.product.slug} | {f: getattr(line, f) for f in ("name", "unit", "unit_price", "quantity")}
+        for line in order.lines.select_related("product")
+    ]
+    jobs = [
+        {"id": str(job.id), "wait_ms": timeline.wait_ms(job), "run_ms": timeline.run_ms(job)}
+        | {field: getattr(job, field) for field in ("task", "key", "state", "attempts")}
+        for job in timeline.jobs_of(number)
+    ]
+    return _placed(order) | {"lines": lines, "jobs": jobs}
+
+
+# What is left: methods that an address does not know, and addresses that nobody knows. They stand last.
+
+
+def _other_methods(path: str, *methods: str) -> None:
+    def refuse(request: HttpRequest):
+        return problems.not_allowed(*methods)
+
+    def refuse_number(request: HttpRequest, number: int):
+        return problems.not_allowed(*methods)
+
+    others = sorted(ALL_METHODS - set(methods))
+    api.api_operation(others, path, include_in_schema=False)(refuse_number if "number" in path else refuse)
+
+
+_other_methods("/products", "GET")
+_other_methods("/orders", "POST")
+_other_methods("/orders/{int:number}", "GET")
+
+
+@api.api_operation(sorted(ALL_METHODS), "/{path:anything}", include_in_schema=False)
+def unknown_address(request: HttpRequest, anything: str):
+    raise Http404

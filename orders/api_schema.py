@@ -1,0 +1,141 @@
+"""What goes into the API and what comes out of it. Strict: no text for a number, no field that nobody knows."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from ninja import Schema
+from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, StringConstraints, field_validator
+
+from orders.countries import COUNTRIES
+from orders.models import Order
+from orders.text import one_printable_line
+
+
+def _checked(check: Callable[[str], None]) -> AfterValidator:
+    """A Django validator for pydantic."""
+
+    def run(value: str) -> str:
+        try:
+            check(value)
+        except ValidationError as error:
+            raise ValueError(error.messages[0]) from None
+        return value
+
+    return AfterValidator(run)
+
+
+def _known_country(code: str) -> None:
+    if code not in COUNTRIES:
+        raise ValidationError("This is no ISO 3166-1 code of a country.")
+
+
+def _line_of(field: str) -> StringConstraints:
+    length = Order._meta.get_field(field).max_length
+    return StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=length)
+
+
+Printable = _checked(one_printable_line)
+# Money is text with two decimals: never a JSON number, which many programs read as a float.
+Money = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str)]
+Price = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{1,6}\.\d{2}$")]
+
+
+class LineIn(Schema):
+    """One product of an order. With a price, the order is refused (409) if that is not the price any more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    product: Annotated[str, StringConstraints(strict=True, pattern=r"^[-a-zA-Z0-9_]{1,50}$")] = Field(
+        description="the product's slug"
+    )
+    quantity: Annotated[int, Field(strict=True, ge=1, le=99)]
+    price: Price | None = Field(None, description="the price that the customer saw")
+
+
+class OrderIn(Schema):
+    """An order. Text is trimmed; each product may stand in one line only."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Annotated[str, _line_of("email"), _checked(validate_email)]
+    name: Annotated[str, _line_of("name"), Printable]
+    address: Annotated[str, _line_of("address"), Printable]
+    city: Annotated[str, _line_of("city"), Printable]
+    postcode: Annotated[str, _line_of("postcode"), Printable]
+    country: Annotated[str, StringConstraints(strict=True, strip_whitespace=True), _checked(_known_country)]
+    card: Literal["demo-approve", "demo-decline", "demo-slow"]
+    lines: Annotated[list[LineIn], Field(min_length=1, max_length=50)]
+
+    @field_validator("lines")
+    @classmethod
+    def each_product_once(cls, lines: list[LineIn]) -> list[LineIn]:
+        if len({line.product for line in lines}) < len(lines):
+            raise ValueError("Each product may stand in one line only: add up its quantities.")
+        return lines
+
+
+class Placed(Schema):
+    """An order that was placed. Keep the token: it opens the order's page."""
+
+    number: int
+    status: str
+    total: Money
+    currency: str
+    url: str
+    token: str
+
+
+class LineOut(Schema):
+    product: str
+    name: str
+    unit: str
+    unit_price: Money
+    quantity: int
+
+
+class JobOut(Schema):
+    """A job of the back room. `wait_ms` until its last start, `run_ms` from there; null: not yet."""
+
+    id: str
+    task: str
+    key: str
+    state: str
+    attempts: int
+    wait_ms: int | None
+    run_ms: int | None
+
+
+class OrderOut(Placed):
+    lines: list[LineOut]
+    jobs: list[JobOut]
+
+
+class ProductOut(Schema):
+    slug: str
+    name: str
+    price: Money
+    currency: str
+    stock: int
+
+
+class Products(Schema):
+    items: list[ProductOut]
+    next: str | None = Field(description="where the next page is; null on the last one")
+
+
+class FieldError(Schema):
+    pointer: str | None = None
+    detail: str
+
+
+class Problem(Schema):
+    """Any error, as RFC 9457 has it: application/problem+json."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+    errors: list[FieldError] | None = None

@@ -1,0 +1,60 @@
+"""The forms of the cart and the checkout. What they accept is what the API accepts."""
+
+from typing import Any
+
+from django import forms
+
+from orders.cart import MOST
+from orders.countries import COUNTRIES
+from orders.models import Order
+from orders.payments import CARDS
+from orders.text import one_printable_line
+
+
+def _text(field: str, label: str, autocomplete: str) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        max_length=Order._meta.get_field(field).max_length,
+        validators=[one_printable_line],
+        widget=forms.TextInput(attrs={"autocomplete": autocomplete}),
+    )
+
+
+class CartForm(forms.Form):
+    """So many of a product."""
+
+    product = forms.SlugField(max_length=50)
+    quantity = forms.IntegerField(
+        min_value=1,
+        max_value=MOST,
+        error_messages={"min_value": "Take at least one.", "max_value": f"At most {MOST} of one product."},
+    )
+
+
+class UpdateForm(CartForm):
+    """So many of a product from now on; 0 takes it out of the cart."""
+
+    quantity = forms.IntegerField(min_value=0, max_value=MOST)
+
+
+class CheckoutForm(forms.Form):
+    """A guest's order. `key` makes a form that is sent twice one order."""
+
+    email = forms.EmailField(label="E-mail", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    name = _text("name", "Name", "name")
+    address = _text("address", "Street and number", "street-address")
+    postcode = _text("postcode", "Postcode", "postal-code")
+    city = _text("city", "City", "address-level2")
+    country = forms.ChoiceField(
+        label="Country",
+        choices=sorted(COUNTRIES.items(), key=lambda country: country[1]),
+        initial="IE",
+        widget=forms.Select(attrs={"autocomplete": "country"}),
+    )
+    card = forms.ChoiceField(label="Payment", choices=CARDS.items(), initial="demo-approve", widget=forms.RadioSelect)
+    key = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
+
+    @property
+    def customer(self) -> dict[str, Any]:
+        """The fields of checkout.Customer, once the form is valid."""
+        return {name: self.cleaned_data[name] for name in ("email", "name", "address", "city", "postcode", "country")}

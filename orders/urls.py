@@ -1,0 +1,17 @@
+"""Addresses of the cart, the checkout and the orders."""
+
+from django.urls import path
+
+from orders import views
+
+app_name = "orders"
+
+urlpatterns = [
+    path("cart/", views.cart, name="cart"),
+    path("cart/add/", views.cart_add, name="cart-add"),
+    path("cart/update/", views.cart_update, name="cart-update"),
+    path("checkout/", views.checkout_page, name="checkout"),
+    path("orders/<int:number>/", views.order, name="order"),
+    path("orders/<int:number>/timeline/", views.order_timeline, name="timeline"),
+    path("orders/<int:number>/invoice.pdf", views.invoice, name="invoice"),
+]
