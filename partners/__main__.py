@@ -36,7 +36,7 @@ def main() -> None:
 def port_of(name: str) -> int:
     """A port from the environment. Exits where it is none."""
     value = os.environ.get(name) or str(PORTS[name])
-    if not (value.isascii() and value.isdigit() and 1 <= int(value[:6]) <= 65535):
+    if not (value.isascii() and value.isdigit() and len(value) <= 5 and 1 <= int(value) <= 65535):
         sys.exit(f"{name} is {value!r}, but must be a port, a number from 1 to 65535.")
     return int(value)
 

@@ -52,9 +52,9 @@ EVENT: dict[str, bodies.Check] = {
 async def ship(request: web.Request) -> web.Response:
     """Send the goods."""
     key = bodies.idempotency_key(request)
-    body, fingerprint = await bodies.read(request, SHIPMENT)
+    body = bodies.complete(await bodies.read(request), SHIPMENT)
     answer = {"id": f"ship_{secrets.token_hex(8)}", "tracking": f"BR{secrets.randbelow(10**10):010d}"}
-    answer = request.app[STORE].once("warehouse", "shipment", key, body["order"], fingerprint, answer)
+    answer = request.app[STORE].once("warehouse", "shipment", key, body, answer)
     return web.json_response(answer, status=201)
 
 
@@ -62,19 +62,17 @@ async def ship(request: web.Request) -> web.Response:
 async def review(request: web.Request) -> web.Response:
     """Judge an order by its amount alone: a point for every 5, on hold from 300."""
     key = bodies.idempotency_key(request)
-    body, fingerprint = await bodies.read(request, REVIEW)
+    body = bodies.complete(await bodies.read(request), REVIEW)
     amount = Decimal(body["amount"])
     answer = {"verdict": "hold" if amount >= HOLD_FROM else "accept", "score": min(100, int(amount // 5))}
-    return web.json_response(
-        request.app[STORE].once("fraud", "review", key, body["order"], fingerprint, answer)
-    )
+    return web.json_response(request.app[STORE].once("fraud", "review", key, body, answer))
 
 
 @routes.post("/analytics/events")
 async def collect(request: web.Request) -> web.Response:
     """Take an event."""
     key = bodies.idempotency_key(request)
-    body, fingerprint = await bodies.read(request, EVENT)
+    body = bodies.complete(await bodies.read(request), EVENT)
     answer = {"status": "accepted"}
-    answer = request.app[STORE].once("analytics", body["event"], key, body["order"], fingerprint, answer)
+    answer = request.app[STORE].once("analytics", body["event"], key, body, answer)
     return web.json_response(answer, status=202)

@@ -1,11 +1,11 @@
 """The control desk: the page with the switches and the effects, and the same for programs."""
 
-import json
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from partners import pages
+from partners import bodies, pages
 from partners.faults import PARTNERS, Faults, Partner
 from partners.payments import approve_due
 from partners.problems import Problem
@@ -46,11 +46,7 @@ async def show_faults(request: web.Request) -> web.Response:
 async def put_faults(request: web.Request) -> web.Response:
     """Set all switches of one partner; what the body leaves out is off."""
     partner = partner_of(request)
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        raise Problem(400, "The body is no valid JSON.") from None
-    partner.faults = Faults.parse(body)
+    partner.faults = Faults.parse(await bodies.read(request))
     return web.json_response(partner.switches())
 
 
@@ -94,6 +90,7 @@ async def desk(request: web.Request) -> web.Response:
         partners=pages.join(partner_form(partner) for partner in request.app[PARTNERS].values()),
         effects=effect_rows or pages.fill("no-effects.html"),
         order=order,
+        latest=LATEST,
     )
     nav = pages.link(f"http://{request.url.host}:{request.app[INBOX_PORT]}/", "Inbox")
     return pages.page("Partners", content, nav)
@@ -138,11 +135,14 @@ async def reset_form(request: web.Request) -> web.Response:
 @routes.post("/desk/{partner}")
 async def faults_form(request: web.Request) -> web.Response:
     """The page's switches; its fields are text, where those of PUT have types."""
-    partner, form = partner_of(request), await request.post()
-    if "heal" in form:
-        partner.faults = Faults()
-        raise web.HTTPSeeOther(f"/#{partner.name}")
-    read = {name: str(form.get(name, "")).strip() for name in ("latency_ms", "error_rate", "status")}
+    partner, form = partner_of(request), dict(parse_qsl((await request.read()).decode(errors="replace")))
+    partner.faults = Faults() if "heal" in form else faults_of(form)
+    raise web.HTTPSeeOther(f"/#{partner.name}")
+
+
+def faults_of(form: dict[str, str]) -> Faults:
+    """The switches as the form sent them. Raises Problem 422."""
+    read = {name: form.get(name, "").strip() for name in ("latency_ms", "error_rate", "status")}
     try:
         body: dict[str, Any] = {
             "latency_ms": int(read["latency_ms"] or 0),
@@ -151,5 +151,4 @@ async def faults_form(request: web.Request) -> web.Response:
         }
     except ValueError:
         raise Problem(422, "Latency, error rate and status must be numbers.") from None
-    partner.faults = Faults.parse(body | {name: name in form for name in SWITCHES})
-    raise web.HTTPSeeOther(f"/#{partner.name}")
+    return Faults.parse(body | {name: name in form for name in SWITCHES})

@@ -17,7 +17,7 @@ from aiohttp import web
 from partners import pages
 from partners.mail import KEPT, header, printable
 from partners.problems import Problem
-from partners.store import STORE
+from partners.store import STORE, Store
 
 PER_PAGE = 50
 POPUPS = "allow-popups allow-popups-to-escape-sandbox"  # a link in a mail opens in a tab of its own
@@ -36,17 +36,7 @@ async def inbox(request: web.Request) -> web.Response:
     query = request.query.get("q", "").strip()
     wanted = request.query.get("page", "")
     page = max(1, int(wanted)) if re.fullmatch("[0-9]{1,6}", wanted) else 1
-    like = "%" + re.sub(r"([\\%_])", r"\\\1", query) + "%"
-    rows = (
-        request.app[STORE]
-        .execute(
-            r"""SELECT id, at, sender, recipients, subject FROM mails
-            WHERE recipients LIKE ?1 ESCAPE '\' OR subject LIKE ?1 ESCAPE '\' OR sender LIKE ?1 ESCAPE '\'
-            ORDER BY id DESC LIMIT ?2 OFFSET ?3""",
-            (like, PER_PAGE + 1, (page - 1) * PER_PAGE),
-        )
-        .fetchall()
-    )
+    rows = find(request.app[STORE], query, page)
     total = request.app[STORE].execute("SELECT count(*) FROM mails").fetchone()[0]
     links = [("Newer", page - 1)] * (page > 1) + [("Older", page + 1)] * (len(rows) > PER_PAGE)
     content = pages.fill(
@@ -57,6 +47,17 @@ async def inbox(request: web.Request) -> web.Response:
         links=pages.join(pages.link("?" + urlencode({"q": query, "page": to}), text) for text, to in links),
     )
     return pages.page("Inbox", content, pages.Html())
+
+
+def find(store: Store, query: str, page: int) -> list[sqlite3.Row]:
+    """The mails of a page, and one more where there is a next page."""
+    like = "%" + re.sub(r"([\\%_])", r"\\\1", query) + "%"
+    return store.execute(
+        r"""SELECT id, at, recipients, subject FROM mails
+            WHERE recipients LIKE ?1 ESCAPE '\' OR subject LIKE ?1 ESCAPE '\' OR sender LIKE ?1 ESCAPE '\'
+            ORDER BY id DESC LIMIT ?2 OFFSET ?3""",
+        (like, PER_PAGE + 1, (page - 1) * PER_PAGE),
+    ).fetchall()
 
 
 def mail_row(row: sqlite3.Row) -> pages.Html:
@@ -170,8 +171,8 @@ def payload(part: EmailMessage) -> bytes:
 def text_of(part: EmailMessage) -> str:
     """What a part says; bytes that its charset does not know become a replacement sign."""
     try:
-        return payload(part).decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:
+        return printable(payload(part).decode(part.get_content_charset("utf-8"), "replace"))
+    except (LookupError, ValueError):
         return payload(part).decode("utf-8", "replace")
 
 

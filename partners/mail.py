@@ -4,6 +4,7 @@ SMTP has no idempotency: a mail sent twice is received twice. That is why mails 
 """
 
 import asyncio
+import logging
 import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -15,6 +16,7 @@ from partners.store import Store, moment
 
 LARGEST = 25 * 1024 * 1024  # bytes
 KEPT = 5000  # so many of the newest mails keep their content
+log = logging.getLogger(__name__)
 MESSAGE_ID = re.compile(r"<([a-z][a-z_-]*)\.([^@\s]+)@[^@\s]+>")
 
 
@@ -49,6 +51,11 @@ class MailServer:
         if faults.accept_then_fail:
             return "451 The mail is kept and this is a failure, because the fault switches say so"
         return "250 OK"
+
+    async def handle_exception(self, error: Exception) -> str:
+        """A mistake of ours is no reason to give a mail up."""
+        log.error("a mail was not kept", exc_info=error)
+        return "451 The mail server itself went wrong; its log says more"
 
 
 class Closed(asyncio.Protocol):

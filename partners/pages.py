@@ -10,8 +10,8 @@ from aiohttp import web
 
 FOLDER = Path(__file__).parent / "templates"
 SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",

@@ -31,9 +31,8 @@ routes = web.RouteTableDef()
 async def authorize(request: web.Request) -> web.Response:
     """Charge a card once for each key."""
     key = bodies.idempotency_key(request)
-    body, fingerprint = await bodies.read(request, CHECKS)
-    store = request.app[STORE]
-    number = record(store, key, body, fingerprint)
+    body, store = bodies.complete(await bodies.read(request), CHECKS), request.app[STORE]
+    number = record(store, key, body)
     row = find(store, "id", number)
     while row["status"] == "pending":
         due = datetime.fromisoformat(row["created_at"]) + SLOW
@@ -70,9 +69,9 @@ async def void(request: web.Request) -> web.Response:
     return web.json_response(shape(find(store, "key", key)))
 
 
-def record(store: Store, key: str, body: dict[str, Any], fingerprint: str) -> str:
+def record(store: Store, key: str, body: dict[str, Any]) -> str:
     """Insert the authorization, with its charge, where the key is new; its id. Raises Problem 422."""
-    details = (fingerprint, body["order"], body["amount"], body["currency"])
+    details = (bodies.fingerprint(body), body["order"], body["amount"], body["currency"])
     with store.transaction():
         row = store.execute("SELECT id, fingerprint FROM authorizations WHERE key = ?", (key,)).fetchone()
         if row is None:
@@ -93,7 +92,7 @@ def record(store: Store, key: str, body: dict[str, Any], fingerprint: str) -> st
                 (*details, row["id"]),
             )
         else:
-            same_request(row["fingerprint"], fingerprint)
+            same_request(row["fingerprint"], details[0])
         return row["id"]
 
 

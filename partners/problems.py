@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -42,6 +41,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if error.status < 400:
             raise
         return Problem(error.status, f"{request.method} {request.path}: {error.reason}").response()
+    except ConnectionError:
+        return Problem(400, "The connection was lost before the request was complete.").response()
     except Exception:
         log.exception("%s %s", request.method, request.path)
         return Problem(500, "The partners' process itself went wrong; its log says more.").response()
@@ -53,6 +54,10 @@ async def same_origin(request: web.Request, handler: Handler) -> web.StreamRespo
     if request.method not in ("GET", "HEAD"):
         site = request.headers.get("Sec-Fetch-Site", "none")
         origin = request.headers.get("Origin")
-        if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != request.host):
+        if site not in ("same-origin", "none") or origin not in (
+            None,
+            f"http://{request.host}",
+            f"https://{request.host}",
+        ):
             raise Problem(403, "Only pages of this address may send this.")
     return await handler(request)

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from partners import bodies
 from partners.problems import Problem
 
 SCHEMA = """
@@ -55,10 +56,11 @@ class Store:
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            self.execute("ROLLBACK")
+            if self.connection.in_transaction:  # a full disk, for one, has ended it already
+                self.execute("ROLLBACK")
             raise
-        self.execute("COMMIT")
 
     def happened(self, partner: str, kind: str, key: str, order: str, at: str | None = None) -> None:
         """Record one effect, inside the caller's transaction."""
@@ -68,12 +70,13 @@ class Store:
         )
 
     def once(
-        self, partner: str, kind: str, key: str, order: str, fingerprint: str, answer: dict[str, Any]
+        self, partner: str, kind: str, key: str, body: dict[str, Any], answer: dict[str, Any]
     ) -> dict[str, Any]:
         """Record an effect and its answer together; for a known key, only give the answer recorded then.
 
         Raises Problem 422 where the key came with another body.
         """
+        fingerprint = bodies.fingerprint(body)
         with self.transaction():
             row = self.execute(
                 "SELECT fingerprint, answer FROM answers WHERE partner = ? AND key = ?", (partner, key)
@@ -81,7 +84,7 @@ class Store:
             if row:
                 same_request(row["fingerprint"], fingerprint)
                 return json.loads(row["answer"])
-            self.happened(partner, kind, key, order)
+            self.happened(partner, kind, key, body["order"])
             if key:
                 self.execute(
                     "INSERT INTO answers VALUES (?, ?, ?, ?)", (partner, key, fingerprint, json.dumps(answer))
@@ -91,12 +94,12 @@ class Store:
     def effects(
         self, partner: str = "", order: str = "", key: str = "", latest: int = -1
     ) -> list[dict[str, Any]]:
-        """What happened, by key, with how often and when first. `latest`: only so many, newest first."""
+        """What happened, by key, newest first, with how often and when first. `latest`: only so many."""
         rows = self.execute(
             """SELECT partner, kind, key, order_number AS "order", count(*) AS count, min(at) AS at
                FROM effects WHERE ?1 IN ('', partner) AND ?2 IN ('', order_number) AND ?3 IN ('', key)
                GROUP BY partner, kind, key, order_number
-               ORDER BY CASE WHEN ?4 < 0 THEN min(id) ELSE -max(id) END LIMIT ?4""",
+               ORDER BY max(id) DESC LIMIT ?4""",
             (partner, order, key, latest),
         )
         return [dict(row) for row in rows]
