@@ -59,9 +59,7 @@ class JobAdmin(ReadOnly):
         """Replaying and discarding ask for more than looking."""
         return request.user.has_perm("jobs.change_job")
 
-    @admin.action(
-        description="Replay: give dead or discarded jobs all their attempts again", permissions=["act"]
-    )
+    @admin.action(description="Replay: give dead or discarded jobs all their attempts again", permissions=["act"])
     def replay(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
         self._report(request, ledger.replay([str(job.id) for job in jobs]), jobs, "replayed")
 
@@ -73,9 +71,7 @@ class JobAdmin(ReadOnly):
     def _report(self, request: HttpRequest, done: list[str], jobs: QuerySet[Job], verb: str) -> None:
         for job in Job.objects.filter(id__in=done):
             self.log_change(request, job, verb)
-        self.message_user(
-            request, f"{len(done)} jobs {verb}.", messages.SUCCESS if done else messages.WARNING
-        )
+        self.message_user(request, f"{len(done)} jobs {verb}.", messages.SUCCESS if done else messages.WARNING)
 
 
 @admin.register(Worker)

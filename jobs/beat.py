@@ -16,9 +16,7 @@ CRONTAB_SLOT = 60  # seconds: a crontab can't fire more often
 
 def slot_of(schedule: Any, now: float) -> int:
     """The slot, as Unix seconds of its start, in which a schedule that fires `now` fires."""
-    length = (
-        CRONTAB_SLOT if isinstance(schedule, crontab) else max(1, int(schedule.run_every.total_seconds()))
-    )
+    length = CRONTAB_SLOT if isinstance(schedule, crontab) else max(1, int(schedule.run_every.total_seconds()))
     return int(now) // length * length
 
 

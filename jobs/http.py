@@ -74,7 +74,5 @@ class Partner:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise PartnerUnavailable(
-                f"{self.name} answered {response.status} with something that is no JSON object"
-            )
+            raise PartnerUnavailable(f"{self.name} answered {response.status} with something that is no JSON object")
         return answer

@@ -31,8 +31,8 @@ def connection() -> Connection:
     options = {
         "socket_timeout": TIMEOUT,
         "socket_connect_timeout": TIMEOUT,
-        "max_retries": 1,
-        "connect_retries_timeout": TIMEOUT,
+        "max_retries": 0,
+        **dict.fromkeys(("interval_start", "interval_step", "interval_max"), 0),
     }
     return Connection(
         current_app.conf.broker_write_url or current_app.conf.broker_url,

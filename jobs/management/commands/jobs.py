@@ -16,9 +16,7 @@ class Command(BaseCommand):
     help = "Show queues, tasks and workers; list, replay or discard dead letters."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "action", nargs="?", choices=["show", "dead", "replay", "discard"], default="show"
-        )
+        parser.add_argument("action", nargs="?", choices=["show", "dead", "replay", "discard"], default="show")
         parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); for replay and discard")
         parser.add_argument("--task", help="all dead letters of this task")
         parser.add_argument("--all", action="store_true", help="all dead letters")
@@ -78,11 +76,8 @@ class Command(BaseCommand):
 
     def table(self, lines: list[dict[str, Any]], columns: list[str]) -> None:
         cells = [columns] + [
-            [f"{line[c]:.1f}" if isinstance(line[c], float) else str(line[c] or 0) for c in columns]
-            for line in lines
+            [f"{line[c]:.1f}" if isinstance(line[c], float) else str(line[c] or 0) for c in columns] for line in lines
         ]
         widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
         for row in cells:
-            self.stdout.write(
-                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            )
+            self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

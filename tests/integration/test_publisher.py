@@ -1,0 +1,126 @@
+"""Publishing against a real broker, one that refuses and one that hangs."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from celery import current_app
+from django.db import connection, transaction
+
+from jobs import ledger, publisher, task
+from jobs.dispatcher import Dispatcher
+from jobs.models import Job
+from tests.conftest import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@task(name="tests.nothing")
+def nothing() -> None:
+    """Only its message matters here."""
+
+
+@pytest.fixture(autouse=True)
+def _empty_broker() -> Iterator[None]:
+    current_app.control.purge()
+    yield
+    until(lambda: not publisher._down.is_set(), what="the publisher is switched on again")
+
+
+@contextmanager
+def broker_at(port: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(current_app.conf, "broker_url", f"redis://127.0.0.1:{port}/0")
+        yield
+
+
+@contextmanager
+def hung_broker() -> Iterator[None]:
+    """A broker that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server, broker_at(server.getsockname()[1]):
+        yield
+
+
+@contextmanager
+def refusing_broker() -> Iterator[None]:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with broker_at(port):
+        yield
+
+
+def waiting_messages() -> int:
+    with publisher.connection() as broker:
+        return broker.default_channel.client.llen("default")
+
+
+def test_nothing_is_published_before_the_commit_and_all_of_it_after():
+    with transaction.atomic():
+        nothing.enqueue()
+        nothing.enqueue()
+        assert waiting_messages() == 0
+    assert waiting_messages() == 2
+
+
+@pytest.mark.parametrize("trouble", [hung_broker, refusing_broker])
+def test_a_broker_in_trouble_costs_the_first_caller_little_and_the_next_nothing(trouble):
+    times = []
+    with trouble():
+        for _ in range(3):
+            begin = time.monotonic()
+            id = nothing.enqueue()
+            times.append(time.monotonic() - begin)
+            assert Job.objects.get(id=id).state == "waiting"
+    first, *rest = times
+    assert first < 2 * publisher.TIMEOUT
+    assert max(rest) < publisher.TIMEOUT  # nobody waits for a broker that is known to be down
+
+
+def test_the_dispatcher_publishes_what_a_broker_in_trouble_did_not_take():
+    with refusing_broker():
+        id = nothing.enqueue()
+        assert Dispatcher().publish_due() is False
+        assert Job.objects.get(id=id).state == "waiting"
+    Dispatcher().publish_due()
+    assert Job.objects.get(id=id).state == "ready"
+    assert waiting_messages() == 1
+
+
+def test_messages_that_the_broker_lost_are_published_again():
+    id = nothing.enqueue()
+    current_app.control.purge()
+    dispatcher = Dispatcher()
+    dispatcher.rescue_at = 0
+    until(lambda: dispatcher.give_back_unclaimed() == [id], 10, "taken for lost")
+    dispatcher.publish_due()
+    assert waiting_messages() == 1
+
+
+def test_the_oldest_message_of_a_queue_is_known():
+    assert publisher.oldest_messages(["default", "bulk"]) == {"default": None, "bulk": None}
+    begin = time.time()
+    nothing.enqueue()
+    middle = time.time()
+    nothing.enqueue()
+    assert begin <= publisher.oldest_messages(["default"])["default"] <= middle
+
+
+def test_two_dispatchers_at_once_publish_each_due_job_once():
+    ids = [nothing.enqueue() for _ in range(50)]
+    ledger.unpublish(ids)
+    current_app.control.purge()
+
+    def dispatch() -> None:
+        try:
+            Dispatcher().publish_due()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(dispatch) for _ in range(8)]:
+            future.result()
+    assert waiting_messages() == 50
