@@ -1,0 +1,120 @@
+"""A mail over real SMTP: what arrives, and which failure is tried again and which is not."""
+
+import pytest
+
+from jobs import Permanent
+from notifications import mail
+from stack import ports
+from tests.integration import mailbox as smtp
+
+
+@pytest.fixture
+def mailbox(settings, tmp_path):
+    """A mail server, and the templates `hello` to write to it with."""
+    for ending in ("txt", "html"):
+        (tmp_path / f"hello.{ending}").write_text(
+            f'{{% extends "notifications/mail.{ending}" %}}{{% block content %}}Hello {{{{ name }}}}!{{% endblock %}}'
+        )
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    with smtp.serving(settings) as mailbox:
+        yield mailbox
+
+
+def send(to: str = "customer@example.com", subject: str = "Hello", name: str = "you", **options) -> None:
+    mail.send("hello:1001", to, subject, "hello", {"name": name}, **options)
+
+
+def test_a_mail_arrives_as_text_and_html_with_its_attachment(mailbox):
+    send(subject="Grüße · Łódź", attachments=[("a.pdf", b"%PDF-1.7", "application/pdf")])
+    (message,) = mailbox.mails
+    assert message["To"] == "customer@example.com"
+    assert message["From"] == "Backroom Greengrocer <shop@backroom.example>"
+    assert message["Subject"] == "Grüße · Łódź"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert "Hello you!" in message.get_body(("plain",)).get_content()
+    assert "Hello you!" in message.get_body(("html",)).get_content()
+    (attachment,) = message.iter_attachments()
+    assert attachment.get_filename() == "a.pdf"
+    assert attachment.get_content() == b"%PDF-1.7"
+
+
+def test_the_message_id_is_made_of_the_key_so_that_a_second_mail_is_known_for_one(mailbox):
+    send()
+    send()
+    assert [message["Message-ID"] for message in mailbox.mails] == ["<hello.1001@backroom.example>"] * 2
+
+
+def test_a_name_is_escaped_in_html_and_left_as_it_is_in_text(mailbox):
+    send(name="<b>O'Brien & Søn</b>")
+    (message,) = mailbox.mails
+    assert "<b>O'Brien & Søn</b>" in message.get_body(("plain",)).get_content()
+    assert "&lt;b&gt;O&#x27;Brien &amp; Søn&lt;/b&gt;" in message.get_body(("html",)).get_content()
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+def test_what_the_server_refuses_for_good_is_permanent(mailbox, step):
+    mailbox.answers[step] = "550 5.1.1 no customer@example.com here"
+    with pytest.raises(Permanent, match=r"550 5\.1\.1 no the recipient here") as error:
+        send()
+    assert error.value.__cause__ is None  # whose text would carry the address into the ledger
+    assert not mailbox.mails
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+def test_what_the_server_refuses_for_now_is_tried_again(mailbox, step):
+    mailbox.answers[step] = "451 4.7.1 greylisted"
+    with pytest.raises(mail.MailUnavailable, match="451"):
+        send()
+    del mailbox.answers[step]
+    send()
+    assert len(mailbox.mails) == 1
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+def test_a_server_that_hangs_or_drops_the_line_is_tried_again(mailbox, step):
+    mailbox.hangs_at = step
+    with pytest.raises(mail.MailUnavailable):
+        send()
+    mailbox.hangs_at, mailbox.drops_at = "", step
+    with pytest.raises(mail.MailUnavailable):
+        send()
+
+
+def test_no_server_at_all_is_tried_again(mailbox, settings):
+    settings.EMAIL_PORT = ports.free(["SMTP_PORT"])["SMTP_PORT"]
+    with pytest.raises(mail.MailUnavailable, match="ConnectionRefusedError"):
+        send()
+
+
+def test_a_refused_login_is_tried_again_because_it_is_not_the_mails_fault(mailbox, settings):
+    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "shop", "wrong"
+    with pytest.raises(mail.MailUnavailable, match="SMTPAuthenticationError"):
+        send()
+
+
+@pytest.mark.parametrize("trouble", ["hangs_at", "drops_at"])
+def test_trouble_after_the_mail_was_accepted_does_not_send_it_again(mailbox, trouble):
+    setattr(mailbox, trouble, "QUIT")
+    send()
+    assert len(mailbox.mails) == 1
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "customer@example.com\nBcc: everybody@example.com",
+        "customer@example.com\r\nX-Evil: 1",
+        "customer@example.com, everybody@example.com",
+        "",
+    ],
+)
+def test_an_address_that_breaks_out_of_its_header_is_refused_for_good(mailbox, to):
+    with pytest.raises(Permanent):
+        send(to=to)
+    assert not mailbox.mails
+
+
+def test_a_subject_that_breaks_out_of_its_header_is_refused_for_good(mailbox):
+    with pytest.raises(Permanent):
+        send(subject="Hello\nBcc: everybody@example.com")
+    assert not mailbox.mails
