@@ -1,6 +1,7 @@
 """Addresses of the cart, the checkout and the orders."""
 
 from django.urls import path
+from django.views.generic import RedirectView
 
 from orders import views
 
@@ -14,4 +15,5 @@ urlpatterns = [
     path("orders/<int:number>/", views.order, name="order"),
     path("orders/<int:number>/timeline/", views.order_timeline, name="timeline"),
     path("orders/<int:number>/invoice.pdf", views.invoice, name="invoice"),
+    path("api/", RedirectView.as_view(pattern_name="api:openapi-view")),
 ]

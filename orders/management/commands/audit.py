@@ -1,0 +1,56 @@
+"""`manage.py audit`: was anything lost, was anything done twice?"""
+
+import json
+import sys
+import time
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand
+
+from orders import audit
+
+
+class Command(BaseCommand):
+    help = (
+        "Compare every order with the partners' own records. Exit status: 0 nothing lost, duplicated or stray; "
+        "1 something is; 2 the partners don't answer; 3 jobs were still unfinished after --wait."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print the report as JSON")
+        parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="first let the jobs finish")
+
+    def handle(self, **options) -> None:
+        finished = self.wait(options["wait"])
+        try:
+            report = audit.run()
+        except audit.PartnersSilent as error:
+            self.stderr.write(f"The audit needs the partners' records: {error}")
+            sys.exit(2)
+        self.stdout.write(json.dumps(report.as_dict(), indent=2) if options["json"] else self.in_words(report))
+        if not report.clean:
+            sys.exit(1)
+        if not finished:
+            self.stderr.write(f"After {options['wait']:g} s there are still unfinished jobs.")
+            sys.exit(3)
+
+    def wait(self, seconds: float) -> bool:
+        """Let the jobs finish; False if they didn't in time. Without a wait, unfinished ones are only counted."""
+        deadline = time.monotonic() + seconds
+        while seconds and audit.still_busy():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.5)
+        return True
+
+    def in_words(self, report: audit.Report) -> str:
+        lines = [
+            f"{report.orders} orders, {report.unfinished} of them unfinished; "
+            f"{report.effects_found} of {report.effects_expected} expected effects found; "
+            f"{len(report.lost)} lost, {len(report.duplicated)} duplicated, {len(report.stray)} stray."
+        ]
+        for name in ("lost", "duplicated", "stray"):
+            lines += [
+                f"  {name}: {row['partner']}/{row['kind']} {row['key']}: {row['why']}" for row in getattr(report, name)
+            ]
+        return "\n".join(lines)
