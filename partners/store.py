@@ -21,7 +21,6 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS effects (  -- one row each time that something really happened
     id INTEGER PRIMARY KEY AUTOINCREMENT, partner TEXT NOT NULL, kind TEXT NOT NULL,
     key TEXT NOT NULL, order_number TEXT NOT NULL, at TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS effects_by_order ON effects (order_number);
 CREATE TABLE IF NOT EXISTS answers (
     partner TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, answer TEXT NOT NULL,
     PRIMARY KEY (partner, key)) WITHOUT ROWID;

@@ -9,6 +9,7 @@ import os
 import signal
 import smtplib
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -532,6 +533,17 @@ def test_the_inbox_finds_by_address_and_turns_pages(world):
     assert world.page("/?q=%25").count('href="/mails/') == 0
     for junk in ("0", "-1", "x", "9" * 30):
         assert "Receipt 59." in world.page(f"/?page={junk}")
+
+
+def test_an_old_mail_loses_its_content_and_still_counts(world):
+    world.send(receipt())
+    old = newest(world)
+    with sqlite3.connect(world.var / "partners.sqlite") as store:  # as if 4,999 mails came in between
+        store.execute("UPDATE sqlite_sequence SET seq = seq + 4999 WHERE name = 'mails'")
+    world.send(receipt())
+    assert "Its content is gone" in world.page(f"/mails/{old}/")
+    assert "Thank you" in world.page(f"/mails/{newest(world)}/")
+    assert world.counts() == {("mail", "receipt", "receipt:1001"): 2}
 
 
 @pytest.mark.parametrize("switch", [{"error_rate": 1}, {"accept_then_fail": True}, {"status": 554}])
