@@ -25,5 +25,6 @@ class LedgerScheduler(DatabaseScheduler):
 
     def apply_async(self, entry, producer=None, advance=True, **kwargs):
         """Enqueue the entry's job. Raises celery.beat.SchedulingError, and beat goes on."""
+        entry = self.reserve(entry) if advance else entry  # a new entry: the key must be set on that
         entry.options["key"] = f"{entry.name}:{slot_of(entry.schedule, time.time())}"
-        return super().apply_async(entry, producer, advance, **kwargs)
+        return super().apply_async(entry, producer, advance=False, **kwargs)
