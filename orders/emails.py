@@ -7,6 +7,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from notifications import mail
+from orders.countries import COUNTRIES
 from orders.models import Order
 from orders.report import sales_of
 from orders.vat import breakdown
@@ -26,6 +27,7 @@ def send_receipt(number: int) -> None:
         template="orders/mail/receipt",
         context={
             "order": order,
+            "country": COUNTRIES.get(order.country, order.country),
             "lines": lines,
             "taxes": breakdown((line.vat_rate, line.total) for line in lines),
             "url": settings.SITE_URL + order.get_absolute_url(),

@@ -14,6 +14,7 @@ from typing import Any
 import typst
 
 from jobs import Permanent
+from orders.countries import COUNTRIES
 from orders.models import Invoice, Order
 from orders.vat import breakdown, per_cent
 
@@ -60,13 +61,14 @@ def document(order: Order) -> dict[str, Any]:
     """All that an invoice says, as the template wants it: strings, ready to be set. The order must be
     paid."""
     lines = list(order.lines.all())
+    country = COUNTRIES.get(order.country, order.country)
     taxes = breakdown((line.vat_rate, line.total) for line in lines)
     return {
         "seller": SELLER,
         "number": str(order.number),
         "date": f"{order.paid_at:%-d %B %Y}",
         "issued": {"year": order.paid_at.year, "month": order.paid_at.month, "day": order.paid_at.day},
-        "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", order.country],
+        "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", country],
         "currency": order.currency,
         "lines": [
             {

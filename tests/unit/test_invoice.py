@@ -2,8 +2,10 @@
 
 import re
 from io import BytesIO
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from pypdf import PdfReader
 
 from orders.invoices import SELLER, render
@@ -105,3 +107,9 @@ def test_a_word_longer_than_its_column_is_broken_and_not_cut_off():
 def test_the_same_data_makes_the_same_bytes():
     data = invoice(line("Braeburn apples"))
     assert render(data, MADE_AT) == render(data, MADE_AT)
+
+
+def test_the_invoice_bears_the_mark_of_the_shop():
+    marks = [Path("orders/typst/logo.svg"), Path("shop/static/shop/logo.svg")]
+    first, second = (settings.BASE_DIR.joinpath(mark).read_bytes() for mark in marks)
+    assert first == second
