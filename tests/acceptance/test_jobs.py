@@ -1,0 +1,187 @@
+"""The life of a job with real processes: workers, dispatcher, partners, Flower."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import urllib3
+from django.contrib.auth import get_user_model
+from django.urls import reverse
+
+from jobs import ledger, publisher
+from jobs.models import Job
+from tests.acceptance.conftest import House, effects, fault, in_state, job
+from tests.conftest import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db(transaction=True)]
+
+FOLLOW_UPS = ("invoice", "receipt", "fraud", "shipment", "analytics", "loyalty", "recommendations")
+
+
+def all_done(number: str) -> bool:
+    keys = [f"{kind}:{number}" for kind in FOLLOW_UPS]
+    return Job.objects.filter(key__in=keys, state="succeeded").count() == len(keys)
+
+
+def test_an_order_is_answered_and_all_its_follow_ups_are_done(house: House, partners: str):
+    house.start("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")
+    answer = house.order()
+    assert answer.status == 201, answer.data
+    number = answer.json()["number"]
+    until(lambda: all_done(number), what=f"follow-ups of {number}: {list(Job.objects.values_list('key', 'state'))}")
+    for key in ("payment", "fraud", "shipment", "analytics", "receipt"):
+        assert [effect["count"] for effect in effects(partners, f"{key}:{number}")] == [1], key
+
+
+def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners: str):
+    house.start("web", "worker-critical")
+    number = house.order().json()["number"]
+    until(in_state(f"receipt:{number}", "succeeded"))
+    done = job(f"receipt:{number}")
+    publisher.send([ledger.Nudge(str(done.id), done.task, done.queue, done.args)] * 3)
+    marker = house.order().json()["number"]  # the queue is first-in first-out: behind this one all three were seen
+    until(in_state(f"receipt:{marker}", "succeeded"))
+    assert job(f"receipt:{number}").claims == 1
+    assert [effect["count"] for effect in effects(partners, f"receipt:{number}")] == [1]
+
+
+def test_a_retry_waits_until_it_is_due_and_flower_shows_it(house: House, partners: str):
+    house.start("web", "flower", "worker-bulk", "dispatcher")
+    fault(partners, "analytics", status=503)
+    number = house.order().json()["number"]
+    key = f"analytics:{number}"
+    until(lambda: Job.objects.filter(key=key, state="waiting", attempts=1).exists())
+    assert flower_state(house, str(job(key).id)) == "RETRY"
+    due = job(key).run_at
+    fault(partners, "analytics")
+    until(in_state(key, "succeeded"))
+    assert job(key).started_at >= due
+    assert job(key).attempts > 1
+    until(lambda: flower_state(house, str(job(key).id)) == "SUCCESS")
+    assert [effect["count"] for effect in effects(partners, key)] == [1]
+
+
+def flower_state(house: House, id: str) -> str:
+    """What Flower knows of a task, once it has heard of it and the worker has reported its end."""
+
+    def ask() -> str | None:
+        answer = urllib3.request(
+            "GET",
+            f"{house.env['FLOWER_URL']}/api/task/info/{id}",
+            headers=urllib3.make_headers(basic_auth=house.env["FLOWER_BASIC_AUTH"]),
+        )
+        state = answer.json()["state"] if answer.status == 200 else None
+        return state if state not in (None, "RECEIVED", "STARTED", "PENDING") else None
+
+    return str(until(ask, what="Flower knows the task"))
+
+
+def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_from_the_admin_finishes_it(
+    house: House, partners: str, client
+):
+    house.start("web", "worker-bulk", "dispatcher")
+    fault(partners, "analytics", status=400)
+    number = house.order().json()["number"]
+    key = f"analytics:{number}"
+    until(in_state(key, "dead"))
+    assert job(key).attempts == 1
+    fault(partners, "analytics")
+    client.force_login(get_user_model().objects.create_superuser("chief"))
+    answer = client.post(
+        reverse("admin:jobs_job_changelist"), {"action": "replay", "_selected_action": [str(job(key).id)]}
+    )
+    assert answer.status_code == 302
+    until(in_state(key, "succeeded"))
+    assert [effect["count"] for effect in effects(partners, key)] == [1]
+
+
+def test_a_hung_broker_costs_a_customer_little_and_the_jobs_run_once_it_is_back(house: House, partners: str):
+    house.start("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")
+    house.order()
+    usual = min(timed(house) for _ in range(5))
+    broker = broker_pid()
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        times, numbers = [], []
+        for _ in range(4):
+            begin = time.monotonic()
+            answer = house.order()
+            times.append(time.monotonic() - begin)
+            assert answer.status == 201
+            numbers.append(answer.json()["number"])
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    assert max(times) < usual + 0.3 + 0.2, times  # 0.2 s for the noise of a machine with two cores
+    for number in numbers:
+        until(lambda number=number: all_done(number), 40)
+        assert [effect["count"] for effect in effects(partners, f"receipt:{number}")] == [1]
+
+
+def timed(house: House) -> float:
+    begin = time.monotonic()
+    assert house.order().status == 201
+    return time.monotonic() - begin
+
+
+def broker_pid() -> int:
+    with publisher.connection() as broker:
+        return int(broker.default_channel.client.info("server")["process_id"])
+
+
+def test_a_web_process_killed_between_charge_and_commit_leaves_an_order_that_is_settled(house: House, partners: str):
+    web = house.start("worker-critical", "worker-default", "worker-bulk", "dispatcher", "web")
+    body = {"url": f"{house.site}/api/orders", "order": house.product}
+    customer = subprocess.Popen([sys.executable, "-c", ORDER_SLOWLY, json.dumps(body)])
+    until(Job.objects.filter(key__startswith="settle:").exists)
+    number = Job.objects.get(key__startswith="settle:").key.partition(":")[2]
+    until(lambda: urllib3.request("GET", f"{partners}/payments/authorizations/payment:{number}").status == 200)
+    os.killpg(web.pid, signal.SIGKILL)
+    customer.wait(20)
+    assert job(f"settle:{number}").state == "waiting"
+    ledger.hasten(f"settle:{number}")  # it would be asked in a minute
+    until(lambda: all_done(number), 40)
+    assert [effect["count"] for effect in effects(partners, f"payment:{number}")] == [1]
+
+
+ORDER_SLOWLY = """
+import json, sys, urllib3
+from urllib3.exceptions import HTTPError
+given = json.loads(sys.argv[1])
+customer = dict(email="a@example.org", name="A", address="1 Road", city="Cork", postcode="T12", country="IE")
+try:
+    urllib3.request("POST", given["url"], retries=False, timeout=15, json=dict(
+        customer, card="demo-slow", lines=[dict(product=given["order"], quantity=1)]))
+except HTTPError:
+    pass
+"""
+
+
+@pytest.mark.parametrize("victim", ["child", "main"])
+def test_the_job_of_a_killed_worker_runs_again(house: House, partners: str, victim: str):
+    worker = house.start("web", "dispatcher", "worker-bulk")
+    fault(partners, "analytics", hang=True)
+    number = house.order().json()["number"]
+    key = f"analytics:{number}"
+    until(in_state(key, "running"))
+    if victim == "main":
+        os.killpg(worker.pid, signal.SIGKILL)
+    else:
+        for child in children(worker.pid):
+            os.kill(child, signal.SIGKILL)
+    fault(partners, "analytics")
+    begin = time.monotonic()
+    if victim == "main":
+        house.start("worker-bulk")
+    until(in_state(key, "succeeded"), 30)
+    assert time.monotonic() - begin < 15 + 5  # 15 s is the promise, counted here with a worker's start
+    assert job(key).attempts == 2
+    assert [effect["count"] for effect in effects(partners, key)] == [1]
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
