@@ -15,7 +15,7 @@ import typst
 
 from jobs import Permanent
 from orders.countries import COUNTRIES
-from orders.models import Invoice, Order
+from orders.models import Invoice, Order, OrderLine
 from orders.vat import breakdown, per_cent
 
 TEMPLATE = Path(__file__).parent / "typst" / "invoice.typ"
@@ -36,51 +36,43 @@ def make_invoice(number: int) -> None:
     if Invoice.objects.filter(order_id=number).exists():
         return
     order = Order.objects.prefetch_related("lines").get(number=number)
-    if order.paid_at is None:
-        raise Permanent(f"order {number} is not paid: there is nothing to invoice")
-    Invoice.objects.create(order=order, pdf=render(document(order), made_at=int(order.paid_at.timestamp())))
+    Invoice.objects.create(order=order, pdf=render(document(order)))
 
 
-def render(data: dict[str, Any], made_at: int) -> bytes:
-    """The PDF of a `document`. The same data and `made_at` (Unix time) give the same bytes.
+def render(data: dict[str, Any]) -> bytes:
+    """The PDF of a `document`. The same data give the same bytes.
 
     Only the fonts in typst's wheel are used, so that an invoice looks the same on every machine. They have
-    Latin, Greek, Cyrillic and Hebrew letters; of other scripts, and emoji, the PDF shows boxes (its text is
-    still right).
+    Latin, Greek, Cyrillic and Hebrew letters; other scripts and emoji come out as boxes.
     """
     return typst.compile(
         TEMPLATE,
         format="pdf",
         sys_inputs={"data": json.dumps(data)},
         ignore_system_fonts=True,
-        timestamp=made_at,
+        timestamp=data["made_at"],
     )
 
 
 def document(order: Order) -> dict[str, Any]:
-    """All that an invoice says, as the template wants it: strings, ready to be set. The order must be
-    paid."""
+    """All that an invoice says, as the template wants it: strings, ready to be set; and `made_at` (Unix time).
+
+    Raises Permanent for an order that was never paid.
+    """
+    if order.paid_at is None:
+        raise Permanent(f"order {order.number} is not paid: there is nothing to invoice")
     lines = list(order.lines.all())
     country = COUNTRIES.get(order.country, order.country)
     taxes = breakdown((line.vat_rate, line.total) for line in lines)
     return {
         "seller": SELLER,
+        "made_at": int(order.paid_at.timestamp()),
         "number": str(order.number),
         "date": f"{order.paid_at:%-d %B %Y}",
         "issued": {"year": order.paid_at.year, "month": order.paid_at.month, "day": order.paid_at.day},
         "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", country],
         "currency": order.currency,
-        "lines": [
-            {
-                "name": line.name,
-                "unit": line.unit,
-                "unit_price": amount(line.unit_price),
-                "quantity": str(line.quantity),
-                "vat_rate": per_cent(line.vat_rate),
-                "amount": amount(line.total),
-            }
-            for line in lines
-        ],
+        "lines": [_line(line) for line in lines],
         "vat": [
             {"rate": tax.per_cent, "net": amount(tax.net), "vat": amount(tax.vat), "gross": amount(tax.gross)}
             for tax in taxes
@@ -88,6 +80,17 @@ def document(order: Order) -> dict[str, Any]:
         "net": amount(sum(tax.net for tax in taxes)),
         "vat_total": amount(sum(tax.vat for tax in taxes)),
         "total": amount(sum(tax.gross for tax in taxes)),
+    }
+
+
+def _line(line: OrderLine) -> dict[str, str]:
+    return {
+        "name": line.name,
+        "unit": line.unit,
+        "unit_price": amount(line.unit_price),
+        "quantity": str(line.quantity),
+        "vat_rate": per_cent(line.vat_rate),
+        "amount": amount(line.total),
     }
 
 

@@ -1,11 +1,11 @@
 """What was sold on one day, and what in the back room waits for a person."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
 
-from django.db.models import Count, F, Sum
+from django.db.models import Count, F, QuerySet, Sum
 
 from jobs.models import Job, State
 from orders.models import Order, OrderLine, Status
@@ -23,8 +23,8 @@ class SalesReport:
     on_hold: int
     revenue: Decimal
     taxes: list[VatLine]
-    products: list[dict[str, Any]]
-    dead: list[dict[str, Any]]
+    products: Sequence[Mapping[str, object]]
+    dead: Sequence[Mapping[str, object]]
 
 
 def sales_of(day: date) -> SalesReport:
@@ -53,7 +53,7 @@ def sales_of(day: date) -> SalesReport:
     )
 
 
-def _taxes(lines) -> list[VatLine]:
+def _taxes(lines: QuerySet[OrderLine]) -> list[VatLine]:
     by_order: dict[int, list[tuple[Decimal, Decimal]]] = {}
     for line in lines.only("order_id", "vat_rate", "unit_price", "quantity").iterator():
         by_order.setdefault(line.order_id, []).append((line.vat_rate, line.total))

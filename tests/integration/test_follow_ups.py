@@ -1,85 +1,24 @@
 """The follow-ups of a paid order, run as jobs on the real ledger against the real partners."""
 
 import json
-import random
 import threading
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from functools import partial
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 
 import pytest
 import urllib3
 from celery import current_app
-from celery.exceptions import Ignore, Retry
-from django.db import connection, transaction
 from pypdf import PdfReader
 
-from catalog.models import BoughtTogether, Category, Product
-from jobs import Permanent, worker
-from jobs.ledger import rows
-from jobs.models import Job, State
+from jobs.models import State
 from orders import tasks
-from orders.models import Invoice, LoyaltyAccount, Order, Status
-from tests.conftest import until
+from orders.models import Invoice, Order, Status
 from tests.integration import mailbox as smtp
+from tests.integration.paid_orders import again, job_of, paid_order, product
 
 pytestmark = pytest.mark.django_db
 TIMES = "\N{MULTIPLICATION SIGN}"
-PAID_AT = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
-
-
-def product(slug: str, price: str = "2.40", vat_rate: str = "5.00") -> Product:
-    category, _ = Category.objects.get_or_create(slug="fruit", defaults={"name": "Fruit"})
-    values = {"name": slug.title(), "price": price, "vat_rate": vat_rate, "unit": "kg", "category": category}
-    return Product.objects.get_or_create(slug=slug, defaults=values)[0]
-
-
-def paid_order(*slugs: str, **changes) -> Order:
-    """An order of two of each product."""
-    products = [product(slug) for slug in slugs or ("apples",)]
-    values = {
-        "status": Status.PAID,
-        "paid_at": PAID_AT,
-        "email": "Lucja@example.com",
-        "name": "Łucja Święta",
-        "address": "ul. Świętojańska 12/4",
-        "city": "Gdynia",
-        "postcode": "81-368",
-        "country": "PL",
-        "total": sum(Decimal(product.price) * 2 for product in products),
-        "currency": "EUR",
-        "fingerprint": "0" * 64,
-    }
-    order = Order.objects.create(**{**values, **changes})
-    for one in products:
-        order.lines.create(
-            product=one, name=one.name, unit=one.unit, unit_price=one.price, vat_rate=one.vat_rate, quantity=2
-        )
-    return order
-
-
-def job_of(task, *args) -> Job:
-    """The job of this call, after one attempt at running it as a worker does."""
-    id = task.enqueue(*args)
-    with suppress(Retry, Permanent):
-        perform(id)
-    return Job.objects.get(pk=id)
-
-
-def perform(id: str) -> None:
-    """One attempt at running a job. Raises what Celery is told."""
-    worker.perform(current_app.tasks[Job.objects.get(pk=id).task], id)
-
-
-def again(job: Job) -> Job:
-    """The same job after one more attempt: as if its time had come, and a message of it arrived."""
-    Job.objects.filter(pk=job.pk, state=State.WAITING).update(state=State.READY)
-    with suppress(Retry, Permanent):
-        perform(str(job.pk))
-    return Job.objects.get(pk=job.pk)
 
 
 def effects(partners: str, order: Order) -> dict[str, int]:
@@ -249,121 +188,6 @@ def test_analytics_learns_nothing_about_the_person(settings):
     assert json.loads(heard.splitlines()[-1]) == event
     for secret in (order.email, "ucja", "wi", "Gdynia", "81-368", order.token):
         assert secret not in heard
-
-
-def test_points_are_the_whole_euros_and_a_second_delivery_adds_none():
-    order = paid_order(total="12.99")
-    job = job_of(tasks.add_loyalty_points, order.number)
-    with pytest.raises(Ignore):
-        perform(str(job.pk))
-    job_of(tasks.add_loyalty_points, paid_order(total="7.50", email="lucja@EXAMPLE.com").number)
-    (account,) = LoyaltyAccount.objects.all()
-    assert (account.email, account.points) == ("lucja@example.com", 19)
-
-
-def counts() -> dict[tuple[str, str], int]:
-    return {(pair.product.slug, pair.other.slug): pair.count for pair in BoughtTogether.objects.all()}
-
-
-def test_pairs_are_counted_in_both_directions_and_once_for_each_order():
-    order = paid_order("apples", "pears", "plums")
-    job = job_of(tasks.update_recommendations, order.number)
-    with pytest.raises(Ignore):
-        perform(str(job.pk))
-    job_of(tasks.update_recommendations, paid_order("pears", "apples").number)
-    job_of(tasks.update_recommendations, paid_order("apples").number)
-    assert counts() == {
-        ("apples", "pears"): 2,
-        ("pears", "apples"): 2,
-        ("apples", "plums"): 1,
-        ("plums", "apples"): 1,
-        ("pears", "plums"): 1,
-        ("plums", "pears"): 1,
-    }
-
-
-def all_at_once(calls: list) -> list[Exception]:
-    """Run each call in a thread of its own, with its own connection, from one starting line; what they raised."""
-    line, raised = threading.Barrier(len(calls)), []
-
-    def run(call) -> None:
-        line.wait()
-        try:
-            call()
-        except Exception as error:
-            raised.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=[call]) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return raised
-
-
-@pytest.mark.django_db(transaction=True)
-def test_points_of_a_worker_that_finishes_too_late_are_rolled_back():
-    account = LoyaltyAccount.objects.create(email="lucja@example.com", points=5)
-    id = tasks.add_loyalty_points.enqueue(paid_order(total="12.99").number)
-    late: list[Exception] = []
-    worker_thread = threading.Thread(target=lambda: late.extend(all_at_once([lambda: perform(id)])))
-    with transaction.atomic():
-        LoyaltyAccount.objects.select_for_update().get(pk=account.pk)  # the worker gets as far as its UPDATE
-        worker_thread.start()
-        until(lambda: rows("SELECT 1 FROM pg_locks WHERE NOT granted"), what="the worker waits for the account")
-        Job.objects.filter(pk=id).update(state=State.WAITING)  # as a rescue does with a job of a silent worker
-    worker_thread.join()
-    assert [type(error) for error in late] == [Ignore]
-    account.refresh_from_db()
-    assert account.points == 5
-
-
-@pytest.mark.django_db(transaction=True)
-def test_orders_of_one_customer_at_the_same_time_all_earn_their_points():
-    ids = [tasks.add_loyalty_points.enqueue(paid_order(total="10.00").number) for _ in range(8)]
-    assert all_at_once([partial(perform, id) for id in ids]) == []
-    assert LoyaltyAccount.objects.get().points == 80
-
-
-@pytest.mark.django_db(transaction=True)
-def test_orders_with_pairs_in_common_at_the_same_time_do_not_lock_each_other_out():
-    slugs = [f"fruit-{i}" for i in range(12)]
-    ids = []
-    for seed in range(8):
-        mixed = random.Random(seed).sample(slugs, len(slugs))
-        ids.append(tasks.update_recommendations.enqueue(paid_order(*mixed).number))
-    assert all_at_once([partial(perform, id) for id in ids]) == []
-    assert set(counts().values()) == {8}
-
-
-def test_the_sales_report_counts_one_day_and_names_what_waits_for_a_person(mailbox, settings):
-    paid_order("apples", "pears")
-    paid_order("apples", status=Status.ON_HOLD)
-    paid_order("plums", paid_at=PAID_AT.replace(hour=0, minute=0) - timedelta(microseconds=1))
-    paid_order("plums", paid_at=PAID_AT.replace(hour=0, minute=0) + timedelta(days=1))
-    paid_order("plums", status=Status.CANCELLED)
-    unpaid = paid_order("figs", status=Status.CANCELLED, paid_at=None)
-    job_of(tasks.make_invoice, unpaid.number)
-    assert job_of(tasks.mail_sales_report, "2026-11-22").state == State.SUCCEEDED
-    (mail,) = mailbox.mails
-    assert mail["To"] == settings.STAFF_EMAIL
-    assert mail["Message-ID"] == "<sales-report.2026-11-22@backroom.example>"
-    text = " ".join(mail.get_body(("plain",)).get_content().split())
-    for part in ("Sunday, 22 November 2026", "Orders paid 2", "Revenue €14.40", "On hold 1",
-                 "VAT 5 %: net €13.71, VAT €0.69, gross €14.40",
-                 f"4 {TIMES} Apples (kg): €9.60", f"2 {TIMES} Pears (kg): €4.80",
-                 f"1 {TIMES} orders.make_invoice"):  # fmt: skip
-        assert part in text, f"{part} not in {text}"
-    assert "Plums" not in text
-    assert "€14.40" in mail.get_body(("html",)).get_content()
-
-
-def test_the_sales_report_is_of_yesterday_unless_told_otherwise(mailbox):
-    job_of(tasks.mail_sales_report)
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    assert mailbox.mails[0]["Message-ID"] == f"<sales-report.{yesterday}@backroom.example>"
 
 
 def test_tasks_keep_their_names_when_a_module_is_renamed():
