@@ -34,10 +34,7 @@ def running(var: Path, numbers: Mapping[str, int], given: Mapping[str, str]) -> 
         environment.write(var, env)
         supervisor = Supervisor(var, [*embedded, *processes.shop(env)], {**os.environ, **env})
         try:
-            readiness.until_answering(supervisor)
             _start(supervisor, embedded)
-            _prepare(supervisor.env)
-            _start(supervisor, processes.shop(env))
             yield supervisor
         finally:
             _stop(supervisor)
@@ -70,27 +67,37 @@ def _ask_given_servers(given: Mapping[str, str]) -> None:
         raise NotPrepared("BROKER_URL: nobody answers there, or not with this password")
 
 
-def _start(supervisor: Supervisor, group: Sequence[Process]) -> None:
-    """Starts the processes together and waits for each: ready in any order, they share the CPUs better."""
-    checks, started = readiness.checks(supervisor.env), time.monotonic()
-    supervisor.start(process.name for process in group)
+def _wait(supervisor: Supervisor, group: Sequence[Process], since: float) -> None:
+    checks = readiness.checks(supervisor.env)
     for process in group:
-        with terminal.step(process.name, since=started):
+        with terminal.step(process.name, since=since):
             readiness.wait(supervisor, process.name, checks.get(process.name))
 
 
-def _prepare(env: Mapping[str, str]) -> None:
-    with terminal.step("tables", done="ready"):
-        manage(env, "migrate", "--verbosity=0")
+def _start(supervisor: Supervisor, embedded: Sequence[Process]) -> None:
+    """Servers, tables, then all the rest together: what it takes is CPU, and this keeps every core busy."""
+    readiness.until_answering(supervisor)
+    started = time.monotonic()
+    supervisor.start(process.name for process in embedded)
+    _wait(supervisor, embedded, started)
+    with terminal.step("tables"):
+        manage(supervisor.env, "migrate", "--verbosity=0")
+    others, started = supervisor.processes[len(embedded) :], time.monotonic()
+    supervisor.start(process.name for process in others)
     with terminal.step("products", done="stocked"):
-        manage(env, "seed", "--restock")
+        manage(supervisor.env, "seed", "--restock")
+    with terminal.step("staff account"):
+        _make_staff_account(supervisor.env)
+    _wait(supervisor, others, started)
+
+
+def _make_staff_account(env: Mapping[str, str]) -> None:
     account = {
         "DJANGO_SUPERUSER_USERNAME": environment.STAFF,
         "DJANGO_SUPERUSER_EMAIL": "staff@backroom.example",
+        "DJANGO_SUPERUSER_PASSWORD": env["STAFF_PASSWORD"],
     }
-    account["DJANGO_SUPERUSER_PASSWORD"] = env["STAFF_PASSWORD"]
-    with terminal.step("staff account"):
-        manage({**env, **account}, "createsuperuser", "--noinput", unless="already taken")
+    manage({**env, **account}, "createsuperuser", "--noinput", unless="already taken")
 
 
 def manage(env: Mapping[str, str], *arguments: str, unless: str = "\0") -> str:
@@ -116,5 +123,6 @@ def _stop_in_order(supervisor: Supervisor) -> None:
     backwards = sorted(supervisor.processes, key=lambda process: -process.stage)
     for _, stage in groupby(backwards, key=lambda process: process.stage):
         names = [process.name for process in stage]
-        with terminal.step(", ".join(names), done="stopped"):
+        shown = dict.fromkeys(name.split("-")[0] for name in names)  # the three workers are one line
+        with terminal.step(", ".join(shown), done="stopped"):
             supervisor.stop(names)

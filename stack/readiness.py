@@ -11,7 +11,7 @@ from stack import Problem, servers
 from stack.processes import QUEUES
 from stack.supervisor import Supervisor, SupervisorGone
 
-SECONDS = 60  # a process that is not ready by then will not be
+SECONDS = 120  # much for two busy cores; a process that is not ready by then will not be
 STUMBLING = 5  # seconds in which a process that keeps dying has nothing more to tell us
 
 Check = Callable[[], bool]

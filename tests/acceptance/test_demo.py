@@ -52,7 +52,8 @@ class Demo:
 
     def ctrl_c(self) -> int:
         """What a terminal does: SIGINT to the whole foreground group. Returns the exit code."""
-        os.killpg(self.process.pid, signal.SIGINT)
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(100)
 
     def processes(self, words: str = "") -> list[int]:
@@ -110,7 +111,7 @@ def test_audit_just_works_in_another_terminal(demo):
     assert '"lost": []' in done.stdout
 
 
-@pytest.mark.parametrize("words", ["--queues=critical", "shop.wsgi", "manage.py dispatcher", "valkey-server"])
+@pytest.mark.parametrize("words", ["--queues=critical", "shop.wsgi", "manage.py dispatcher", "bin/postgres"])
 def test_a_process_killed_by_surprise_is_started_again(demo, words):
     main = min(demo.processes(words))
     os.kill(main, signal.SIGKILL)
@@ -131,13 +132,20 @@ def test_a_taken_port_is_refused_in_one_line_that_names_its_variable(demo, tmp_p
     assert line.startswith(f"WEB_PORT {port} is taken: set WEB_PORT to a free one, e.g. WEB_PORT=")
 
 
-def test_ctrl_c_and_even_a_kill_leave_no_process_and_lose_no_data(tmp_path):
-    first = Demo(tmp_path / "var", ports.free()).wait_until_up()
-    assert first.ctrl_c() == 0
-    assert (first.processes(), first.ports_in_use()) == ([], [])
+# The last two end what the tests above share; pytest keeps the order of a file.
+def test_ctrl_c_stops_everything_in_order_and_leaves_no_process(demo):
+    assert demo.ctrl_c() == 0
+    assert (demo.processes(), demo.ports_in_use()) == ([], [])
+    stages = re.findall(r"^  (\S.*?) +stopped", demo.text, re.MULTILINE)
+    assert stages == ["flower", "dispatcher, beat", "worker", "web", "partners", "postgres, valkey"]
 
-    second = Demo(first.var, first.numbers).wait_until_up()
-    assert second.order_number() > first.order_number()
-    second.process.kill()
-    second.process.wait()
-    until(lambda: not second.processes() and not second.ports_in_use(), seconds=100, what="all gone")
+
+def test_the_data_is_still_there_and_even_a_kill_leaves_no_process(demo):
+    demo.ctrl_c()
+    again = Demo(demo.var, demo.numbers).wait_until_up()
+    try:
+        assert again.order_number() > demo.order_number()
+    finally:
+        again.process.kill()
+        again.process.wait()
+    until(lambda: not again.processes() and not again.ports_in_use(), seconds=100, what="all gone")
