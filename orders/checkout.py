@@ -82,7 +82,7 @@ def place(customer: Customer, wanted: Sequence[Wanted], card: str, key: str | No
     """
     fingerprint = fingerprint_of(customer, wanted, card)
     try:
-        order = _reserve(customer, wanted, key, fingerprint)
+        order = reserve(customer, wanted, key, fingerprint)
     except (Refused, IntegrityError):
         # A repetition, maybe at the same moment: it waits for the first one's INSERT and then fails on the unique key;
         # or it came so late that the first one has bought the last piece. Either way the first one's order answers.
@@ -100,7 +100,7 @@ def fingerprint_of(customer: Customer, wanted: Sequence[Wanted], card: str) -> s
     return hashlib.sha256(json.dumps([asdict(customer), lines, card]).encode()).hexdigest()
 
 
-def _reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, fingerprint: str) -> Order:
+def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, fingerprint: str) -> Order:
     """Transaction A. The order goes in first: with a key taken it ends here, before any product row is locked."""
     with transaction.atomic(durable=True):
         picked = _pick(wanted)

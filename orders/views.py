@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import cache_control
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from catalog.models import Product
 from orders import checkout, timeline
@@ -19,7 +19,7 @@ from orders.models import Invoice, Order, Status
 private = cache_control(private=True, no_store=True)
 
 
-@require_GET
+@require_safe
 def cart(request: HttpRequest) -> HttpResponse:
     """What is in the cart. Prices that changed since are shown once, and count as seen from then on."""
     return render(request, "orders/cart.html", _cart_context(request))
@@ -154,7 +154,7 @@ def _order_context(order: Order) -> dict:
     }
 
 
-@require_GET
+@require_safe
 @private
 def order(request: HttpRequest, number: int) -> HttpResponse:
     """The confirmation, and under it the timeline of the back room."""
@@ -162,14 +162,14 @@ def order(request: HttpRequest, number: int) -> HttpResponse:
     return render(request, "orders/order.html", _order_context(opened) | {"lines": opened.lines.all()})
 
 
-@require_GET
+@require_safe
 @private
 def order_timeline(request: HttpRequest, number: int) -> HttpResponse:
     """The part of the order's page that changes while one looks at it."""
     return render(request, "orders/_timeline.html", _order_context(_opened(request, number)))
 
 
-@require_GET
+@require_safe
 @cache_control(private=True, max_age=0)
 def invoice(request: HttpRequest, number: int) -> HttpResponse:
     """The invoice's PDF, once it is there."""

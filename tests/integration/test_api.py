@@ -1,0 +1,278 @@
+"""The API as a program sees it: shapes, statuses, and every error as a problem document."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from catalog.models import Product
+from jobs.models import Job
+from orders.models import Order
+from tests.integration.buying import attempt, effects, fault, product, stock_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
+
+ORDER = {
+    "email": "lucja@example.com",
+    "name": "Łucja Święta",
+    "address": "ul. Długa 1",
+    "city": "Gdynia",
+    "postcode": "81-368",
+    "country": "PL",
+    "card": "demo-approve",
+    "lines": [{"product": "apples", "quantity": 2}],
+}
+
+
+def post(client: Client, body: Any, key: str | None = None):
+    """POST an order: JSON of `body`, or its text as it is."""
+    raw = body if isinstance(body, str | bytes) else json.dumps(body)
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return client.post("/api/orders", raw, content_type="application/json", headers=headers)
+
+
+def problem(response, status: int) -> dict[str, Any]:
+    """The problem document of an answer, which must be a proper one."""
+    assert response.status_code == status, response.content
+    assert response["Content-Type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == status
+    assert {"type", "title"} <= document.keys()
+    return document
+
+
+def test_an_order_is_paid_and_its_page_opens_with_the_token(client):
+    product()
+    response = post(client, ORDER)
+    placed = response.json()
+    assert response.status_code == 201
+    assert placed.keys() == {"number", "status", "total", "currency", "url", "token"}
+    assert (placed["status"], placed["total"], placed["currency"]) == ("paid", "4.80", "EUR")
+    assert placed["url"].endswith(f"/orders/{placed['number']}/?token={placed['token']}")
+    assert client.get(placed["url"]).status_code == 200
+
+
+def test_an_order_shows_its_jobs(client):
+    product()
+    placed = post(client, ORDER).json()
+    attempt(f"invoice:{placed['number']}")
+    shown = client.get(f"/api/orders/{placed['number']}", {"token": placed["token"]}).json()
+    jobs = {job["key"].partition(":")[0]: job for job in shown["jobs"]}
+    assert shown["status"] == "paid"
+    assert jobs["invoice"].keys() == {"id", "task", "key", "state", "attempts", "wait_ms", "run_ms"}
+    assert jobs["invoice"]["state"] == "succeeded"
+    assert jobs["invoice"]["run_ms"] >= 0
+    assert (jobs["analytics"]["state"], jobs["analytics"]["wait_ms"]) == ("ready", None)
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "ż", "\0"])
+def test_a_wrong_token_is_answered_like_an_unknown_order(client, token):
+    product()
+    number = post(client, ORDER).json()["number"]
+    wrong = problem(client.get(f"/api/orders/{number}", {"token": token}), 404)
+    assert wrong == problem(client.get("/api/orders/999999999999999999999999", {"token": token}), 404)
+
+
+def test_a_declined_card_is_402(client):
+    product(stock=10)
+    document = problem(post(client, ORDER | {"card": "demo-decline"}), 402)
+    assert "declined" in document["detail"]
+    assert stock_of() == 10
+
+
+def test_a_payment_that_is_not_known_yet_is_202(client):
+    product()
+    fault("payments", down=True)
+    response = post(client, ORDER)
+    assert (response.status_code, response.json()["status"]) == (202, "placed")
+
+
+def test_sold_out_is_409_and_names_the_product(client):
+    product(stock=1)
+    document = problem(post(client, ORDER), 409)
+    assert (document["type"], document["product"]) == ("urn:backroom:problem:sold-out", "apples")
+
+
+def test_a_changed_price_is_409(client):
+    product(price="2.50")
+    lines = [{"product": "apples", "quantity": 1, "price": "2.40"}]
+    assert problem(post(client, ORDER | {"lines": lines}), 409)["type"] == "urn:backroom:problem:price-changed"
+    lines[0]["price"] = "2.50"
+    assert post(client, ORDER | {"lines": lines}).status_code == 201
+
+
+def test_the_same_key_again_gives_the_same_answer_and_charges_once(client):
+    product()
+    first, second = post(client, ORDER, "key-1"), post(client, ORDER, "key-1")
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert list(effects().values()) == [1]
+
+
+def test_a_declined_order_stays_declined_under_its_key(client):
+    product()
+    declined = ORDER | {"card": "demo-decline"}
+    assert problem(post(client, declined, "key-1"), 402) == problem(post(client, declined, "key-1"), 402)
+    assert Order.objects.count() == 1
+
+
+def test_the_same_key_with_another_body_is_422(client):
+    product()
+    post(client, ORDER, "key-1")
+    assert problem(post(client, ORDER | {"city": "Sopot"}, "key-1"), 422)["type"].endswith(":key-reused")
+
+
+def test_without_a_key_each_request_is_an_order(client):
+    product()
+    assert post(client, ORDER).json()["number"] != post(client, ORDER).json()["number"]
+
+
+LINE = {"product": "apples", "quantity": 1}
+WRONG = [
+    ("/email", {"email": "nobody"}),
+    ("/email", {"email": f"{'a' * 250}@example.com"}),
+    ("/email", {"email": "a@example.com\nBcc: b@example.com"}),
+    ("/email", {"email": None}),
+    ("/name", {"name": "   "}),
+    ("/name", {"name": "x" * 101}),
+    ("/name", {"name": "nul\0"}),
+    ("/name", {"name": "two\nlines"}),
+    ("/name", {"name": "\ud800"}),
+    ("/name", {"name": 7}),
+    ("/name", {"name": ["Łucja"]}),
+    ("/country", {"country": "Poland"}),
+    ("/country", {"country": "ZZ"}),
+    ("/country", {"country": "pl"}),
+    ("/card", {"card": "4111111111111111"}),
+    ("/card", {"card": ["demo-approve"]}),
+    ("/lines", {"lines": []}),
+    ("/lines", {"lines": "apples"}),
+    ("/lines", {"lines": {"apples": 1}}),
+    ("/lines", {"lines": [LINE, LINE]}),
+    ("/lines", {"lines": [{"product": f"p{n}", "quantity": 1} for n in range(51)]}),
+    ("/lines/0", {"lines": [None]}),
+    ("/lines/0/product", {"lines": [LINE | {"product": "a b"}]}),
+    ("/lines/0/product", {"lines": [LINE | {"product": "apples\0"}]}),
+    ("/lines/0/product", {"lines": [{"quantity": 1}]}),
+    *[
+        ("/lines/0/quantity", {"lines": [LINE | {"quantity": quantity}]})
+        for quantity in (0, -1, 100, 10**30, 1.0, 1.5, True, "1", None, [1])
+    ],
+    *[
+        ("/lines/0/price", {"lines": [LINE | {"price": price}]})
+        for price in (2.4, "2,40", "2.4", "-2.40", "NaN", "1e2", "2.40\n", 2)
+    ],
+    ("/total", {"total": "0.01"}),
+    ("/lines/0/unit_price", {"lines": [LINE | {"unit_price": "0.01"}]}),
+]
+
+
+@pytest.mark.parametrize(("pointer", "change"), WRONG)
+def test_a_wrong_field_is_422_and_pointed_at(client, pointer, change):
+    product()
+    document = problem(post(client, ORDER | change), 422)
+    assert [error["pointer"] for error in document["errors"]] == [f"#{pointer}"]
+    assert not Order.objects.exists()
+    assert not Job.objects.exists()
+
+
+def test_an_unknown_product_is_422(client):
+    lines = [{"product": "nectar", "quantity": 1}]
+    assert problem(post(client, ORDER | {"lines": lines}), 422)["product"] == "nectar"
+
+
+@pytest.mark.parametrize(
+    "body", ["{", "nope", b"\xff\xfe", "[" * 30_000, '{"quantity":' + "9" * 5000 + "}", "{'email': 1}"]
+)
+def test_malformed_json_is_400(client, body):
+    problem(post(client, body), 400)
+
+
+@pytest.mark.parametrize("body", ["", "[]", "null", '"text"', "7", "{}"])
+def test_json_that_is_no_order_is_422(client, body):
+    problem(post(client, body), 422)
+
+
+def test_an_oversized_body_is_413(client):
+    problem(post(client, "x" * 70_000), 413)
+
+
+@pytest.mark.parametrize("key", ["", "with space", "ż", "x" * 101])
+def test_a_key_that_can_not_be_one_is_422(client, key):
+    assert problem(post(client, ORDER, key), 422)["errors"][0]["header"] == "Idempotency-Key"
+
+
+def test_text_is_trimmed(client):
+    product()
+    post(client, ORDER | {"name": "  Łucja  ", "email": " lucja@example.com "})
+    order = Order.objects.get()
+    assert (order.name, order.email) == ("Łucja", "lucja@example.com")
+
+
+@pytest.mark.parametrize("path", ["/api/nothing", "/api/orders/", "/api/orders/abc", "/api/orders/-1", "/api/a/b/"])
+@pytest.mark.parametrize("method", ["get", "post", "delete"])
+def test_an_unknown_address_is_404(client, method, path):
+    problem(getattr(client, method)(path), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("get", "/api/orders", "POST"),
+        ("options", "/api/orders", "POST"),
+        ("put", "/api/products", "GET"),
+        ("delete", "/api/orders/1001", "GET"),
+    ],
+)
+def test_a_wrong_method_is_405_and_told_the_right_one(client, method, path, allowed):
+    response = getattr(client, method)(path)
+    problem(response, 405)
+    assert response["Allow"] == allowed
+
+
+def test_a_mistake_of_ours_is_500_without_details(client):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE catalog_product RENAME TO mislaid")  # rolled back with the test
+    assert "catalog_product" not in json.dumps(problem(post(client, ORDER), 500))
+
+
+def test_products_come_in_pages(client):
+    for slug in ("apples", "pears", "quinces"):
+        product(slug)
+    Product.objects.filter(slug="pears").update(active=False)
+    first = client.get("/api/products", {"limit": 1}).json()
+    assert first["items"] == [{"slug": "apples", "name": "Apples", "price": "2.40", "currency": "EUR", "stock": 10}]
+    last = client.get(first["next"]).json()
+    assert [item["slug"] for item in last["items"]] == ["quinces"]
+    assert last["next"] is None
+
+
+@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "x"}, {"limit": "101"}, {"after": "\0"}])
+def test_a_wrong_page_is_422(client, query):
+    problem(client.get("/api/products", query), 422)
+
+
+def test_no_cookie_opens_anything(client, admin_client):
+    product()
+    number = post(client, ORDER).json()["number"]
+    assert "Set-Cookie" not in post(client, ORDER)
+    problem(admin_client.get(f"/api/orders/{number}"), 404)
+
+
+def test_the_documentation_loads_nothing_from_elsewhere(client):
+    page = client.get("/api/docs").content.decode()
+    assert "/static/ninja/swagger-ui-bundle.js" in page
+    assert "://" not in page
+    schema = client.get("/api/openapi.json").json()
+    assert set(schema["paths"]) == {"/api/products", "/api/orders", "/api/orders/{number}"}
+    assert client.get("/api/").url == "/api/docs"
+
+
+def test_money_is_never_a_float(client):
+    product(price="0.10")
+    lines = [{"product": "apples", "quantity": 3}]
+    assert post(client, ORDER | {"lines": lines}).json()["total"] == "0.30"
+    assert Order.objects.get().total == Decimal("0.30")

@@ -1,0 +1,276 @@
+"""The checkout with the real gateway: what is sold, charged and enqueued, whatever goes wrong in between."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
+
+from catalog.models import Product
+from jobs.models import Job, State
+from orders import checkout, payments, settlement
+from orders.checkout import Wanted, place
+from orders.models import Order, OrderLine, Status
+from tests.conftest import until
+from tests.integration.buying import (
+    CUSTOMER,
+    all_at_once,
+    attempt,
+    buy,
+    effects,
+    fault,
+    live_keys,
+    product,
+    stock_of,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
+
+
+def place_only() -> Order:
+    """An order whose web process died right after transaction A."""
+    return checkout.reserve(CUSTOMER, [Wanted("apples", 3)], None, "0" * 64)
+
+
+def test_an_approved_card_pays_the_order_and_enqueues_its_follow_ups():
+    product(stock=10)
+    order = buy(quantity=3)
+    assert (order.status, order.total, stock_of()) == (Status.PAID, 3 * Product.objects.get().price, 7)
+    assert order.paid_at is not None
+    kinds = {key.partition(":")[0] for key in live_keys(order.number)}
+    assert kinds == {"invoice", "receipt", "fraud", "shipment", "analytics", "loyalty", "recommendations"}
+    assert effects() == {f"payments/charge payment:{order.number}": 1}
+    assert Job.objects.get(key=f"settle:{order.number}").state == State.DISCARDED
+
+
+def test_order_numbers_start_at_1001():
+    product()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE orders_order ALTER COLUMN number RESTART")  # rolled back with the test
+    assert buy().number == 1001
+
+
+def test_a_declined_card_gives_the_pieces_back_and_enqueues_nothing():
+    product(stock=10)
+    order = buy(quantity=3, card="demo-decline")
+    assert (order.status, stock_of()) == (Status.DECLINED, 10)
+    assert not live_keys(order.number)
+    assert effects() == {}
+
+
+def test_a_slow_bank_is_answered_truthfully_and_settled_by_the_job():
+    product()
+    order = buy(card="demo-slow")
+    settle = Job.objects.annotate(now=Now()).get(key=f"settle:{order.number}")
+    assert order.status == Status.PLACED
+    assert settle.run_at - settle.now <= timedelta(seconds=5), "the safety net was not hastened"
+
+    settle = attempt(settle.key)
+    assert (settle.state, settle.attempts) == (State.WAITING, 0), "a pending payment must not use up attempts"
+
+    until(lambda: effects(), 15, "the bank's approval")
+    assert attempt(settle.key).state == State.SUCCEEDED
+    order.refresh_from_db()
+    assert order.status == Status.PAID
+    assert effects() == {f"payments/charge payment:{order.number}": 1}
+
+
+def test_an_answer_that_got_lost_after_the_charge_becomes_a_paid_order():
+    product()
+    fault("payments", accept_then_fail=True)
+    order = buy()
+    assert order.status == Status.PLACED
+    fault("payments")
+    attempt(f"settle:{order.number}")
+    order.refresh_from_db()
+    assert order.status == Status.PAID
+    assert effects() == {f"payments/charge payment:{order.number}": 1}
+
+
+def test_a_gateway_that_is_down_costs_the_customer_no_money_and_the_shop_no_pieces():
+    product(stock=10)
+    fault("payments", down=True)
+    order = buy(quantity=3)
+    assert (order.status, stock_of()) == (Status.PLACED, 7)
+    settle = attempt(f"settle:{order.number}")
+    assert (settle.state, settle.attempts) == (State.WAITING, 1), "settling goes on trying"
+
+    fault("payments")
+    attempt(settle.key)
+    order.refresh_from_db()
+    assert (order.status, stock_of()) == (Status.CANCELLED, 10)
+    assert live_keys(order.number) == {f"void:{order.number}"}
+    assert attempt(f"void:{order.number}").state == State.SUCCEEDED
+    assert effects() == {}
+
+
+def test_a_charge_that_arrives_after_the_order_was_given_up_is_never_made():
+    product()
+    order = place_only()
+    attempt(f"settle:{order.number}")
+    attempt(f"void:{order.number}")
+    late = payments.authorize(order.number, order.total, order.currency, "demo-approve")
+    assert late == payments.VOIDED
+    settlement.conclude(order.number, late)
+    order.refresh_from_db()
+    assert order.status == Status.CANCELLED
+    assert effects() == {}
+
+
+def test_a_charge_made_in_the_moment_of_giving_up_is_given_back():
+    product(stock=10)
+    order = place_only()
+    settlement.cancel(order.number)
+    approved = payments.authorize(order.number, order.total, order.currency, "demo-approve")
+    settlement.conclude(order.number, approved)  # the request comes too late to mark it as paid
+    order.refresh_from_db()
+    assert (order.status, stock_of()) == (Status.CANCELLED, 10)
+    attempt(f"void:{order.number}")
+    key = f"payment:{order.number}"
+    assert effects() == {f"payments/charge {key}": 1, f"payments/void {key}": 1}
+
+
+def test_a_web_process_that_died_between_charge_and_commit_leaves_a_paid_order():
+    product()
+    order = place_only()
+    payments.authorize(order.number, order.total, order.currency, "demo-approve")
+    attempt(f"settle:{order.number}")
+    order.refresh_from_db()
+    assert order.status == Status.PAID
+    assert f"receipt:{order.number}" in live_keys(order.number)
+    assert effects() == {f"payments/charge payment:{order.number}": 1}
+
+
+def test_settling_what_is_settled_changes_nothing():
+    product(stock=10)
+    order = buy(card="demo-decline")
+    for verb in (settlement.mark_paid, settlement.cancel):
+        assert not verb(order.number)
+    settlement.settle(order.number)
+    order.refresh_from_db()
+    assert (order.status, stock_of()) == (Status.DECLINED, 10)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refusal"),
+    [
+        (Wanted("nectar", 1), checkout.UnknownProduct),
+        (Wanted("quinces", 1), checkout.UnknownProduct),
+        (Wanted("apples", 11), checkout.SoldOut),
+        (Wanted("apples", 1, price=2), checkout.PriceChanged),
+    ],
+)
+def test_a_refused_order_leaves_nothing_behind(wanted, refusal):
+    product(stock=10)
+    product("pears")
+    Product.objects.filter(pk=product("quinces").pk).update(active=False)
+    with pytest.raises(refusal):
+        place(CUSTOMER, [Wanted("pears", 1), wanted], "demo-approve")
+    assert (Order.objects.count(), Job.objects.count(), stock_of(), stock_of("pears")) == (0, 0, 10, 10)
+    assert effects() == {}
+
+
+def test_an_absurd_total_is_refused():
+    product(price="9999.00", stock=99)
+    with pytest.raises(checkout.TooLarge):
+        buy(quantity=99)
+
+
+def test_the_same_key_again_is_the_same_order_and_one_charge():
+    product(stock=1)
+    first = buy(key="k")  # the last piece, so that the second one can't simply buy it again
+    assert buy(key="k") == first
+    assert effects() == {f"payments/charge payment:{first.number}": 1}
+
+
+def test_the_same_key_for_another_order_is_refused():
+    product()
+    buy(key="k")
+    with pytest.raises(checkout.KeyReused):
+        buy(key="k", quantity=2)
+    assert Order.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ten_clicks_at_once_are_one_order_and_one_charge():
+    product(stock=1)
+    orders = all_at_once(*[lambda: buy(key="k")] * 10)
+    assert {order.number for order in orders} == {Order.objects.get().number}
+    assert list(effects().values()) == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fifty_buyers_of_ten_pieces_buy_exactly_ten():
+    product(stock=10)
+    results = all_at_once(*[buy] * 50)
+    paid = [result for result in results if isinstance(result, Order)]
+    assert [order.status for order in paid] == [Status.PAID] * 10
+    assert [type(result) for result in results if result not in paid] == [checkout.SoldOut] * 40
+    assert stock_of() == 0
+    assert len(effects()) == 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_baskets_filled_in_opposite_order_do_not_block_each_other():
+    product("apples", stock=100)
+    product("pears", stock=100)
+
+    def basket(*slugs: str):
+        return lambda: place(CUSTOMER, [Wanted(slug, 1) for slug in slugs], "demo-decline")
+
+    results = all_at_once(*[basket("apples", "pears"), basket("pears", "apples")] * 10)
+    assert {getattr(result, "status", result) for result in results} == {Status.DECLINED}
+    assert (stock_of("apples"), stock_of("pears")) == (100, 100)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_all_who_settle_an_order_at_once_one_does_it():
+    product(stock=10)
+    order = place_only()
+    paying, cancelling = settlement.mark_paid, settlement.cancel
+    done = all_at_once(*[lambda verb=verb: verb(order.number) for verb in [paying, cancelling] * 8])
+    assert sorted(done) == [False] * 15 + [True]
+    order.refresh_from_db()
+    ended = {Status.PAID: ("invoice", 7), Status.CANCELLED: ("void", 10)}
+    kind, stock = ended[order.status]
+    assert f"{kind}:{order.number}" in live_keys(order.number)
+    assert stock_of() == stock
+
+
+def test_pieces_are_not_reserved_for_ever():
+    product(stock=10)
+    old, new = place_only(), place_only()
+    Order.objects.filter(pk=old.pk).update(created_at=Now() - settlement.PATIENCE)
+    settlement.release_unpaid()
+    statuses = dict(Order.objects.values_list("number", "status"))
+    assert statuses == {old.number: Status.CANCELLED, new.number: Status.PLACED}
+    assert stock_of() == 7
+
+
+def test_an_order_released_from_hold_ships_at_once():
+    product(price="400.00")
+    order = buy()
+    attempt(f"fraud:{order.number}")
+    assert attempt(f"shipment:{order.number}").state == State.WAITING
+    assert settlement.release_hold(order.number)
+    assert not settlement.release_hold(order.number)
+    assert Job.objects.annotate(now=Now()).filter(key=f"shipment:{order.number}", run_at__lte=Now()).exists()
+    attempt(f"shipment:{order.number}")
+    assert effects(partner="warehouse") == {f"warehouse/shipment shipment:{order.number}": 1}
+
+
+@pytest.mark.parametrize(
+    ("model", "wrong"),
+    [
+        (Order, {"status": "lost"}),
+        (Order, {"total": -1}),
+        (Order, {"status": Status.PAID, "paid_at": None}),
+        (OrderLine, {"quantity": 0}),
+        (OrderLine, {"unit_price": -1}),
+    ],
+)
+def test_the_database_itself_refuses_nonsense(model, wrong):
+    product()
+    place_only()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        model.objects.update(**wrong)
