@@ -23,7 +23,8 @@ def home(request: HttpRequest) -> HttpResponse:
     cover = Product.objects.filter(category=OuterRef("pk"), active=True).order_by("pk")
     shelves = Category.objects.annotate(
         cover=Subquery(cover.values("slug")[:1]), size=Count("products", filter=Q(products__active=True))
-    ).filter(size__gt=0)
+    )
+    shelves = shelves.filter(size__gt=0).order_by("position", "name")  # counting drops the model's order
     picks = Product.objects.filter(active=True, stock__gt=0).order_by(MD5(Concat("slug", Value(today))))
     context = {"shelves": shelves, "picks": picks[:PICKS], "live_search": True}
     return render(request, "catalog/home.html", context)
