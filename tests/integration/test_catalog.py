@@ -1,0 +1,239 @@
+"""The shop window on a real PostgreSQL: finding, paging, product pages, and what is said when something is wrong."""
+
+import re
+from decimal import Decimal
+
+import pytest
+from django.template.loader import render_to_string
+from django.test import Client
+
+from catalog.models import BoughtTogether, Category, Product
+from catalog.search import search
+from catalog.seed import seed
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def shelves() -> None:
+    """The shop as it opens."""
+    seed()
+
+
+def found(text: str) -> list[str]:
+    return [product.slug for product in search(Product.objects.filter(active=True), text)]
+
+
+# Finding
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize(
+    ("typed", "slug"),
+    [
+        ("tomatoes", "vine-tomatoes"),
+        ("tom", "vine-tomatoes"),
+        ("TOMATO", "vine-tomatoes"),
+        ("red oni", "red-onions"),
+        ("jalapeno", "jalapenos"),
+        ("Jalapeño", "jalapenos"),
+        ("creme fraiche", "creme-fraiche"),
+        ("crème", "creme-fraiche"),
+        ("oscypek", "oscypek"),
+        ("φέτα", "feta"),
+        ("feta", "feta"),
+        ("zucchini", "courgettes"),
+        ("cilantro", "coriander"),
+        ("sourd", "sourdough"),
+    ],
+)
+def test_a_product_is_found_by_its_name_its_other_names_and_their_beginnings(typed, slug):
+    assert found(typed)[:1] == [slug]
+
+
+@pytest.mark.usefixtures("shelves")
+def test_a_product_that_is_called_so_stands_before_one_that_only_mentions_it():
+    slugs = found("potatoes")
+    assert set(slugs[:2]) == {"charlotte-potatoes", "sweet-potatoes"}
+    assert "tote-bag" in slugs[2:]  # "carries twelve kilos of potatoes"
+
+
+@pytest.mark.usefixtures("shelves")
+def test_a_minus_leaves_out_and_or_widens():
+    assert "sweet-potatoes" not in found("potatoes -sweet")
+    assert {"basil", "garlic"} <= set(found("basil or garlic"))
+
+
+def test_renaming_a_product_changes_what_finds_it(shelves):
+    Product.objects.filter(slug="cucumber").update(name="Pickling gherkin", description="")
+    assert found("gherkin") == ["cucumber"]
+    assert "cucumber" not in found("cucumber")
+
+
+HOSTILE = [
+    "'",
+    "\\",
+    "':*",
+    "a & | ! b",
+    "((",
+    "<->",
+    "%",
+    "\x00",
+    "\x00tom",
+    "👩‍🌾",
+    "x" * 10_000,
+    "the",
+    "-",
+    "²",
+    "a\u0301",
+]
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize("typed", HOSTILE)
+def test_no_search_breaks_the_page(client, typed):
+    page = client.get("/products/", {"q": typed})
+    assert page.status_code == 200
+    assert b"product" in page.content
+
+
+def test_what_was_searched_is_shown_back_as_text(client, shelves):
+    page = client.get("/products/", {"q": "<script>alert(1)</script>"}).content.decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;" in page
+
+
+# Shelves and pages
+
+
+def slugs_on(page) -> list[str]:
+    return [product.slug for product in page.context["page"]]
+
+
+def test_paging_shows_every_product_once(client, shelves):
+    seen = []
+    address = "/products/"
+    while address:
+        page = client.get(address)
+        assert len(slugs_on(page)) <= 12
+        seen += slugs_on(page)
+        following = re.search(r'rel="next" href="([^"]+)"', page.content.decode())
+        address = f"/products/{following[1]}" if following else None
+    assert sorted(seen) == sorted(Product.objects.values_list("slug", flat=True))
+
+
+def test_turning_the_page_keeps_the_search_and_the_shelf(client, shelves):
+    page = client.get("/products/", {"q": "a or of or and or the or with or for", "category": "fruit"})
+    assert all(link.startswith("?q=") for link in re.findall(r'rel="next" href="([^"]+)"', page.content.decode()))
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [("abc", 1), ("", 1), ("1.5", 1), ("\x00", 1), ("9" * 5_000, 1), ("9999", 4), ("-1", 4), ("0", 4), ("2", 2)],
+)
+def test_a_page_that_is_not_there_is_the_first_or_the_last(client, number, shown):
+    page = client.get("/products/", {"page": number})
+    assert (page.status_code, page.context["page"].number) == (200, shown)
+
+
+def test_a_shelf_shows_only_its_products(client, shelves):
+    page = client.get("/products/", {"category": "kitchen"})
+    assert set(slugs_on(page)) == {"tote-bag", "beeswax-candles", "wooden-spoon"}
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize("category", ["nope", "fruit\x00", "FRUIT", "1", "x" * 10_000])
+def test_an_unknown_shelf_is_not_found(client, category):
+    page = client.get("/products/", {"category": category})
+    assert page.status_code == 404
+    assert b"Not on our shelves" in page.content
+
+
+@pytest.mark.parametrize("address", ["/", "/products/", "/products/?q=tom"])
+def test_a_shop_without_products_is_empty_not_broken(client, address):
+    assert client.get(address).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/", "/products/", "/products/?q=a+or+of", "/products/feta/"])
+def test_a_page_takes_few_queries_however_much_it_shows(client, shelves, django_assert_max_num_queries, address):
+    with django_assert_max_num_queries(5):
+        client.get(address)
+
+
+# A product's page
+
+
+def test_a_product_page_says_price_unit_tax_and_stock(client, shelves):
+    page = client.get("/products/feta/").content.decode()
+    assert "Φέτα (feta)" in page
+    assert "€4.60" in page
+    assert "/ block" in page
+    assert "5 % VAT included" in page
+    assert "In stock" in page
+
+
+def test_the_last_pieces_are_counted_and_none_is_not_sold(client, shelves):
+    Product.objects.filter(slug="feta").update(stock=3)
+    page = client.get("/products/feta/").content.decode()
+    assert "Only 3 left" in page
+    assert 'max="3"' in page
+    Product.objects.filter(slug="feta").update(stock=0)
+    page = client.get("/products/feta/").content.decode()
+    assert "Sold out" in page
+    assert 'id="quantity"' not in page
+
+
+@pytest.mark.parametrize(
+    "address", ["/products/feta/", "/products/nothing/", "/products/%00/", f"/products/{'x' * 5_000}/"]
+)
+def test_what_is_not_sold_is_not_found(client, shelves, address):
+    Product.objects.filter(slug="feta").update(active=False)
+    assert client.get(address).status_code == 404
+    assert "feta" not in slugs_on(client.get("/products/", {"category": "pantry"}))
+
+
+def test_what_was_bought_together_most_often_stands_first(client, shelves):
+    feta = Product.objects.get(slug="feta")
+    feta.bought_together.filter(other__slug="watermelon").update(count=9)
+    BoughtTogether.objects.create(product=feta, other=Product.objects.get(slug="garlic"), count=4)
+    Product.objects.filter(slug="cucumber").update(active=False)
+    companions = [product.slug for product in client.get("/products/feta/").context["companions"]]
+    assert companions[:2] == ["watermelon", "garlic"]
+    assert len(companions) == 4
+    assert "cucumber" not in companions
+
+
+def test_a_product_that_nobody_has_drawn_is_shown_with_a_crate(client, shelves):
+    Product.objects.create(
+        slug="dragonfruit", name="Dragonfruit", category=Category.objects.get(slug="fruit"), price=Decimal(3), stock=1
+    )
+    assert b"crate" in client.get("/products/dragonfruit/").content
+
+
+@pytest.mark.parametrize("address", ["/", "/products/", "/products/feta/"])
+def test_the_shop_window_can_only_be_looked_at(shelves, address):
+    client = Client(enforce_csrf_checks=False)
+    assert client.head(address).status_code == 200
+    assert client.post(address).status_code == 405
+
+
+@pytest.mark.parametrize("address", ["/", "/products/?q=tom", "/products/feta/", "/cart/"])
+def test_no_page_needs_inline_scripts_or_styles(client, shelves, address):
+    page = client.get(address).content.decode()
+    assert not re.search(r"<script(?![^>]*\bsrc=)", page)
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)
+
+
+# When something goes wrong
+
+
+def test_the_page_for_our_own_faults_needs_nothing_but_its_template():
+    page = render_to_string("500.html")
+    assert "do not pay twice" in page
+
+
+def test_a_form_from_elsewhere_is_refused_with_words(shelves):
+    page = Client(enforce_csrf_checks=True).post("/cart/add/", {"product": "feta", "quantity": 1})
+    assert page.status_code == 403
+    assert b"This form has gone stale" in page.content

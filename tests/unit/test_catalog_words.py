@@ -1,0 +1,58 @@
+"""What needs no database: amounts, tidied searches, and a picture for every product."""
+
+import re
+import tomllib
+from decimal import Decimal
+from xml.etree import ElementTree
+
+import pytest
+
+from catalog.pictures import FALLBACK, FOLDER, picture_url
+from catalog.search import LONGEST, tidy
+from catalog.seed import SOURCE
+from catalog.templatetags.money import money
+
+SLUGS = [p["slug"] for shelf in tomllib.loads(SOURCE.read_text(encoding="utf-8"))["shelf"] for p in shelf["products"]]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "written"),
+    [("12.4", "EUR", "€12.40"), ("0.75", "GBP", "£0.75"), ("1234.5", "USD", "$1,234.50"), ("3", "PLN", "3.00 PLN")],
+)
+def test_an_amount_always_has_two_places_and_its_currency(amount, currency, written):
+    assert money(Decimal(amount), currency) == written
+
+
+def test_no_amount_is_nothing():
+    assert money(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "searched"),
+    [
+        ("  cherry \t tomato\n", "cherry tomato"),
+        ("toma\x00to", "toma to"),
+        ("\x00\x1b\u200b", ""),
+        ("cre\u0300me", "cr\u00e8me"),  # a letter and its accent, as macOS types them, become one
+    ],
+)
+def test_a_search_is_tidied_before_postgresql_sees_it(typed, searched):
+    assert tidy(typed) == searched
+
+
+@pytest.mark.parametrize("typed", ["x" * 10_000, "ﷺ" * 10_000, "a b " * 5_000])
+def test_no_search_gets_longer_than_the_limit(typed):
+    assert 0 < len(tidy(typed)) <= LONGEST
+
+
+@pytest.mark.parametrize("slug", [*SLUGS, FALLBACK])
+def test_every_product_has_a_small_drawing_of_its_own(slug):
+    drawing = FOLDER / f"{slug}.svg"
+    assert ElementTree.fromstring(drawing.read_text()).get("viewBox") == "0 0 240 240"  # noqa: S314 - our own file
+    assert drawing.stat().st_size < 8_000
+    assert picture_url(slug).endswith(f"/{slug}.svg") or re.search(rf"/{slug}\.\w+\.svg$", picture_url(slug))
+
+
+@pytest.mark.parametrize("slug", ["dragonfruit", "../../secrets", ""])
+def test_what_nobody_has_drawn_is_shown_as_a_crate(slug):
+    assert f"/{FALLBACK}." in picture_url(slug)
