@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
         if command == "servers":
             return run_servers(var)
         signals.install()
-        return demo.run(var, os.environ) if command == "demo" else smoke.run(os.environ)
+        return demo.run(var, os.environ) if command == "demo" else smoke.run()
     except Problem as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from stack import house, order, ports
@@ -13,11 +12,11 @@ from stack.terminal import say, step
 ORDERS = 20
 
 
-def run(environ: Mapping[str, str]) -> int:
+def run() -> int:
     """Returns the exit code of `manage.py audit`: 0 if nothing was lost and nothing done twice."""
     with (
         tempfile.TemporaryDirectory(prefix="backroom-smoke-") as folder,
-        house.running(Path(folder).resolve(), ports.free(), environ) as supervisor,
+        house.running(Path(folder).resolve(), ports.free(), given={}) as supervisor,
     ):
         site = supervisor.env["SITE_URL"]
         with step(f"{ORDERS} orders", done="placed"):
