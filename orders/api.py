@@ -21,7 +21,7 @@ from orders.models import Order
 from orders.models import Status as OrderStatus
 
 ALL_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-UNPAID = {
+UNPAID: dict[str, str] = {
     OrderStatus.DECLINED: "The card was declined, and nothing was charged.",
     OrderStatus.CANCELLED: "The payment could not be confirmed. The order was cancelled, and nothing is charged.",
 }

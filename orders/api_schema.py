@@ -10,8 +10,7 @@ from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, StringConstraints, field_validator
 
 from orders.countries import COUNTRIES
-from orders.models import Order
-from orders.text import one_printable_line
+from orders.text import one_printable_line, room_for
 
 
 def _checked(check: Callable[[str], None]) -> AfterValidator:
@@ -33,8 +32,7 @@ def _known_country(code: str) -> None:
 
 
 def _line_of(field: str) -> StringConstraints:
-    length = Order._meta.get_field(field).max_length
-    return StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=length)
+    return StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=room_for(field))
 
 
 Printable = _checked(one_printable_line)

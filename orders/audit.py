@@ -17,6 +17,7 @@ from orders.models import Invoice, LoyaltyAccount, Order, Status
 from orders.timeline import LABELS
 
 TIMEOUT = 30  # seconds; the partners answer with all that ever happened
+KEYS = f"^({'|'.join(LABELS)}):[0-9]+$"  # of the jobs of orders
 MONEY_KEPT = {Status.PAID, Status.ON_HOLD}
 
 
@@ -97,8 +98,8 @@ def run() -> Report:
 def our_books() -> dict[int, OrderState]:
     """All orders by number, with the states of their jobs."""
     jobs: dict[str, dict[str, str]] = defaultdict(dict)
-    for key, state in Job.objects.filter(key__regex=f"^({'|'.join(LABELS)}):[0-9]+$").values_list("key", "state"):
-        jobs[key.partition(":")[2]][key] = state
+    for job in Job.objects.filter(key__regex=KEYS).only("key", "state"):
+        jobs[str(job.key).partition(":")[2]][str(job.key)] = job.state
     invoiced = set(Invoice.objects.values_list("order_id", flat=True))
     return {
         number: OrderState(number, status, number in invoiced, jobs[str(number)])
@@ -194,5 +195,5 @@ def _finding(effect: Effect, why: str, **more: Any) -> dict[str, Any]:
 def still_busy() -> int:
     """How many jobs of orders are alive, but for shipments that wait for a person."""
     held = [f"shipment:{number}" for number in Order.objects.filter(status=Status.ON_HOLD).values_list("pk", flat=True)]
-    alive = Job.objects.filter(state__in=LIVE, key__regex=f"^({'|'.join(LABELS)}):[0-9]+$")
+    alive = Job.objects.filter(state__in=LIVE, key__regex=KEYS)
     return alive.exclude(key__in=held).count()

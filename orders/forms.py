@@ -6,15 +6,16 @@ from django import forms
 
 from orders.cart import MOST
 from orders.countries import COUNTRIES
-from orders.models import Order
 from orders.payments import CARDS
-from orders.text import one_printable_line
+from orders.text import one_printable_line, room_for
+
+BY_NAME = sorted(COUNTRIES.items(), key=lambda country: country[1])
 
 
 def _text(field: str, label: str, autocomplete: str) -> forms.CharField:
     return forms.CharField(
         label=label,
-        max_length=Order._meta.get_field(field).max_length,
+        max_length=room_for(field),
         validators=[one_printable_line],
         widget=forms.TextInput(attrs={"autocomplete": autocomplete}),
     )
@@ -47,7 +48,7 @@ class CheckoutForm(forms.Form):
     city = _text("city", "City", "address-level2")
     country = forms.ChoiceField(
         label="Country",
-        choices=sorted(COUNTRIES.items(), key=lambda country: country[1]),
+        choices=BY_NAME,
         initial="IE",
         widget=forms.Select(attrs={"autocomplete": "country"}),
     )

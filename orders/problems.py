@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -63,18 +64,18 @@ def not_allowed(*methods: str) -> HttpResponse:
     return response
 
 
+HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
+    checkout.Refused: refused,
+    ValidationError: invalid,
+    Exception: failed,
+    HttpError: lambda request, error: problem(error.status_code, "", "Bad Request", error.message),
+    UnreadablePostError: lambda request, error: problem(400, "", "Bad Request", "The body broke off."),
+    Http404: lambda request, error: problem(404, "", "Not Found", "There is nothing here."),
+    RequestDataTooBig: lambda request, error: problem(413, "", "Content Too Large", "The body is too large."),
+}
+
+
 def install(api: NinjaAPI) -> None:
     """Give every error of the API this shape."""
-    api.add_exception_handler(checkout.Refused, refused)
-    api.add_exception_handler(ValidationError, invalid)
-    api.add_exception_handler(Exception, failed)
-    api.add_exception_handler(Http404, lambda request, error: problem(404, "", "Not Found", "There is nothing here."))
-    api.add_exception_handler(
-        HttpError, lambda request, error: problem(error.status_code, "", "Bad Request", error.message)
-    )
-    api.add_exception_handler(
-        UnreadablePostError, lambda request, error: problem(400, "", "Bad Request", "The body broke off.")
-    )
-    api.add_exception_handler(
-        RequestDataTooBig, lambda request, error: problem(413, "", "Content Too Large", "The body is too large.")
-    )
+    for kind, handler in HANDLERS.items():
+        api.add_exception_handler(kind, handler)

@@ -1,8 +1,12 @@
 """What a line of text that people type may not hold, for the form and the API alike."""
 
 import unicodedata
+from typing import cast
 
 from django.core.exceptions import ValidationError
+from django.db.models import CharField
+
+from orders.models import Order
 
 UNWANTED = {"Cc", "Cs", "Zl", "Zp"}  # control characters (NUL among them), lone surrogates, line separators
 
@@ -11,3 +15,8 @@ def one_printable_line(text: str) -> None:
     """Raises Django's ValidationError for line breaks and characters that nobody can see."""
     if any(unicodedata.category(character) in UNWANTED for character in text):
         raise ValidationError("Use one line of plain text, without control characters.")
+
+
+def room_for(field: str) -> int:
+    """How many characters this field of an order holds."""
+    return cast(int, cast(CharField, Order._meta.get_field(field)).max_length)

@@ -24,6 +24,7 @@ LABELS = {
     "loyalty": ("Loyalty points", "The points could not be added. We try again."),
     "recommendations": ("Recommendations", "We could not learn from this order yet. We try again."),
 }
+SHOWN: dict[str, str] = {State.RUNNING: "running", State.SUCCEEDED: "done", State.DEAD: "stuck"}  # else waiting
 ON_HOLD = "A person looks at this order before it is sent."
 GAVE_UP = "This did not work, and a person will see to it."
 
@@ -90,7 +91,7 @@ def run_ms(job: Job) -> int | None:
 
 
 def _row(order: Order, job: Job) -> Row:
-    kind = job.key.partition(":")[0]
+    kind = str(job.key).partition(":")[0]
     label, trouble = LABELS[kind]
     state = _state(job)
     held = kind == "shipment" and order.status == Status.ON_HOLD
@@ -99,7 +100,7 @@ def _row(order: Order, job: Job) -> Row:
         label=label,
         state="waiting" if held and job.state in LIVE else state,
         why=ON_HOLD if held else {"retrying": trouble, "stuck": GAVE_UP}.get(state, ""),
-        next_in=_seconds_until(job.run_at, job.now) if job.state == State.WAITING else None,
+        next_in=_next_in(job),
         wait_ms=wait_ms(job),
         run_ms=run_ms(job),
         attempts=job.attempts,
@@ -110,11 +111,14 @@ def _row(order: Order, job: Job) -> Row:
 def _state(job: Job) -> str:
     if job.state == State.WAITING and job.error:
         return "retrying"
-    return {State.RUNNING: "running", State.SUCCEEDED: "done", State.DEAD: "stuck"}.get(job.state, "waiting")
+    return SHOWN.get(job.state, "waiting")
 
 
-def _seconds_until(moment: datetime | None, now: datetime) -> int | None:
-    return None if moment is None else max(0, round((moment - now).total_seconds()))
+def _next_in(job: Job) -> int | None:
+    if job.state != State.WAITING or job.run_at is None:
+        return None
+    now: datetime = vars(job)["now"]  # annotated by jobs_of
+    return max(0, round((job.run_at - now).total_seconds()))
 
 
 def _ms(duration: timedelta) -> int:

@@ -52,7 +52,7 @@ def _change_cart(request: HttpRequest, form: CartForm, change) -> HttpResponse:
         raise Http404("There is no such product.")
     product = get_object_or_404(Product, slug=form.cleaned_data["product"], active=True)
     if form.errors:
-        messages.error(request, form.errors["quantity"][0])
+        messages.error(request, str(form.errors["quantity"][0]))
         return redirect(_next(request))
     quantity = form.cleaned_data["quantity"]
     try:
@@ -95,10 +95,9 @@ def _checkout_form(request: HttpRequest, form: CheckoutForm, error: str = "", st
     return render(request, "orders/checkout.html", context, status=status)
 
 
-def _again(request: HttpRequest, form: CheckoutForm, error: str, status: int) -> HttpResponse:
+def _again(request: HttpRequest, error: str, status: int) -> HttpResponse:
     """The form once more, with what was typed and a new key: the next try is another order."""
-    form.data = form.data.copy()
-    form.data["key"] = _form_key(request, new=True)
+    form = CheckoutForm(request.POST.dict() | {"key": _form_key(request, new=True)})
     return _checkout_form(request, form, error, status)
 
 
@@ -116,16 +115,16 @@ def _buy(request: HttpRequest) -> HttpResponse:
         return _checkout_form(request, form, "Please look at the fields that are marked.", 422)
     # A key counts only in the session that got it: it would open another guest's order.
     if key != request.session.get("checkout_key"):
-        return _again(request, form, "This form was out of date. Please check your order and send it again.", 409)
+        return _again(request, "This form was out of date. Please check your order and send it again.", 409)
     try:
         customer = checkout.Customer(**form.customer)
         order = checkout.place(customer, cart.wanted(), form.cleaned_data["card"], key)
     except checkout.KeyReused:
-        return _again(request, form, "This form was sent before. Please check your order and send it again.", 409)
+        return _again(request, "This form was sent before. Please check your order and send it again.", 409)
     except checkout.Refused as error:
         return _checkout_form(request, form, str(error), 409)
     if order.status == Status.DECLINED:
-        return _again(request, form, "The card was declined, and nothing was charged. Try another one.", 402)
+        return _again(request, "The card was declined, and nothing was charged. Try another one.", 402)
     return _bought(request, cart, order, key)
 
 

@@ -1,5 +1,6 @@
 """The checkout with the real gateway: what is sold, charged and enqueued, whatever goes wrong in between."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -221,6 +222,35 @@ def test_baskets_filled_in_opposite_order_do_not_block_each_other():
     results = all_at_once(*[basket("apples", "pears"), basket("pears", "apples")] * 10)
     assert {getattr(result, "status", result) for result in results} == {Status.DECLINED}
     assert (stock_of("apples"), stock_of("pears")) == (100, 100)
+
+
+def somebody_waits_for_a_row() -> bool:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with connection.cursor() as cursor:
+        cursor.execute(waiting)
+        return cursor.fetchone() is not None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"price": "3.00"}, checkout.PriceChanged),
+        ({"stock": 0}, checkout.SoldOut),
+        ({"active": False}, checkout.UnknownProduct),
+    ],
+)
+def test_what_changes_in_the_very_moment_of_buying_is_not_sold(change, refusal):
+    product(stock=10)
+    with ThreadPoolExecutor(1) as buyer:
+        with transaction.atomic():
+            Product.objects.update(**change)
+            bought = buyer.submit(all_at_once, buy)  # reads the product as it was, then waits for our row
+            until(somebody_waits_for_a_row)
+        (result,) = bought.result(30)
+    assert isinstance(result, refusal)
+    assert not Order.objects.exists()
+    assert effects() == {}
 
 
 @pytest.mark.django_db(transaction=True)
