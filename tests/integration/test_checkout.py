@@ -225,9 +225,8 @@ def test_baskets_filled_in_opposite_order_do_not_block_each_other():
 
 
 def somebody_waits_for_a_row() -> bool:
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with connection.cursor() as cursor:
-        cursor.execute(waiting)
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
         return cursor.fetchone() is not None
 
 
