@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
         signals.install()
         return demo.run(var, os.environ) if command == "demo" else smoke.run()
     except Problem as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -19,9 +19,12 @@ OVERRIDES = ("DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "
 
 
 def private_folder(path: Path) -> Path:
-    """The folder, made if missing, open to its owner only."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
+    """The folder, made if missing, open to its owner only. Raises Unusable."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror}: set BACKROOM_VAR to a folder of your own") from None
     return path
 
 
@@ -34,6 +37,10 @@ def locked(var: Path) -> Iterator[None]:
         except BlockingIOError:
             raise InUse(f"a shop already runs on {var}: stop it, or set BACKROOM_VAR and other ports") from None
         yield
+
+
+class Unusable(Problem):
+    """A folder that can't be made, or is another user's; the text is one line."""
 
 
 class InUse(Problem):

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
+import kombu
 import psycopg
 
 from stack import Problem, environment, ports, processes, readiness, servers, signals, terminal
 from stack.processes import Process
-from stack.supervisor import CHECKOUT, Supervisor, SupervisorGone
+from stack.supervisor import CHECKOUT, GONE, Supervisor, SupervisorGone
 
 
 class NotPrepared(Problem):
@@ -62,9 +63,12 @@ def _ask_given_servers(given: Mapping[str, str]) -> None:
             psycopg.connect(database, connect_timeout=5).close()
         except psycopg.Error as error:
             raise NotPrepared(f"DATABASE_URL: {str(error).splitlines()[0]}") from None
-    broker = given.get("BROKER_URL", "")
-    if broker.startswith("redis") and not servers.broker_answers(broker):
-        raise NotPrepared("BROKER_URL: nobody answers there, or not with this password")
+    if broker := given.get("BROKER_URL"):
+        try:
+            with kombu.Connection(broker, connect_timeout=5) as connection:
+                connection.ensure_connection(max_retries=1, timeout=5)
+        except Exception as error:  # of redis, amqp, boto or what else the address names: each has its own
+            raise NotPrepared(f"BROKER_URL: {str(error) or type(error).__name__}") from None
 
 
 def _wait(supervisor: Supervisor, group: Sequence[Process], since: float) -> None:
@@ -100,14 +104,15 @@ def _make_staff_account(env: Mapping[str, str]) -> None:
     manage({**env, **account}, "createsuperuser", "--noinput", unless="already taken")
 
 
-def manage(env: Mapping[str, str], *arguments: str, unless: str = "\0") -> str:
-    """Runs a Django command, returns its output. Raises NotPrepared if it fails without saying `unless`."""
+def manage(env: Mapping[str, str], *arguments: str, unless: str = "\0") -> None:
+    """Runs a Django command; its output goes to a log. Raises NotPrepared if it fails without saying `unless`."""
     command = [sys.executable, "manage.py", *arguments]
     done = subprocess.run(command, env=env, cwd=CHECKOUT, capture_output=True, text=True, start_new_session=True)
-    if done.returncode and unless not in done.stderr:
-        lines = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
-        raise NotPrepared(f"manage.py {' '.join(arguments)} failed:\n{lines}")
-    return done.stdout
+    output = done.stdout + done.stderr
+    log = environment.private_file(Path(env["BACKROOM_VAR"]) / "log" / f"{arguments[0]}.log", output)
+    if done.returncode and unless not in output:
+        last = output.strip().splitlines()[-1] if output.strip() else f"exit code {done.returncode}"
+        raise NotPrepared(f"manage.py {arguments[0]} failed: {last}\n(all of it: {log})")
 
 
 def _stop(supervisor: Supervisor) -> None:
@@ -122,7 +127,9 @@ def _stop_in_order(supervisor: Supervisor) -> None:
     terminal.say("\nStopping in order; running jobs are finished first.")
     backwards = sorted(supervisor.processes, key=lambda process: -process.stage)
     for _, stage in groupby(backwards, key=lambda process: process.stage):
-        names = [process.name for process in stage]
+        names = [process.name for process in stage if supervisor.state(process.name) not in GONE]
+        if not names:
+            continue
         shown = dict.fromkeys(name.split("-")[0] for name in names)  # the three workers are one line
         with terminal.step(", ".join(shown), done="stopped"):
             supervisor.stop(names)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import celery
+import kombu.exceptions
 import urllib3
 
 from stack import Problem, servers
@@ -30,6 +31,8 @@ def checks(env: Mapping[str, str]) -> dict[str, Check]:
         "web": partial(http_ok, f"{env['SITE_URL']}/readyz"),
         "flower": partial(http_ok, f"{env['FLOWER_URL']}/healthcheck"),
     }
+    if not env["BROKER_URL"].startswith(("redis", "amqp")):
+        return found  # the other transports, SQS among them, carry no pings
     return found | {f"worker-{queue}": partial(worker_answers, env["BROKER_URL"], queue) for queue in QUEUES}
 
 
@@ -47,8 +50,10 @@ def worker_answers(broker: str, queue: str) -> bool:
     The command would take a second of CPU to start; this needs no settings, only the broker.
     """
     with celery.Celery("ask", broker=broker) as app:
-        answers = app.control.ping(timeout=0.5, limit=1, pattern=f"{queue}@*", matcher="glob")
-    return bool(answers)
+        try:
+            return bool(app.control.ping(timeout=0.5, limit=1, pattern=f"{queue}@*", matcher="glob"))
+        except kombu.exceptions.OperationalError:
+            return False
 
 
 def until_answering(supervisor: Supervisor) -> None:
