@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0
 
-.PHONY: help demo test check smoke lock clean
+.PHONY: help demo test check lint-containers smoke lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -27,6 +27,18 @@ check: .venv/.ready ## style, types, the arrows between the rooms, migrations, s
 	$(RUN) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(SETTINGS) $(RUN) -W ignore manage.py makemigrations --check --dry-run
 	$(SETTINGS) $(RUN) manage.py check --deploy --fail-level WARNING
+	@$(MAKE) --no-print-directory lint-containers
+
+# No engine is needed. Nothing of ours needs Node, so dclint runs where npx can get it, and elsewhere it is said.
+DCLINT := npx --yes dclint@3.1.0
+lint-containers: .venv/.ready
+	.venv/bin/hadolint Dockerfile
+	@if $(DCLINT) --version >/dev/null 2>&1; then $(DCLINT) --max-warnings=0 docker-compose.yml; \
+	else echo "docker-compose.yml was not linted: dclint needs npx of Node.js 20.19 or newer, and its registry"; fi
+
+bench: .venv/.ready ## what the ledger costs and saves, as ratios of this machine
+	@$(RUN) -m bench.checkout
+	@$(RUN) -m bench.drain 2>/dev/null
 
 smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, audit, exit
 	@$(RUN) -m stack smoke

@@ -43,7 +43,7 @@ class JobAdmin(ReadOnly):
     list_filter = ["state", "queue", "task"]
     search_fields = ["=key", "=id"]
     search_help_text = "a whole key such as receipt:1001, or a job's id"
-    ordering = ["-created_at"]
+    ordering = ["-id"]  # ids sort by time
     show_full_result_count = False
     actions = ["replay", "discard"]
 

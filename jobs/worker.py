@@ -1,6 +1,7 @@
 """In a worker: claim the job that a message names, run it, finish it; and say every two seconds that it lives."""
 
 import logging
+import re
 import socket
 import threading
 import traceback
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ALIVE_EVERY = 2.0  # seconds
+DETAIL = re.compile(r"^DETAIL:.*?(?=^[A-Z]+:|^\S|\Z)", re.MULTILINE | re.DOTALL)
 ERROR_LIMIT = 8_000  # characters of a traceback that are kept: its end
 
 _name = ""  # set before the pool forks, so that its children know it
@@ -71,9 +73,8 @@ def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exceptio
     if isinstance(error, DatabaseError | InterfaceError):
         connection.close_if_unusable_or_obsolete()
     verdict = judge(error, task.policy, job.attempts)
-    summary = f"{type(error).__name__}: {error}".replace("\x00", "")
-    trace = "".join(traceback.format_exception(error)).replace("\x00", "")
-    text = f"{summary}\n{trace[-ERROR_LIMIT:]}"
+    summary = _clean(f"{type(error).__name__}: {error}")
+    text = f"{summary}\n{_clean(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
     try:
         if verdict.state == "dead":
             ledger.bury(job, text)
@@ -83,6 +84,11 @@ def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exceptio
         log.warning("%s", late)
         return Ignore()
     return Retry(message=summary, exc=error, when=verdict.seconds)
+
+
+def _clean(text: str) -> str:
+    """Without PostgreSQL's DETAIL, which quotes the row and so a customer's data, and without what it can't store."""
+    return DETAIL.sub("", text).replace("\x00", "")
 
 
 @signals.worker_init.connect

@@ -1,0 +1,28 @@
+"""Plain Celery, with and without the broker's acknowledgements."""
+
+import os
+
+from celery import Celery
+
+
+def _app(name: str, **options: object) -> Celery:
+    app = Celery(name, broker=os.environ["BROKER_URL"], set_as_current=False)
+    app.conf.update(
+        task_acks_late=True,
+        task_ignore_result=True,
+        task_default_queue="default",
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,  # as the shop does, for Flower
+        broker_transport_options=options,
+    )
+    return app
+
+
+def _nothing() -> None:
+    """A job that does nothing."""
+
+
+app = _app("plain")
+without_acks = _app("without_acks", ack_emulation=False)
+nothing = app.task(name="plain.nothing")(_nothing)
+nothing_without_acks = without_acks.task(name="without_acks.nothing")(_nothing)
