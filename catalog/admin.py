@@ -14,7 +14,7 @@ class CategoryAdmin(admin.ModelAdmin):
 
 @admin.register(Product)
 class ProductAdmin(admin.ModelAdmin):
-    list_display = ["name", "category", "price", "currency", "unit", "vat_rate", "stock", "active"]
+    list_display = ["name", "category", "price", "stock", "active", "unit", "vat_rate"]
     list_editable = ["price", "stock", "active"]
     list_filter = ["category", "active", "vat_rate"]
     list_select_related = ["category"]
@@ -25,7 +25,7 @@ class ProductAdmin(admin.ModelAdmin):
     # showed, and only what staff changed is written.
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "stock":
+        if field and db_field.name == "stock":
             field.show_hidden_initial = True
         return field
 

@@ -108,9 +108,7 @@ class BoughtTogether(models.Model):
         verbose_name_plural = "bought together"
         constraints = [
             models.UniqueConstraint(fields=["product", "other"], name="catalog_boughttogether_pair"),
-            models.CheckConstraint(
-                condition=~Q(product=F("other")), name="catalog_boughttogether_two_products"
-            ),
+            models.CheckConstraint(condition=~Q(product=F("other")), name="catalog_boughttogether_two_products"),
         ]
 
     def __str__(self) -> str:

@@ -55,14 +55,14 @@ def longest(rows: list[Row]) -> int:
 
 
 @register.simple_tag
-def span(row: Row, whole: int) -> SafeString:
+def span(row: Row, whole: int) -> SafeString | str:
     """How long a job waited and ran, as a bar `whole` milliseconds wide. Numbers in attributes, so no inline styles."""
     if row.wait_ms is None or row.run_ms is None:
-        return format_html('<svg class="span" aria-hidden="true"></svg>')
+        return ""
     start = min(98.8, 100 * row.wait_ms / max(1, whole))
     width = max(1.2, 100 * row.run_ms / max(1, whole))  # what took a millisecond is still to be seen
     return format_html(
-        '<svg class="span" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+        '<svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
         '<rect class="waited" width="{}" y="2" height="2"/><rect class="ran" x="{}" width="{}" height="6"/></svg>',
         f"{start:.1f}",
         f"{start:.1f}",
