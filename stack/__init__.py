@@ -1,6 +1,6 @@
 """The room that sets up and runs the whole shop on one bare machine: its servers, its processes, its ports.
 
-It imports no other room and no Django: it runs before there is anything for Django to connect to.
+It imports no other room, and no Django but in prepare.py: it runs before there is anything for Django to connect to.
 """
 
 

@@ -18,7 +18,7 @@ from stack.supervisor import CHECKOUT, GONE, Supervisor, SupervisorGone
 
 
 class NotPrepared(Problem):
-    """A server of the user's own does not answer, or a command that prepares the shop failed."""
+    """A server of the user's own does not answer, or tables and products could not be made."""
 
 
 @contextlib.contextmanager
@@ -84,35 +84,21 @@ def _start(supervisor: Supervisor, embedded: Sequence[Process]) -> None:
     started = time.monotonic()
     supervisor.start(process.name for process in embedded)
     _wait(supervisor, embedded, started)
-    with terminal.step("tables"):
-        manage(supervisor.env, "migrate", "--verbosity=0")
+    with terminal.step("tables and products"):
+        _prepare(supervisor.env)
     others, started = supervisor.processes[len(embedded) :], time.monotonic()
     supervisor.start(process.name for process in others)
-    with terminal.step("products", done="stocked"):
-        manage(supervisor.env, "seed", "--restock")
-    with terminal.step("staff account"):
-        _make_staff_account(supervisor.env)
     _wait(supervisor, others, started)
 
 
-def _make_staff_account(env: Mapping[str, str]) -> None:
-    account = {
-        "DJANGO_SUPERUSER_USERNAME": environment.STAFF,
-        "DJANGO_SUPERUSER_EMAIL": "staff@backroom.example",
-        "DJANGO_SUPERUSER_PASSWORD": env["STAFF_PASSWORD"],
-    }
-    manage({**env, **account}, "createsuperuser", "--noinput", unless="already taken")
-
-
-def manage(env: Mapping[str, str], *arguments: str, unless: str = "\0") -> None:
-    """Runs a Django command; its output goes to a log. Raises NotPrepared if it fails without saying `unless`."""
-    command = [sys.executable, "manage.py", *arguments]
+def _prepare(env: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "stack.prepare"]
     done = subprocess.run(command, env=env, cwd=CHECKOUT, capture_output=True, text=True, start_new_session=True)
     output = done.stdout + done.stderr
-    log = environment.private_file(Path(env["BACKROOM_VAR"]) / "log" / f"{arguments[0]}.log", output)
-    if done.returncode and unless not in output:
-        last = output.strip().splitlines()[-1] if output.strip() else f"exit code {done.returncode}"
-        raise NotPrepared(f"manage.py {arguments[0]} failed: {last}\n(all of it: {log})")
+    log = environment.private_file(Path(env["BACKROOM_VAR"]) / "log" / "prepare.log", output)
+    if done.returncode:
+        why = output.rpartition("\n  ")[2].partition("\n")[2].strip()  # what follows the traceback's last frame
+        raise NotPrepared(f"tables and products: {why or f'exit code {done.returncode}'}\n(all of it: {log})")
 
 
 def _stop(supervisor: Supervisor) -> None:

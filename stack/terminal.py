@@ -29,6 +29,9 @@ def step(name: str, done: str = "ready", since: float | None = None) -> Iterator
     print(f"  {name:<24}", end="", flush=True)
     try:
         yield
+    except KeyboardInterrupt:
+        say("interrupted")
+        raise
     except BaseException:
         say(paint("failed", RED))
         raise
