@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from types import SimpleNamespace
 from unittest.mock import patch
 
 from celery import Celery
@@ -48,7 +49,7 @@ def build(broker: str) -> dict[str, Callable[[], None]]:
     customer = checkout.Customer("a@example.org", "A", "1 Road", "Cork", "T12", "IE")
     wanted = [checkout.Wanted(slug, 1) for slug in Product.objects.values_list("slug", flat=True)[:3]]
     naive = Celery("naive", broker=broker, set_as_current=False)
-    tasks = [naive.task(name=f"naive.{number}")(nothing) for number in range(8)]
+    tasks = [naive.task(name=f"naive.{number}")(nothing) for number in range(5)]
 
     def take_order() -> None:
         order = checkout.reserve(customer, wanted, str(uuid.uuid4()), "")
@@ -64,11 +65,16 @@ def build(broker: str) -> dict[str, Callable[[], None]]:
 
     def with_delay() -> None:
         with (
-            patch.object(settlement, "settle_payment"),
+            patch.object(settlement, "settle_payment", naive_settle),
             patch.object(settlement, "enqueue_all", publish_naively),
             patch.object(settlement.ledger, "discard"),
         ):
             take_order()
+
+    def settle_naively(number: int) -> None:
+        transaction.on_commit(lambda: tasks[0].apply_async((number,), countdown=60))
+
+    naive_settle = SimpleNamespace(using=lambda **_: SimpleNamespace(enqueue=settle_naively))
 
     def publish_naively(*calls: object) -> None:
         for task in tasks:

@@ -1,30 +1,64 @@
-"""Beat, with a slot for each firing: two beats, or one restarted, enqueue a slot's job once.
+"""Beat, safe to run twice and to kill: a slot's job is enqueued once, and not forgotten while the database is away.
 
-django-celery-beat locks nothing (its issue 558), so the ledger does: the key of a scheduled job is its schedule's
-name and slot, and a key names one job. Limit: the slot comes from the clock of the machine that fires, so two beats
-on machines whose clocks differ by more than the slot may both fire.
+django-celery-beat locks nothing (its issue 558) and writes down what it fired only every three minutes. Here the entry's
+`last_run_at` is moved on by compare-and-set, in the transaction that enqueues the job: of two beats the second one
+finds it moved, and one that dies has done both or neither.
 """
 
+import logging
 import time
+from datetime import datetime
 from typing import Any
 
-from celery.schedules import crontab
-from django_celery_beat.schedulers import DatabaseScheduler
+from celery.beat import SchedulingError
+from django.db import Error, connection, transaction
+from django.db.models import F, Q
+from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
-CRONTAB_SLOT = 60  # seconds: a crontab can't fire more often
-
-
-def slot_of(schedule: Any, now: float) -> int:
-    """The slot, as Unix seconds of its start, in which a schedule that fires `now` fires."""
-    length = CRONTAB_SLOT if isinstance(schedule, crontab) else max(1, int(schedule.run_every.total_seconds()))
-    return int(now) // length * length
+log = logging.getLogger(__name__)
 
 
 class LedgerScheduler(DatabaseScheduler):
-    """django-celery-beat's scheduler; each entry is enqueued under its slot's key."""
+    """django-celery-beat's scheduler, enqueueing each slot once."""
 
-    def apply_async(self, entry, producer=None, advance=True, **kwargs):
-        """Enqueue the entry's job. Raises celery.beat.SchedulingError, and beat goes on."""
-        entry = self.reserve(entry) if advance else entry  # a new entry: the key must be set on that
-        entry.options["key"] = f"{entry.name}:{slot_of(entry.schedule, time.time())}"
-        return super().apply_async(entry, producer, advance=False, **kwargs)
+    def apply_async(self, entry: ModelEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
+        """Enqueue the entry's job, unless another beat did. Raises SchedulingError; beat logs it and goes on."""
+        before = entry.last_run_at
+        if advance:
+            self.reserve(entry)  # moves entry.model on, as beat itself has done where it calls this
+        try:
+            return self._enqueue_once(entry, before)
+        except Error as error:
+            # Nothing happened: the slot stays due, for the next look.
+            entry.model.last_run_at = before
+            self._heap = None
+            connection.close()
+            time.sleep(1)
+            raise SchedulingError(f"{entry.name}: the database is in trouble: {error}") from error
+        finally:
+            self._schedule[entry.name] = type(entry)(entry.model, app=self.app)
+
+    def _enqueue_once(self, entry: ModelEntry, before: datetime) -> Any:
+        # A schedule that never fired has no last_run_at in its row; beat counts from its own start then.
+        unmoved = Q(last_run_at=before) | Q(last_run_at=None)
+        broken = None
+        with transaction.atomic():
+            row = PeriodicTask.objects.filter(unmoved, pk=entry.model.pk)
+            if row.update(last_run_at=entry.model.last_run_at, total_run_count=F("total_run_count") + 1):
+                try:
+                    return super().apply_async(entry, advance=False)
+                except SchedulingError as error:
+                    if isinstance(error.__context__, Error):
+                        raise error.__context__ from None
+                    broken = error  # a task or arguments that don't exist: its slot has passed all the same
+        if broken:
+            raise broken
+        entry.model.refresh_from_db(fields=["last_run_at", "total_run_count"])
+        self._heap = None  # beat had pushed the entry with its own time: weigh it anew
+        log.info("%s: another beat was first", entry.name)
+        return None
+
+    def sync(self) -> None:
+        """Nothing is left to write down: each firing is in its row since it happened."""
+        self._dirty.clear()

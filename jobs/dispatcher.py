@@ -48,8 +48,12 @@ class Dispatcher:
             return False
         self.broker_failed = False
         nudges = ledger.take_due(BATCH)
+        if strangers := [nudge for nudge in nudges if nudge.queue not in current_app.amqp.queues]:
+            # One row that can't be published must not hold up all the others.
+            rescue.refuse([nudge.id for nudge in strangers], "no worker here knows its queue")
+            nudges = [nudge for nudge in nudges if nudge not in strangers]
         if not nudges:
-            return False
+            return bool(strangers)
         try:
             publisher.send(nudges)
         except Exception as error:

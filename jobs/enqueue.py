@@ -4,10 +4,12 @@ import json
 import secrets
 import time
 import uuid
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from celery import current_app
 from django.db import transaction
 from django.utils.timezone import is_aware
 
@@ -41,14 +43,21 @@ class Call:
     followers: tuple["Call", ...] = ()
 
     def then(self, *calls: "Call") -> "Call":
-        """This call, followed by others in turn; they survive whatever dies between two steps."""
+        """This call, followed by others in turn; they survive whatever dies between two steps. Raises ValueError for a
+        follower with a time of its own."""
         steps = tuple(step for call in calls for step in (replace(call, followers=()), *call.followers))
+        if late := [step.task for step in steps if step.run_after is not None]:
+            raise ValueError(f"{late[0]} can't have a time of its own: it runs when the one before has succeeded")
         return replace(self, followers=self.followers + steps)
 
     def row(self, after_id: str | None) -> dict[str, Any]:
         """The ledger's row for this call. Raises TypeError or ValueError for what can't be an argument."""
         if len(json.dumps(self.args, allow_nan=False)) > ARGS_LIMIT:
             raise ValueError(f"{self.task}: arguments over {ARGS_LIMIT} bytes; pass the id of a row instead")
+        if not isinstance(self.run_after, timedelta | datetime | None):
+            raise TypeError(f"{self.task}: run_after is a timedelta or an aware datetime, not {self.run_after!r}")
+        if self.queue not in current_app.amqp.queues:
+            raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
         moment = self.run_after if isinstance(self.run_after, datetime) else None
         if moment and not is_aware(moment):
             raise ValueError(f"{self.task}: run_after needs a time zone")
@@ -89,16 +98,16 @@ def enqueue_all(*calls: Call) -> list[str]:
         publisher.publish(nudges)
 
     nudges = [
-        ledger.Nudge(row["id"], row["task"], row["queue"], row["args"])
+        ledger.Nudge(row["id"], row["task"], row["queue"], row["args"], stamp)
         for row in rows
-        if row["id"] in inserted and not (row["after_id"] or row["delay"] is not None or row["moment"])
+        if (stamp := inserted.get(row["id"])) is not None
     ]
     if nudges:
         transaction.on_commit(publish, robust=True)
     return [known.get(head["id"], head["id"]) for head in heads]
 
 
-def _existing(rows: list[dict[str, Any]], inserted: set[str]) -> dict[str, str]:
+def _existing(rows: list[dict[str, Any]], inserted: Container[str]) -> dict[str, str]:
     """New id → id of the job that had the key before; those enqueued behind the new id wait for the old one."""
     taken = [row for row in rows if row["id"] not in inserted and row["key"]]
     if not taken:

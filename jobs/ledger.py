@@ -1,4 +1,4 @@
-"""Every change of a job's state, each one SQL statement. Nothing else writes the ledger.
+"""Every change of a job's state, each one SQL statement. Only this module and rescue.py write the ledger.
 
 Plain SQL because each is a compare-and-set that must be one round trip: a reader sees the race it closes in its
 WHERE. All times are the database's own, so the clocks of other machines don't matter. Errors of the database
@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from jobs.errors import Superseded
+from jobs.errors import Permanent, Superseded
 
 
 class Nudge(NamedTuple):
-    """What the broker is told about a job."""
+    """What the broker is told about a job. `published_at` is the row's stamp, as Unix time."""
 
     id: str
     task: str
     queue: str
     args: dict[str, Any]
+    published_at: float
 
 
 class Claimed(NamedTuple):
@@ -42,18 +43,22 @@ def rows(sql: str, *parameters: Any) -> list[tuple]:
 
 
 def _nudges(found: Iterable[tuple]) -> list[Nudge]:
-    return [Nudge(str(id), task, queue, json.loads(args)) for id, task, queue, args in found]
+    return [Nudge(str(id), task, queue, json.loads(args), stamp) for id, task, queue, args, stamp in found]
 
 
-def insert(jobs: Sequence[dict[str, Any]]) -> set[str]:
-    """Insert jobs in one statement; return the ids of those that are new. A key that has a job already is left alone.
+STAMP = "extract(epoch FROM published_at)::float"
+
+
+def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Insert jobs in one statement; return the ids of those that are new, each with its stamp if it is to be
+    published. A key that has a job already is left alone.
 
     A row without delay, moment or predecessor starts as `ready`, stamped as published although the broker learns of
     it only after the commit: that saves an UPDATE on the customer's path. A publish that fails takes it back
-    (`unpublish`); a process that dies before it publishes looks like a message that was lost (`republish_lost`).
+    (`unpublish`); a process that dies before it publishes looks like a message that was lost (rescue.give_back_unclaimed).
     """
     found = rows(
-        """
+        f"""
         INSERT INTO jobs_job (id, task, queue, args, key, max_attempts, after_id, takes_result,
                               state, run_at, published_at, claims, attempts, worker, error)
         SELECT id, task, queue, args, key, max_attempts, after_id, takes_result,
@@ -63,11 +68,11 @@ def insert(jobs: Sequence[dict[str, Any]]) -> set[str]:
                0, 0, '', ''
         FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text,
              max_attempts int, after_id uuid, takes_result text, delay float, moment timestamptz)
-        ON CONFLICT DO NOTHING RETURNING id
-        """,
+        ON CONFLICT DO NOTHING RETURNING id, {STAMP}
+        """,  # noqa: S608 - STAMP stands above
         json.dumps(jobs),
     )
-    return {str(id) for (id,) in found}
+    return {str(id): stamp for id, stamp in found}
 
 
 def ids_of(keys: Sequence[str]) -> dict[str, str]:
@@ -97,10 +102,15 @@ def claim(id: str, worker: str) -> Claimed | None:
 def succeed(job: Claimed, result: Any) -> list[Nudge]:
     """Finish a job and release those that waited for it, which are returned to be published.
 
-    Raises Superseded when the job is no longer this claim's, and TypeError for a result that is not JSON.
+    Raises Superseded when the job is no longer this claim's, and Permanent for a result that is not JSON: the body
+    would return the like again.
     """
+    try:
+        stored = json.dumps(result, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise Permanent(f"the task returned what is not JSON: {error}") from error
     found = rows(
-        """
+        f"""
         WITH done AS (
             UPDATE jobs_job SET state = 'succeeded', finished_at = clock_timestamp(), result = %s::jsonb, error = ''
             WHERE id = %s AND state = 'running' AND claims = %s RETURNING id, result
@@ -109,11 +119,12 @@ def succeed(job: Claimed, result: Any) -> list[Nudge]:
                 args = CASE child.takes_result WHEN '' THEN child.args
                        ELSE child.args || jsonb_build_object(child.takes_result, done.result) END
             FROM done WHERE child.after_id = done.id AND child.state = 'waiting' AND child.run_at IS NULL
-            RETURNING child.id, child.task, child.queue, child.args
+            RETURNING child.id, child.task, child.queue, child.args, child.published_at
         )
-        SELECT id, NULL, NULL, NULL FROM done UNION ALL SELECT * FROM next
-        """,
-        json.dumps(result),
+        SELECT id, NULL, NULL, NULL, NULL FROM done
+        UNION ALL SELECT id, task, queue, args, {STAMP} FROM next
+        """,  # noqa: S608
+        stored,
         job.id,
         job.claims,
     )
@@ -126,7 +137,8 @@ def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool) -> None:
     """Put a failed or snoozed job aside for a while. Raises Superseded."""
     _finish(
         job,
-        "state = 'waiting', run_at = clock_timestamp() + %s * interval '1 second', attempts = attempts - %s, error = %s",
+        "state = 'waiting', run_at = clock_timestamp() + %s * interval '1 second', attempts = attempts - %s,"
+        " error = %s",
         (seconds, 0 if uses_attempt else 1, error),
     )
 
@@ -149,12 +161,12 @@ def take_due(limit: int) -> list[Nudge]:
     """
     return _nudges(
         rows(
-            """
+            f"""
             WITH due AS (SELECT id FROM jobs_job WHERE state = 'waiting' AND run_at <= clock_timestamp()
                          ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
             UPDATE jobs_job SET state = 'ready', published_at = clock_timestamp() FROM due WHERE jobs_job.id = due.id
-            RETURNING jobs_job.id, task, queue, args
-            """,
+            RETURNING jobs_job.id, task, queue, args, {STAMP}
+            """,  # noqa: S608
             limit,
         )
     )
@@ -189,7 +201,8 @@ def discard(ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "") ->
         for (id,) in rows(
             """
             WITH RECURSIVE chosen AS (
-                SELECT id FROM jobs_job WHERE id = ANY(%s::uuid[]) OR key = ANY(%s)
+                SELECT id FROM jobs_job WHERE (id = ANY(%s::uuid[]) OR key = ANY(%s))
+                                              AND state IN ('ready', 'waiting', 'dead')
                 UNION SELECT child.id FROM jobs_job child JOIN chosen ON child.after_id = chosen.id
             )
             UPDATE jobs_job SET state = 'discarded', finished_at = clock_timestamp(),
@@ -217,12 +230,22 @@ def replay(ids: Sequence[str]) -> list[str]:
     ]
 
 
-def purge(days: int) -> int:
-    """Delete jobs that succeeded or were discarded over `days` days ago; returns how many. Dead letters stay."""
-    return len(
-        rows(
-            "DELETE FROM jobs_job WHERE finished_at < clock_timestamp() - %s * interval '1 day'"
-            " AND state IN ('succeeded', 'discarded') RETURNING id",
+def purge(days: int, batch: int = 5_000) -> int:
+    """Delete jobs that succeeded or were discarded over `days` days ago; returns how many. Dead letters stay.
+
+    In batches, each a short transaction: one DELETE of a long backlog would run into the statement's time limit.
+    """
+    deleted, more = 0, batch
+    while more == batch:
+        ((more,),) = rows(
+            """
+            WITH old AS (SELECT id FROM jobs_job WHERE finished_at < clock_timestamp() - %s * interval '1 day'
+                         AND state IN ('succeeded', 'discarded') LIMIT %s),
+            gone AS (DELETE FROM jobs_job USING old WHERE jobs_job.id = old.id RETURNING 1)
+            SELECT count(*) FROM gone
+            """,
             days,
+            batch,
         )
-    )
+        deleted += more
+    return deleted

@@ -57,7 +57,7 @@ def _send_one(producer, nudge: ledger.Nudge) -> None:
         message,
         queue=nudge.queue,
         retry=False,
-        headers={"job": True, "published_at": time.time()},
+        headers={"published_at": nudge.published_at},
     )
 
 
@@ -99,8 +99,7 @@ def answers() -> bool:
 
 
 def oldest_messages(queues: Iterable[str]) -> dict[str, float | None]:
-    """For each queue the Unix time at which the oldest message waiting in the broker was published; None if none
-    waits. Where the broker can't be looked into (only Redis can), ten minutes ago. Raises what the transport does."""
+    """For each queue the stamp, as Unix time, of the oldest message waiting in the broker; None if none waits. Where the broker can't be looked into (only Redis can), ten minutes ago. Raises what the transport does."""
     with connection() as broker:
         if broker.transport.driver_type != "redis":
             return dict.fromkeys(queues, time.time() - 600)

@@ -38,9 +38,10 @@ def give_back_of_silent_workers() -> list[str]:
         6 * SILENCE,
     )
     return _give_back(
-        "NOT EXISTS (SELECT FROM jobs_worker w WHERE w.name = jobs_job.worker"
-        " AND w.seen_at > clock_timestamp() - %s * interval '1 second')",
-        (SILENCE,),
+        # A worker that has just begun may have claimed before its first sign of life is written: let it speak.
+        "started_at < clock_timestamp() - %s * interval '1 second' AND NOT EXISTS (SELECT FROM jobs_worker w"
+        " WHERE w.name = jobs_job.worker AND w.seen_at > clock_timestamp() - %s * interval '1 second')",
+        (SLACK, SILENCE),
         "its worker fell silent",
     )
 
@@ -80,6 +81,22 @@ def give_back_unclaimed(queue: str, oldest: float | None) -> list[str]:
         SLACK,
     )
     return [str(id) for (id,) in found]
+
+
+def refuse(ids: list[str], why: str) -> None:
+    """Count a failed attempt of jobs whose task or queue nobody here knows. During a deploy the next process may know
+    it, so they wait, twice as long each time; after their last attempt they are dead letters."""
+    rows(
+        """
+        UPDATE jobs_job SET error = %s, attempts = attempts + 1,
+            state = CASE WHEN attempts + 1 < max_attempts THEN 'waiting' ELSE 'dead' END,
+            run_at = clock_timestamp() + LEAST(power(2, attempts), 600) * interval '1 second',
+            finished_at = CASE WHEN attempts + 1 < max_attempts THEN NULL ELSE clock_timestamp() END
+        WHERE id = ANY(%s::uuid[]) AND state = 'ready' RETURNING id
+        """,
+        why,
+        ids,
+    )
 
 
 def release_followers() -> list[str]:

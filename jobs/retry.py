@@ -1,7 +1,7 @@
 """When a failed job runs again: a pure value, declared beside the task.
 
-The form (a value without any machinery) is procrastinate's; full doubling with jitter is what AWS's
-"Exponential Backoff And Jitter" (2015) recommends against herds.
+The form (a value without any machinery) is procrastinate's. The jitter keeps jobs that failed together from coming
+back together.
 """
 
 import random
@@ -39,11 +39,12 @@ class Verdict:
     uses_attempt: bool = True
 
 
-def judge(error: BaseException, policy: Retry, attempt: int, chance: float | None = None) -> Verdict:
-    """Decide over a failed attempt number `attempt` (from 1). Pure, but for the die where `chance` is not given."""
+def judge(error: Exception, policy: Retry, attempt: int, allowed: int, chance: float | None = None) -> Verdict:
+    """Decide over failed attempt number `attempt` (from 1) of the `allowed` ones, which the job's row says: it may be
+    older than the policy. Pure, but for the die where `chance` is not given."""
     if isinstance(error, Snooze):
         return Verdict("waiting", error.seconds, uses_attempt=False)
-    if isinstance(error, Permanent) or attempt >= policy.attempts:
+    if isinstance(error, Permanent) or attempt >= allowed:
         return Verdict("dead")
     delay = policy.delay(attempt, random.random() if chance is None else chance)  # noqa: S311
     if isinstance(error, RetryAfter):

@@ -1,14 +1,14 @@
 """The task class: every Celery spelling of "call this" becomes a row in the ledger.
 
 `task.enqueue(...)` and `task.using(...)` are named as in django.tasks; `.delay()`, `.apply_async()`, beat, `chain`
-and `group` lead to the same place. What has no meaning here (chords, link_error, expiry) is refused, not ignored.
+and `group` lead to the same place. What the ledger can't honour (chords, links, expiry) is refused, not ignored.
 """
 
 import inspect
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import Task, shared_task
 
@@ -17,8 +17,8 @@ from jobs.enqueue import Call, enqueue_all
 from jobs.errors import RetryAfter
 from jobs.retry import Retry
 
-UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain", "link"}
-IRRELEVANT = {  # what Celery passes along for its own bookkeeping
+UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain"}
+IRRELEVANT = {  # Celery's own bookkeeping, and what does not bear on whether and when the work is done
     "task_id", "root_id", "parent_id", "group_id", "group_index", "producer", "connection", "headers", "reply_to",
     "retry", "retry_policy", "ignore_result", "add_to_parent", "publisher", "app", "retries", "router", "shadow",
     "stamped_headers", "immutable", "subtask_type", "task_type", "cast", "task_name", "priority", "serializer",
@@ -89,8 +89,7 @@ class LedgerTask(Task):
     def apply_async(self, args=None, kwargs=None, task_id=None, **options):
         """Celery's spelling of enqueue. Raises TypeError for options that the ledger can't honour."""
         call = self._from_celery(tuple(args or ()), dict(kwargs or {}), options)
-        followers = list(reversed(options.get("chain") or [])) + list(options.get("link") or [])
-        steps = [signature.type._from_signature(signature) for signature in followers]
+        steps = [signature.type._from_signature(signature) for signature in reversed(options.get("chain") or [])]
         (id,) = enqueue_all(replace(call, id=task_id).then(*steps))
         return self.AsyncResult(id)
 
@@ -107,17 +106,21 @@ class LedgerTask(Task):
         """A later step of a chain; one that is not immutable gets the result before it as its first argument."""
         options = dict(signature.options)
         id = options.pop("task_id", None)
-        if signature.immutable:
-            return replace(self._from_celery(signature.args, signature.kwargs, options), id=id)
-        first, *_ = self.parameters.parameters
-        bound = self.parameters.bind(None, *signature.args, **signature.kwargs)
-        bound.apply_defaults()
-        return replace(self._call(dict(bound.arguments)), takes_result=first, id=id)
+        args = signature.args if signature.immutable else (None, *signature.args)  # None: the result's place
+        call = self._from_celery(tuple(args), signature.kwargs, options)
+        return replace(call, takes_result="" if signature.immutable else next(iter(self.parameters.parameters)), id=id)
 
     def retry(self, args=None, kwargs=None, exc=None, throw=True, eta=None, countdown=None, **_):
-        """Celery's `self.retry()`: try again by the ledger, not before `countdown` seconds."""
+        """Celery's `self.retry()`: try again by the ledger, not before `countdown` seconds; how often, says the task's
+        Retry. Raises TypeError for other arguments than the job's."""
+        if args is not None or kwargs is not None:
+            raise TypeError(f"{self.name}: a job keeps its arguments; enqueue another one for others")
         seconds = (eta - datetime.now(eta.tzinfo)).total_seconds() if eta else countdown or 0
         raise RetryAfter(seconds, str(exc or "the task asked for a retry")) from exc
+
+    def apply(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises TypeError: there is no job to run here."""
+        raise TypeError(f"{self.name}: call it as a function, or enqueue it")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body: as the job that the worker was told of, or plainly when called as a function."""

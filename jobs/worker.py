@@ -46,7 +46,10 @@ def perform(task: "LedgerTask", id: str) -> Any:
         log.warning("%s: its effects in the database were rolled back" if task.atomic else "%s", late)
         raise Ignore from late
     except Exception as error:
-        raise _fail(task, job, error) from error
+        ending = _fail(task, job, error)
+        if ending is error:
+            raise
+        raise ending from None
     publisher.publish(freed)
     return result
 
@@ -72,7 +75,8 @@ def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exceptio
     """Write down how a failed attempt goes on; returns what to raise for Celery to report."""
     if isinstance(error, DatabaseError | InterfaceError):
         connection.close_if_unusable_or_obsolete()
-    verdict = judge(error, task.policy, job.attempts)
+        error = type(error)(_clean(str(error))).with_traceback(error.__traceback__)
+    verdict = judge(error, task.policy, job.attempts, job.max_attempts)
     summary = _clean(f"{type(error).__name__}: {error}")
     text = f"{summary}\n{_clean(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
     try:
@@ -127,6 +131,12 @@ def _running() -> list[str]:
             return [request.id for request in (*state.reserved_requests, *state.active_requests)]
         except RuntimeError:
             continue
+
+
+@signals.task_unknown.connect
+def _refuse(name: str, id: str, **_: Any) -> None:
+    """A message for a task that this worker does not have: removed, renamed, or newer than the worker."""
+    rescue.refuse([id], f"no task is named {name}")
 
 
 @signals.worker_shutdown.connect

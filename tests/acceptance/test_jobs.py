@@ -42,7 +42,7 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners
     number = house.order().json()["number"]
     until(in_state(f"receipt:{number}", "succeeded"))
     done = job(f"receipt:{number}")
-    publisher.send([ledger.Nudge(str(done.id), done.task, done.queue, done.args)] * 3)
+    publisher.send([ledger.Nudge(str(done.id), done.task, done.queue, done.args, time.time())] * 3)
     marker = house.order().json()["number"]  # the queue is first-in first-out: behind this one all three were seen
     until(in_state(f"receipt:{marker}", "succeeded"))
     assert job(f"receipt:{number}").claims == 1
@@ -132,7 +132,7 @@ def broker_pid() -> int:
         return int(broker.default_channel.client.info("server")["process_id"])
 
 
-def test_a_web_process_killed_between_charge_and_commit_leaves_an_order_that_is_settled(house: House, partners: str):
+def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_that_is_settled(house: House, partners: str):
     web = house.start("worker-critical", "worker-default", "worker-bulk", "dispatcher", "web")
     body = {"url": f"{house.site}/api/orders", "order": house.product}
     customer = subprocess.Popen([sys.executable, "-c", ORDER_SLOWLY, json.dumps(body)])

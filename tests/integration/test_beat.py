@@ -1,29 +1,94 @@
-"""Two beats on real tables: a slot fires once."""
+"""Beats on real tables: a slot fires once, whoever dies, and is not forgotten."""
+
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery import current_app
-from celery.schedules import crontab, schedule
-from django_celery_beat.models import PeriodicTask
+from celery.beat import SchedulingError
+from django.db import connection
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from jobs.beat import LedgerScheduler, slot_of
+from jobs.beat import LedgerScheduler
 from jobs.models import Job
+from tests.conftest import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAME = "purge finished jobs"
 
 
-def test_a_crontab_slot_is_a_minute_and_an_interval_slot_its_interval():
-    assert slot_of(crontab(), 125.9) == slot_of(crontab(), 120.0) == 120
-    assert slot_of(schedule(30), 125.9) == 120
-    assert slot_of(schedule(30), 119.9) == 90
+def beat() -> LedgerScheduler:
+    return LedgerScheduler(app=current_app)
 
 
-@pytest.mark.django_db(transaction=True)
-def test_two_beats_enqueue_a_slot_once():
-    beats = [LedgerScheduler(app=current_app), LedgerScheduler(app=current_app)]
-    for beat in beats:
-        beat.apply_async(beat.schedule["purge finished jobs"])
-    assert Job.objects.filter(task="jobs.purge").count() == 1
+@pytest.fixture(autouse=True)
+def _due() -> None:
+    """The schedule stands in the tables, and the purge is due: it last ran a day ago."""
+    beat()
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    PeriodicTask.objects.filter(name=NAME).update(last_run_at=yesterday)
+    PeriodicTask.objects.exclude(name=NAME).update(enabled=False)
 
 
-@pytest.mark.django_db(transaction=True)
+def tick(*beats: LedgerScheduler) -> None:
+    """Let each beat do all that it finds due now."""
+    for one in beats:
+        while one.tick() == 0:
+            pass
+
+
+def purges() -> int:
+    return Job.objects.filter(task="jobs.purge").count()
+
+
 def test_the_readable_schedule_is_copied_into_the_tables():
-    LedgerScheduler(app=current_app)
     assert {"orders.release_unpaid", "jobs.purge"} <= set(PeriodicTask.objects.values_list("task", flat=True))
+
+
+def test_two_beats_fire_a_slot_once():
+    first, second = beat(), beat()
+    assert first.schedule[NAME].is_due().is_due
+    assert second.schedule[NAME].is_due().is_due
+    tick(first, second, first, second)
+    assert purges() == 1
+
+
+def test_a_beat_killed_before_it_wrote_down_its_firings_does_not_fire_again():
+    tick(beat())  # never closed, never synced
+    tick(beat())
+    assert purges() == 1
+
+
+def test_the_beat_that_came_second_fires_the_next_slot():
+    every_second, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
+    PeriodicTask.objects.create(name="tick", task="jobs.purge", interval=every_second)
+    PeriodicTask.objects.filter(name=NAME).update(enabled=False)
+    first, second = beat(), beat()
+    until(lambda: tick(first, second) or purges() == 1, 10)
+    until(lambda: tick(second) or purges() == 2, 10)  # the first one has died
+
+
+def test_a_slot_in_which_the_database_fails_is_fired_afterwards():
+    scheduler = beat()
+    entry = scheduler.schedule[NAME]
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE jobs_job RENAME TO jobs_gone")
+    try:
+        with pytest.raises(SchedulingError):
+            scheduler.apply_async(entry)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE jobs_gone RENAME TO jobs_job")
+    assert scheduler.schedule[NAME].is_due().is_due
+    tick(scheduler)
+    assert purges() == 1
+
+
+def test_an_entry_whose_task_does_not_exist_is_an_error_and_beat_goes_on():
+    every_hour, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.HOURS)
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    PeriodicTask.objects.create(name="gone", task="no.such.task", interval=every_hour, last_run_at=long_ago)
+    scheduler = beat()
+    with pytest.raises(SchedulingError):
+        scheduler.apply_async(scheduler.schedule["gone"])
+    assert not scheduler.schedule["gone"].is_due().is_due

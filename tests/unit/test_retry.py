@@ -18,25 +18,25 @@ def test_jitter_spreads_around_the_delay():
 
 
 def test_a_passing_fault_waits_and_uses_an_attempt():
-    assert judge(OSError("x"), POLICY, 1, 0.5) == Verdict("waiting", 2, uses_attempt=True)
+    assert judge(OSError("x"), POLICY, 1, 4, 0.5) == Verdict("waiting", 2, uses_attempt=True)
 
 
 def test_the_last_attempt_is_the_last():
-    assert judge(OSError("x"), POLICY, 4).state == "dead"
+    assert judge(OSError("x"), POLICY, 4, 4).state == "dead"
 
 
 def test_a_permanent_error_is_dead_at_once():
-    assert judge(Permanent("x"), POLICY, 1).state == "dead"
+    assert judge(Permanent("x"), POLICY, 1, 4).state == "dead"
 
 
 def test_a_snooze_uses_no_attempt_even_at_the_last():
-    assert judge(Snooze(30, "not now"), POLICY, 4) == Verdict("waiting", 30, uses_attempt=False)
+    assert judge(Snooze(30, "not now"), POLICY, 4, 4) == Verdict("waiting", 30, uses_attempt=False)
 
 
 def test_retry_after_is_obeyed_where_it_is_longer():
-    assert judge(RetryAfter(60, "busy"), POLICY, 1, 0.5).seconds == 60
-    assert judge(RetryAfter(1, "busy"), POLICY, 1, 0.5).seconds == 2
-    assert judge(RetryAfter(1, "busy"), POLICY, 4).state == "dead"
+    assert judge(RetryAfter(60, "busy"), POLICY, 1, 4, 0.5).seconds == 60
+    assert judge(RetryAfter(1, "busy"), POLICY, 1, 4, 0.5).seconds == 2
+    assert judge(RetryAfter(1, "busy"), POLICY, 4, 4).state == "dead"
 
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"first": -1}, {"first": 9, "cap": 8}, {"jitter": 1}])
