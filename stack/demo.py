@@ -29,9 +29,8 @@ def _sample_order(site: str) -> None:
     answer = f"answered in {placed.milliseconds:.0f} ms ({placed.status}, {placed.total} {placed.currency})"
     say(f"  order {placed.number} placed: {answer}")
     for job in order.follow(site, placed):
-        seconds = ((job["wait_ms"] or 0) + (job["run_ms"] or 0)) / 1000
         colour = GREEN if job["state"] == "succeeded" else RED
-        say(f"  {paint(f'{order.told(job):<24}', colour)} after {seconds:.2f} s")
+        say(f"  {paint(f'{order.told(job):<24}', colour)} after {order.seconds_after(job):.2f} s")
     say(f"  its page: {placed.url}")
 
 

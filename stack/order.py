@@ -48,7 +48,7 @@ class Placed:
     milliseconds: float
 
 
-def place(site: str, lines: int = 2) -> Placed:
+def place(site: str, lines: int = 3) -> Placed:
     """Places an order of the first products that are in stock. Raises OrderFailed."""
     items = _call("GET", f"{site}/api/products")["items"]
     chosen = [item["slug"] for item in items if item["stock"] >= 1][:lines]
@@ -70,7 +70,7 @@ def follow(site: str, order: Placed, seconds: float = 30) -> Iterator[dict[str, 
     deadline, told = time.monotonic() + seconds, set()
     while True:
         known = [job for job in jobs(site, order) if not job["key"].startswith("settle:")]
-        for job in known:
+        for job in sorted(known, key=seconds_after):
             if job["state"] in SETTLED and job["id"] not in told:
                 told.add(job["id"])
                 yield job
@@ -80,6 +80,11 @@ def follow(site: str, order: Placed, seconds: float = 30) -> Iterator[dict[str, 
             late = ", ".join(f"{job['key']} is {job['state']}" for job in known if job["id"] not in told)
             raise OrderFailed(f"order {order.number} is not done after {seconds:.0f} s: {late or 'no jobs'}")
         time.sleep(0.05)
+
+
+def seconds_after(job: Mapping[str, Any]) -> float:
+    """How long after the order this job ended; 0 if it has not begun."""
+    return ((job["wait_ms"] or 0) + (job["run_ms"] or 0)) / 1000
 
 
 def told(job: Mapping[str, Any]) -> str:

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
+import redis
+import urllib3
 
 from stack import environment, ports
 from stack.supervisor import CHECKOUT
@@ -109,6 +112,19 @@ def test_audit_just_works_in_another_terminal(demo):
     done = subprocess.run(audit, cwd=CHECKOUT, env=elsewhere, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"lost": []' in done.stdout
+
+
+def test_servers_and_flower_admit_nobody_without_the_password(demo):
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(host=ports.HOST, port=demo.numbers["DATABASE_PORT"], user="backroom", password="guess")
+    with redis.Redis(ports.HOST, demo.numbers["BROKER_PORT"]) as stranger:
+        with pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+    flower = f"http://{ports.HOST}:{demo.numbers['FLOWER_PORT']}/workers"
+    assert urllib3.request("GET", flower).status == 401
+    user, password = re.search(r"Flower .*\((\S+) / (\S+)\)", demo.text).groups()
+    known = urllib3.make_headers(basic_auth=f"{user}:{password}")
+    assert urllib3.request("GET", flower, headers=known).status == 200
 
 
 @pytest.mark.parametrize("words", ["--queues=critical", "shop.wsgi", "manage.py dispatcher", "bin/postgres"])
