@@ -117,9 +117,8 @@ def test_audit_just_works_in_another_terminal(demo):
 def test_servers_and_flower_admit_nobody_without_the_password(demo):
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(host=ports.HOST, port=demo.numbers["DATABASE_PORT"], user="backroom", password="guess")
-    with redis.Redis(ports.HOST, demo.numbers["BROKER_PORT"]) as stranger:
-        with pytest.raises(redis.AuthenticationError):
-            stranger.ping()
+    with redis.Redis(ports.HOST, demo.numbers["BROKER_PORT"]) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
     flower = f"http://{ports.HOST}:{demo.numbers['FLOWER_PORT']}/workers"
     assert urllib3.request("GET", flower).status == 401
     user, password = re.search(r"Flower .*\((\S+) / (\S+)\)", demo.text).groups()
