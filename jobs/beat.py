@@ -1,8 +1,8 @@
 """Beat, safe to run twice and to kill: a slot's job is enqueued once, and not forgotten while the database is away.
 
-django-celery-beat locks nothing (its issue 558) and writes down what it fired only every three minutes. Here the entry's
-`last_run_at` is moved on by compare-and-set, in the transaction that enqueues the job: of two beats the second one
-finds it moved, and one that dies has done both or neither.
+django-celery-beat locks nothing (its issue 558) and writes down what it fired only every three minutes. Here an
+entry's `last_run_at` is moved on by compare-and-set, in the transaction that enqueues the job: of two beats the second
+one finds it moved, and one that dies has done both or neither.
 """
 
 import logging

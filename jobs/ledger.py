@@ -55,7 +55,7 @@ def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
     A row without delay, moment or predecessor starts as `ready`, stamped as published although the broker learns of
     it only after the commit: that saves an UPDATE on the customer's path. A publish that fails takes it back
-    (`unpublish`); a process that dies before it publishes looks like a message that was lost (rescue.give_back_unclaimed).
+    (`unpublish`); a process that dies before it publishes looks like a lost message (rescue.give_back_unclaimed).
     """
     found = rows(
         f"""

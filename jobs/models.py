@@ -3,6 +3,8 @@
 All changes of state stand in ledger.py and rescue.py, as single SQL statements; nothing else writes these tables.
 """
 
+from collections.abc import Iterable
+
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
@@ -64,6 +66,12 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.key or f"{self.task} {self.id}"
+
+    def stranded(self, others: Iterable["Job"]) -> bool:
+        """Whether it waits for one of the others, which gave up or was discarded: only a person can bring it on."""
+        if self.state != State.WAITING or self.run_at is not None:
+            return False
+        return any(other.id == self.after_id and other.state in (State.DEAD, State.DISCARDED) for other in others)
 
 
 class Worker(models.Model):

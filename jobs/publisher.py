@@ -41,6 +41,11 @@ def connection() -> Connection:
     )
 
 
+def warm_up() -> None:
+    """Import what publishing needs: 0.2 s, which the first customer of a web process should not wait for."""
+    _ = connection().transport
+
+
 def send(nudges: Sequence[ledger.Nudge]) -> None:
     """Publish all in one round trip. Raises whatever the transport does; some may have arrived all the same."""
     with producers[connection()].acquire(block=True, timeout=TIMEOUT) as producer, producer.batch():
@@ -99,7 +104,9 @@ def answers() -> bool:
 
 
 def oldest_messages(queues: Iterable[str]) -> dict[str, float | None]:
-    """For each queue the stamp, as Unix time, of the oldest message waiting in the broker; None if none waits. Where the broker can't be looked into (only Redis can), ten minutes ago. Raises what the transport does."""
+    """For each queue the stamp, as Unix time, of the oldest message waiting in the broker; None if none waits.
+
+    Where the broker can't be looked into (only Redis can), ten minutes ago. Raises what the transport does."""
     with connection() as broker:
         if broker.transport.driver_type != "redis":
             return dict.fromkeys(queues, time.time() - 600)

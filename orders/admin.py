@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from orders import settlement
+from orders import settlement, timeline
 from orders.models import LoyaltyAccount, Order, OrderLine
 
 
@@ -49,7 +49,8 @@ class OrderAdmin(LookOnly, admin.ModelAdmin):
 
     @admin.display(description="jobs")
     def jobs(self, order: Order) -> str:
-        return format_html('<a href="{}?q=:{}">jobs</a>', reverse("admin:jobs_job_changelist"), order.number)
+        keys = ",".join(timeline.keys_of(order.number))
+        return format_html('<a href="{}?key__in={}">jobs</a>', reverse("admin:jobs_job_changelist"), keys)
 
     def has_release_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("orders.change_order")

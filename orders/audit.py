@@ -98,8 +98,12 @@ def run() -> Report:
 def our_books() -> dict[int, OrderState]:
     """All orders by number, with the states of their jobs."""
     jobs: dict[str, dict[str, str]] = defaultdict(dict)
-    for job in Job.objects.filter(key__regex=KEYS).only("key", "state"):
-        jobs[str(job.key).partition(":")[2]][str(job.key)] = job.state
+    found: dict[str, list[Job]] = defaultdict(list)
+    for job in Job.objects.filter(key__regex=KEYS).only("key", "state", "run_at", "after_id"):
+        found[str(job.key).partition(":")[2]].append(job)
+    for number, siblings in found.items():
+        for job in siblings:
+            jobs[number][str(job.key)] = "behind a dead letter" if job.stranded(siblings) else job.state
     invoiced = set(Invoice.objects.values_list("order_id", flat=True))
     return {
         number: OrderState(number, status, number in invoiced, jobs[str(number)])

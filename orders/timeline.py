@@ -27,6 +27,7 @@ LABELS = {
 SHOWN: dict[str, str] = {State.RUNNING: "running", State.SUCCEEDED: "done", State.DEAD: "stuck"}  # else waiting
 ON_HOLD = "A person looks at this order before it is sent."
 GAVE_UP = "This did not work, and a person will see to it."
+STRANDED = "This waits for another step, which did not work. A person will see to it."
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,11 @@ class Row:
     run_ms: int | None
     attempts: int
     job: Job
+    stranded: bool
 
     @property
     def live(self) -> bool:
-        return self.job.state in LIVE
+        return self.job.state in LIVE and not self.stranded
 
     @property
     def flower_url(self) -> str:
@@ -68,7 +70,8 @@ def jobs_of(number: int) -> list[Job]:
 
 def rows_of(order: Order) -> list[Row]:
     """The timeline. What was called off is not shown: it is of no interest to a customer."""
-    return [_row(order, job) for job in jobs_of(order.number) if job.state != State.DISCARDED]
+    jobs = jobs_of(order.number)
+    return [_row(order, job, job.stranded(jobs)) for job in jobs if job.state != State.DISCARDED]
 
 
 def poll_every(order: Order, rows: list[Row]) -> int | None:
@@ -90,21 +93,22 @@ def run_ms(job: Job) -> int | None:
     return _ms(job.finished_at - job.started_at) if job.started_at and job.finished_at else None
 
 
-def _row(order: Order, job: Job) -> Row:
+def _row(order: Order, job: Job, stranded: bool) -> Row:
     kind = str(job.key).partition(":")[0]
     label, trouble = LABELS[kind]
-    state = _state(job)
+    state = "stuck" if stranded else _state(job)
     held = kind == "shipment" and order.status == Status.ON_HOLD
     return Row(
         kind=kind,
         label=label,
         state="waiting" if held and job.state in LIVE else state,
-        why=ON_HOLD if held else {"retrying": trouble, "stuck": GAVE_UP}.get(state, ""),
+        why=ON_HOLD if held else {"retrying": trouble, "stuck": STRANDED if stranded else GAVE_UP}.get(state, ""),
         next_in=_next_in(job),
         wait_ms=wait_ms(job),
         run_ms=run_ms(job),
         attempts=job.attempts,
         job=job,
+        stranded=stranded,
     )
 
 

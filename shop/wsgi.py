@@ -9,4 +9,4 @@ from jobs import publisher
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 
 application = get_wsgi_application()
-publisher.connection().transport  # its imports take 0.2 s, which the first customer should not wait for
+publisher.warm_up()

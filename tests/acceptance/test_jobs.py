@@ -132,7 +132,9 @@ def broker_pid() -> int:
         return int(broker.default_channel.client.info("server")["process_id"])
 
 
-def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_that_is_settled(house: House, partners: str):
+def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_that_is_settled(
+    house: House, partners: str
+):
     web = house.start("worker-critical", "worker-default", "worker-bulk", "dispatcher", "web")
     body = {"url": f"{house.site}/api/orders", "order": house.product}
     customer = subprocess.Popen([sys.executable, "-c", ORDER_SLOWLY, json.dumps(body)])

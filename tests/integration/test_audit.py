@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from jobs import ledger
 from jobs.models import Job, State
-from orders import audit, payments, settlement
+from orders import audit, payments, settlement, timeline
 from orders.models import Invoice, LoyaltyAccount, Order, Status
 from tests.integration.buying import attempt, buy, fault, live_keys, product
 
@@ -84,6 +84,20 @@ def test_a_dead_job_is_a_lost_effect(capsys):
     status, printed = status_of_command(capsys)
     assert status == 1
     assert f"lost: analytics/order_paid analytics:{order.number}: its job is dead" in printed
+
+
+def test_an_effect_behind_a_dead_job_is_lost_not_unfinished(capsys):
+    product()
+    order = buy()
+    fault("fraud", status=400)
+    finish(order, "shipment")
+    assert Job.objects.get(key=f"shipment:{order.number}").state == State.WAITING
+    status, printed = status_of_command(capsys)
+    assert status == 1
+    assert f"lost: warehouse/shipment shipment:{order.number}: its job is behind a dead letter" in printed
+    stuck = {row.kind: row for row in timeline.rows_of(order)}["shipment"]
+    assert (stuck.state, stuck.live) == ("stuck", False)
+    assert timeline.poll_every(order, timeline.rows_of(order)) is None
 
 
 @pytest.mark.parametrize(

@@ -148,9 +148,7 @@ def receipt(order: str = "1001", subject: str = "Your receipt", to: str = "anna@
     ],
 )
 class TestKeys:
-    def test_the_same_key_again_gets_the_same_answer_and_no_second_effect(
-        self, world, path, body, key, status, effect
-    ):
+    def test_the_same_key_again_gets_the_same_answer_and_no_second_effect(self, world, path, body, key, status, effect):
         first = world.call("POST", path, body, key)
         assert first[0] == status
         assert world.call("POST", path, body, key) == first
@@ -218,9 +216,7 @@ def test_a_void_before_the_authorization_stops_it(world):
     assert (status, tombstone["status"], tombstone["order"]) == (200, "voided", None)
     status, answer = world.call("POST", "/payments/authorizations", CHARGE, "payment:1001")
     assert (status, answer["status"], answer["order"]) == (201, "voided", "1001")
-    assert (
-        world.call("POST", "/payments/authorizations", CHARGE | {"amount": "1.00"}, "payment:1001")[0] == 422
-    )
+    assert world.call("POST", "/payments/authorizations", CHARGE | {"amount": "1.00"}, "payment:1001")[0] == 422
     assert world.effects() == []
 
 
@@ -639,9 +635,7 @@ def test_a_signal_stops_it_within_two_seconds_whatever_hangs(tmp_path, number):
 
 
 @pytest.mark.parametrize("variable", ["PARTNERS_PORT", "MAIL_PORT", "SMTP_PORT"])
-@pytest.mark.parametrize(
-    ("value", "word"), [("taken", "is taken"), ("http", "must be a port"), ("70000", "must be")]
-)
+@pytest.mark.parametrize(("value", "word"), [("taken", "is taken"), ("http", "must be a port"), ("70000", "must be")])
 def test_a_port_that_can_not_be_had_is_named(tmp_path, variable, value, word):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1]) if value == "taken" else value
