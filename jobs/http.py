@@ -1,6 +1,7 @@
 """Speaking to a partner over HTTP: bounded in time, keyed, and every answer judged here, at the edge."""
 
 import json
+import time
 from typing import Any
 
 import urllib3
@@ -31,7 +32,8 @@ class Partner:
 
     def __init__(self, name: str, timeout: tuple[float, float] = (1.0, 5.0)) -> None:
         self.name = name
-        self.timeout = urllib3.Timeout(connect=timeout[0], read=timeout[1])
+        self.seconds = timeout[1]  # for each read until the headers are here, then for the whole body
+        self.timeout = urllib3.Timeout(connect=timeout[0], read=self.seconds)
 
     def post(self, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
         """POST a JSON body under an idempotency key; returns the decoded answer."""
@@ -50,12 +52,23 @@ class Partner:
                 method, f"{settings.PARTNERS_URL}{path}", timeout=self.timeout, redirect=False,
                 preload_content=False, **options,
             )  # fmt: skip
-            body = response.read(MAX_BODY + 1)
-            response.release_conn()
+            body = self._read(response)
         except urllib3.exceptions.HTTPError as error:
             raise PartnerUnavailable(f"{self.name} did not answer ({type(error).__name__})") from error
         self._judge(response, path)
         return self._decode(response, body)
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """The body. The timeout is for each read, so a partner that dribbles is cut off by the clock."""
+        deadline = time.monotonic() + self.seconds
+        body = b""
+        while chunk := response.read1(65_536):
+            body += chunk
+            if len(body) > MAX_BODY or time.monotonic() > deadline:
+                response.close()
+                raise PartnerUnavailable(f"{self.name} answers without end")
+        response.release_conn()
+        return body
 
     def _judge(self, response: urllib3.BaseHTTPResponse, path: str) -> None:
         status = response.status
@@ -70,7 +83,7 @@ class Partner:
 
     def _decode(self, response: urllib3.BaseHTTPResponse, body: bytes) -> dict[str, Any]:
         try:
-            answer = json.loads(body) if len(body) <= MAX_BODY else None
+            answer = json.loads(body)
         except ValueError:
             answer = None
         if not isinstance(answer, dict):

@@ -1,0 +1,121 @@
+"""A partner's answers, judged at the edge: a real server on a socket that says exactly what each test wants."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from jobs import Permanent, RetryAfter
+from jobs.http import Partner, PartnerUnavailable
+
+partner = Partner("somebody", timeout=(0.3, 0.5))
+
+
+@pytest.fixture
+def answering(settings) -> Iterator[Callable[[bytes], None]]:
+    """A function that says what the partner answers from now on; `b""` is nothing, ever."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.PARTNERS_URL = f"http://127.0.0.1:{server.getsockname()[1]}"
+        said: list[bytes] = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                threading.Thread(target=answer, args=(client,), daemon=True).start()
+
+        def answer(client: socket.socket) -> None:
+            with client, suppress(OSError):  # the one who asked may have left
+                client.recv(65_536)
+                for piece in said[0].split(b"<pause>"):
+                    client.sendall(piece)
+                    time.sleep(0.2 if b"<pause>" in said[0] else 0)
+                if not said[0]:
+                    time.sleep(2)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield lambda text: said.insert(0, text)
+
+
+def reply(status: str, body: bytes = b"{}", headers: str = "") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{headers}\r\n"
+    return head.encode() + body
+
+
+def test_a_json_object_is_returned(answering):
+    answering(reply("201 Created", b'{"id": 7}'))
+    assert partner.post("/things", {}, key="thing:1") == {"id": 7}
+
+
+def test_an_unknown_address_is_none_for_get_and_permanent_for_post(answering):
+    answering(reply("404 Not Found"))
+    assert partner.get("/things/1") is None
+    with pytest.raises(Permanent):
+        partner.post("/things", {}, key="thing:1")
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "409 Conflict", "422 Unprocessable"])
+def test_a_refusal_is_permanent(answering, status):
+    answering(reply(status))
+    with pytest.raises(Permanent):
+        partner.post("/things", {}, key="thing:1")
+
+
+@pytest.mark.parametrize(
+    "status", ["408 Request Timeout", "425 Too Early", "429 Too Many Requests", "500 Oh", "503 No"]
+)
+def test_trouble_that_may_pass_is_not_permanent(answering, status):
+    answering(reply(status))
+    with pytest.raises(PartnerUnavailable):
+        partner.post("/things", {}, key="thing:1")
+
+
+def test_retry_after_is_passed_on_and_capped(answering):
+    answering(reply("429 Too Many Requests", headers="Retry-After: 17\r\n"))
+    with pytest.raises(RetryAfter) as caught:
+        partner.post("/things", {}, key="thing:1")
+    assert caught.value.seconds == 17
+    answering(reply("429 Too Many Requests", headers="Retry-After: 999999999\r\n"))
+    with pytest.raises(RetryAfter) as caught:
+        partner.post("/things", {}, key="thing:1")
+    assert caught.value.seconds == 3600
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        reply("200 OK", b"<html>"),
+        reply("200 OK", b"[1, 2]"),
+        reply("302 Found", headers="Location: http://127.0.0.1:9/\r\n"),
+        reply("200 OK", b'{"half":')[:-3],
+        b"not http at all\r\n\r\n",
+        reply("200 OK", b'{"x": "' + b"x" * 1_100_000 + b'"}'),
+    ],
+    ids=["html", "list", "redirect", "cut off", "noise", "endless"],
+)
+def test_an_answer_that_makes_no_sense_is_tried_again(answering, wrong):
+    answering(wrong)
+    with pytest.raises(PartnerUnavailable):
+        partner.post("/things", {}, key="thing:1")
+
+
+@pytest.mark.parametrize("said", [b"", reply("200 OK", b"<pause>".join([b" "] * 40))], ids=["silent", "dribbling"])
+def test_nobody_waits_longer_than_the_timeout(answering, said):
+    answering(said)
+    begin = time.monotonic()
+    with pytest.raises(PartnerUnavailable):
+        partner.post("/things", {}, key="thing:1")
+    assert time.monotonic() - begin < 1.5
+
+
+def test_a_partner_that_is_not_there_is_tried_again(settings):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    settings.PARTNERS_URL = f"http://127.0.0.1:{port}"
+    with pytest.raises(PartnerUnavailable):
+        partner.post("/things", {}, key="thing:1")
