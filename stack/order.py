@@ -10,9 +10,9 @@ import urllib3
 
 from stack import Problem
 
-ANNA = {
-    "email": "anna@example.com",
-    "name": "Anna Łukasik",
+CUSTOMER = {
+    "email": "bistro@example.com",
+    "name": "Bistro Łódź",
     "address": "ul. Zielna 7",
     "city": "Łódź",
     "postcode": "90-001",
@@ -52,7 +52,7 @@ def place(site: str, lines: int = 3) -> Placed:
     """Places an order of the first products that are in stock. Raises OrderFailed."""
     items = _call("GET", f"{site}/api/products")["items"]
     chosen = [item["slug"] for item in items if item["stock"] >= 1][:lines]
-    body = {**ANNA, "lines": [{"product": slug, "quantity": 1} for slug in chosen]}
+    body = {**CUSTOMER, "lines": [{"product": slug, "quantity": 1} for slug in chosen]}
     started = time.monotonic()
     answer = _call("POST", f"{site}/api/orders", json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
     milliseconds = (time.monotonic() - started) * 1000

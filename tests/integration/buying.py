@@ -19,7 +19,7 @@ from jobs.models import LIVE, Job, State
 from orders.checkout import Customer, Wanted, place
 from orders.models import Order
 
-CUSTOMER = Customer("lucja@example.com", "Łucja Święta", "ul. Długa 1", "Gdynia", "81-368", "PL")
+CUSTOMER = Customer("kawiarnia@example.com", "Kawiarnia Łąka", "ul. Długa 1", "Gdynia", "81-368", "PL")
 
 
 def product(slug: str = "apples", stock: int = 10, price: str = "2.40") -> Product:

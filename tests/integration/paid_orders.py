@@ -27,8 +27,8 @@ def paid_order(*slugs: str, **changes) -> Order:
     values = {
         "status": Status.PAID,
         "paid_at": PAID_AT,
-        "email": "Lucja@example.com",
-        "name": "Łucja Święta",
+        "email": "Kawiarnia@example.com",
+        "name": "Kawiarnia Łąka",
         "address": "ul. Świętojańska 12/4",
         "city": "Gdynia",
         "postcode": "81-368",

@@ -16,8 +16,8 @@ from tests.integration.buying import attempt, effects, fault, product, stock_of
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
 FORM = {
-    "email": "lucja@example.com",
-    "name": "Łucja Święta",
+    "email": "kawiarnia@example.com",
+    "name": "Kawiarnia Łąka",
     "address": "ul. Długa 1",
     "city": "Gdynia",
     "postcode": "81-368",

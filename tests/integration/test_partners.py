@@ -26,7 +26,7 @@ CHARGE = {"order": "1001", "amount": "12.40", "currency": "EUR", "card": "demo-a
 SLOW, DECLINED = CHARGE | {"card": "demo-slow"}, CHARGE | {"card": "demo-decline"}
 SHIPMENT = {
     "order": "1001",
-    "name": "Łucja Żak",
+    "name": "Kawiarnia Łąka",
     "address": "Rynek 1",
     "city": "Kraków",
     "postcode": "31-042",
@@ -127,7 +127,7 @@ def world(running):
     return running
 
 
-def receipt(order: str = "1001", subject: str = "Your receipt", to: str = "anna@example.org") -> EmailMessage:
+def receipt(order: str = "1001", subject: str = "Your receipt", to: str = "bistro@example.org") -> EmailMessage:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "shop@backroom.example", to, subject
     message["Message-ID"] = f"<receipt.{order}@backroom.example>"
@@ -485,7 +485,7 @@ def newest(world) -> str:
 def test_markup_in_a_mail_is_text_on_our_pages(world):
     script = "<script>alert(1)</script>"
     message = receipt(subject=script)
-    message.replace_header("To", f'"{script}" <anna@example.org>')
+    message.replace_header("To", f'"{script}" <bistro@example.org>')
     message.set_content(f"</pre>{script}\n")
     message.add_attachment(b"x", "text", "html", filename=f'"><img src=x onerror={script}>.html')
     world.send(message)
