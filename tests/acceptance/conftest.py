@@ -1,90 +1,14 @@
-"""The real processes, as `make demo` starts them, on the test's database, broker and partners."""
+"""A house of real processes for each test, and what its tests ask of the ledger and the partners."""
 
-import os
-import signal
-import subprocess
-import time
-import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import urllib3
 from celery import current_app
 from django.core.management import call_command
-from django.db import connection
 
-from jobs.models import Job, Worker
-from stack import ports, processes, readiness
-from tests.conftest import until
-
-CUSTOMER = {
-    "email": "customer@example.org",
-    "name": "Łucja Čapek",
-    "address": "1 Market Street",
-    "city": "Dublin",
-    "postcode": "D01",
-    "country": "IE",
-    "card": "demo-approve",
-}
-
-
-class House:
-    """Processes of the shop by name; all that are started are stopped at the end."""
-
-    def __init__(self, logs: Path) -> None:
-        database = connection.settings_dict["NAME"]
-        url = os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{database}"
-        self.env = {**os.environ, "DATABASE_URL": url, **{k: str(v) for k, v in ports.free(["WEB_PORT"]).items()}}
-        self.site = f"http://127.0.0.1:{self.env['WEB_PORT']}"
-        self.env["SITE_URL"] = self.site
-        self.logs = logs
-        self.running: list[subprocess.Popen] = []
-
-    def start(self, *names: str) -> subprocess.Popen:
-        """Start processes, wait until all are ready; returns the last. Its pid is the process's own."""
-        for name in names:
-            with (self.logs / f"{name}.log").open("ab") as log:
-                command = processes.commands(self.env)[name]
-                process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
-            self.running.append(process)
-        for name in names:
-            until(lambda name=name: self.ready(name), 30, f"{name}: see {self.logs}")
-        return self.running[-1]
-
-    def ready(self, name: str) -> bool:
-        if name == "web":
-            return readiness.http_ok(f"{self.site}/readyz")
-        if name == "flower":
-            return readiness.http_ok(f"{self.env['FLOWER_URL']}/healthcheck")
-        if name.startswith("worker-"):
-            return Worker.objects.filter(queues=name.removeprefix("worker-")).exists()
-        return True
-
-    def stop(self) -> None:
-        """SIGTERM to all, SIGKILL to what has not gone after 15 s."""
-        for process in self.running:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        deadline = time.monotonic() + 15
-        for process in self.running:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-    def order(self, card: str = "demo-approve", **more: object) -> urllib3.BaseHTTPResponse:
-        """Place an order through the API."""
-        body = {**CUSTOMER, "card": card, "lines": [{"product": self.product, "quantity": 1}], **more}
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
-        return urllib3.request("POST", f"{self.site}/api/orders", json=body, headers=headers, retries=False, timeout=30)
-
-    @property
-    def product(self) -> str:
-        """A product that is in stock, by its slug."""
-        items = urllib3.request("GET", f"{self.site}/api/products").json()["items"]
-        return next(item["slug"] for item in items if item["stock"] > 0)
+from jobs.models import Job
+from tests.house import House
 
 
 @pytest.fixture

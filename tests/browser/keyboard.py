@@ -1,0 +1,39 @@
+"""A customer without a mouse: Tab until it is there, with the focus in sight at every stop, then press."""
+
+from playwright.sync_api import Locator, Page
+
+STOPS = 80  # nobody presses Tab more often than that on one page
+
+# What has the focus is within the window, and it, its card or its label has an outline. Gives what is not so.
+IN_SIGHT = """() => {
+  const focused = document.activeElement, box = focused.getBoundingClientRect();
+  const within = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+  const outlined = (element, pseudo) => {
+    const style = getComputedStyle(element, pseudo);
+    return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  };
+  const seen = outlined(focused) || outlined(focused, "::after") || outlined(focused.closest("label") ?? focused);
+  return within && seen ? "" : focused.outerHTML;
+}"""
+
+
+def tab_to(page: Page, goal: Locator) -> None:
+    """Press Tab until the goal has the focus."""
+    goal.wait_for()
+    for _ in range(STOPS):
+        page.keyboard.press("Tab")
+        hidden = page.evaluate(IN_SIGHT)
+        assert not hidden, f"has the focus, and nobody sees it: {hidden}"
+        if has_focus(goal):
+            return
+    raise AssertionError(f"{STOPS} times Tab did not reach {goal}")
+
+
+def press(page: Page, goal: Locator, key: str = "Enter") -> None:
+    """Tab to the goal and press a key on it."""
+    tab_to(page, goal)
+    page.keyboard.press(key)
+
+
+def has_focus(goal: Locator) -> bool:
+    return goal.evaluate("element => element === document.activeElement")

@@ -1,0 +1,63 @@
+"""What a customer does on the way to an order, and what the order's page then says."""
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+PAID = "Thank you! Your order is paid."
+CUSTOMER = {
+    "E-mail": "customer@example.org",
+    "Name": "Łucja Čapek",
+    "Street and number": "1 Market Street",
+    "Postcode": "D01",
+    "City": "Dublin",
+}
+FOLLOW_UPS = {"invoice", "receipt", "fraud", "shipment", "analytics", "loyalty", "recommendations"}
+
+
+def put_in_cart(page: Page, slug: str) -> None:
+    """From the product's page to the cart."""
+    page.goto(f"/products/{slug}/")
+    page.get_by_role("main").locator(".buy").get_by_role("button", name="Add to cart").click()
+    expect(page).to_have_url(re.compile(r"/cart/$"))
+
+
+def check_out(page: Page, card: str = "demo-approve") -> None:
+    """From the cart through the filled form; what follows is not waited for."""
+    page.get_by_role("link", name="Check out").click()
+    for label, text in CUSTOMER.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.locator(f"input[name=card][value={card}]").check()
+    page.get_by_role("button", name="Buy now").click()
+
+
+def heading(page: Page) -> Locator:
+    return page.get_by_role("heading", level=1)
+
+
+def row(page: Page, kind: str) -> Locator:
+    """A job's line in the timeline."""
+    return page.locator(f"li.job[data-kind={kind}]")
+
+
+def expect_all_green(page: Page) -> None:
+    """Every follow-up is there and done, and the page says so."""
+    expect(page.get_by_text("Nothing left to do.")).to_be_visible()
+    states = page.locator("li.job").evaluate_all("rows => rows.map(row => [row.dataset.kind, row.dataset.state])")
+    assert dict(states).keys() >= FOLLOW_UPS
+    assert {state for _, state in states} == {"done"}, states
+
+
+def order_number(page: Page) -> int:
+    """Of the order whose page this is."""
+    found = re.search(r"/orders/(\d+)/\?token=", page.url)
+    assert found, page.url
+    return int(found.group(1))
+
+
+def download_invoice(page: Page, press) -> bytes:
+    """The file that comes when the link is pressed."""
+    with page.expect_download() as download:
+        press(page.get_by_role("link", name="Download the invoice (PDF)"))
+    assert download.value.suggested_filename == f"invoice-{order_number(page)}.pdf"
+    return download.value.path().read_bytes()

@@ -1,0 +1,96 @@
+"""A purchase from the home page to the last green row, however the customer's hands and browser work."""
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.keyboard import press, tab_to
+from tests.browser.shopping import (
+    CUSTOMER,
+    FOLLOW_UPS,
+    PAID,
+    check_out,
+    download_invoice,
+    expect_all_green,
+    heading,
+    order_number,
+    row,
+)
+from tests.integration.buying import effects, fault
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db]
+
+
+def test_bought_by_mouse_and_the_timeline_ends_in_all_green_without_a_reload(page: Page):
+    fault("analytics", latency_ms=2000)  # so that the page is there before its last row is done
+    page.goto("/")
+    page.get_by_role("navigation", name="Shelves").get_by_role("link", name="Vegetables").click()
+    expect(heading(page)).to_have_text("Vegetables")
+    page.get_by_role("searchbox").click()
+    page.keyboard.type("tomatos")  # misspelt, as people do
+    page.get_by_role("heading", name="Tomatoes on the vine").click()
+    page.get_by_role("button", name="Add to cart").click()
+    page.locator("#cart-link").click()
+    check_out(page)
+    expect(heading(page)).to_have_text(PAID)
+    page.evaluate("window.notReloaded = true")
+    expect(row(page, "analytics")).not_to_have_attribute("data-state", "done")
+    expect_all_green(page)
+    assert page.evaluate("window.notReloaded")
+    expect(page.locator("#news")).to_contain_text("done")  # what a screen reader is told of it
+    assert download_invoice(page, Locator.click).startswith(b"%PDF")
+    done = effects(order=str(order_number(page)))
+    assert len(done) == 5, done
+    assert set(done.values()) == {1}, done
+
+
+def test_bought_by_keyboard_with_the_focus_in_sight_and_kept(page: Page):
+    page.goto("/")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    press(page, page.get_by_role("link", name="Browse the shelves"))
+    page.keyboard.press("Tab")
+    tab_to(page, page.get_by_role("searchbox"))
+    page.keyboard.type("carrots")
+    page.keyboard.press("Enter")
+    press(page, page.get_by_role("link", name="Carrots with tops"))
+    tab_to(page, page.get_by_label("Quantity"))
+    page.keyboard.type("2")  # in the place of the 1, which a Tab selects
+    press(page, page.get_by_role("button", name="Add to cart"), "Space")
+    expect(page.get_by_label("Quantity of Carrots with tops")).to_have_value("2")
+    press(page, page.get_by_role("link", name="Check out"))
+    for label, text in CUSTOMER.items():
+        tab_to(page, page.get_by_label(label, exact=True))
+        page.keyboard.type(text)
+    tab_to(page, page.get_by_label("Country"))
+    page.keyboard.type("Pol")
+    tab_to(page, page.get_by_role("radio", name="approve"))
+    press(page, page.get_by_role("button", name="Buy now"))
+    expect(heading(page)).to_have_text(PAID)
+    expect(page.locator("address")).to_contain_text("Poland")
+    expect_all_green(page)
+    invoice = download_invoice(page, lambda link: press(page, link))
+    assert invoice.startswith(b"%PDF")
+
+
+def test_bought_without_javascript_on_a_page_that_reloads_itself_until_all_is_green(open_page):
+    page = open_page(java_script_enabled=False)
+    fault("analytics", latency_ms=2000)
+    page.goto("/")
+    page.get_by_role("searchbox").fill("beetroot")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(heading(page)).to_have_text("“beetroot”")
+    page.get_by_role("main").get_by_role("link").filter(has=page.locator("h3")).first.click()
+    page.get_by_role("button", name="Add to cart").click()
+    page.get_by_role("spinbutton").fill("3")
+    page.get_by_role("button", name="Change").click()
+    expect(page.get_by_role("spinbutton")).to_have_value("3")
+    check_out(page)
+    expect(heading(page)).to_have_text(PAID)
+    assert page.locator("li.job[data-state=done]").count() < len(FOLLOW_UPS)
+    expect(page.get_by_role("link", name="See how far it is")).to_be_visible()
+    expect_all_green(page)  # nothing was pressed: the page comes anew every five seconds
+    expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)

@@ -1,0 +1,82 @@
+"""Every page of the shop: it fits a telephone, and it can be used by those who don't see it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.shopping import heading, put_in_cart, row
+from tests.house import House
+from tests.integration.buying import fault
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db]
+
+PAGES = ["/", "/products/", "/products/?q=feta", "/products/?q=nothing+like+it", "/products/vine-tomatoes/"]
+
+
+@pytest.fixture
+def order_page(house: House) -> str:
+    """The page of an order with a job that was given up: the fullest timeline."""
+    fault("analytics", status=400)
+    return house.order(name="Maximiliana-Theodora " * 4).json()["url"]
+
+
+def every_page(page: Page, order_page: str) -> Iterator[str]:
+    """Visit every page, the cart empty and filled, the form fresh and refused; yields their names."""
+    for path in ["/cart/", *PAGES]:
+        page.goto(path)
+        yield path
+    put_in_cart(page, "vine-tomatoes")
+    yield "the cart"
+    page.goto("/checkout/")
+    yield "the checkout"
+    page.get_by_role("button", name="Buy now").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    yield "the checkout with errors"
+    page.goto(order_page)
+    expect(row(page, "analytics")).to_have_attribute("data-state", "stuck")
+    yield "the order"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_a_telephone(open_page: Callable, order_page: str, troubles: list[str], scheme: str):
+    page = open_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    papers = set()
+    for name in every_page(page, order_page):
+        too_wide = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+        assert too_wide <= 0, f"{name}: {too_wide} px"
+        papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert papers == {{"light": "rgb(251, 247, 238)", "dark": "rgb(20, 26, 22)"}[scheme]}
+    troubles.clear()
+
+
+# What a page must not hold. Each query gives the HTML of the elements that are in the wrong.
+WRONGS = {
+    "a field without a label": """
+        [...document.querySelectorAll("input:not([type=hidden]), select, textarea")]
+          .filter(field => !field.labels.length)""",
+    "a picture without an alt": """[...document.querySelectorAll("img:not([alt])")]""",
+    "a link or button without a name": """
+        [...document.querySelectorAll("a[href]:not([aria-hidden]), button")].filter(pressed =>
+          !pressed.textContent.trim() && !pressed.querySelector("img[alt]:not([alt=''])"))""",
+    "an id given twice": """
+        [...document.querySelectorAll("[id]")].filter(one =>
+          document.querySelectorAll(`[id="${one.id}"]`).length > 1)""",
+    "a description that is not there": """
+        [...document.querySelectorAll("[aria-describedby], [aria-labelledby]")].filter(one =>
+          [one.getAttribute("aria-describedby"), one.getAttribute("aria-labelledby")].join(" ").split(" ")
+            .some(id => id && !document.getElementById(id)))""",
+    "a jump in the headings": """
+        [...document.querySelectorAll("h1, h2, h3, h4")].filter((one, at, all) =>
+          at && one.tagName[1] - all[at - 1].tagName[1] > 1)""",
+}
+
+
+def test_every_page_can_be_used_by_those_who_do_not_see_it(page: Page, order_page: str, troubles: list[str]):
+    for name in every_page(page, order_page):
+        assert page.locator("html").get_attribute("lang") == "en", name
+        expect(heading(page)).to_have_count(1)
+        assert page.locator("main").count() == 1, name
+        for wrong, query in WRONGS.items():
+            assert page.evaluate(f"() => {query}.map(one => one.outerHTML)") == [], f"{name}: {wrong}"
+    troubles.clear()

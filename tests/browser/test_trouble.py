@@ -1,0 +1,98 @@
+"""What customers see when something goes wrong: a card, a form, a slow bank, a partner that is down."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from jobs.models import Job
+from orders.models import Order
+from tests.browser.keyboard import has_focus, tab_to
+from tests.browser.shopping import (
+    CUSTOMER,
+    FOLLOW_UPS,
+    PAID,
+    check_out,
+    expect_all_green,
+    heading,
+    put_in_cart,
+    row,
+)
+from tests.integration.buying import fault, live_keys, stock_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db]
+
+
+def test_a_declined_card_keeps_the_cart_and_what_was_typed_and_the_shelf_and_starts_no_job(
+    page: Page, troubles: list[str]
+):
+    before = stock_of("radishes")
+    put_in_cart(page, "radishes")
+    check_out(page, "demo-decline")
+    expect(page.get_by_role("alert")).to_have_text("The card was declined, and nothing was charged. Try another one.")
+    expect(page).to_have_title(re.compile("^Please check"))
+    expect(page.get_by_label("Name")).to_have_value(CUSTOMER["Name"])
+    expect(page.locator("#cart-link")).to_contain_text("1 item")
+    declined = Order.objects.filter(lines__product__slug="radishes").get()
+    assert (declined.status, stock_of("radishes")) == ("declined", before)
+    assert live_keys(declined.number) == set()
+    assert not Job.objects.filter(key__in=[f"{kind}:{declined.number}" for kind in FOLLOW_UPS]).exists()
+    page.locator("input[name=card][value=demo-approve]").check()
+    page.get_by_role("button", name="Buy now").click()
+    expect(heading(page)).to_have_text(PAID)
+    assert stock_of("radishes") == before - 1
+    assert only_answers(troubles, 402)
+
+
+def only_answers(troubles: list[str], status: int) -> bool:
+    """Take out of the troubles that Chromium says this status aloud; whether it did, once."""
+    loud = [trouble for trouble in troubles if f"responded with a status of {status} " in trouble]
+    troubles[:] = [trouble for trouble in troubles if trouble not in loud]
+    return len(loud) == 1
+
+
+def test_what_is_wrong_in_a_form_is_said_beside_its_field(page: Page, troubles: list[str]):
+    put_in_cart(page, "basil")
+    page.get_by_role("link", name="Check out").click()
+    page.get_by_label("E-mail").fill("not-an-address")
+    page.get_by_label("Name").fill("Łucja Čapek")
+    page.get_by_role("button", name="Buy now").click()
+    expect(page.get_by_role("alert")).to_have_text("Please look at the fields that are marked.")
+    for label, words in {"E-mail": "valid email", "City": "required", "Postcode": "required"}.items():
+        field = page.get_by_label(label, exact=True)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(field).to_have_accessible_description(re.compile(words))
+        expect(page.locator(".field", has=field)).to_contain_text(re.compile(words))
+    expect(page.get_by_label("Name")).not_to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("E-mail")).to_have_value("not-an-address")
+    tab_to(page, page.get_by_label("City"))
+    assert not Order.objects.filter(lines__product__slug="basil").exists()
+    assert only_answers(troubles, 422)
+
+
+def test_a_slow_card_is_being_confirmed_and_then_turns_paid_before_the_customers_eyes(page: Page):
+    put_in_cart(page, "strawberries")
+    check_out(page, "demo-slow")
+    expect(heading(page)).to_have_text("Thank you! Your payment is being confirmed.")
+    page.evaluate("window.notReloaded = true")
+    expect(row(page, "settle")).to_be_visible()
+    expect(heading(page)).to_have_text(PAID)
+    expect_all_green(page)
+    assert page.evaluate("window.notReloaded")
+
+
+def test_a_partner_that_is_down_is_tried_again_as_the_timeline_says_until_it_is_healed(page: Page):
+    fault("warehouse", down=True)
+    put_in_cart(page, "cherries")
+    check_out(page)
+    shipment, invoice = row(page, "shipment"), page.get_by_role("link", name="Download the invoice (PDF)")
+    expect(shipment).to_have_attribute("data-state", "retrying")
+    expect(shipment).to_contain_text("The warehouse did not answer. We ask again.")
+    expect(shipment).to_contain_text(re.compile(r"attempt \d+, next (in \d+ s|any moment)"))
+    tab_to(page, invoice)
+    invoice.evaluate("link => link.seenBefore = true")
+    page.wait_for_function("!document.getElementById('invoice').seenBefore")
+    assert has_focus(invoice), "the page took the focus away when it looked again"
+    fault("warehouse")
+    expect_all_green(page)
+    expect(shipment).to_contain_text("attempts")
