@@ -194,15 +194,26 @@ def hasten(key: str, seconds: float = 0) -> bool:
     )
 
 
-def discard(ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "") -> list[str]:
+def call_off(key: str, why: str) -> bool:
+    """Discard the job of this key if it has not begun; False if there is none such. For code that did its work."""
+    return bool(
+        rows(
+            "UPDATE jobs_job SET state = 'discarded', finished_at = clock_timestamp(), error = %s"
+            " WHERE key = %s AND state IN ('ready', 'waiting') RETURNING id",
+            why,
+            key,
+        )
+    )
+
+
+def discard(ids: Sequence[str], why: str = "") -> list[str]:
     """Say that jobs need not run, nor those that wait for them; returns the ids. A running job is left alone."""
     return [
         str(id)
         for (id,) in rows(
             """
             WITH RECURSIVE chosen AS (
-                SELECT id FROM jobs_job WHERE (id = ANY(%s::uuid[]) OR key = ANY(%s))
-                                              AND state IN ('ready', 'waiting', 'dead')
+                SELECT id FROM jobs_job WHERE id = ANY(%s::uuid[]) AND state IN ('ready', 'waiting', 'dead')
                 UNION SELECT child.id FROM jobs_job child JOIN chosen ON child.after_id = chosen.id
             )
             UPDATE jobs_job SET state = 'discarded', finished_at = clock_timestamp(),
@@ -210,7 +221,6 @@ def discard(ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "") ->
             WHERE id IN (SELECT id FROM chosen) AND state IN ('ready', 'waiting', 'dead') RETURNING id
             """,
             list(ids),
-            list(keys),
             why,
             why,
         )

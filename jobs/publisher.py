@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from celery import current_app
 from kombu import Connection
@@ -27,7 +28,17 @@ _switching = threading.Lock()
 
 
 def connection() -> Connection:
-    """A connection to the broker with short timeouts, for publishing only; take producers from its pool."""
+    """A new connection to the broker with short timeouts, for publishing and asking only."""
+    return _template(_url()).clone()
+
+
+def _url() -> str:
+    return current_app.conf.broker_write_url or current_app.conf.broker_url
+
+
+@lru_cache
+def _template(url: str) -> Connection:
+    """What the pool of producers and all connections are made from; it is never opened itself."""
     options = {
         "socket_timeout": TIMEOUT,
         "socket_connect_timeout": TIMEOUT,
@@ -35,7 +46,7 @@ def connection() -> Connection:
         **dict.fromkeys(("interval_start", "interval_step", "interval_max"), 0),
     }
     return Connection(
-        current_app.conf.broker_write_url or current_app.conf.broker_url,
+        url,
         transport_options={**current_app.conf.broker_transport_options, **options},
         connect_timeout=TIMEOUT,
     )
@@ -48,7 +59,7 @@ def warm_up() -> None:
 
 def send(nudges: Sequence[ledger.Nudge]) -> None:
     """Publish all in one round trip. Raises whatever the transport does; some may have arrived all the same."""
-    with producers[connection()].acquire(block=True, timeout=TIMEOUT) as producer, producer.batch():
+    with producers[_template(_url())].acquire(block=True, timeout=TIMEOUT) as producer, producer.batch():
         for nudge in nudges:
             _send_one(producer, nudge)
 
@@ -62,6 +73,7 @@ def _send_one(producer, nudge: ledger.Nudge) -> None:
         message,
         queue=nudge.queue,
         retry=False,
+        declare=[] if producer.connection.transport.driver_type == "redis" else None,  # a list needs no declaring
         headers={"published_at": nudge.published_at},
     )
 

@@ -36,7 +36,7 @@ def mark_paid(number: int) -> bool:
         if not placed.update(status=Status.PAID, paid_at=Now()):
             return False
         enqueue_all(*follow_ups(number))
-        ledger.discard(keys=[f"settle:{number}"], why="the payment is settled")
+        ledger.call_off(f"settle:{number}", "the payment is settled")
     return True
 
 
@@ -57,7 +57,7 @@ def end_unpaid(number: int, status: Status) -> bool:
         if not Order.objects.filter(number=number, status=Status.PLACED).update(status=status):
             return False
         stock.give_back(number)
-        ledger.discard(keys=[f"settle:{number}"], why="the payment is settled")
+        ledger.call_off(f"settle:{number}", "the payment is settled")
     return True
 
 

@@ -160,7 +160,7 @@ def test_discarding_takes_the_followers_along_but_no_running_job():
     running = note.enqueue(4)
     ledger.claim(running, "a")
     head = str(Job.objects.get(task="tests.add").id)
-    assert len(ledger.discard(ids=[head], keys=["note:4"], why="not needed")) == 2
+    assert len(ledger.discard([head, running], why="not needed")) == 2
     assert state(running) == "running"
 
 
@@ -248,7 +248,7 @@ def test_apply_and_a_retry_with_other_arguments_are_refused():
 def test_discarding_a_running_job_leaves_its_followers():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     ledger.claim(head, "a")
-    assert ledger.discard(ids=[head]) == []
+    assert ledger.discard([head]) == []
     assert Job.objects.get(key="note:3").state == "waiting"
 
 
