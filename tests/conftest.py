@@ -3,22 +3,13 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import urllib3
 
 from stack import readiness
-
-
-def until(condition: Callable[[], object], seconds: float = 20, what: str = "") -> object:
-    """Wait until the condition holds; returns what it gave. Fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
-        time.sleep(0.05)
-    return found
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")

@@ -5,18 +5,20 @@ import signal
 import subprocess
 import time
 import uuid
+from datetime import datetime
 from pathlib import Path
 
 import urllib3
 from django.db import connection
+from django.utils import timezone
 
 from jobs.models import Worker
 from stack import ports, processes, readiness
-from tests.conftest import until
+from tests.waiting import until
 
 CUSTOMER = {
     "email": "customer@example.org",
-    "name": "Łucja Čapek",
+    "name": "Kawiarnia Łąka",
     "address": "1 Market Street",
     "city": "Dublin",
     "postcode": "D01",
@@ -26,7 +28,7 @@ CUSTOMER = {
 
 
 class House:
-    """Processes of the shop by name; all that are started are stopped at the end."""
+    """Processes of the shop by name; tests may kill them, and start again what they need."""
 
     def __init__(self, logs: Path) -> None:
         database = connection.settings_dict["NAME"]
@@ -35,35 +37,41 @@ class House:
         self.site = f"http://127.0.0.1:{self.env['WEB_PORT']}"
         self.env["SITE_URL"] = self.site
         self.logs = logs
-        self.running: list[subprocess.Popen] = []
+        self.processes: dict[str, subprocess.Popen] = {}
 
-    def start(self, *names: str) -> subprocess.Popen:
-        """Start processes, wait until all are ready; returns the last. Its pid is the process's own."""
-        for name in names:
+    def start(self, *names: str) -> None:
+        """Start those that don't run, and wait until all are ready."""
+        missing = [name for name in names if name not in self.processes or self.processes[name].poll() is not None]
+        begin = timezone.now()
+        for name in missing:
             with (self.logs / f"{name}.log").open("ab") as log:
                 command = processes.commands(self.env)[name]
                 process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
-            self.running.append(process)
-        for name in names:
-            until(lambda name=name: self.ready(name), 30, f"{name}: see {self.logs}")
-        return self.running[-1]
+            self.processes[name] = process
+        for name in missing:
+            until(lambda name=name: self.ready(name, begin), 30, f"{name}: see {self.logs}")
 
-    def ready(self, name: str) -> bool:
+    def kill(self, name: str) -> None:
+        """SIGKILL a process and its children, and see it gone."""
+        os.killpg(self.processes[name].pid, signal.SIGKILL)
+        self.processes[name].wait()
+
+    def ready(self, name: str, begin: datetime) -> bool:
         if name == "web":
             return readiness.http_ok(f"{self.site}/readyz")
         if name == "flower":
             return readiness.http_ok(f"{self.env['FLOWER_URL']}/healthcheck")
         if name.startswith("worker-"):
-            return Worker.objects.filter(queues=name.removeprefix("worker-")).exists()
+            return Worker.objects.filter(queues=name.removeprefix("worker-"), started_at__gt=begin).exists()
         return True
 
     def stop(self) -> None:
         """SIGTERM to all, SIGKILL to what has not gone after 15 s."""
-        for process in self.running:
+        for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.terminate()
         deadline = time.monotonic() + 15
-        for process in self.running:
+        for process in self.processes.values():
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

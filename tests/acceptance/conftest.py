@@ -1,4 +1,4 @@
-"""A house of real processes for each test, and what its tests ask of the ledger and the partners."""
+"""What the tests with real processes ask of the ledger and the partners."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,16 +11,32 @@ from jobs.models import Job
 from tests.house import House
 
 
+@pytest.fixture(scope="package")
+def open_house(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[House]:
+    """One house for the whole folder: its tests share the database, so each looks only at orders of its own."""
+    with django_db_blocker.unblock():
+        current_app.control.purge()
+        call_command("seed", verbosity=0)
+        house = House(tmp_path_factory.mktemp("house"))
+        try:
+            yield house
+        finally:
+            house.stop()
+            call_command("flush", interactive=False, verbosity=0, reset_sequences=False)
+
+
 @pytest.fixture
-def house(transactional_db, partners, tmp_path) -> Iterator[House]:
-    """A house with nothing running yet, a seeded catalogue and an empty broker."""
-    current_app.control.purge()
-    call_command("seed", verbosity=0)
-    house = House(tmp_path)
-    try:
-        yield house
-    finally:
-        house.stop()
+def _django_db_helper() -> None:
+    """Instead of pytest-django's, which hides what a test writes in a transaction, or empties the database after it:
+    here other processes must see it."""
+
+
+@pytest.fixture
+def house(open_house: House, partners_process: str) -> House:
+    """The shop with all its processes running and no fault at any partner, whatever the test before left."""
+    urllib3.request("POST", f"{partners_process}/reset")
+    open_house.start("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")
+    return open_house
 
 
 def job(key: str) -> Job:

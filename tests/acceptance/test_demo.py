@@ -15,7 +15,7 @@ import urllib3
 
 from stack import environment, ports
 from stack.supervisor import CHECKOUT
-from tests.conftest import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 UP = "Ctrl-C stops everything."

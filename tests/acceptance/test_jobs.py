@@ -14,10 +14,11 @@ from django.urls import reverse
 
 from jobs import ledger, publisher
 from jobs.models import Job
+from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
-from tests.conftest import until
+from tests.waiting import until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 FOLLOW_UPS = ("invoice", "receipt", "fraud", "shipment", "analytics", "loyalty", "recommendations")
 
@@ -28,7 +29,6 @@ def all_done(number: str) -> bool:
 
 
 def test_an_order_is_answered_and_all_its_follow_ups_are_done(house: House, partners: str):
-    house.start("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")
     answer = house.order()
     assert answer.status == 201, answer.data
     number = answer.json()["number"]
@@ -38,7 +38,6 @@ def test_an_order_is_answered_and_all_its_follow_ups_are_done(house: House, part
 
 
 def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners: str):
-    house.start("web", "worker-critical")
     number = house.order().json()["number"]
     until(in_state(f"receipt:{number}", "succeeded"))
     done = job(f"receipt:{number}")
@@ -50,7 +49,7 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners
 
 
 def test_a_retry_waits_until_it_is_due_and_flower_shows_it(house: House, partners: str):
-    house.start("web", "flower", "worker-bulk", "dispatcher")
+    house.start("flower")
     fault(partners, "analytics", status=503)
     number = house.order().json()["number"]
     key = f"analytics:{number}"
@@ -83,7 +82,6 @@ def flower_state(house: House, id: str) -> str:
 def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_from_the_admin_finishes_it(
     house: House, partners: str, client
 ):
-    house.start("web", "worker-bulk", "dispatcher")
     fault(partners, "analytics", status=400)
     number = house.order().json()["number"]
     key = f"analytics:{number}"
@@ -100,7 +98,6 @@ def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_from_the_admin_
 
 
 def test_a_hung_broker_costs_a_customer_little_and_the_jobs_run_once_it_is_back(house: House, partners: str):
-    house.start("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")
     house.order()
     usual = min(timed(house) for _ in range(5))
     broker = broker_pid()
@@ -135,13 +132,12 @@ def broker_pid() -> int:
 def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_that_is_settled(
     house: House, partners: str
 ):
-    web = house.start("worker-critical", "worker-default", "worker-bulk", "dispatcher", "web")
+    last = Order.objects.order_by("number").last()
     body = {"url": f"{house.site}/api/orders", "order": house.product}
     customer = subprocess.Popen([sys.executable, "-c", ORDER_SLOWLY, json.dumps(body)])
-    until(Job.objects.filter(key__startswith="settle:").exists)
-    number = Job.objects.get(key__startswith="settle:").key.partition(":")[2]
+    number = until(lambda: Order.objects.filter(number__gt=last.number if last else 0).first()).number
     until(lambda: urllib3.request("GET", f"{partners}/payments/authorizations/payment:{number}").status == 200)
-    os.killpg(web.pid, signal.SIGKILL)
+    house.kill("web")
     customer.wait(20)
     assert job(f"settle:{number}").state == "waiting"
     ledger.hasten(f"settle:{number}")  # it would be asked in a minute
@@ -164,15 +160,14 @@ except HTTPError:
 
 @pytest.mark.parametrize("victim", ["child", "main"])
 def test_the_job_of_a_killed_worker_runs_again(house: House, partners: str, victim: str):
-    worker = house.start("web", "dispatcher", "worker-bulk")
     fault(partners, "analytics", hang=True)
     number = house.order().json()["number"]
     key = f"analytics:{number}"
     until(in_state(key, "running"))
     if victim == "main":
-        os.killpg(worker.pid, signal.SIGKILL)
+        house.kill("worker-bulk")
     else:
-        for child in children(worker.pid):
+        for child in children(house.processes["worker-bulk"].pid):
             os.kill(child, signal.SIGKILL)
     fault(partners, "analytics")
     begin = time.monotonic()

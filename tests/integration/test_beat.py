@@ -10,7 +10,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from jobs.beat import LedgerScheduler
 from jobs.models import Job
-from tests.conftest import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

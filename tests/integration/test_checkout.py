@@ -12,7 +12,6 @@ from jobs.models import Job, State
 from orders import checkout, payments, settlement
 from orders.checkout import Wanted, place
 from orders.models import Order, OrderLine, Status
-from tests.conftest import until
 from tests.integration.buying import (
     CUSTOMER,
     all_at_once,
@@ -24,6 +23,7 @@ from tests.integration.buying import (
     product,
     stock_of,
 )
+from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 

@@ -13,8 +13,8 @@ from jobs.ledger import rows
 from jobs.models import Job, State
 from orders import tasks
 from orders.models import LoyaltyAccount
-from tests.conftest import until
 from tests.integration.paid_orders import job_of, paid_order, perform
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 

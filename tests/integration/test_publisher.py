@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from jobs import ledger, publisher, task
 from jobs.dispatcher import Dispatcher
 from jobs.models import Job
-from tests.conftest import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
