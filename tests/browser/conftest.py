@@ -18,7 +18,7 @@ from tests.house import House
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-software-rasterizer", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PATIENCE = 20_000  # milliseconds; as long as two busy cores may need for what takes one second

@@ -15,6 +15,7 @@ from tests.browser.shopping import (
     check_out,
     expect_all_green,
     heading,
+    only_answers,
     put_in_cart,
     row,
 )
@@ -42,13 +43,6 @@ def test_a_declined_card_keeps_the_cart_and_what_was_typed_and_the_shelf_and_sta
     expect(heading(page)).to_have_text(PAID)
     assert stock_of("radishes") == before - 1
     assert only_answers(troubles, 402)
-
-
-def only_answers(troubles: list[str], status: int) -> bool:
-    """Take out of the troubles that Chromium says this status aloud; whether it did, once."""
-    loud = [trouble for trouble in troubles if f"responded with a status of {status} " in trouble]
-    troubles[:] = [trouble for trouble in troubles if trouble not in loud]
-    return len(loud) == 1
 
 
 def test_what_is_wrong_in_a_form_is_said_beside_its_field(page: Page, troubles: list[str]):
