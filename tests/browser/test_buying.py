@@ -60,7 +60,12 @@ def test_bought_by_keyboard_with_the_focus_in_sight_and_kept(page: Page):
     tab_to(page, page.get_by_label("Quantity"))
     page.keyboard.type("2")  # in the place of the 1, which a Tab selects
     press(page, page.get_by_role("button", name="Add to cart"), "Space")
-    expect(page.get_by_label("Quantity of Carrots with tops")).to_have_value("2")
+    tab_to(page, page.get_by_label("Quantity of Carrots with tops"))
+    page.keyboard.type("3")
+    change = page.get_by_role("button", name="Change the quantity of Carrots with tops")
+    press(page, change)
+    expect(page.locator("#cart-link")).to_contain_text("3 items")
+    expect(change).to_be_focused()
     press(page, page.get_by_role("link", name="Check out"))
     for label, text in CUSTOMER.items():
         tab_to(page, page.get_by_label(label, exact=True))
