@@ -4,7 +4,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Container
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -90,8 +90,10 @@ def enqueue_all(*calls: Call) -> list[str]:
             after_id = rows[-1]["id"]
             if step is call:
                 heads.append(rows[-1])
-    inserted = ledger.insert(rows)
-    known = _existing(rows, inserted)
+    # A chain may have to be tied to a job that exists already: nobody may die between the two statements.
+    with transaction.atomic(savepoint=False) if len(rows) > len(calls) else nullcontext():
+        inserted = ledger.insert(rows)
+        known = _existing(rows, inserted)
 
     def publish() -> None:
         # A nested function: Django 5.2 can't log a failing functools.partial (its ticket 19609).
@@ -107,13 +109,16 @@ def enqueue_all(*calls: Call) -> list[str]:
     return [known.get(head["id"], head["id"]) for head in heads]
 
 
-def _existing(rows: list[dict[str, Any]], inserted: Container[str]) -> dict[str, str]:
-    """New id → id of the job that had the key before; those enqueued behind the new id wait for the old one."""
+def _existing(rows: list[dict[str, Any]], inserted: dict[str, float | None]) -> dict[str, str]:
+    """New id → id of the job that had the key before; those enqueued behind the new id wait for the old one. A job
+    that was purged at this very moment is inserted after all."""
     taken = [row for row in rows if row["id"] not in inserted and row["key"]]
     if not taken:
         return {}
     ids = ledger.ids_of([row["key"] for row in taken])
-    known = {row["id"]: ids[row["key"]] for row in taken}
+    if purged := [row for row in taken if row["key"] not in ids]:
+        inserted |= ledger.insert(purged)
+    known = {row["id"]: ids[row["key"]] for row in taken if row["key"] in ids}
     for row in rows:
         if row["id"] in inserted and row["after_id"] in known:
             ledger.follow(row["id"], known[row["after_id"]])

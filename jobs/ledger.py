@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import DataError, connection
 
 from jobs.errors import Permanent, Superseded
 
@@ -106,10 +106,16 @@ def succeed(job: Claimed, result: Any) -> list[Nudge]:
     would return the like again.
     """
     try:
-        stored = json.dumps(result, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise Permanent(f"the task returned what is not JSON: {error}") from error
-    found = rows(
+        found = _succeed(job, json.dumps(result, allow_nan=False))
+    except (TypeError, ValueError, DataError) as error:
+        raise Permanent(f"the task returned what can't be stored as JSON ({type(error).__name__})") from error
+    if not found:
+        raise Superseded(f"claim {job.claims} of job {job.id} came too late")
+    return _nudges(row for row in found if row[1] is not None)
+
+
+def _succeed(job: Claimed, result: str) -> list[tuple]:
+    return rows(
         f"""
         WITH done AS (
             UPDATE jobs_job SET state = 'succeeded', finished_at = clock_timestamp(), result = %s::jsonb, error = ''
@@ -124,13 +130,10 @@ def succeed(job: Claimed, result: Any) -> list[Nudge]:
         SELECT id, NULL, NULL, NULL, NULL FROM done
         UNION ALL SELECT id, task, queue, args, {STAMP} FROM next
         """,  # noqa: S608
-        stored,
+        result,
         job.id,
         job.claims,
     )
-    if not found:
-        raise Superseded(f"claim {job.claims} of job {job.id} came too late")
-    return _nudges(row for row in found if row[1] is not None)
 
 
 def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool) -> None:
@@ -212,9 +215,10 @@ def discard(ids: Sequence[str], why: str = "") -> list[str]:
         str(id)
         for (id,) in rows(
             """
-            WITH RECURSIVE chosen AS (
-                SELECT id FROM jobs_job WHERE id = ANY(%s::uuid[]) AND state IN ('ready', 'waiting', 'dead')
-                UNION SELECT child.id FROM jobs_job child JOIN chosen ON child.after_id = chosen.id
+            WITH RECURSIVE heads AS MATERIALIZED (  -- locked first: a claim may be taking one at this moment
+                SELECT id FROM jobs_job WHERE id = ANY(%s::uuid[]) AND state IN ('ready', 'waiting', 'dead') FOR UPDATE
+            ), chosen AS (
+                SELECT id FROM heads UNION SELECT child.id FROM jobs_job child JOIN chosen ON child.after_id = chosen.id
             )
             UPDATE jobs_job SET state = 'discarded', finished_at = clock_timestamp(),
                                 error = CASE WHEN %s = '' THEN error ELSE %s END
@@ -228,13 +232,22 @@ def discard(ids: Sequence[str], why: str = "") -> list[str]:
 
 
 def replay(ids: Sequence[str]) -> list[str]:
-    """Give dead or discarded jobs all their attempts again, due at once; returns the ids of those. Twice is once."""
+    """Give dead or discarded jobs all their attempts again, due at once; returns the ids of those. Twice is once.
+
+    A follower waits for its predecessor, if that is still to come; one that needs the result of a predecessor long
+    purged is left as it is.
+    """
     return [
         str(id)
         for (id,) in rows(
-            "UPDATE jobs_job SET state = 'waiting', finished_at = NULL, attempts = 0,"
-            " run_at = CASE WHEN after_id IS NULL OR claims > 0 THEN clock_timestamp() END"
-            " WHERE id = ANY(%s::uuid[]) AND state IN ('dead', 'discarded') RETURNING id",
+            """
+            UPDATE jobs_job SET state = 'waiting', finished_at = NULL, attempts = 0,
+                run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan THEN clock_timestamp() END
+            FROM (SELECT id, NOT EXISTS (SELECT FROM jobs_job parent WHERE parent.id = child.after_id) AS orphan
+                  FROM jobs_job child WHERE id = ANY(%s::uuid[])) chosen
+            WHERE jobs_job.id = chosen.id AND state IN ('dead', 'discarded')
+                  AND (takes_result = '' OR claims > 0 OR NOT chosen.orphan) RETURNING jobs_job.id
+            """,
             list(ids),
         )
     ]

@@ -85,7 +85,7 @@ def give_back_unclaimed(queue: str, oldest: float | None) -> list[str]:
 
 def refuse(ids: list[str], why: str) -> None:
     """Count a failed attempt of jobs whose task or queue nobody here knows. During a deploy the next process may know
-    it, so they wait, twice as long each time; after their last attempt they are dead letters."""
+    it, so they wait, twice as long each time; after their last attempt (it may be their only one) they are dead."""
     rows(
         """
         UPDATE jobs_job SET error = %s, attempts = attempts + 1,
@@ -96,6 +96,16 @@ def refuse(ids: list[str], why: str) -> None:
         """,
         why,
         ids,
+    )
+
+
+def bury_terminated(id: str, worker: str) -> None:
+    """Make a running job of this worker a dead letter: a person had it killed."""
+    rows(
+        "UPDATE jobs_job SET state = 'dead', finished_at = clock_timestamp(), error = 'terminated by remote control'"
+        " WHERE id = %s AND state = 'running' AND worker = %s RETURNING id",
+        id,
+        worker,
     )
 
 

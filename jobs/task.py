@@ -126,7 +126,12 @@ class LedgerTask(Task):
         """Run the body: as the job that the worker was told of, or plainly when called as a function."""
         if self.request.called_directly:
             return self.run(*args, **kwargs)
-        return worker.perform(self, self.request.id)
+        id = self.request.id
+        self.push_request(**{**vars(self.request), "called_directly": True})  # the body may call its own task
+        try:
+            return worker.perform(self, id)
+        finally:
+            self.pop_request()
 
 
 def task(

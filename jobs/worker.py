@@ -4,11 +4,13 @@ import logging
 import re
 import socket
 import threading
+import time
 import traceback
 import uuid
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import psycopg
 from celery import signals
 from celery.exceptions import Ignore, Retry
 from celery.worker import state
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 ALIVE_EVERY = 2.0  # seconds
+PAUSES = (0, 1, 2, 4)  # seconds between tries at a database that does not answer
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DETAIL = re.compile(r"^DETAIL:.*?(?=^[A-Z]+:|^\S|\Z)", re.MULTILINE | re.DOTALL)
 ERROR_LIMIT = 8_000  # characters of a traceback that are kept: its end
 
@@ -55,35 +61,45 @@ def perform(task: "LedgerTask", id: str) -> Any:
 
 
 def _claim(id: str) -> ledger.Claimed | None:
-    """Claim, once more on a new connection if the kept one turns out to be dead (the database was restarted).
-    Should the first claim have been committed with its answer lost, `see_worker` finds the job not running here."""
-    try:
-        return ledger.claim(id, _name)
-    except (OperationalError, InterfaceError):
-        connection.close()
-        return ledger.claim(id, _name)
+    """Should a first claim have been committed with its answer lost, `see_worker` finds the job not running here."""
+    return _on_a_live_connection(ledger.claim, id, _name)
 
 
 def _run(task: "LedgerTask", job: ledger.Claimed) -> tuple[Any, list[ledger.Nudge]]:
-    """The body and the finish: in one transaction for an atomic task, so that either both happened or neither."""
-    with transaction.atomic() if task.atomic else nullcontext():
-        result = task.run(**job.args)
-        return result, ledger.succeed(job, result)
+    """The body and the finish: in one transaction for an atomic task, so that either both happened or neither. Else
+    the work is done when the body is, and the finish outlasts a restart of the database: its fence lets it be tried
+    again."""
+    if task.atomic:
+        with transaction.atomic():
+            result = task.run(**job.args)
+            return result, ledger.succeed(job, result)
+    result = task.run(**job.args)
+    return result, _on_a_live_connection(ledger.succeed, job, result)
+
+
+def _on_a_live_connection(statement: Callable[..., T], *arguments: Any) -> T:
+    """One of the ledger's statements; on a new connection if the kept one turns out to be dead, and for as long as a
+    restart of the database takes."""
+    for pause in PAUSES:
+        try:
+            return statement(*arguments)
+        except (OperationalError, InterfaceError):
+            connection.close()
+            time.sleep(pause)
+    return statement(*arguments)
 
 
 def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exception:
     """Write down how a failed attempt goes on; returns what to raise for Celery to report."""
-    if isinstance(error, DatabaseError | InterfaceError):
-        connection.close_if_unusable_or_obsolete()
-        error = type(error)(_clean(str(error))).with_traceback(error.__traceback__)
+    _cleanse(error)
     verdict = judge(error, task.policy, job.attempts, job.max_attempts)
     summary = _clean(f"{type(error).__name__}: {error}")
     text = f"{summary}\n{_clean(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
     try:
         if verdict.state == "dead":
-            ledger.bury(job, text)
+            _on_a_live_connection(ledger.bury, job, text)
             return error
-        ledger.wait(job, verdict.seconds, text, verdict.uses_attempt)
+        _on_a_live_connection(ledger.wait, job, verdict.seconds, text, verdict.uses_attempt)
     except Superseded as late:
         log.warning("%s", late)
         return Ignore()
@@ -92,7 +108,15 @@ def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exceptio
 
 def _clean(text: str) -> str:
     """Without PostgreSQL's DETAIL, which quotes the row and so a customer's data, and without what it can't store."""
-    return DETAIL.sub("", text).replace("\x00", "")
+    return DETAIL.sub("", text).replace("\x00", "").encode(errors="replace").decode()
+
+
+def _cleanse(error: BaseException | None) -> None:
+    """Clean an error and all that led to it: Celery reports them to its log and to Flower."""
+    while error:
+        if isinstance(error, DatabaseError | psycopg.Error):
+            error.args = tuple(_clean(part) if isinstance(part, str) else part for part in error.args)
+        error = error.__cause__ or error.__context__
 
 
 @signals.worker_init.connect
@@ -128,7 +152,8 @@ def _running() -> list[str]:
     """The ids that this worker has in hand. Its main thread changes the sets while this one reads: read again."""
     while True:
         try:
-            return [request.id for request in (*state.reserved_requests, *state.active_requests)]
+            found = [request.id for request in (*state.reserved_requests, *state.active_requests)]
+            return [id for id in found if UUID.fullmatch(id)]  # a stranger's message may have any id
         except RuntimeError:
             continue
 
@@ -137,6 +162,16 @@ def _running() -> list[str]:
 def _refuse(name: str, id: str, **_: Any) -> None:
     """A message for a task that this worker does not have: removed, renamed, or newer than the worker."""
     rescue.refuse([id], f"no task is named {name}")
+
+
+@signals.task_revoked.connect
+def _revoke(request: Any, terminated: bool, **_: Any) -> None:
+    """Revoked or terminated by remote control, as from Flower: discarded, or a dead letter if it was running."""
+    state.revoked.discard(request.id)  # it stays in Celery's memory for hours, and a replay would be dropped, too
+    if terminated:
+        rescue.bury_terminated(request.id, _name)
+    else:
+        ledger.discard([request.id], why="revoked by remote control")
 
 
 @signals.worker_shutdown.connect

@@ -3,7 +3,7 @@
 import secrets
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -53,7 +53,7 @@ def _change_cart(request: HttpRequest, form: CartForm, change) -> HttpResponse:
     product = get_object_or_404(Product, slug=form.cleaned_data["product"], active=True)
     if form.errors:
         messages.error(request, str(form.errors["quantity"][0]))
-        return redirect(_next(request))
+        return HttpResponseRedirect(_next(request))  # `redirect` would take "foo" for the name of a view
     quantity = form.cleaned_data["quantity"]
     try:
         change(Cart(request), product, quantity)
@@ -61,7 +61,7 @@ def _change_cart(request: HttpRequest, form: CartForm, change) -> HttpResponse:
         messages.error(request, str(error))
     else:
         messages.success(request, f"{product.name}: {'in your cart' if quantity else 'taken out of your cart'}.")
-    return redirect(_next(request))
+    return HttpResponseRedirect(_next(request))  # `redirect` would take "foo" for the name of a view
 
 
 def _next(request: HttpRequest) -> str:

@@ -75,6 +75,8 @@ TEMPLATES = [
 
 # PostgreSQL. Kept connections with health checks: after a database restart every request was answered (the pool
 # of psycopg lost one or two). A statement may not hold a worker or a customer for longer than these limits.
+# DATABASE_STATEMENT_TIMEOUT=0 lifts it, for a migration of a grown table.
+STATEMENT_TIMEOUT = env.checked("int", "DATABASE_STATEMENT_TIMEOUT", default=10)  # seconds
 env.address("DATABASE_URL", ("postgres", "postgresql"))
 DATABASES = {"default": env.db("DATABASE_URL")}
 DATABASES["default"] |= {
@@ -82,7 +84,8 @@ DATABASES["default"] |= {
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
         "connect_timeout": 3,
-        "options": "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s",
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s"
+        " -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s",
     },
 }
 
@@ -149,6 +152,8 @@ CELERY_BEAT_SCHEDULER = "jobs.beat:LedgerScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_TIMEZONE = "UTC"
 JOBS_RETENTION_DAYS = env.checked("int", "JOBS_RETENTION_DAYS", default=30)
+if JOBS_RETENTION_DAYS < 1:
+    raise ImproperlyConfigured("JOBS_RETENTION_DAYS should be 1 or more: finished jobs are remembered so long.")
 
 if not DEBUG and len(SECRET_KEY) < 50:
     raise ImproperlyConfigured("SECRET_KEY is too short: use 50 random characters or more.")

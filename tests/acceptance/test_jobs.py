@@ -9,7 +9,9 @@ import time
 
 import pytest
 import urllib3
+from celery import current_app
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.urls import reverse
 
 from jobs import ledger, publisher
@@ -182,3 +184,56 @@ def test_the_job_of_a_killed_worker_runs_again(house: House, partners: str, vict
 def children(pid: int) -> list[int]:
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
+
+
+def test_a_database_lost_under_a_running_job_does_not_make_it_run_twice(house: House, partners: str):
+    fault(partners, "analytics", latency_ms=2000)
+    number = house.order().json()["number"]
+    key = f"analytics:{number}"
+    until(in_state(key, "running"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    until(in_state(key, "succeeded"))
+    assert job(key).claims == 1
+    assert [effect["count"] for effect in effects(partners, key)] == [1]
+
+
+def test_a_worker_told_to_stop_finishes_its_job_and_takes_no_other(house: House, partners: str):
+    fault(partners, "analytics", latency_ms=2000)
+    first, second, third = (house.order().json()["number"] for _ in range(3))  # the worker has two children
+    until(in_state(f"analytics:{first}", "running"))
+    house.processes["worker-bulk"].terminate()
+    house.processes["worker-bulk"].wait(30)
+    states = {job.key: job.state for job in Job.objects.filter(task="orders.send_analytics")}
+    assert "running" not in states.values()
+    assert states[f"analytics:{first}"] == "succeeded"
+    fault(partners, "analytics")
+    house.start("worker-bulk")
+    for number in (first, second, third):
+        until(in_state(f"analytics:{number}", "succeeded"))
+        assert job(f"analytics:{number}").claims == 1
+
+
+def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: House, partners: str):
+    fault(partners, "fraud", status=503)
+    number = house.order().json()["number"]
+    key = f"fraud:{number}"
+    until(lambda: Job.objects.filter(key=key, state="waiting", attempts=1).exists())
+    current_app.control.revoke(str(job(key).id))
+    ledger.hasten(key)
+    until(in_state(key, "discarded"))
+    fault(partners, "fraud")
+    ledger.replay([str(job(key).id)])
+    until(in_state(key, "succeeded"))
+
+
+def test_a_job_terminated_from_flower_is_a_dead_letter(house: House, partners: str):
+    fault(partners, "analytics", hang=True)
+    number = house.order().json()["number"]
+    key = f"analytics:{number}"
+    until(in_state(key, "running"))
+    current_app.control.revoke(str(job(key).id), terminate=True, signal="SIGKILL")
+    until(in_state(key, "dead"))
+    fault(partners, "analytics")
+    ledger.replay([str(job(key).id)])
+    until(in_state(key, "succeeded"))

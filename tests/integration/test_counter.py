@@ -297,3 +297,11 @@ def test_staff_release_an_order_on_hold_from_the_admin(client, admin_client):
     assert order.status == "paid"
     attempt(f"shipment:{order.number}")
     assert f"warehouse/shipment shipment:{order.number}" in effects()
+
+
+@pytest.mark.parametrize("target", ["foo", "catalog", "%", "x y", "https://elsewhere.example/", "//elsewhere.example/"])
+def test_next_is_an_address_of_ours_and_never_the_name_of_a_view(client, target):
+    product()
+    answer = client.post("/cart/add/", {"product": "apples", "quantity": 1, "next": target})
+    assert answer.status_code == 302
+    assert "elsewhere" not in answer["Location"]

@@ -260,6 +260,16 @@ def test_a_worker_that_has_just_begun_is_let_speak():
     assert rescue.give_back_of_silent_workers() == [id]
 
 
+def test_a_follower_whose_predecessor_was_purged_runs_when_it_is_replayed():
+    head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
+    follower = str(Job.objects.get(key="note:3").id)
+    ledger.discard([follower])
+    ledger.succeed(ledger.claim(head, "a"), 3)
+    Job.objects.filter(id=head).delete()
+    assert ledger.replay([follower]) == [follower]
+    assert [nudge.id for nudge in ledger.take_due(10)] == [follower]
+
+
 def age(*ids: str) -> None:
     """Let jobs have been claimed long ago."""
     Job.objects.filter(id__in=ids).update(started_at="2020-01-01T00:00Z")

@@ -1,0 +1,157 @@
+"""An attempt in a worker: what a body may raise or return, and what the ledger then says."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from threading import Thread
+
+import pytest
+from celery.exceptions import Ignore, Retry
+from django.contrib.sessions.models import Session
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ProtectedError
+
+from jobs import Permanent, Snooze, enqueue_all, ledger, task, worker
+from jobs.models import Job
+from tests.waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+bodies: dict[str, object] = {}
+
+
+@task(name="tests.body")
+def body(which: str) -> object:
+    return bodies[which]()
+
+
+@task(name="tests.atomic_body", atomic=True)
+def atomic_body(which: str) -> object:
+    return bodies[which]()
+
+
+@pytest.fixture(autouse=True)
+def _bodies() -> Iterator[None]:
+    yield
+    bodies.clear()
+
+
+def attempt(function, of=body) -> Job:
+    """Run one attempt of a job with this body; returns the job afterwards."""
+    bodies["now"] = function
+    id = of.enqueue("now")
+    with suppress(Retry, Exception):
+        worker.perform(of, id)
+    return Job.objects.get(id=id)
+
+
+def raising(error: Exception):
+    def function() -> None:
+        raise error
+
+    return function
+
+
+def test_a_result_is_kept():
+    assert attempt(lambda: {"n": 1}).result == {"n": 1}
+
+
+@pytest.mark.parametrize("result", [object(), float("nan"), "\x00", "\ud800"])
+def test_a_result_that_can_not_be_stored_is_a_dead_letter_at_once(result):
+    for of in (body, atomic_body):
+        job = attempt(lambda: result, of)
+        assert (job.state, job.attempts) == ("dead", 1)
+        assert "can't be stored" in job.error
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("\x00"), ValueError("\ud800"), ProtectedError("protected", set()), MemoryError(), OSError("x")]
+)
+def test_whatever_is_raised_is_written_down_and_tried_again(error):
+    job = attempt(raising(error))
+    assert (job.state, job.attempts) == ("waiting", 1)
+    assert type(error).__name__ in job.error
+
+
+def test_a_snooze_uses_no_attempt_and_permanent_is_the_end():
+    assert attempt(raising(Snooze(60, "later"))).attempts == 0
+    assert attempt(raising(Permanent("never"))).state == "dead"
+
+
+def test_no_row_of_the_database_is_quoted_in_an_error_not_even_in_a_chained_one(caplog):
+    def collide() -> None:
+        for _ in range(2):
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "INSERT INTO django_session VALUES ('secret.person@example.org', '', now())"  # the primary key
+                )
+
+    def wrap() -> None:
+        try:
+            collide()
+        except IntegrityError as error:
+            raise RuntimeError("could not") from error
+
+    for function in (collide, wrap):
+        bodies["now"] = function
+        with pytest.raises(Retry) as caught:
+            worker.perform(body, body.enqueue("now"))
+        seen = [caught.value.exc, caught.value.exc.__cause__, caught.value.exc.__context__]
+        assert "secret.person" not in repr(seen)
+        Session.objects.all().delete()
+    assert not Job.objects.filter(error__contains="secret.person").exists()
+
+
+def test_the_work_of_an_atomic_task_is_undone_with_its_failure():
+    def work() -> None:
+        Session.objects.create(session_key="a", expire_date="2030-01-01T00:00Z")
+        raise OSError
+
+    assert attempt(work, atomic_body).state == "waiting"
+    assert not Session.objects.exists()
+
+
+def test_a_finish_outlasts_a_lost_connection_and_the_body_runs_once():
+    def lose_the_connection() -> str:
+        connection.ensure_connection()
+        pid = connection.connection.info.backend_pid
+        # psycopg notices only at the next statement, as when the database was restarted under a running body
+        killer = connection.copy()
+        with killer.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+        killer.close()
+        return "done"
+
+    job = attempt(lose_the_connection)
+    assert (job.state, job.claims, job.result) == ("succeeded", 1, "done")
+
+
+def test_a_job_that_can_not_be_claimed_is_ignored():
+    with pytest.raises(Ignore):
+        worker.perform(body, str(uuid.uuid4()))
+
+
+def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
+    bodies["now"] = lambda: None
+    (head,) = enqueue_all(body.call("now").then(atomic_body.call("now")))
+    discarded: list[str] = []
+
+    def discard() -> None:
+        try:
+            discarded.extend(ledger.discard([head]))
+        finally:
+            connection.close()
+
+    def somebody_waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return bool(cursor.fetchone()[0])
+
+    thread = Thread(target=discard)
+    with transaction.atomic():
+        ledger.claim(head, "a")
+        thread.start()
+        until(somebody_waits)
+    thread.join()
+    assert discarded == []
+    assert Job.objects.get(after_id=head).state == "waiting"
