@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 from celery import Celery
 from django.db import transaction
@@ -74,7 +74,8 @@ def build(broker: str) -> dict[str, Callable[[], None]]:
     def settle_naively(number: int) -> None:
         transaction.on_commit(lambda: tasks[0].apply_async((number,), countdown=60))
 
-    naive_settle = SimpleNamespace(using=lambda **_: SimpleNamespace(enqueue=settle_naively))
+    using = SimpleNamespace(enqueue=settle_naively)
+    naive_settle = SimpleNamespace(using=Mock(return_value=using))
 
     def publish_naively(*calls: object) -> None:
         for task in tasks:
