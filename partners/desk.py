@@ -120,9 +120,7 @@ def partner_form(partner: Partner) -> pages.Html:
 def effect_row(effect: dict[str, Any]) -> pages.Html:
     """One line of the table; more than once under one key stands out."""
     twice = effect["count"] > 1 and effect["key"]
-    return pages.fill(
-        "effect.html", **{**effect, "at": pages.when(effect["at"]), "mood": "bad" if twice else "good"}
-    )
+    return pages.fill("effect.html", **{**effect, "at": pages.when(effect["at"]), "mood": "bad" if twice else "good"})
 
 
 @routes.post("/desk/reset")

@@ -68,9 +68,7 @@ class Store:
             (partner, kind, key, order, at or moment()),
         )
 
-    def once(
-        self, partner: str, kind: str, key: str, body: dict[str, Any], answer: dict[str, Any]
-    ) -> dict[str, Any]:
+    def once(self, partner: str, kind: str, key: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
         """Record an effect and its answer together; for a known key, only give the answer recorded then.
 
         Raises Problem 422 where the key came with another body.
@@ -85,14 +83,10 @@ class Store:
                 return json.loads(row["answer"])
             self.happened(partner, kind, key, body["order"])
             if key:
-                self.execute(
-                    "INSERT INTO answers VALUES (?, ?, ?, ?)", (partner, key, fingerprint, json.dumps(answer))
-                )
+                self.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (partner, key, fingerprint, json.dumps(answer)))
             return answer
 
-    def effects(
-        self, partner: str = "", order: str = "", key: str = "", latest: int = -1
-    ) -> list[dict[str, Any]]:
+    def effects(self, partner: str = "", order: str = "", key: str = "", latest: int = -1) -> list[dict[str, Any]]:
         """What happened, by key, newest first, with how often and when first. `latest`: only so many."""
         rows = self.execute(
             """SELECT partner, kind, key, order_number AS "order", count(*) AS count, min(at) AS at
