@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from unittest.mock import Mock, patch
 
@@ -72,14 +73,14 @@ def build(broker: str) -> dict[str, Callable[[], None]]:
             take_order()
 
     def settle_naively(number: int) -> None:
-        transaction.on_commit(lambda: tasks[0].apply_async((number,), countdown=60))
+        transaction.on_commit(partial(tasks[0].apply_async, (number,), countdown=60))
 
     using = SimpleNamespace(enqueue=settle_naively)
     naive_settle = SimpleNamespace(using=Mock(return_value=using))
 
     def publish_naively(*calls: object) -> None:
         for task in tasks:
-            transaction.on_commit(lambda task=task: task.delay(1))
+            transaction.on_commit(partial(task.delay, 1))
 
     return {"no jobs": without_jobs, "ledger": take_order, "delay": with_delay}
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from threading import Barrier
 from typing import Any
 
@@ -20,6 +21,7 @@ from orders.checkout import Customer, Wanted, place
 from orders.models import Order
 
 CUSTOMER = Customer("kawiarnia@example.com", "Kawiarnia Łąka", "ul. Długa 1", "Gdynia", "81-368", "PL")
+FORM = asdict(CUSTOMER) | {"card": "demo-approve"}  # as the checkout form and the API take it
 
 
 def product(slug: str = "apples", stock: int = 10, price: str = "2.40") -> Product:

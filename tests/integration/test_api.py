@@ -11,20 +11,11 @@ from django.test import Client
 from catalog.models import Product
 from jobs.models import Job
 from orders.models import Order
-from tests.integration.buying import attempt, effects, fault, product, stock_of
+from tests.integration.buying import FORM, attempt, effects, fault, product, stock_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
-ORDER = {
-    "email": "kawiarnia@example.com",
-    "name": "Kawiarnia Łąka",
-    "address": "ul. Długa 1",
-    "city": "Gdynia",
-    "postcode": "81-368",
-    "country": "PL",
-    "card": "demo-approve",
-    "lines": [{"product": "apples", "quantity": 2}],
-}
+ORDER = FORM | {"lines": [{"product": "apples", "quantity": 2}]}
 
 
 def post(client: Client, body: Any, key: str | None = None):

@@ -11,19 +11,9 @@ from catalog.models import Product
 from jobs.models import Job
 from orders import cart
 from orders.models import Order
-from tests.integration.buying import attempt, effects, fault, product, stock_of
+from tests.integration.buying import FORM, attempt, effects, fault, product, stock_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
-
-FORM = {
-    "email": "kawiarnia@example.com",
-    "name": "Kawiarnia Łąka",
-    "address": "ul. Długa 1",
-    "city": "Gdynia",
-    "postcode": "81-368",
-    "country": "PL",
-    "card": "demo-approve",
-}
 
 
 def put_in_cart(client: Client, quantity: Any = 1, slug: str = "apples", **more: Any):
