@@ -13,6 +13,7 @@ from stack import servers
 
 _running = ExitStack()
 _var = Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="backroom-test-")))
+(_var / "static").mkdir()  # WhiteNoise warns where it is missing
 os.environ.update(_running.enter_context(servers.running(_var)))
 
 
