@@ -58,7 +58,7 @@ def drain(broker: str, app: str, enqueue: Callable[[int], None], jobs: int) -> f
     client = redis.Redis.from_url(broker)
     client.flushdb()
     enqueue(jobs)
-    worker = subprocess.Popen([sys.executable, "-m", "celery", "-A", app, *WORKER], env=os.environ)
+    worker = subprocess.Popen([sys.executable, "-m", "celery", "--quiet", "-A", app, *WORKER], env=os.environ)
     try:
         while client.llen("default") > jobs - 10:
             time.sleep(0.001)
