@@ -1,0 +1,148 @@
+"""What each statement of the ledger may change, and what must hold after every step, whatever the steps were."""
+
+from collections import Counter
+from collections.abc import Collection
+from datetime import timedelta
+from itertools import permutations
+from typing import Any, NamedTuple
+
+from django.db.models.functions import Now
+
+from jobs import ledger, rescue
+from jobs.errors import Superseded
+from jobs.models import Job, State, Worker
+
+# The arrows of the design (docs/jobs.md), by the statement that goes them. `enqueue` is insert and follow, `fail` is
+# wait or bury.
+ARROWS = {
+    "enqueue": "none>ready none>waiting",
+    "claim": "ready>running",
+    "succeed": "running>succeeded waiting>ready",
+    "fail": "running>waiting running>dead",
+    "take_due": "waiting>ready",
+    "unpublish": "ready>waiting",
+    "hasten": "",
+    "call_off": "ready>discarded waiting>discarded",
+    "discard": "ready>discarded waiting>discarded dead>discarded",
+    "replay": "dead>waiting discarded>waiting",
+    "purge": "succeeded>none discarded>none",
+    "see_worker": "running>waiting running>dead",
+    "forget_worker": "",
+    "give_back_of_silent_workers": "running>waiting running>dead",
+    "give_back_unclaimed": "ready>waiting",
+    "refuse": "ready>waiting ready>dead",
+    "bury_terminated": "running>dead",
+    "release_followers": "waiting>waiting",
+}
+MOVES = {name: {tuple(arrow.split(">")) for arrow in arrows.split()} for name, arrows in ARROWS.items()}
+
+
+class Outcome(NamedTuple):
+    """What a statement, called with these arguments, returned; or the Superseded that it raised."""
+
+    name: str
+    arguments: tuple
+    result: Any
+
+    def moved(self, id: str) -> bool | None:
+        """Whether the statement says that it changed this job; None if it says nothing."""
+        if isinstance(self.result, Superseded):
+            return False
+        ids = [getattr(each, "id", each) for each in self.result] if isinstance(self.result, list) else []
+        if self.name == "claim":
+            return self.result is not None and self.result.id == id
+        if self.name in ("succeed", "fail"):
+            return id in (self.arguments[0].id, *ids)
+        return id in ids if isinstance(self.result, list) else None
+
+
+class Judge:
+    """Compares the ledger's rows before and after each step, and counts the effects of what succeeded."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.effects = Counter[str]()  # by job: what an atomic task would have written
+
+    def look(self) -> None:
+        """See the rows as they are now."""
+        self.jobs = {str(job.id): job for job in Job.objects.all()}
+
+    def judge(self, *outcomes: Outcome) -> None:
+        """Judge a step of one statement, or of two at once. Raises AssertionError."""
+        before = self.jobs
+        self.look()
+        for outcome in outcomes:
+            self._finish(outcome, before)
+            if len(outcomes) == 1:
+                self._alone(outcome, before)
+        claimed = Counter(result.id for name, _, result in outcomes if name == "claim" and result)
+        for id in before | self.jobs:
+            was, now = before.get(id), self.jobs.get(id)
+            states = was.state if was else "none", now.state if now else "none"
+            assert states[1] in ends(id, states[0], outcomes), f"{id}: {states} by {outcomes}"
+            if now:
+                self._job(id, was, now, claimed[id])
+
+    def _finish(self, outcome: Outcome, before: dict[str, Job]) -> None:
+        name, arguments, result = outcome
+        if name in ("succeed", "fail") and not isinstance(result, Superseded):
+            assert holds(arguments[0], before), "a claim that was lost finished a job"
+            self.effects[arguments[0].id] += name == "succeed"
+        if name == "discard":
+            along = [self.jobs[str(self.jobs[id].after_id)] for id in result if id not in arguments[0]]
+            assert State.RUNNING not in [job.state for job in along], "what waits for a running job was discarded"
+
+    def _alone(self, outcome: Outcome, before: dict[str, Job]) -> None:
+        name, arguments, result = outcome
+        if isinstance(result, Superseded):
+            assert not holds(arguments[0], before), "a claim that was held could not finish its job"
+        elif name == "enqueue":
+            named = [id for id, job in before.items() if job.key and job.key == arguments[0][0]]
+            assert named in ([], [result]), "a key has two jobs"
+        elif name == "see_worker":
+            assert all(before[id].worker == arguments[0] and id not in arguments[2] for id in result)
+        elif name == "give_back_of_silent_workers":
+            alive = Worker.objects.filter(seen_at__gt=Now() - timedelta(seconds=rescue.SILENCE))
+            assert not {before[id].worker for id in result} & set(alive.values_list("name", flat=True))
+        elif name == "bury_terminated" and (was := before.get(arguments[0])):
+            assert was.worker == arguments[1] or was.state == self.jobs[arguments[0]].state
+        elif name == "take_due":
+            assert all(before[nudge.id].run_at <= self.jobs[nudge.id].published_at for nudge in result), "too early"
+
+    def _job(self, id: str, was: Job | None, now: Job, claimed: int) -> None:
+        assert now.claims == (was.claims if was else 0) + claimed, "the fencing token counts the claims"
+        assert claimed <= (was is None or was.state != State.RUNNING), "two claims hold one job"
+        assert self.effects[id] == (now.state == State.SUCCEEDED), "what succeeded has its effect once, no other has"
+        to_come = now.state in (State.READY, State.WAITING)
+        assert (now.state == State.RUNNING) <= now.attempts <= now.max_attempts - to_come, "too many attempts"
+        assert now.after_id or now.run_at or now.state != State.WAITING, "it waits for nothing"
+        if now.after_id and (now.claims or now.state in (State.READY, State.RUNNING, State.SUCCEEDED)):
+            assert self.effects[str(now.after_id)] == 1, "a follower overtook"
+            assert now.args == {"before": str(now.after_id)}, "a follower has not the result before it"
+
+
+def holds(claim: ledger.Claimed, jobs: dict[str, Job]) -> bool:
+    """Whether the job is this claim's."""
+    return claim.id in jobs and (jobs[claim.id].state, jobs[claim.id].claims) == (State.RUNNING, claim.claims)
+
+
+def ends(id: str, state: str, outcomes: Collection[Outcome]) -> set[str]:
+    """The states that a job may have come to, by these statements in any order: each a step that was made, was not
+    made, or maybe was."""
+    found = set()
+    for order in permutations(outcomes):
+        states = {state}
+        for outcome in order:
+            moved, reached = outcome.moved(id), {end for start, end in MOVES[outcome.name] if start in states}
+            states = reached if moved else states if moved is False else states | reached
+        found |= states
+    return found
+
+
+def stuck(job: Job, jobs: Collection[Job]) -> bool:
+    """Whether only a person can bring it on: it waits for a job that gave up, or for one that is stuck itself."""
+    if job.state != State.WAITING or job.run_at is not None:
+        return False
+    before = [other for other in jobs if other.id == job.after_id]
+    # Without `not before` once purge spares what another job waits for.
+    return not before or job.stranded(jobs) or any(stuck(other, jobs) for other in before)

@@ -1,0 +1,143 @@
+"""A world around the ledger that can be led step by step: workers, a broker, time, and two statements at once.
+
+Each step is judged (ledger_judge). Database and broker are real. Only time is ours: it passes by moving every stamp
+into the past.
+"""
+
+import itertools
+import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from datetime import timedelta
+
+import redis
+from django.db import connection, transaction
+
+from jobs import Retry, enqueue_all, ledger, publisher, rescue, task
+from jobs.dispatcher import Dispatcher
+from jobs.errors import Superseded
+from jobs.models import LIVE, Job, Worker
+from jobs.retry import judge
+from tests.integration.ledger_judge import Judge, Outcome, holds, stuck
+
+POLICY = Retry(attempts=2, first=2, cap=2, jitter=0)
+QUEUE = "default"
+Statement = tuple[str, tuple]  # its name in ledger, rescue or here, and its arguments
+
+
+@task(name="tests.step", queue=QUEUE, retry=POLICY)
+def step(before: str | None = None) -> None:
+    """A step of a chain gets the id of the one before it as its result."""
+
+
+def number(n: int) -> str:
+    """The id of the n-th job."""
+    return str(uuid.UUID(int=n))
+
+
+class World:
+    """An empty ledger and an empty broker to begin with. `elsewhere` is one thread, with a connection of its own."""
+
+    def __init__(self, broker: redis.Redis, elsewhere: ThreadPoolExecutor) -> None:
+        self.broker = broker
+        self.elsewhere = elsewhere
+        self.broker.delete(QUEUE)
+        Job.objects.all().delete()
+        Worker.objects.all().delete()
+        self.ids = map(number, itertools.count(1))
+        self.taken: list[ledger.Claimed] = []  # every claim ever
+        self.court = Judge()
+        self.sound = True  # False once a step has failed
+
+    def happens(self, statement: Statement) -> None:
+        """One statement, judged."""
+        self.judge(self.run(statement))
+
+    def happen_at_once(self, first: Statement, second: Statement, commits: bool = True) -> None:
+        """The second comes while the first is not committed yet; or the first never is, as its process dies."""
+        self.sound = False
+        with transaction.atomic():
+            one, two = self.run(first), self.elsewhere.submit(self.run, second)
+            while not two.done() and not ledger.rows("SELECT FROM pg_locks WHERE NOT granted"):
+                wait([two], timeout=0.001)
+            transaction.set_rollback(not commits)
+        self.judge(*[one] * commits, two.result())
+
+    def deliver(self, worker: str) -> None:
+        """The broker's next message comes to a worker, which claims the job."""
+        if message := self.broker.rpop(QUEUE):
+            self.happens(("claim", (json.loads(message)["headers"]["id"], worker)))
+
+    def pass_time(self, seconds: int) -> None:
+        """Move all stamps, of rows and of messages, into the past."""
+        columns = "run_at", "published_at", "started_at", "finished_at"
+        changes = ", ".join(f"{column} = {column} - %(s)s * interval '1 second'" for column in columns)
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE jobs_job SET {changes}", {"s": seconds})  # noqa: S608
+            cursor.execute("UPDATE jobs_worker SET seen_at = seen_at - %s * interval '1 second'", [seconds])
+        for index, message in enumerate(map(json.loads, self.broker.lrange(QUEUE, 0, -1))):
+            message["headers"]["published_at"] -= seconds
+            self.broker.lset(QUEUE, index, json.dumps(message))
+        self.court.look()
+
+    def come_to_rest(self) -> None:
+        """All workers died and all messages are lost, but from now on all is well. Raises AssertionError unless every
+        job then comes to its end, or waits behind one that gave up."""
+        self.broker.delete(QUEUE)
+        dispatcher = Dispatcher()
+        for _ in range(20):
+            self.pass_time(61)
+            dispatcher.rescue_at = 0
+            dispatcher.rescue_if_time()
+            dispatcher.publish_due()
+            self.court.look()
+            while self.broker.llen(QUEUE):
+                self.deliver("healthy")
+                if holds(self.taken[-1], self.court.jobs):
+                    self.happens(("succeed", (self.taken[-1],)))
+            jobs = self.court.jobs.values()
+            live = [job for job in jobs if job.state in LIVE and not stuck(job, jobs)]
+            if not live:
+                return
+        raise AssertionError(f"never done: {[(str(job.id), job.state, job.after_id, job.run_at) for job in live]}")
+
+    def run(self, statement: Statement) -> Outcome:
+        name, arguments = statement
+        function = getattr(self, name, None) or getattr(ledger, name, None) or getattr(rescue, name)
+        try:
+            return Outcome(name, arguments, function(*arguments))
+        except Superseded as late:
+            return Outcome(name, arguments, late)
+
+    def judge(self, *outcomes: Outcome) -> None:
+        """Judge a step, remember the claims taken, publish what it made ready."""
+        self.sound = False
+        self.court.judge(*outcomes)
+        for name, _, result in outcomes:
+            if name == "claim" and result:
+                self.taken.append(result)
+            if name in ("succeed", "take_due") and not isinstance(result, Superseded):
+                publisher.publish(result)
+                self.court.look()  # a broker in trouble changes rows
+        self.sound = True
+
+    # Statements that need a hand
+
+    def enqueue(self, keys: list[str | None], seconds: int | None) -> str:
+        head, *followers = [replace(step.using(key=key).call(), id=next(self.ids)) for key in keys]
+        head = replace(head, run_after=seconds and timedelta(seconds=seconds))
+        return enqueue_all(head.then(*(replace(call, takes_result="before") for call in followers)))[0]
+
+    def succeed(self, claim: ledger.Claimed) -> list[ledger.Nudge]:
+        return ledger.succeed(claim, claim.id)
+
+    def fail(self, claim: ledger.Claimed, error: Exception) -> None:
+        verdict = judge(error, POLICY, claim.attempts, claim.max_attempts)
+        if verdict.state == "dead":
+            return ledger.bury(claim, str(error))
+        return ledger.wait(claim, verdict.seconds, str(error), verdict.uses_attempt)
+
+    def give_back_unclaimed(self, queue: str, oldest: str | None) -> list[str]:
+        message = oldest and self.broker.lindex(queue, -1)
+        return rescue.give_back_unclaimed(queue, message and json.loads(message)["headers"]["published_at"])
