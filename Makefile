@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0
 
-.PHONY: help demo test check lint-containers smoke lock clean
+.PHONY: help demo test check bench smoke lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list

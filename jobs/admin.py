@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
 from jobs import ledger
 from jobs.models import Job, Worker
@@ -29,17 +30,8 @@ class ReadOnly(admin.ModelAdmin):
 class JobAdmin(ReadOnly):
     """Jobs with their errors; dead letters are replayed or discarded from the list."""
 
-    list_display = [
-        "__str__",
-        "task",
-        "queue",
-        "state",
-        "attempts",
-        "created_at",
-        "finished_at",
-        "summary",
-        "flower",
-    ]
+    list_display = ["__str__", "state", "attempts", "summary", "queue", "created", "flower"]
+    readonly_fields = ["flower"]
     list_filter = ["state", "queue", "task"]
     search_fields = ["=key", "=id"]
     search_help_text = "a whole key such as receipt:1001, or a job's id"
@@ -49,7 +41,11 @@ class JobAdmin(ReadOnly):
 
     @admin.display(description="error")
     def summary(self, job: Job) -> str:
-        return job.error.partition("\n")[0][:120]
+        return Truncator(job.error.partition("\n")[0]).chars(60)
+
+    @admin.display(description="created", ordering="id")
+    def created(self, job: Job) -> str:
+        return f"{job.created_at:%d %b %H:%M:%S}"
 
     @admin.display(description="Flower")
     def flower(self, job: Job) -> str:

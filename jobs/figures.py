@@ -10,7 +10,8 @@ WINDOW = 300  # seconds that throughput and rates look back
 QUEUES = """
 SELECT queue, count(*) FILTER (WHERE state = 'ready'), count(*) FILTER (WHERE state = 'waiting'),
        count(*) FILTER (WHERE state = 'running'), count(*) FILTER (WHERE state = 'dead'),
-       COALESCE(extract(epoch FROM now() - min(published_at) FILTER (WHERE state = 'ready')), 0)::float
+       COALESCE(extract(epoch FROM now() - min(COALESCE(run_at, published_at))
+                        FILTER (WHERE state = 'ready' OR state = 'waiting' AND run_at <= now())), 0)::float
 FROM jobs_job WHERE state IN ('ready', 'waiting', 'running', 'dead') GROUP BY queue ORDER BY queue
 """
 

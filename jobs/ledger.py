@@ -176,10 +176,10 @@ def take_due(limit: int) -> list[Nudge]:
 
 
 def unpublish(ids: Sequence[str]) -> None:
-    """Take back what could not be published: due at once, for a dispatcher. If the broker got a message after all,
-    whoever claims first wins and the other delivery does nothing."""
+    """Take back what could not be published: due since it was, for a dispatcher. If the broker got a message after
+    all, whoever claims first wins and the other delivery does nothing."""
     rows(
-        "UPDATE jobs_job SET state = 'waiting', run_at = clock_timestamp()"
+        "UPDATE jobs_job SET state = 'waiting', run_at = COALESCE(run_at, published_at)"
         " WHERE id = ANY(%s::uuid[]) AND state = 'ready' RETURNING id",
         list(ids),
     )

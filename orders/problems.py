@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -57,6 +58,14 @@ def failed(request: HttpRequest, error: Exception) -> HttpResponse:
     return problem(500, "", "Internal Server Error", "That was our mistake. It is safe to try again with the same key.")
 
 
+def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The database is away, or too busy: it may be back in a moment."""
+    log.error("%s %s failed: %s", request.method, request.path, str(error).partition("\n")[0])
+    response = problem(503, "", "Service Unavailable", "Please try again in a moment, with the same key.")
+    response["Retry-After"] = "5"
+    return response
+
+
 def not_allowed(*methods: str) -> HttpResponse:
     """405 with the methods that would do."""
     response = problem(405, "", "Method Not Allowed", f"Use {' or '.join(methods)}.")
@@ -68,6 +77,7 @@ HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
     checkout.Refused: refused,
     ValidationError: invalid,
     Exception: failed,
+    OperationalError: unavailable,
     HttpError: lambda request, error: problem(error.status_code, "", "Bad Request", error.message),
     UnreadablePostError: lambda request, error: problem(400, "", "Bad Request", "The body broke off."),
     Http404: lambda request, error: problem(404, "", "Not Found", "There is nothing here."),

@@ -103,7 +103,7 @@ def _row(order: Order, job: Job, stranded: bool) -> Row:
         label=label,
         state="waiting" if held and job.state in LIVE else state,
         why=ON_HOLD if held else {"retrying": trouble, "stuck": STRANDED if stranded else GAVE_UP}.get(state, ""),
-        next_in=_next_in(job),
+        next_in=None if held else _next_in(job),
         wait_ms=wait_ms(job),
         run_ms=run_ms(job),
         attempts=job.attempts,

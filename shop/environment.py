@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
 
 class Environment(environ.Env):
     """django-environ's reader, with errors that name the variable and what it should be.
@@ -24,6 +26,13 @@ class Environment(environ.Env):
             raise ImproperlyConfigured(f"{name} is not set, and this process can't run without it.") from None
         except Exception:
             raise ImproperlyConfigured(f"{name} is set to something that is not a {kind}.") from None
+
+    def flag(self, name: str, default: bool) -> bool:
+        """True or false. Raises ImproperlyConfigured for anything else: a slip must not switch safety off or on."""
+        value = self.checked("str", name, default=str(default)).lower()
+        if value not in FLAGS:
+            raise ImproperlyConfigured(f"{name} should be true or false.")
+        return FLAGS[value]
 
     def address(self, name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
         """A URL with one of the schemes, a host and a sane port. Raises ImproperlyConfigured."""

@@ -16,8 +16,10 @@ env, VAR = read(BASE_DIR)
 
 # Django
 SECRET_KEY = env.checked("str", "SECRET_KEY")
-DEBUG = env.checked("bool", "DEBUG", default=False)
+DEBUG = env.flag("DEBUG", default=False)
 ALLOWED_HOSTS = env.checked("list", "ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+if not ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS should be the names under which the shop is reached, with commas.")
 SITE_URL = env.address("SITE_URL", ("https", "http"), default="http://127.0.0.1:8000")
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 ROOT_URLCONF = "shop.urls"
@@ -122,6 +124,8 @@ globals().update(env.email("EMAIL_URL", default="smtp://127.0.0.1:1025"))
 EMAIL_TIMEOUT = 5  # seconds for each step of the conversation
 DEFAULT_FROM_EMAIL = "Backroom Greengrocer <shop@backroom.example>"
 STAFF_EMAIL = env.checked("str", "STAFF_EMAIL", default="staff@backroom.example")
+if "@" not in STAFF_EMAIL:
+    raise ImproperlyConfigured("STAFF_EMAIL should be a mail address.")
 
 # The shop and its neighbours
 STORE_CURRENCY = "EUR"

@@ -2,8 +2,8 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from orders.api import api
 
+from orders.api import api
 from shop import health
 
 urlpatterns = [

@@ -6,6 +6,7 @@ The one module of this room that knows Django. Three runs of manage.py would do 
 import os
 
 import django
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
@@ -19,6 +20,8 @@ def main() -> None:
     call_command("check")
     call_command("migrate", verbosity=0)
     call_command("seed", restock=True)
+    if not settings.DEBUG:
+        call_command("collectstatic", interactive=False, verbosity=0)
     users = get_user_model().objects
     staff, _ = users.get_or_create(username=STAFF, defaults={"is_staff": True, "is_superuser": True})
     if not staff.check_password(os.environ["STAFF_PASSWORD"]):

