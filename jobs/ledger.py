@@ -254,16 +254,20 @@ def replay(ids: Sequence[str]) -> list[str]:
 
 
 def purge(days: int, batch: int = 5_000) -> int:
-    """Delete jobs that succeeded or were discarded over `days` days ago; returns how many. Dead letters stay.
+    """Delete jobs that succeeded or were discarded over `days` days ago; returns how many. Dead letters stay, and so
+    does what another job still waits for.
 
-    In batches, each a short transaction: one DELETE of a long backlog would run into the statement's time limit.
+    In batches, each a short transaction: one DELETE of a long backlog would run into the statement's time limit. The
+    lock makes it look again at a job that is being replayed.
     """
     deleted, more = 0, batch
     while more == batch:
         ((more,),) = rows(
             """
-            WITH old AS (SELECT id FROM jobs_job WHERE finished_at < clock_timestamp() - %s * interval '1 day'
-                         AND state IN ('succeeded', 'discarded') LIMIT %s),
+            WITH old AS (SELECT id FROM jobs_job job WHERE finished_at < clock_timestamp() - %s * interval '1 day'
+                         AND state IN ('succeeded', 'discarded') AND NOT EXISTS (SELECT FROM jobs_job child
+                             WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'discarded'))
+                         LIMIT %s FOR UPDATE OF job SKIP LOCKED),
             gone AS (DELETE FROM jobs_job USING old WHERE jobs_job.id = old.id RETURNING 1)
             SELECT count(*) FROM gone
             """,

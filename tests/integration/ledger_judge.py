@@ -61,18 +61,21 @@ class Judge:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
+        self.alive: set[str] = set()  # the workers that have said so in time
         self.effects = Counter[str]()  # by job: what an atomic task would have written
 
     def look(self) -> None:
         """See the rows as they are now."""
         self.jobs = {str(job.id): job for job in Job.objects.all()}
+        seen = Worker.objects.filter(seen_at__gt=Now() - timedelta(seconds=rescue.SILENCE))
+        self.alive = set(seen.values_list("name", flat=True))
 
     def judge(self, *outcomes: Outcome) -> None:
         """Judge a step of one statement, or of two at once. Raises AssertionError."""
-        before = self.jobs
+        before, alive = self.jobs, self.alive
         self.look()
         for outcome in outcomes:
-            self._finish(outcome, before)
+            self._each(outcome, before, alive & self.alive)
             if len(outcomes) == 1:
                 self._alone(outcome, before)
         claimed = Counter(result.id for name, _, result in outcomes if name == "claim" and result)
@@ -80,17 +83,22 @@ class Judge:
             was, now = before.get(id), self.jobs.get(id)
             states = was.state if was else "none", now.state if now else "none"
             assert states[1] in ends(id, states[0], outcomes), f"{id}: {states} by {outcomes}"
+            if now and now.after_id and not was:
+                assert str(now.after_id) in before | self.jobs, "it waits for a job that never was"
             if now:
                 self._job(id, was, now, claimed[id])
 
-    def _finish(self, outcome: Outcome, before: dict[str, Job]) -> None:
+    def _each(self, outcome: Outcome, before: dict[str, Job], alive: set[str]) -> None:
         name, arguments, result = outcome
         if name in ("succeed", "fail") and not isinstance(result, Superseded):
             assert holds(arguments[0], before), "a claim that was lost finished a job"
             self.effects[arguments[0].id] += name == "succeed"
         if name == "discard":
-            along = [self.jobs[str(self.jobs[id].after_id)] for id in result if id not in arguments[0]]
-            assert State.RUNNING not in [job.state for job in along], "what waits for a running job was discarded"
+            heads = {str(self.jobs[id].after_id) for id in result if id not in arguments[0]}
+            running = {id for id, job in self.jobs.items() if job.state == State.RUNNING}
+            assert not heads & running, "what waits for a running job was discarded"
+        if name == "give_back_of_silent_workers":
+            assert not {before[id].worker for id in result} & alive, "a worker that lives lost its job"
 
     def _alone(self, outcome: Outcome, before: dict[str, Job]) -> None:
         name, arguments, result = outcome
@@ -101,9 +109,6 @@ class Judge:
             assert named in ([], [result]), "a key has two jobs"
         elif name == "see_worker":
             assert all(before[id].worker == arguments[0] and id not in arguments[2] for id in result)
-        elif name == "give_back_of_silent_workers":
-            alive = Worker.objects.filter(seen_at__gt=Now() - timedelta(seconds=rescue.SILENCE))
-            assert not {before[id].worker for id in result} & set(alive.values_list("name", flat=True))
         elif name == "bury_terminated" and (was := before.get(arguments[0])):
             assert was.worker == arguments[1] or was.state == self.jobs[arguments[0]].state
         elif name == "take_due":

@@ -21,7 +21,7 @@ from jobs.models import LIVE, Job, Worker
 from jobs.retry import judge
 from tests.integration.ledger_judge import Judge, Outcome, holds, stuck
 
-POLICY = Retry(attempts=2, first=2, cap=2, jitter=0)
+POLICY = Retry(attempts=2, first=0, cap=0, jitter=0)
 QUEUE = "default"
 Statement = tuple[str, tuple]  # its name in ledger, rescue or here, and its arguments
 
