@@ -6,6 +6,9 @@ from django.urls import include, path
 from orders.api import api
 from shop import health
 
+admin.site.site_header = admin.site.site_title = "Backroom"
+admin.site.enable_nav_sidebar = False  # the lists need the room
+
 urlpatterns = [
     path("", include("catalog.urls")),
     path("", include("orders.urls")),
