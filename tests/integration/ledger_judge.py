@@ -83,8 +83,6 @@ class Judge:
             was, now = before.get(id), self.jobs.get(id)
             states = was.state if was else "none", now.state if now else "none"
             assert states[1] in ends(id, states[0], outcomes), f"{id}: {states} by {outcomes}"
-            if now and now.after_id and not was:
-                assert str(now.after_id) in before | self.jobs, "it waits for a job that never was"
             if now:
                 self._job(id, was, now, claimed[id])
 
@@ -104,6 +102,9 @@ class Judge:
         name, arguments, result = outcome
         if isinstance(result, Superseded):
             assert not holds(arguments[0], before), "a claim that was held could not finish its job"
+        elif name == "succeed":
+            followers = [job for job in self.jobs.values() if str(job.after_id) == arguments[0].id]
+            assert all(job.state != State.WAITING or job.run_at for job in followers), "a follower was not released"
         elif name == "enqueue":
             named = [id for id, job in before.items() if job.key and job.key == arguments[0][0]]
             assert named in ([], [result]), "a key has two jobs"
@@ -120,7 +121,8 @@ class Judge:
         assert self.effects[id] == (now.state == State.SUCCEEDED), "what succeeded has its effect once, no other has"
         to_come = now.state in (State.READY, State.WAITING)
         assert (now.state == State.RUNNING) <= now.attempts <= now.max_attempts - to_come, "too many attempts"
-        assert now.after_id or now.run_at or now.state != State.WAITING, "it waits for nothing"
+        if now.state == State.WAITING and not now.run_at:
+            assert str(now.after_id) in self.jobs, "it waits for a job that is not there"
         if now.after_id and (now.claims or now.state in (State.READY, State.RUNNING, State.SUCCEEDED)):
             assert self.effects[str(now.after_id)] == 1, "a follower overtook"
             assert now.args == {"before": str(now.after_id)}, "a follower has not the result before it"
@@ -146,8 +148,4 @@ def ends(id: str, state: str, outcomes: Collection[Outcome]) -> set[str]:
 
 def stuck(job: Job, jobs: Collection[Job]) -> bool:
     """Whether only a person can bring it on: it waits for a job that gave up, or for one that is stuck itself."""
-    if job.state != State.WAITING or job.run_at is not None:
-        return False
-    before = [other for other in jobs if other.id == job.after_id]
-    # Without `not before` once purge spares what another job waits for.
-    return not before or job.stranded(jobs) or any(stuck(other, jobs) for other in before)
+    return job.stranded(jobs) or any(job.after_id == other.id and stuck(other, jobs) for other in jobs)

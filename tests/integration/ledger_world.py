@@ -23,6 +23,7 @@ from tests.integration.ledger_judge import Judge, Outcome, holds, stuck
 
 POLICY = Retry(attempts=2, first=0, cap=0, jitter=0)
 QUEUE = "default"
+MONTH = 31 * 24 * 3600  # seconds
 Statement = tuple[str, tuple]  # its name in ledger, rescue or here, and its arguments
 
 
@@ -141,3 +142,25 @@ class World:
     def give_back_unclaimed(self, queue: str, oldest: str | None) -> list[str]:
         message = oldest and self.broker.lindex(queue, -1)
         return rescue.give_back_unclaimed(queue, message and json.loads(message)["headers"]["published_at"])
+
+
+def jobs_in_every_state(world: World) -> tuple[ledger.Claimed, ledger.Claimed, list[Job]]:
+    """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
+    lost, 4 waits for it; 5 is due; 6 is dead, 7 discarded, 8 succeeded, 10 waits for it; 11 is running on a worker
+    that lives; 12 succeeded: all for a month. Returns both claims of 1, and the rows."""
+    for keys, seconds in ([None, None], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
+        world.enqueue(keys, seconds)
+    world.enqueue(["c"], None)
+    late, dying = (ledger.claim(number(n), "one") for n in (1, 6))
+    world.fail(late, OSError("x"))
+    world.fail(dying, OSError("x"))
+    ledger.take_due(9)
+    running, dead, done = (ledger.claim(number(n), "one") for n in (1, 6, 8))
+    world.fail(dead, OSError("x"))
+    ledger.discard([number(7)])
+    world.succeed(done)
+    world.enqueue(["c", None], None)  # no job 9: 8 has the key
+    ledger.claim(world.enqueue([None], None), "two")
+    world.succeed(ledger.claim(world.enqueue(["d"], None), "two"))
+    world.pass_time(MONTH)
+    return late, running, list(Job.objects.all())

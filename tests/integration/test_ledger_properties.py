@@ -21,18 +21,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from jobs import Permanent, RetryAfter, Snooze, ledger, rescue
 from jobs.models import Job, State
 from tests.integration.ledger_judge import MOVES, holds
-from tests.integration.ledger_world import QUEUE, Statement, World, number
+from tests.integration.ledger_world import MONTH, QUEUE, Statement, World, jobs_in_every_state, number
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 PROFILE = settings(
-    max_examples=3_000 if LONG else 50,
+    max_examples=3_000 if LONG else 40,
     stateful_step_count=50,
     derandomize=not LONG,  # the same examples in every run, unless one looks for new ones
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-MONTH = 31 * 24 * 3600  # seconds
 
 
 def job(*states: str) -> st.SearchStrategy:
@@ -91,6 +90,7 @@ class Chance(RuleBasedStateMachine):
     @initialize(keys=chain)
     def a_first_job_is_claimed(self, keys):
         self.world.happens(("enqueue", (keys, None)))
+        self.world.happens(("see_worker", ("one", QUEUE, [])))
         self.world.happens(("claim", (number(1), "one")))
 
     @rule(statement=statement)
@@ -149,17 +149,32 @@ def test_no_interleaving_loses_a_job_or_runs_it_twice(outside):
 
 
 def test_no_two_statements_at_once_lose_a_job_or_run_it_twice(outside):
-    """Each pair of statements, either of them first, on a ledger with jobs in every state."""
+    """Each statement, alone and while any other is not committed yet, on a ledger with jobs in every state."""
     late, running, rows = jobs_in_every_state(World(*outside))
-    for first, second in itertools.product(every_statement(late, running), repeat=2):
-        if (first[0], second[0]) == ("replay", "purge"):
+    statements = every_statement(late, running)
+    for first, second in itertools.product([None, *statements], statements):
+        if first and (first[0], second[0]) == ("enqueue", "purge"):
             continue  # the next test
         world = World(*outside)
+        world.ids = map(number, itertools.count(20))
         Job.objects.bulk_create(rows)
         rescue.see_worker("two", QUEUE, [number(11)])
-        world.court.effects[number(8)] = 1
+        world.court.effects.update([number(8), number(12)])
         world.court.look()
-        world.happen_at_once(first, second)
+        if first:
+            world.happen_at_once(first, second)
+        else:
+            world.happens(second)
+
+
+@pytest.mark.xfail(strict=True, reason="enqueueing does not lock the job that it found by its key")
+def test_a_job_is_not_purged_while_one_is_enqueued_behind_it(outside):
+    world = World(*outside)
+    world.enqueue(["a"], None)
+    world.happens(("claim", (number(1), "one")))
+    world.happens(("succeed", (world.taken[0],)))
+    world.pass_time(MONTH)
+    world.happen_at_once(("enqueue", (["a", None], None)), ("purge", (30,)))
 
 
 def test_a_job_that_is_replayed_at_this_moment_is_not_purged(outside):
@@ -178,31 +193,10 @@ def test_a_discarded_job_is_not_purged_while_another_waits_for_it(outside):
     assert ledger.purge(30) == 0
 
 
-def jobs_in_every_state(world: World) -> tuple[ledger.Claimed, ledger.Claimed, list[Job]]:
-    """1 is running for the second time, on a worker long silent, 2 waits for it; 3 is ready, its message lost, 4 waits
-    for it; 5 is due; 6 is dead, 7 discarded, 8 succeeded, 10 waits for it; 11 is running on a worker that lives: all
-    for a month. Returns both claims of 1, and the rows."""
-    for keys, seconds in ([None, None], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
-        world.enqueue(keys, seconds)
-    world.enqueue(["c"], None)
-    late, dying = (ledger.claim(number(n), "one") for n in (1, 6))
-    world.fail(late, Snooze(0, "x"))
-    world.fail(dying, OSError("x"))
-    ledger.take_due(9)
-    running, dead, done = (ledger.claim(number(n), "one") for n in (1, 6, 8))
-    world.fail(dead, OSError("x"))
-    ledger.discard([number(7)])
-    world.succeed(done)
-    world.enqueue(["c", None], None)  # no job 9: 8 has the key
-    ledger.claim(world.enqueue([None], None), "two")
-    world.pass_time(MONTH)
-    return late, running, list(Job.objects.all())
-
-
 def every_statement(late: ledger.Claimed, running: ledger.Claimed) -> list[Statement]:
     heads = [number(n) for n in (1, 3, 5, 6, 7, 8, 11)]
     return [
-        ("enqueue", (["c", None], None)),
+        ("enqueue", (["d", None], None)),
         ("claim", (number(3), "two")),
         ("succeed", (late,)),
         ("succeed", (running,)),
@@ -221,6 +215,7 @@ def every_statement(late: ledger.Claimed, running: ledger.Claimed) -> list[State
         ("give_back_unclaimed", (QUEUE, None)),
         ("refuse", (heads, "no such task")),
         ("bury_terminated", (number(1), "one")),
+        ("bury_terminated", (number(11), "one")),
         ("release_followers", ()),
     ]
 
