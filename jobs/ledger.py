@@ -76,8 +76,9 @@ def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def ids_of(keys: Sequence[str]) -> dict[str, str]:
-    """The ids of the jobs that have these keys."""
-    return {key: str(id) for key, id in rows("SELECT key, id FROM jobs_job WHERE key = ANY(%s)", list(keys))}
+    """The ids of the jobs that have these keys, kept from being purged until the transaction ends."""
+    found = rows("SELECT key, id FROM jobs_job WHERE key = ANY(%s) FOR KEY SHARE", list(keys))
+    return {key: str(id) for key, id in found}
 
 
 def follow(child: str, parent: str) -> None:
