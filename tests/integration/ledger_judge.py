@@ -66,7 +66,7 @@ class Judge:
 
     def look(self) -> None:
         """See the rows as they are now."""
-        self.jobs = {str(job.id): job for job in Job.objects.all()}
+        self.jobs = {str(job.id): job for job in Job.objects.order_by("id")}
         seen = Worker.objects.filter(seen_at__gt=Now() - timedelta(seconds=rescue.SILENCE))
         self.alive = set(seen.values_list("name", flat=True))
 
