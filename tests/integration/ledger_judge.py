@@ -102,8 +102,9 @@ class Judge:
         name, arguments, result = outcome
         if isinstance(result, Superseded):
             assert not holds(arguments[0], before), "a claim that was held could not finish its job"
-        elif name == "succeed":
-            followers = [job for job in self.jobs.values() if str(job.after_id) == arguments[0].id]
+        elif name in ("succeed", "release_followers"):
+            done = [arguments[0].id] if arguments else list(self.effects.elements())
+            followers = [job for job in self.jobs.values() if str(job.after_id) in done]
             assert all(job.state != State.WAITING or job.run_at for job in followers), "a follower was not released"
         elif name == "enqueue":
             named = [id for id, job in before.items() if job.key and job.key == arguments[0][0]]
@@ -123,7 +124,7 @@ class Judge:
         assert (now.state == State.RUNNING) <= now.attempts <= now.max_attempts - to_come, "too many attempts"
         if now.state == State.WAITING and not now.run_at:
             assert str(now.after_id) in self.jobs, "it waits for a job that is not there"
-        if now.after_id and (now.claims or now.state in (State.READY, State.RUNNING, State.SUCCEEDED)):
+        if now.after_id and (now.run_at or now.claims or now.state in (State.READY, State.RUNNING, State.SUCCEEDED)):
             assert self.effects[str(now.after_id)] == 1, "a follower overtook"
             assert now.args == {"before": str(now.after_id)}, "a follower has not the result before it"
 

@@ -148,7 +148,7 @@ def jobs_in_every_state(world: World) -> tuple[ledger.Claimed, ledger.Claimed, l
     """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
     lost, 4 waits for it; 5 is due; 6 is dead, 7 discarded, 8 succeeded, 10 waits for it; 11 is running on a worker
     that lives; 12 succeeded: all for a month. Returns both claims of 1, and the rows."""
-    for keys, seconds in ([None, None], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
+    for keys, seconds in ([None, "e"], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
         world.enqueue(keys, seconds)
     world.enqueue(["c"], None)
     late, dying = (ledger.claim(number(n), "one") for n in (1, 6))

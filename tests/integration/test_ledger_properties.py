@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from jobs import Permanent, RetryAfter, Snooze, ledger, rescue
-from jobs.models import Job, State
+from jobs.models import Job, State, Worker
 from tests.integration.ledger_judge import MOVES, holds
 from tests.integration.ledger_world import MONTH, QUEUE, Statement, World, hurry, jobs_in_every_state, number
 
@@ -173,7 +173,7 @@ def test_no_two_statements_at_once_lose_a_job_or_run_it_twice(outside):
         world = World(*outside)
         world.ids = map(number, itertools.count(20))
         Job.objects.bulk_create(rows)
-        rescue.see_worker("two", QUEUE, [number(11)])
+        Worker.objects.create(name="two")
         world.court.effects.update([number(8), number(12)])
         world.court.look()
         if first:
@@ -218,12 +218,13 @@ def every_statement(late: ledger.Claimed, running: ledger.Claimed) -> list[State
         ("fail", (running, Permanent("x"))),
         ("take_due", (9,)),
         ("unpublish", (heads,)),
-        ("hasten", ("b",)),
+        ("hasten", ("e",)),
         ("call_off", ("a", "done elsewhere")),
         ("discard", (heads,)),
         ("replay", (heads,)),
         ("purge", (30,)),
         ("see_worker", ("one", QUEUE, [])),
+        ("see_worker", ("two", QUEUE, [number(11)])),
         ("forget_worker", ("one",)),
         ("give_back_of_silent_workers", ()),
         ("give_back_unclaimed", (QUEUE, None)),
