@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
@@ -67,7 +68,9 @@ class JobAdmin(ReadOnly):
     def _report(self, request: HttpRequest, done: list[str], jobs: QuerySet[Job], verb: str) -> None:
         for job in Job.objects.filter(id__in=done):
             self.log_change(request, job, verb)
-        self.message_user(request, f"{len(done)} jobs {verb}.", messages.SUCCESS if done else messages.WARNING)
+        self.message_user(
+            request, f"{len(done)} job{pluralize(len(done))} {verb}.", messages.SUCCESS if done else messages.WARNING
+        )
 
 
 @admin.register(Worker)

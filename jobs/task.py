@@ -14,7 +14,7 @@ from celery import Task, shared_task
 
 from jobs import worker
 from jobs.enqueue import Call, enqueue_all
-from jobs.errors import RetryAfter
+from jobs.errors import Permanent, RetryAfter
 from jobs.retry import Retry
 
 UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain"}
@@ -57,6 +57,7 @@ class LedgerTask(Task):
     policy = Retry()
     job_key: str | None = None
     atomic = False
+    throws = (Permanent,)  # Celery logs it in a line, not as unexpected with a traceback: that is in the ledger
 
     @cached_property
     def parameters(self) -> inspect.Signature:

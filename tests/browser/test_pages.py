@@ -82,3 +82,10 @@ def test_every_page_can_be_used_by_those_who_do_not_see_it(page: Page, order_pag
         for wrong, query in WRONGS.items():
             assert page.evaluate(f"() => {query}.map(one => one.outerHTML)") == [], f"{name}: {wrong}"
     assert only_answers(troubles, 422)
+
+
+def test_the_documentation_of_the_api_keeps_to_the_pages_policy(page: Page, house: House):
+    """A breach of the Content-Security-Policy is an error in the console, and fails any test of a page."""
+    page.goto("/api/docs")
+    expect(page.get_by_role("heading", name="Backroom", exact=False).first).to_be_visible()
+    expect(page.get_by_text("/api/orders", exact=True).first).to_be_visible()

@@ -44,6 +44,6 @@ def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_until_the_custome
     line.get_by_role("checkbox").check()
     page.get_by_label("Action:").select_option("replay")
     page.get_by_role("button", name="Go").click()
-    expect(page.locator(".messagelist")).to_have_text("1 jobs replayed.")
+    expect(page.locator(".messagelist")).to_have_text("1 job replayed.")
     customer.reload()
     expect_all_green(customer)
