@@ -39,13 +39,17 @@ class House:
         self.logs = logs
         self.processes: dict[str, subprocess.Popen] = {}
 
+    def commands(self) -> dict[str, list[str]]:
+        """The command line of each process."""
+        return processes.commands(self.env)
+
     def start(self, *names: str) -> None:
         """Start those that don't run, and wait until all are ready."""
         missing = [name for name in names if name not in self.processes or self.processes[name].poll() is not None]
         begin = timezone.now()
         for name in missing:
             with (self.logs / f"{name}.log").open("ab") as log:
-                command = processes.commands(self.env)[name]
+                command = self.commands()[name]
                 process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
             self.processes[name] = process
         for name in missing:

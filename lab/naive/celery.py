@@ -1,0 +1,22 @@
+"""The naive shop's Celery app, written as Celery's page on Django says.
+
+Its settings stand in settings.py under NAIVE_: none of the shop's own CELERY_ settings, which carry the promises, gets
+in by accident.
+"""
+
+import os
+
+from celery import Celery
+
+import jobs
+import shop  # noqa: F401 - makes the ledgered app: first, so that ours is the current one
+from lab.naive.task import enqueue_all
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lab.naive.settings")
+
+app = Celery("naive", task_cls="lab.naive.task:NaiveTask")
+app.config_from_object("django.conf:settings", namespace="NAIVE")
+app.autodiscover_tasks()
+app.set_default()  # in all threads of the web server, instead of the ledgered one
+
+jobs.enqueue_all = enqueue_all  # before the rooms above import it by name

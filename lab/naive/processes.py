@@ -1,0 +1,31 @@
+"""The naive shop's processes: those of the shop, without a dispatcher, on another Celery app and settings module."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from stack import processes
+from stack.processes import Process
+
+SETTINGS = "lab.naive.settings"
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment for each process; gunicorn's `shop.wsgi` obeys it too."""
+    return {**env, "DJANGO_SETTINGS_MODULE": SETTINGS}
+
+
+def shop(env: Mapping[str, str]) -> list[Process]:
+    """The processes in the order in which they start."""
+    return [_naively(process) for process in processes.shop(env) if process.name != "dispatcher"]
+
+
+def commands(env: Mapping[str, str]) -> dict[str, list[str]]:
+    """The command line of each process, by name; run them in the checkout with `environment(env)`."""
+    return {process.name: process.command for process in shop(env)}
+
+
+def _naively(process: Process) -> Process:
+    command = list(process.command)
+    if "-A" in command:
+        command[command.index("-A") + 1] = "lab.naive"
+    return replace(process, command=command)

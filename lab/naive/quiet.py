@@ -1,0 +1,36 @@
+"""When is a house without a ledger quiet? Only the broker and the workers can be asked."""
+
+import json
+from typing import NamedTuple
+
+import celery
+import redis
+
+from stack.processes import QUEUES
+
+
+class InHand(NamedTuple):
+    """Messages by where they are. `held`: with a live worker: running, or waiting there for their time. `forsaken`: a
+    worker that died had fetched them; they come back after the visibility timeout, an hour."""
+
+    queued: int
+    held: int
+    forsaken: int
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing will happen for an hour."""
+        return not (self.queued or self.held)
+
+
+def in_hand(broker: str) -> InHand:
+    """Ask the broker at this address and all workers on it; a worker that does not answer within a second counts as
+    dead. Messages move while we look: believe it when it says twice that all is quiet. Raises redis.RedisError."""
+    with redis.Redis.from_url(broker, socket_timeout=2) as client, celery.Celery("ask", broker=broker) as app:
+        workers = app.control.inspect(timeout=1.0)
+        running, fetched, later = (ask() or {} for ask in (workers.active, workers.reserved, workers.scheduled))
+        held = {task["id"] for tasks in (*running.values(), *fetched.values()) for task in tasks}
+        held |= {entry["request"]["id"] for entries in later.values() for entry in entries}
+        unacked = [json.loads(message)[0]["headers"]["id"] for message in client.hvals("unacked")]
+        queued = sum(client.llen(name) for name in QUEUES)
+    return InHand(queued, len(held), sum(id not in held for id in unacked))
