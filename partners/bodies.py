@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -64,6 +65,14 @@ def key(value: str) -> str:
     if not KEY.fullmatch(value):
         raise Problem(422, "A key has 1 to 200 letters, digits, or . _ : - and nothing else.")
     return value
+
+
+def since(value: str) -> str:
+    """A time as it stands in a query, in the form of our records; "" stays "". Raises Problem 422."""
+    try:
+        return value and datetime.fromisoformat(value).astimezone(UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError):
+        raise Problem(422, "since must be a time such as 2026-11-22T10:30:00+00:00.") from None
 
 
 def matching(pattern: str, hint: str) -> Check:

@@ -1,5 +1,7 @@
 """The control desk: the page with the switches and the effects, and the same for programs."""
 
+import json
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -9,7 +11,7 @@ from partners import bodies, pages
 from partners.faults import PARTNERS, Faults, Partner
 from partners.payments import approve_due
 from partners.problems import Problem
-from partners.store import STORE
+from partners.store import CONDITIONS, STORE
 
 INBOX_PORT = web.AppKey("inbox_port", int)
 LATEST = 50
@@ -51,11 +53,21 @@ async def put_faults(request: web.Request) -> web.Response:
 
 
 @routes.get("/effects")
-async def effects(request: web.Request) -> web.Response:
-    """All that really happened; `partner`, `order` and `key` narrow it down."""
-    approve_due(request.app[STORE])
-    partner, order, key = (request.query.get(name, "") for name in ("partner", "order", "key"))
-    return web.json_response({"effects": request.app[STORE].effects(partner, order, key)})
+async def effects(request: web.Request) -> web.StreamResponse:
+    """All that really happened; `partner`, `order`, `key` and `since` (an ISO 8601 time) narrow it down."""
+    store = request.app[STORE]
+    approve_due(store)
+    wanted = {name: request.query.get(name, "") for name in CONDITIONS}
+    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+    async with aclosing(store.portions(**wanted | {"since": bodies.since(wanted["since"])})) as portions:
+        await response.prepare(request)
+        await response.write(b'{"effects": [')
+        comma = ""
+        async for rows in portions:
+            await response.write((comma + json.dumps(rows)[1:-1]).encode())
+            comma = ", "
+    await response.write(b"]}")
+    return response
 
 
 @routes.get("/traffic")

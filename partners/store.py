@@ -4,10 +4,11 @@ All statements run on the event loop's thread, none awaits inside a transaction,
 another process: two requests with one key can never both find it unused.
 """
 
+import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS effects (  -- one row each time that something really happened
     id INTEGER PRIMARY KEY AUTOINCREMENT, partner TEXT NOT NULL, kind TEXT NOT NULL,
     key TEXT NOT NULL, order_number TEXT NOT NULL, at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS effects_key ON effects (key);
+CREATE INDEX IF NOT EXISTS effects_order ON effects (order_number);
+CREATE INDEX IF NOT EXISTS effects_at ON effects (at);
 CREATE TABLE IF NOT EXISTS answers (
     partner TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, answer TEXT NOT NULL,
     PRIMARY KEY (partner, key)) WITHOUT ROWID;
@@ -34,6 +38,16 @@ CREATE TABLE IF NOT EXISTS mails (
 """
 
 
+PORTION = 1000  # rows
+# What an effect can be asked for by. `since`: what happened then or later, or once more.
+CONDITIONS = {
+    "partner": "partner = :partner",
+    "order": "order_number = :order",
+    "key": "key = :key",
+    "since": "key IN (SELECT key FROM effects WHERE at >= :since)",
+}
+
+
 def moment(at: datetime | None = None) -> str:
     """A time (now, where none is given) as UTC text that sorts as it reads."""
     return (at or datetime.now(UTC)).isoformat(timespec="milliseconds")
@@ -43,6 +57,7 @@ class Store:
     """The open file. Raises sqlite3.Error where it can't be opened."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
         # NORMAL: a commit survives the death of this process, if not a power cut. Nobody here pulls the plug.
@@ -86,22 +101,34 @@ class Store:
                 self.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (partner, key, fingerprint, json.dumps(answer)))
             return answer
 
-    def effects(self, partner: str = "", order: str = "", key: str = "", latest: int = -1) -> list[dict[str, Any]]:
-        """What happened, by key, newest first, with how often and when first. `latest`: only so many."""
-        rows = self.execute(
-            """SELECT partner, kind, key, order_number AS "order", count(*) AS count, min(at) AS at
-               FROM effects WHERE ?1 IN ('', partner) AND ?2 IN ('', order_number) AND ?3 IN ('', key)
-               GROUP BY partner, kind, key, order_number
-               ORDER BY max(id) DESC LIMIT ?4""",
-            (partner, order, key, latest),
-        )
-        return [dict(row) for row in rows]
+    def effects(self, latest: int = -1, **wanted: str) -> list[dict[str, Any]]:
+        """What happened, by key, newest first, with how often and when first. `wanted`: by CONDITIONS, "" being any;
+        `latest`: only so many."""
+        return [dict(row) for row in self.execute(*query(wanted, latest))]
+
+    async def portions(self, **wanted: str) -> AsyncGenerator[list[dict[str, Any]]]:
+        """The same, for however many: read by a thread on a connection of its own, so others are served meanwhile."""
+        with closing(sqlite3.connect(self.path, check_same_thread=False)) as reader:
+            reader.row_factory = sqlite3.Row
+            rows = await asyncio.to_thread(reader.execute, *query(wanted))
+            while portion := await asyncio.to_thread(rows.fetchmany, PORTION):
+                yield [dict(row) for row in portion]
 
     def reset(self) -> None:
         """Forget everything."""
         with self.transaction():
             for table in ("effects", "answers", "authorizations", "mails"):
                 self.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand one line above
+
+
+def query(wanted: dict[str, str], latest: int = -1) -> tuple[str, dict[str, Any]]:
+    """The statement for `Store.effects`, and its parameters."""
+    conditions = [text for name, text in CONDITIONS.items() if wanted.get(name)]
+    statement = f"""
+        SELECT partner, kind, key, order_number AS "order", count(*) AS count, min(at) AS at
+        FROM effects WHERE {" AND ".join(conditions) or "1"} GROUP BY partner, kind, key, order_number
+        HAVING max(at) >= :since ORDER BY max(id) DESC LIMIT :latest"""  # noqa: S608 - of CONDITIONS
+    return statement, {"since": "", **wanted, "latest": latest}
 
 
 def same_request(recorded: str, fingerprint: str) -> None:

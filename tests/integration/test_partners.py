@@ -21,6 +21,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from partners.store import PORTION, Store
+
 ROOT = Path(__file__).resolve().parents[2]
 CHARGE = {"order": "1001", "amount": "12.40", "currency": "EUR", "card": "demo-approve"}
 SLOW, DECLINED = CHARGE | {"card": "demo-slow"}, CHARGE | {"card": "demo-decline"}
@@ -182,6 +184,28 @@ def test_effects_can_be_narrowed_down(world):
     assert [each["key"] for each in world.effects(order="1001")] == ["analytics:1001", "fraud:1001"]
     assert [each["key"] for each in world.effects(partner="fraud")] == ["fraud:1002", "fraud:1001"]
     assert [each["key"] for each in world.effects(key="fraud:1002", partner="fraud")] == ["fraud:1002"]
+
+
+def test_effects_since_a_time_are_those_that_happened_then_or_later_or_again(world):
+    for order in ("1001", "1002", "1003"):
+        world.send(receipt(order))
+        time.sleep(0.002)  # two moments, as the records have them
+    world.send(receipt("1001"))
+    second = world.effects(key="receipt:1002")[0]["at"]
+    assert [(each["order"], each["count"]) for each in world.effects()] == [("1001", 2), ("1003", 1), ("1002", 1)]
+    assert world.effects(since=second) == world.effects()
+    third = world.effects(key="receipt:1003")[0]["at"]
+    assert [(each["order"], each["count"]) for each in world.effects(since=third)] == [("1001", 2), ("1003", 1)]
+    assert world.effects(since="2100-01-01T00:00:00Z") == []
+    assert world.call("GET", "/effects?since=yesterday")[0] == 422
+
+
+def test_more_effects_than_one_portion_arrive_whole(world):
+    store = Store(world.var / "partners.sqlite")
+    with store.transaction():
+        for order in range(PORTION + 1):
+            store.happened("fraud", "review", f"fraud:{order}", str(order))
+    assert [int(each["order"]) for each in world.effects()] == list(range(PORTION, -1, -1))
 
 
 def test_a_review_holds_from_300(world):
