@@ -254,6 +254,20 @@ def replay(ids: Sequence[str]) -> list[str]:
     ]
 
 
+def redo(id: str, claims: int, why: str) -> bool:
+    """Have a job run once more that succeeded but whose effect is nowhere to be found. False if it has been claimed
+    again since it was seen with so many `claims`, or was changed otherwise: of two who redo it at once one does."""
+    return bool(
+        rows(
+            "UPDATE jobs_job SET state = 'waiting', run_at = clock_timestamp(), finished_at = NULL, attempts = 0,"
+            " error = %s WHERE id = %s AND state = 'succeeded' AND claims = %s RETURNING id",
+            why,
+            id,
+            claims,
+        )
+    )
+
+
 def purge(days: int, batch: int = 5_000) -> int:
     """Delete jobs that succeeded or were discarded over `days` days ago; returns how many. Dead letters stay, and so
     does what another job still waits for.

@@ -121,3 +121,18 @@ def release_followers() -> list[str]:
         """
     )
     return [str(id) for (id,) in found]
+
+
+def release_orphan(id: str) -> bool:
+    """Free a job that waits for one whose row somebody deleted; False if it doesn't (any more). For code that knows
+    that the deleted one was done. One that needs the result of the deleted one is left as it is."""
+    return bool(
+        rows(
+            """
+            UPDATE jobs_job child SET run_at = clock_timestamp() WHERE id = %s AND state = 'waiting' AND run_at IS NULL
+                AND takes_result = '' AND NOT EXISTS (SELECT FROM jobs_job parent WHERE parent.id = child.after_id)
+            RETURNING id
+            """,
+            id,
+        )
+    )

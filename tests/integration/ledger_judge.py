@@ -25,6 +25,7 @@ ARROWS = {
     "call_off": "ready>discarded waiting>discarded",
     "discard": "ready>discarded waiting>discarded dead>discarded",
     "replay": "dead>waiting discarded>waiting",
+    "redo": "succeeded>waiting",
     "purge": "succeeded>none discarded>none",
     "see_worker": "running>waiting running>dead",
     "forget_worker": "",
@@ -33,6 +34,7 @@ ARROWS = {
     "refuse": "ready>waiting ready>dead",
     "bury_terminated": "running>dead",
     "release_followers": "waiting>waiting",
+    "release_orphan": "waiting>waiting",
 }
 MOVES = {name: {tuple(arrow.split(">")) for arrow in arrows.split()} for name, arrows in ARROWS.items()}
 
@@ -51,6 +53,8 @@ class Outcome(NamedTuple):
         ids = [getattr(each, "id", each) for each in self.result] if isinstance(self.result, list) else []
         if self.name == "claim":
             return self.result is not None and self.result.id == id
+        if self.name == "redo":
+            return self.result and self.arguments[0] == id
         if self.name in ("succeed", "fail"):
             return id in (self.arguments[0].id, *ids)
         return id in ids if isinstance(self.result, list) else None
@@ -63,6 +67,7 @@ class Judge:
         self.jobs: dict[str, Job] = {}
         self.alive: set[str] = set()  # the workers that have said so in time
         self.effects = Counter[str]()  # by job: what an atomic task would have written
+        self.redone = set[str]()  # jobs whose effect got lost once
 
     def look(self) -> None:
         """See the rows as they are now."""
@@ -91,6 +96,9 @@ class Judge:
         if name in ("succeed", "fail") and not isinstance(result, Superseded):
             assert holds(arguments[0], before), "a claim that was lost finished a job"
             self.effects[arguments[0].id] += name == "succeed"
+        if name == "redo" and result:
+            self.effects[arguments[0]] -= 1  # it got lost, or nobody would have had it done once more
+            self.redone.add(arguments[0])
         if name == "discard":
             heads = {str(self.jobs[id].after_id) for id in result if id not in arguments[0]}
             running = {id for id, job in self.jobs.items() if job.state == State.RUNNING}
@@ -125,8 +133,9 @@ class Judge:
         if now.state == State.WAITING and not now.run_at:
             assert str(now.after_id) in self.jobs, "it waits for a job that is not there"
         if now.after_id and (now.run_at or now.claims or now.state in (State.READY, State.RUNNING, State.SUCCEEDED)):
-            assert self.effects[str(now.after_id)] == 1, "a follower overtook"
-            assert now.args == {"before": str(now.after_id)}, "a follower has not the result before it"
+            before = str(now.after_id)
+            assert self.effects[before] == 1 or before in self.redone, "a follower overtook"
+            assert now.args == {"before": before}, "a follower has not the result before it"
 
 
 def holds(claim: ledger.Claimed, jobs: dict[str, Job]) -> bool:

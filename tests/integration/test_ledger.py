@@ -164,6 +164,27 @@ def test_discarding_takes_the_followers_along_but_no_running_job():
     assert state(running) == "running"
 
 
+def test_what_succeeded_is_redone_once_by_two_who_miss_its_effect():
+    id = note.enqueue(1)
+    ledger.succeed(ledger.claim(id, "a"), 1)
+    assert ledger.redo(id, 1, "no effect")
+    assert not ledger.redo(id, 1, "no effect")
+    ledger.take_due(9)
+    ledger.succeed(ledger.claim(id, "a"), 1)
+    assert not ledger.redo(id, 1, "no effect"), "it was done meanwhile"
+    assert state(id) == "succeeded"
+
+
+def test_a_job_behind_a_deleted_one_is_freed_and_one_behind_another_is_not():
+    head = enqueue_all(note.call(1).then(note.call(2)))[0]
+    follower = str(Job.objects.get(key="note:2").id)
+    assert not rescue.release_orphan(follower)
+    Job.objects.filter(id=head).delete()
+    assert rescue.release_orphan(follower)
+    assert [nudge.id for nudge in ledger.take_due(9)] == [follower]
+    assert not rescue.release_orphan(follower)
+
+
 def test_purge_keeps_dead_letters_and_what_is_fresh():
     done, dead, fresh = note.enqueue(1), note.enqueue(2), note.enqueue(3)
     ledger.succeed(ledger.claim(done, "a"), None)

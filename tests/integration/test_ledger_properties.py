@@ -91,6 +91,7 @@ STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "call_off": (key, st.just("done elsewhere")),
     "discard": (some("ready", "waiting", "dead"),),
     "replay": (some("dead", "discarded"),),
+    "redo": (job("succeeded"),),
     "purge": (st.just(30),),
     "see_worker": (worker, st.just(QUEUE), st.lists(job("running"), max_size=2)),
     "forget_worker": (worker,),
@@ -99,6 +100,7 @@ STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "refuse": (some("ready"), st.just("no such task")),
     "bury_terminated": (job("running"), worker),
     "release_followers": (),
+    "release_orphan": (job("waiting"),),
 }
 statement = st.one_of([st.tuples(st.just(name), st.tuples(*drawn)) for name, drawn in STATEMENTS.items()])
 
@@ -222,6 +224,8 @@ def every_statement(late: ledger.Claimed, running: ledger.Claimed) -> list[State
         ("call_off", ("a", "done elsewhere")),
         ("discard", (heads,)),
         ("replay", (heads,)),
+        ("redo", (number(8),)),
+        ("redo", (number(12),)),
         ("purge", (30,)),
         ("see_worker", ("one", QUEUE, [])),
         ("see_worker", ("two", QUEUE, [number(11)])),
@@ -232,6 +236,8 @@ def every_statement(late: ledger.Claimed, running: ledger.Claimed) -> list[State
         ("bury_terminated", (number(1), "one")),
         ("bury_terminated", (number(11), "one")),
         ("release_followers", ()),
+        ("release_orphan", (number(2),)),
+        ("release_orphan", (number(10),)),
     ]
 
 
