@@ -7,6 +7,7 @@ one finds it moved, and one that dies has done both or neither.
 
 import logging
 import time
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -16,11 +17,29 @@ from django.db.models import F, Q
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
+from jobs import signs
+
 log = logging.getLogger(__name__)
 
 
 class LedgerScheduler(DatabaseScheduler):
     """django-celery-beat's scheduler, enqueueing each slot once."""
+
+    sign = signs.Sign("beat")
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Do what is due, and say that this beat lives. Returns the seconds until the next look."""
+        try:
+            self.sign.give()
+        except Error:
+            connection.close()
+        return super().tick(*args, **kwargs)
+
+    def close(self) -> None:
+        """Say goodbye."""
+        with suppress(Error):
+            self.sign.end()
+        super().close()
 
     def apply_async(self, entry: ModelEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         """Enqueue the entry's job, unless another beat did. Raises SchedulingError; beat logs it and goes on."""

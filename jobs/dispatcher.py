@@ -4,17 +4,19 @@ LOCKED, and one that dies in the middle leaves nothing that another would not fi
 import logging
 import threading
 import time
+from contextlib import suppress
 
 from celery import current_app
 from django.db import Error, connection
 
-from jobs import ledger, publisher, rescue
+from jobs import history, ledger, publisher, rescue, signs
 
 log = logging.getLogger(__name__)
 
 POLL = 0.25  # seconds between looks at what is due
 RESCUE_EVERY = 2.0
 BATCH = 500
+BOOKS_EVERY = 5.0  # seconds between looks whether a minute is over
 GRACE = 5.0  # seconds a live worker has to say so after the database, or the broker, came back
 
 
@@ -24,14 +26,18 @@ class Dispatcher:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.rescue_at = time.monotonic() + GRACE
+        self.books_at = 0.0
         self.broker_failed = False
+        self.sign = signs.Sign("dispatcher")
 
     def run(self) -> None:
         """Work until stopped; trouble with the broker or the database is waited out."""
         while not self.stop.is_set():
             try:
+                self.sign.give()
                 busy = self.publish_due()
                 self.rescue_if_time()
+                self.keep_books_if_time()
             except Error as error:
                 # While the database was away no worker could say that it lives: let them speak first.
                 log.warning("the database is in trouble, waiting: %s", str(error).partition("\n")[0])
@@ -41,6 +47,8 @@ class Dispatcher:
                 self.stop.wait(1)
             if not busy:
                 self.stop.wait(POLL)
+        with suppress(Error):
+            self.sign.end()
 
     def publish_due(self) -> bool:
         """Publish one batch of what is due; True if there may be more at once."""
@@ -74,6 +82,16 @@ class Dispatcher:
         ]:
             if ids:
                 log.warning("rescued %d %s: %s", len(ids), name, " ".join(ids[:10]))
+
+    def keep_books_if_time(self) -> None:
+        """Write down the minute that is over. Trouble with it must not keep anybody's job waiting."""
+        if time.monotonic() < self.books_at:
+            return
+        self.books_at = time.monotonic() + BOOKS_EVERY
+        try:
+            history.write([queue.name for queue in current_app.amqp.queues.values()])
+        except Error as error:
+            log.warning("the last minute's figures could not be written: %s", str(error).partition("\n")[0])
 
     def give_back_unclaimed(self) -> list[str]:
         """Give back jobs whose message the broker no longer has; none while the broker does not answer."""

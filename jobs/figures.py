@@ -1,27 +1,96 @@
-"""The back room in figures, for people and machines: what `manage.py jobs` shows."""
+"""The back room in figures, for people and machines: what `manage.py jobs` and the operations page show.
 
+Nothing here reads the ledger from end to end: what is live is counted by partial indexes, what has ended comes from the
+minutes that were written down (jobs/history.py), and from the ledger only for those of the last minute or two.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
+from jobs import history
 from jobs.ledger import rows
+from jobs.models import TaskMinute
 from jobs.rescue import SILENCE
 
 WINDOW = 300  # seconds that throughput and rates look back
 
-QUEUES = """
-SELECT queue, count(*) FILTER (WHERE state = 'ready'), count(*) FILTER (WHERE state = 'waiting'),
-       count(*) FILTER (WHERE state = 'running'), count(*) FILTER (WHERE state = 'dead'),
-       COALESCE(extract(epoch FROM now() - min(COALESCE(run_at, published_at))
-                        FILTER (WHERE state = 'ready' OR state = 'waiting' AND run_at <= now())), 0)::float
-FROM jobs_job WHERE state IN ('ready', 'waiting', 'running', 'dead') GROUP BY queue ORDER BY queue
-"""
 
-TASKS = """
-SELECT task, count(*) FILTER (WHERE state = 'succeeded'), count(*) FILTER (WHERE state = 'dead'),
-       COALESCE(sum(attempts - 1) FILTER (WHERE attempts > 1), 0),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - created_at) * 1000)::float,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at) * 1000)::float
-FROM jobs_job WHERE finished_at > now() - %s * interval '1 second' GROUP BY task ORDER BY task
-"""
+@dataclass
+class Ended:
+    """What ended over a span of seconds; times in ms, shares between 0 and 1."""
+
+    span: float
+    succeeded: int = 0
+    retried: int = 0
+    dead: int = 0
+    waits: Counter[str] = field(default_factory=Counter)
+    runs: Counter[str] = field(default_factory=Counter)
+
+    def add(self, minute: TaskMinute) -> None:
+        self.succeeded += minute.succeeded
+        self.retried += minute.retried
+        self.dead += minute.dead
+        self.waits.update(minute.waits)
+        self.runs.update(minute.runs)
+
+    @property
+    def finished(self) -> int:
+        return self.succeeded + self.dead
+
+    @property
+    def per_minute(self) -> float:
+        return round(self.finished * 60 / self.span, 2)
+
+    @property
+    def success_rate(self) -> float:
+        """Of the jobs that finished."""
+        return round(self.succeeded / self.finished, 4) if self.finished else 0.0
+
+    @property
+    def failure_rate(self) -> float:
+        return round(self.dead / self.finished, 4) if self.finished else 0.0
+
+    @property
+    def retry_rate(self) -> float:
+        """Of all attempts, those that were tried again."""
+        return round(self.retried / (self.finished + self.retried), 4) if self.finished + self.retried else 0.0
+
+    def wait_ms(self, share: float) -> float | None:
+        return percentile(self.waits, share)
+
+    def run_ms(self, share: float) -> float | None:
+        return percentile(self.runs, share)
+
+
+def percentile(histogram: Counter[str], share: float) -> float | None:
+    """The upper edge, in ms, of the bucket in which this share of all times is reached: at most 1.41 times too much."""
+    left = share * histogram.total()
+    for bucket in sorted(map(int, histogram)):
+        left -= histogram[str(bucket)]
+        if left <= 1e-9:
+            return 2 ** (bucket / 2)
+    return None
+
+
+def minutes(span: float) -> tuple[float, list[TaskMinute]]:
+    """What ended in the last `span` seconds and, to the full minute, a little before; and how many seconds that is."""
+    ((now, last),) = rows("SELECT clock_timestamp(), max(minute) FROM jobs_queueminute")
+    begin = (now - timedelta(seconds=span)).replace(second=0, microsecond=0)
+    written = list(TaskMinute.objects.filter(minute__gte=begin)) if last else []
+    since = max(last + history.MINUTE, begin) if last else begin
+    recent = history.ended(max(since, now - 3 * history.MINUTE), now)
+    return (now - begin).total_seconds(), written + recent
+
+
+def by(name: str, entries: Iterable[TaskMinute], span: float) -> dict[str, Ended]:
+    """What ended for each `task` or `queue`, sorted by name."""
+    found: dict[str, Ended] = {}
+    for entry in entries:
+        found.setdefault(getattr(entry, name), Ended(span)).add(entry)
+    return dict(sorted(found.items()))
 
 
 def figures() -> dict[str, Any]:
@@ -30,22 +99,28 @@ def figures() -> dict[str, Any]:
     Ages in seconds, times in ms, rates a minute; shares between 0 and 1.
     """
     queues = [
-        dict(zip(("queue", "ready", "waiting", "running", "dead", "oldest_s"), row, strict=True))
-        for row in rows(QUEUES)
+        {
+            "queue": level.queue,
+            "ready": level.ready,
+            "waiting": level.due + level.later,
+            "running": level.running,
+            "dead": level.dead,
+            "oldest_s": level.oldest_s,
+        }
+        for level in history.levels().values()
     ]
-    tasks = []
-    for task, succeeded, dead, retries, wait_ms, run_ms in rows(TASKS, WINDOW):
-        finished = succeeded + dead
-        tasks.append(
-            {
-                "task": task,
-                "per_minute": round(finished * 60 / WINDOW, 2),
-                "retry_rate": round(retries / (finished + retries), 4) if finished else 0.0,
-                "failure_rate": round(dead / finished, 4) if finished else 0.0,
-                "wait_ms_p50": wait_ms,
-                "run_ms_p50": run_ms,
-            }
-        )
+    span, ended_ = minutes(WINDOW)
+    tasks = [
+        {
+            "task": task,
+            "per_minute": ended.per_minute,
+            "retry_rate": ended.retry_rate,
+            "failure_rate": ended.failure_rate,
+            "wait_ms_p50": ended.wait_ms(0.5),
+            "run_ms_p50": ended.run_ms(0.5),
+        }
+        for task, ended in by("task", ended_, span).items()
+    ]
     workers = [
         {"name": name, "queues": queues_, "seen_s": seen}
         for name, queues_, seen in rows(

@@ -137,6 +137,20 @@ def _succeed(job: Claimed, result: str) -> list[tuple]:
     )
 
 
+def keeping(change: str) -> str:
+    """The statement that makes this change, which ends attempts without success, and keeps them for people; it gives
+    the ids. A success is not kept apart, as the job's row tells it all: so the common case costs nothing."""
+    return f"""
+        WITH ended AS ({change} RETURNING jobs_job.*), kept AS (
+            INSERT INTO jobs_attempt (job_id, task, queue, number, became, worker, published_at, started_at, ended_at,
+                                      error)
+            SELECT id, task, queue, attempts, state, worker, published_at,
+                   CASE WHEN started_at >= published_at THEN started_at END, clock_timestamp(), error
+            FROM ended)
+        SELECT id FROM ended
+        """  # noqa: S608 - the changes stand here and in rescue.py
+
+
 def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool) -> None:
     """Put a failed or snoozed job aside for a while. Raises Superseded."""
     _finish(
@@ -144,6 +158,7 @@ def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool) -> None:
         "state = 'waiting', run_at = clock_timestamp() + %s * interval '1 second', attempts = attempts - %s,"
         " error = %s",
         (seconds, 0 if uses_attempt else 1, error),
+        keep=uses_attempt,
     )
 
 
@@ -152,9 +167,9 @@ def bury(job: Claimed, error: str) -> None:
     _finish(job, "state = 'dead', finished_at = clock_timestamp(), error = %s", (error,))
 
 
-def _finish(job: Claimed, changes: str, parameters: tuple) -> None:
-    sql = f"UPDATE jobs_job SET {changes} WHERE id = %s AND state = 'running' AND claims = %s RETURNING id"  # noqa: S608
-    if not rows(sql, *parameters, job.id, job.claims):
+def _finish(job: Claimed, changes: str, parameters: tuple, keep: bool = True) -> None:
+    sql = f"UPDATE jobs_job SET {changes} WHERE id = %s AND state = 'running' AND claims = %s"  # noqa: S608
+    if not rows(keeping(sql) if keep else f"{sql} RETURNING id", *parameters, job.id, job.claims):
         raise Superseded(f"claim {job.claims} of job {job.id} came too late")
 
 
@@ -283,7 +298,8 @@ def purge(days: int, batch: int = 5_000) -> int:
                          AND state IN ('succeeded', 'discarded') AND NOT EXISTS (SELECT FROM jobs_job child
                              WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'discarded'))
                          LIMIT %s FOR UPDATE OF job SKIP LOCKED),
-            gone AS (DELETE FROM jobs_job USING old WHERE jobs_job.id = old.id RETURNING 1)
+            gone AS (DELETE FROM jobs_job USING old WHERE jobs_job.id = old.id RETURNING jobs_job.id),
+            tries AS (DELETE FROM jobs_attempt USING gone WHERE job_id = gone.id)
             SELECT count(*) FROM gone
             """,
             days,

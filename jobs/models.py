@@ -5,7 +5,8 @@ All changes of state stand in ledger.py and rescue.py, as single SQL statements;
 
 from collections.abc import Iterable
 
-from django.contrib.postgres.indexes import BrinIndex
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -79,8 +80,107 @@ class Worker(models.Model):
 
     name = models.CharField(max_length=200, primary_key=True)
     queues = models.CharField(max_length=200)
+    pool = models.PositiveSmallIntegerField(null=True, help_text="how many jobs it runs at a time")
+    memory = models.BigIntegerField(null=True, help_text="bytes, of its main process and its children")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
         return self.name
+
+
+class Attempt(models.Model):
+    """An attempt that ended without success; one that succeeded is the job's row itself, and a snooze is none."""
+
+    job_id = models.UUIDField(db_index=True)  # no foreign key: purge deletes both in one statement
+    task = models.CharField(max_length=200)
+    queue = models.CharField(max_length=100)
+    number = models.PositiveSmallIntegerField()
+    became = models.CharField(max_length=10, help_text="the job's state after it: waiting or dead")
+    worker = models.CharField(max_length=200)
+    published_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True, help_text="null: it was refused before it began")
+    ended_at = models.DateTimeField(db_index=True)
+    error = models.TextField()
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.job_id}"
+
+
+class Process(models.Model):
+    """The sign of life of a dispatcher or a beat."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    role = models.CharField(max_length=20)
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Pause(models.Model):
+    """A queue or a task that is to stand still, for all workers, until someone resumes it."""
+
+    what = models.CharField(max_length=220, primary_key=True)  # "queue:bulk", "task:orders.mail_receipt"
+    at = models.DateTimeField(db_default=Now())
+    who = models.CharField(max_length=150)
+    why = models.CharField(max_length=200)
+
+    def __str__(self) -> str:
+        return self.what
+
+
+class Action(models.Model):
+    """What a person did to jobs. Written in the transaction that did it; nothing changes or deletes it."""
+
+    at = models.DateTimeField(db_default=Now())
+    who = models.CharField(max_length=150)
+    verb = models.CharField(max_length=20)
+    what = models.CharField(max_length=300)
+    jobs = ArrayField(models.UUIDField(), default=list)
+    why = models.CharField(max_length=200)
+
+    class Meta:
+        indexes = [GinIndex(fields=["jobs"], name="jobs_action_jobs")]
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.verb} {self.what}"
+
+
+class QueueMinute(models.Model):
+    """A queue a few seconds after the end of a minute; null where nobody looked then."""
+
+    minute = models.DateTimeField()
+    queue = models.CharField(max_length=100)
+    depth = models.PositiveIntegerField(null=True, help_text="ready, or due and not published")
+    running = models.PositiveIntegerField(null=True)
+    oldest_s = models.FloatField(null=True, help_text="how long the oldest of them has been due")
+    succeeded = models.PositiveIntegerField(default=0)
+    retried = models.PositiveIntegerField(default=0)
+    dead = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["minute", "queue"], name="jobs_queue_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.queue} at {self.minute:%H:%M}"
+
+
+class TaskMinute(models.Model):
+    """What ended within a minute of one task on one queue. Times are histograms: bucket (jobs/history.py) → count."""
+
+    minute = models.DateTimeField()
+    task = models.CharField(max_length=200)
+    queue = models.CharField(max_length=100)
+    succeeded = models.PositiveIntegerField(default=0)
+    retried = models.PositiveIntegerField(default=0)
+    dead = models.PositiveIntegerField(default=0)
+    waits = models.JSONField(default=dict)
+    runs = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["minute", "task", "queue"], name="jobs_task_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.task} at {self.minute:%H:%M}"

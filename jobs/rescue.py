@@ -4,7 +4,7 @@ A rescue may be wrong (a frozen worker comes back to life, a message was only sl
 the late finish change nothing, and the second delivery find nothing to claim.
 """
 
-from jobs.ledger import rows
+from jobs.ledger import keeping, rows
 
 SILENCE = 10  # seconds without a sign of life after which a worker's jobs are given back
 SLACK = 5  # seconds granted between a message's publishing, its delivery and its claim
@@ -48,18 +48,15 @@ def give_back_of_silent_workers() -> list[str]:
 
 def _give_back(condition: str, parameters: tuple, why: str) -> list[str]:
     """The attempt counts, so a job that kills its worker is dead after its last; each return waits a little longer."""
-    found = rows(
-        f"""
+    change = f"""
         WITH lost AS (SELECT id FROM jobs_job WHERE state = 'running' AND {condition} FOR UPDATE SKIP LOCKED)
         UPDATE jobs_job SET error = %s,
             state = CASE WHEN attempts < max_attempts THEN 'waiting' ELSE 'dead' END,
             run_at = clock_timestamp() + (attempts - 1) * interval '1 second',
             finished_at = CASE WHEN attempts < max_attempts THEN NULL ELSE clock_timestamp() END
-        FROM lost WHERE jobs_job.id = lost.id RETURNING jobs_job.id
-        """,  # noqa: S608 - the conditions stand above
-        *parameters,
-        why,
-    )
+        FROM lost WHERE jobs_job.id = lost.id
+        """  # noqa: S608 - the conditions stand above
+    found = rows(keeping(change), *parameters, why)
     return [str(id) for (id,) in found]
 
 
@@ -86,27 +83,23 @@ def give_back_unclaimed(queue: str, oldest: float | None) -> list[str]:
 def refuse(ids: list[str], why: str) -> None:
     """Count a failed attempt of jobs whose task or queue nobody here knows. During a deploy the next process may know
     it, so they wait, twice as long each time; after their last attempt (it may be their only one) they are dead."""
-    rows(
-        """
+    change = """
         UPDATE jobs_job SET error = %s, attempts = attempts + 1,
             state = CASE WHEN attempts + 1 < max_attempts THEN 'waiting' ELSE 'dead' END,
             run_at = clock_timestamp() + LEAST(power(2, attempts), 600) * interval '1 second',
             finished_at = CASE WHEN attempts + 1 < max_attempts THEN NULL ELSE clock_timestamp() END
-        WHERE id = ANY(%s::uuid[]) AND state = 'ready' RETURNING id
-        """,
-        why,
-        ids,
-    )
+        WHERE id = ANY(%s::uuid[]) AND state = 'ready'
+        """
+    rows(keeping(change), why, ids)
 
 
 def bury_terminated(id: str, worker: str) -> None:
     """Make a running job of this worker a dead letter: a person had it killed."""
-    rows(
+    change = (
         "UPDATE jobs_job SET state = 'dead', finished_at = clock_timestamp(), error = 'terminated by remote control'"
-        " WHERE id = %s AND state = 'running' AND worker = %s RETURNING id",
-        id,
-        worker,
+        " WHERE id = %s AND state = 'running' AND worker = %s"
     )
+    rows(keeping(change), id, worker)
 
 
 def release_followers() -> list[str]:

@@ -2,11 +2,12 @@
 
 from django.conf import settings
 
-from jobs import ledger
+from jobs import history, ledger
 from jobs.task import task
 
 
 @task(queue="bulk", name="jobs.purge")
 def purge() -> int:
     """Delete finished jobs after their retention; dead letters stay for a person."""
+    history.purge()
     return ledger.purge(settings.JOBS_RETENTION_DAYS)

@@ -1,0 +1,122 @@
+"""What happened when: a row for each queue and each task a minute, in tables of our own, so that a restart forgets
+nothing and nobody who looks has to read the ledger.
+
+A dispatcher writes each minute once it is over. Of two at once each finds the rows there, or that it made them. The
+finish of a job that commits more than SETTLING after its stamp is missing here, and only here.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db.models.functions import Now
+
+from jobs.ledger import rows
+from jobs.models import QueueMinute, TaskMinute
+
+SETTLING = 10  # seconds after a minute's end
+CATCH_UP = 60  # minutes that are written afterwards, if no dispatcher ran
+TASKS_KEPT = timedelta(hours=25)
+QUEUES_KEPT = timedelta(days=8)
+MINUTE = timedelta(minutes=1)
+BUCKETS = 45  # bucket n is for times up to sqrt(2) ** n ms: the last for an hour and more
+
+BUCKET = "LEAST(ceil(2 * log(2, GREATEST(extract(epoch FROM {}) * 1000, 1))), 44)::int"
+
+# Successes are found by the BRIN index over finished_at, all other ends by the index over attempts.
+ENDED = f"""
+SELECT task, queue, outcome, wait, run, count(*) FROM (
+    SELECT task, queue, 'succeeded' AS outcome, {BUCKET.format("started_at - COALESCE(run_at, created_at)")} AS wait,
+           {BUCKET.format("finished_at - started_at")} AS run
+    FROM jobs_job WHERE finished_at >= %s AND finished_at < %s AND state = 'succeeded'
+    UNION ALL
+    SELECT task, queue, became, {BUCKET.format("started_at - published_at")}, {BUCKET.format("ended_at - started_at")}
+    FROM jobs_attempt WHERE ended_at >= %s AND ended_at < %s
+) ended GROUP BY task, queue, outcome, wait, run
+"""
+
+QUEUES = """
+SELECT queue, COALESCE(sum(n) FILTER (WHERE state = 'ready'), 0)::int,
+       COALESCE(sum(n) FILTER (WHERE state = 'due'), 0)::int, COALESCE(sum(n) FILTER (WHERE state = 'later'), 0)::int,
+       COALESCE(sum(n) FILTER (WHERE state = 'running'), 0)::int, COALESCE(sum(n) FILTER (WHERE state = 'dead'), 0)::int,
+       COALESCE(extract(epoch FROM clock_timestamp() - min(since)), 0)::float
+FROM (
+    SELECT queue, 'ready' AS state, count(*) AS n, min(COALESCE(run_at, published_at)) AS since
+    FROM jobs_job WHERE state = 'ready' GROUP BY queue
+    UNION ALL SELECT queue, 'due', count(*), min(run_at)
+    FROM jobs_job WHERE state = 'waiting' AND run_at <= now() GROUP BY queue
+    UNION ALL SELECT queue, 'later', count(*), NULL
+    FROM jobs_job WHERE state = 'waiting' AND (run_at > now() OR run_at IS NULL) GROUP BY queue
+    UNION ALL SELECT queue, 'running', count(*), NULL FROM jobs_job WHERE state = 'running' GROUP BY queue
+    UNION ALL SELECT queue, 'dead', count(*), NULL FROM jobs_job WHERE state = 'dead' GROUP BY queue
+) live GROUP BY queue ORDER BY queue
+"""  # each part by a partial index of its own
+
+
+class Level(NamedTuple):
+    """A queue now. `depth` is what could run at once: ready, or due and not published yet."""
+
+    queue: str
+    ready: int = 0
+    due: int = 0
+    later: int = 0
+    running: int = 0
+    dead: int = 0
+    oldest_s: float = 0.0
+
+    @property
+    def depth(self) -> int:
+        return self.ready + self.due
+
+
+def levels() -> dict[str, Level]:
+    """Each queue that has live jobs or dead letters, by name."""
+    return {row[0]: Level(*row) for row in rows(QUEUES)}
+
+
+def ended(begin: datetime, end: datetime) -> list[TaskMinute]:
+    """What ended from `begin` to before `end`, for each task and queue; not saved."""
+    found: dict[tuple[str, str], TaskMinute] = {}
+    for task, queue, outcome, wait, run, count in rows(ENDED, begin, end, begin, end):
+        entry = found.setdefault((task, queue), TaskMinute(minute=begin, task=task, queue=queue))
+        name = {"waiting": "retried"}.get(outcome, outcome)
+        setattr(entry, name, getattr(entry, name) + count)
+        for histogram, bucket in (entry.waits, wait), (entry.runs, run):
+            if bucket is not None:  # it was refused before it began
+                histogram[str(bucket)] = histogram.get(str(bucket), 0) + count
+    return [found[name] for name in sorted(found)]
+
+
+def write(queues: list[str]) -> int:
+    """Write down the minutes that are over and missing, for these queues at least; returns how many."""
+    ((now, last),) = rows("SELECT clock_timestamp(), max(minute) FROM jobs_queueminute")
+    over = (now - timedelta(seconds=SETTLING)).replace(second=0, microsecond=0)  # the first minute that is not
+    minute = max(last + MINUTE, over - CATCH_UP * MINUTE) if last else over - MINUTE
+    written = 0
+    while minute < over:
+        _write(minute, queues, levels() if minute + MINUTE == over else None)
+        minute += MINUTE
+        written += 1
+    return written
+
+
+def _write(minute: datetime, queues: list[str], levels: dict[str, Level] | None) -> None:
+    """The tasks first: a minute whose queues are there is complete, also if this process dies in between. Both lists
+    are sorted, so that two dispatchers wait for each other's rows in one order."""
+    tasks = ended(minute, minute + MINUTE)
+    TaskMinute.objects.bulk_create(tasks, ignore_conflicts=True)
+    entries = []
+    for queue in sorted({*queues, *(task.queue for task in tasks), *(levels or ())}):
+        entry = QueueMinute(minute=minute, queue=queue)
+        if levels is not None:
+            level = levels.get(queue, Level(queue))
+            entry.depth, entry.running, entry.oldest_s = level.depth, level.running, level.oldest_s
+        for name in "succeeded", "retried", "dead":
+            setattr(entry, name, sum(getattr(task, name) for task in tasks if task.queue == queue))
+        entries.append(entry)
+    QueueMinute.objects.bulk_create(entries, ignore_conflicts=True)
+
+
+def purge() -> None:
+    """Delete what no chart shows any more."""
+    TaskMinute.objects.filter(minute__lt=Now() - TASKS_KEPT).delete()
+    QueueMinute.objects.filter(minute__lt=Now() - QUEUES_KEPT).delete()

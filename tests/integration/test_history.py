@@ -1,0 +1,137 @@
+"""What is kept of the past: attempts that failed, and the minutes of queues and tasks."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from jobs import Permanent, Snooze, figures, history, ledger, rescue, task
+from jobs.dispatcher import Dispatcher
+from jobs.models import Attempt, Job, Process, QueueMinute, TaskMinute
+from tests.integration.test_worker import attempt, raising
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+QUEUES = ["bulk", "critical", "default"]
+
+
+@task(name="tests.noted")
+def noted() -> None:
+    pass
+
+
+def finished(count: int, at: datetime, error: str = "") -> list[str]:
+    """Jobs that were due two seconds before their start, ran for a second, and ended at this time."""
+    ids = [noted.enqueue() for _ in range(count)]
+    for id in ids:
+        job = ledger.claim(id, "one")
+        ledger.bury(job, error) if error else ledger.succeed(job, None)
+    with connection.cursor() as cursor:
+        for table, column, name in ("jobs_job", "finished_at", "id"), ("jobs_attempt", "ended_at", "job_id"):
+            cursor.execute(
+                f"UPDATE {table} SET {column} = %s, started_at = %s, published_at = %s WHERE {name} = ANY(%s::uuid[])",  # noqa: S608
+                [at, at - timedelta(seconds=1), at - timedelta(seconds=3), ids],
+            )
+        cursor.execute("UPDATE jobs_job SET created_at = published_at WHERE id = ANY(%s::uuid[])", [ids])
+    return ids
+
+
+def last_minute() -> datetime:
+    """In the midst of the last minute that history.write takes for over."""
+    over = (timezone.now() - timedelta(seconds=history.SETTLING)).replace(second=0, microsecond=0)
+    return over - timedelta(seconds=30)
+
+
+def test_an_attempt_that_failed_is_kept_and_one_that_succeeded_is_the_job_itself():
+    job = attempt(raising(OSError("no route")))
+    kept = Attempt.objects.get(job_id=job.id)
+    assert (kept.number, kept.became, kept.error.partition("\n")[0]) == (1, "waiting", "OSError: no route")
+    assert kept.published_at < kept.started_at < kept.ended_at
+    attempt(lambda: None)
+    assert Attempt.objects.count() == 1
+
+
+def test_a_snooze_is_no_attempt():
+    attempt(raising(Snooze(60, "the bank is away")))
+    assert not Attempt.objects.exists()
+
+
+def test_a_lost_attempt_is_kept_and_so_is_the_one_after_which_a_job_is_dead():
+    id = noted.enqueue()
+    ledger.claim(id, "gone")
+    Job.objects.update(started_at=timezone.now() - timedelta(minutes=1))
+    assert rescue.give_back_of_silent_workers() == [id]
+    assert Attempt.objects.get().error == "its worker fell silent"
+    assert Attempt.objects.get(job_id=attempt(raising(Permanent("no such order"))).id).became == "dead"
+
+
+def test_attempts_are_purged_with_their_job():
+    id = noted.enqueue()
+    ledger.wait(ledger.claim(id, "one"), 0, "OSError: x", uses_attempt=True)
+    ledger.discard([id])
+    assert (ledger.purge(days=1), Attempt.objects.count()) == (0, 1)
+    Job.objects.update(finished_at=timezone.now() - timedelta(days=2))
+    assert (ledger.purge(days=1), Attempt.objects.count()) == (1, 0)
+
+
+def test_a_minute_that_is_over_is_written_with_all_that_ended_in_it():
+    at = last_minute()
+    finished(3, at)
+    finished(1, at, error="Permanent: no such order")
+    finished(1, at - timedelta(minutes=1))  # the first look of all begins with the last minute
+    noted.using(queue_name="bulk").enqueue()
+    assert history.write(QUEUES) == 1
+    entry = TaskMinute.objects.get()
+    assert (entry.task, entry.queue, entry.succeeded, entry.retried, entry.dead) == ("tests.noted", "default", 3, 0, 1)
+    assert entry.minute == at.replace(second=0, microsecond=0)
+    two_seconds, one_second = "22", "20"  # buckets: up to 2048 and 1024 ms
+    assert (entry.waits, entry.runs) == ({two_seconds: 4}, {one_second: 4})
+    queues = {entry.queue: (entry.depth, entry.succeeded, entry.dead) for entry in QueueMinute.objects.all()}
+    assert queues == {"bulk": (1, 0, 0), "critical": (0, 0, 0), "default": (0, 3, 1)}
+
+
+def test_minutes_that_nobody_wrote_are_written_afterwards_without_what_nobody_saw():
+    at = last_minute()
+    QueueMinute.objects.create(minute=at.replace(second=0) - timedelta(minutes=3), queue="default")
+    finished(2, at - timedelta(minutes=1))
+    assert history.write(QUEUES) == 3
+    entry = QueueMinute.objects.get(queue="default", minute=at.replace(second=0, microsecond=0) - timedelta(minutes=1))
+    assert (entry.succeeded, entry.depth) == (2, None)
+
+
+def test_two_dispatchers_write_a_minute_once():
+    finished(5, last_minute())
+    with ThreadPoolExecutor(2) as pool:
+        assert [run.result() for run in [pool.submit(write_and_close) for _ in range(2)]]
+    assert TaskMinute.objects.get().succeeded == 5
+    assert QueueMinute.objects.count() == len(QUEUES)
+
+
+def write_and_close() -> int:
+    try:
+        return history.write(QUEUES)
+    finally:
+        connection.close()
+
+
+def test_figures_count_each_end_once_whether_its_minute_is_written_or_not():
+    finished(4, last_minute())
+    finished(1, timezone.now() - timedelta(seconds=1))
+    before = figures.minutes(300)[1]
+    history.write(QUEUES)
+    after = figures.minutes(300)[1]
+    assert sum(entry.succeeded for entry in before) == sum(entry.succeeded for entry in after) == 5
+
+
+def test_a_dispatcher_says_that_it_lives_and_that_it_stops():
+    dispatcher = Dispatcher()
+    dispatcher.sign.give()
+    first = Process.objects.get(role="dispatcher")
+    dispatcher.sign.due = 0
+    dispatcher.sign.give()
+    assert Process.objects.get().seen_at > first.seen_at
+    dispatcher.stop.set()
+    dispatcher.run()
+    assert not Process.objects.exists()
