@@ -32,12 +32,13 @@ SELECT task, queue, outcome, wait, run, count(*) FROM (
     SELECT task, queue, became, {BUCKET.format("started_at - published_at")}, {BUCKET.format("ended_at - started_at")}
     FROM jobs_attempt WHERE ended_at >= %s AND ended_at < %s
 ) ended GROUP BY task, queue, outcome, wait, run
-"""
+"""  # noqa: S608 - BUCKET stands above
 
 QUEUES = """
 SELECT queue, COALESCE(sum(n) FILTER (WHERE state = 'ready'), 0)::int,
        COALESCE(sum(n) FILTER (WHERE state = 'due'), 0)::int, COALESCE(sum(n) FILTER (WHERE state = 'later'), 0)::int,
-       COALESCE(sum(n) FILTER (WHERE state = 'running'), 0)::int, COALESCE(sum(n) FILTER (WHERE state = 'dead'), 0)::int,
+       COALESCE(sum(n) FILTER (WHERE state = 'running'), 0)::int,
+       COALESCE(sum(n) FILTER (WHERE state = 'dead'), 0)::int,
        COALESCE(extract(epoch FROM clock_timestamp() - min(since)), 0)::float
 FROM (
     SELECT queue, 'ready' AS state, count(*) AS n, min(COALESCE(run_at, published_at)) AS since
