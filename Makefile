@@ -45,7 +45,7 @@ smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, aud
 
 lock: .venv/.ready ## pin requirements.txt anew from requirements.in
 	$(RUN) -m pip install --quiet pip-tools
-	$(RUN) -m piptools compile --quiet --strip-extras --no-header --no-emit-index-url --annotation-style=line \
+	$(RUN) -m piptools compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links --annotation-style=line \
 		--output-file=requirements.txt requirements.in
 
 clean: ## remove .venv and var, the shop's data with them

@@ -13,7 +13,7 @@ from celery import current_app
 from django.db import transaction
 from django.utils.timezone import is_aware
 
-from jobs import ledger, publisher
+from jobs import ledger, publisher, trail
 
 ARGS_LIMIT = 8_000  # bytes; arguments are ids and small values
 
@@ -70,6 +70,7 @@ class Call:
             "max_attempts": self.max_attempts,
             "after_id": after_id,
             "takes_result": self.takes_result,
+            "origin": trail.here(),
             "delay": self.run_after.total_seconds() if isinstance(self.run_after, timedelta) else None,
             "moment": moment and moment.isoformat(),
         }
@@ -100,7 +101,7 @@ def enqueue_all(*calls: Call) -> list[str]:
         publisher.publish(nudges)
 
     nudges = [
-        ledger.Nudge(row["id"], row["task"], row["queue"], row["args"], stamp)
+        ledger.Nudge(row["id"], row["task"], row["queue"], row["args"], row["origin"], stamp)
         for row in rows
         if (stamp := inserted.get(row["id"])) is not None
     ]

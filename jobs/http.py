@@ -2,11 +2,13 @@
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import urllib3
 from django.conf import settings
 
+from jobs import trail
 from jobs.errors import Permanent, RetryAfter
 
 MAX_BODY = 1_000_000  # bytes; no partner's answer is larger
@@ -46,7 +48,11 @@ class Partner:
         except NotFound:
             return None
 
-    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> dict[str, Any]:
+        with trail.of_call(self.name, method) as traced:
+            return self._exchange(method, path, headers={**traced, **(headers or {})}, **options)
+
+    def _exchange(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             response = _pool.request(
                 method, f"{settings.PARTNERS_URL}{path}", timeout=self.timeout, redirect=False,

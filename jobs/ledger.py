@@ -21,6 +21,7 @@ class Nudge(NamedTuple):
     task: str
     queue: str
     args: dict[str, Any]
+    origin: dict[str, Any]
     published_at: float
 
 
@@ -29,6 +30,7 @@ class Claimed(NamedTuple):
 
     id: str
     args: dict[str, Any]
+    origin: dict[str, Any]
     key: str | None
     claims: int
     attempts: int
@@ -43,7 +45,10 @@ def rows(sql: str, *parameters: Any) -> list[tuple]:
 
 
 def _nudges(found: Iterable[tuple]) -> list[Nudge]:
-    return [Nudge(str(id), task, queue, json.loads(args), stamp) for id, task, queue, args, stamp in found]
+    return [
+        Nudge(str(id), task, queue, json.loads(args), json.loads(origin), stamp)
+        for id, task, queue, args, origin, stamp in found
+    ]
 
 
 STAMP = "extract(epoch FROM published_at)::float"
@@ -59,15 +64,15 @@ def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """
     found = rows(
         f"""
-        INSERT INTO jobs_job (id, task, queue, args, key, max_attempts, after_id, takes_result,
+        INSERT INTO jobs_job (id, task, queue, args, key, max_attempts, after_id, takes_result, origin,
                               state, run_at, published_at, claims, attempts, worker, error)
-        SELECT id, task, queue, args, key, max_attempts, after_id, takes_result,
+        SELECT id, task, queue, args, key, max_attempts, after_id, takes_result, origin,
                CASE WHEN after_id IS NULL AND delay IS NULL AND moment IS NULL THEN 'ready' ELSE 'waiting' END,
                COALESCE(moment, statement_timestamp() + delay * interval '1 second'),
                CASE WHEN after_id IS NULL AND delay IS NULL AND moment IS NULL THEN statement_timestamp() END,
                0, 0, '', ''
         FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text,
-             max_attempts int, after_id uuid, takes_result text, delay float, moment timestamptz)
+             max_attempts int, after_id uuid, takes_result text, origin jsonb, delay float, moment timestamptz)
         ON CONFLICT DO NOTHING RETURNING id, {STAMP}
         """,  # noqa: S608 - STAMP stands above
         json.dumps(jobs),
@@ -92,12 +97,12 @@ def claim(id: str, worker: str) -> Claimed | None:
         """
         UPDATE jobs_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
                             claims = claims + 1, attempts = attempts + 1
-        WHERE id = %s AND state = 'ready' RETURNING id, args, key, claims, attempts, max_attempts
+        WHERE id = %s AND state = 'ready' RETURNING id, args, origin, key, claims, attempts, max_attempts
         """,
         worker,
         id,
     )
-    return Claimed(id, json.loads(found[0][1]), *found[0][2:]) if found else None
+    return Claimed(id, *map(json.loads, found[0][1:3]), *found[0][3:]) if found else None
 
 
 def succeed(job: Claimed, result: Any) -> list[Nudge]:
@@ -126,10 +131,10 @@ def _succeed(job: Claimed, result: str) -> list[tuple]:
                 args = CASE child.takes_result WHEN '' THEN child.args
                        ELSE child.args || jsonb_build_object(child.takes_result, done.result) END
             FROM done WHERE child.after_id = done.id AND child.state = 'waiting' AND child.run_at IS NULL
-            RETURNING child.id, child.task, child.queue, child.args, child.published_at
+            RETURNING child.id, child.task, child.queue, child.args, child.origin, child.published_at
         )
-        SELECT id, NULL, NULL, NULL, NULL FROM done
-        UNION ALL SELECT id, task, queue, args, {STAMP} FROM next
+        SELECT id, NULL, NULL, NULL, NULL, NULL FROM done
+        UNION ALL SELECT id, task, queue, args, origin, {STAMP} FROM next
         """,  # noqa: S608
         result,
         job.id,
@@ -184,7 +189,7 @@ def take_due(limit: int) -> list[Nudge]:
             WITH due AS (SELECT id FROM jobs_job WHERE state = 'waiting' AND run_at <= clock_timestamp()
                          ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
             UPDATE jobs_job SET state = 'ready', published_at = clock_timestamp() FROM due WHERE jobs_job.id = due.id
-            RETURNING jobs_job.id, task, queue, args, {STAMP}
+            RETURNING jobs_job.id, task, queue, args, origin, {STAMP}
             """,  # noqa: S608
             limit,
         )

@@ -16,7 +16,7 @@ from celery import current_app
 from kombu import Connection
 from kombu.pools import producers
 
-from jobs import ledger
+from jobs import ledger, trail
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,8 @@ def warm_up() -> None:
 
 def send(nudges: Sequence[ledger.Nudge]) -> None:
     """Publish all in one round trip. Raises whatever the transport does; some may have arrived all the same."""
-    with producers[_template(_url())].acquire(block=True, timeout=TIMEOUT) as producer, producer.batch():
+    pool = producers[_template(_url())]
+    with trail.of_publishing(nudges), pool.acquire(block=True, timeout=TIMEOUT) as producer, producer.batch():
         for nudge in nudges:
             _send_one(producer, nudge)
 

@@ -16,7 +16,7 @@ from celery.exceptions import Ignore, Retry
 from celery.worker import state
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
-from jobs import ledger, publisher, rescue
+from jobs import ledger, publisher, rescue, trail
 from jobs.errors import Superseded
 from jobs.retry import judge
 
@@ -46,6 +46,11 @@ def perform(task: "LedgerTask", id: str) -> Any:
     if job is None:
         log.info("job %s is not to be claimed: delivered twice, done or discarded", id)
         raise Ignore
+    with trail.of_attempt(task.name, job):
+        return _attempt(task, job)
+
+
+def _attempt(task: "LedgerTask", job: ledger.Claimed) -> Any:
     try:
         result, freed = _run(task, job)
     except Superseded as late:

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 
-from jobs import Permanent
+from jobs import Permanent, trail
 
 
 class MailUnavailable(Exception):
@@ -45,7 +45,8 @@ def send(
         headers={"Message-ID": message_id(key), "Auto-Submitted": "auto-generated"},
     )
     mail.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
-    _deliver(mail)
+    with trail.of_call("mail", "send"):
+        _deliver(mail)
 
 
 def message_id(key: str) -> str:

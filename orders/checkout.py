@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from catalog.models import Product
-from jobs import Permanent, RetryAfter, ledger
+from jobs import Permanent, RetryAfter, ledger, trail
 from jobs.http import PartnerUnavailable
 from orders import payments, settlement, stock
 from orders.models import Order, OrderLine
@@ -114,6 +114,7 @@ def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, finge
             idempotency_key=key,
             fingerprint=fingerprint,
         )
+        trail.note(order=order.number)
         for product, quantity in picked:
             if not stock.reserve(product, quantity):
                 raise _what_became_of(product, quantity)

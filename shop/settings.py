@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 from shop.environment import read
+from shop.logs import FORMATS, configuration
 from shop.schedule import SCHEDULE
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -49,6 +50,7 @@ INSTALLED_APPS = [
     "django.forms",
 ]
 MIDDLEWARE = [
+    "shop.requests.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -152,7 +154,6 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = True
-CELERY_WORKER_HIJACK_ROOT_LOGGER = True
 CELERY_IMPORTS = ["orders.settlement"]  # its tasks stand above orders/tasks.py, where Celery looks by itself
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
@@ -173,10 +174,11 @@ if JOBS_RETENTION_DAYS < 1:
 if not DEBUG and len(SECRET_KEY) < 50:
     raise ImproperlyConfigured("SECRET_KEY is too short: use 50 random characters or more.")
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-}
+# Logs and traces
+LOG_FORMAT = env.checked("str", "LOG_FORMAT", default="pretty" if DEBUG else "json")
+if LOG_FORMAT not in FORMATS:
+    raise ImproperlyConfigured(f"LOG_FORMAT should be one of: {', '.join(FORMATS)}.")
+LOGGING = configuration(LOG_FORMAT)
+TRACING = "OTEL_EXPORTER_OTLP_ENDPOINT" in env  # OpenTelemetry reads it itself
+if TRACING:
+    env.address("OTEL_EXPORTER_OTLP_ENDPOINT", ("http", "https"))

@@ -15,7 +15,7 @@ from stack.ports import HOST
 
 FILE = "env"
 STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
-OVERRIDES = ("DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "FLOWER_BASIC_AUTH")
+OVERRIDES = ("DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH")
 
 
 def private_folder(path: Path) -> Path:
@@ -74,6 +74,7 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
     env = {
         "BACKROOM_VAR": str(var),
         "DEBUG": "true",
+        "LOG_FORMAT": "pretty",
         "SECRET_KEY": secret(var, "key"),
         "DATABASE_URL": f"postgres://backroom:{database}@{HOST}:{ports['DATABASE_PORT']}/backroom",
         "BROKER_URL": f"redis://:{broker}@{HOST}:{ports['BROKER_PORT']}/0",

@@ -42,7 +42,7 @@ def shop(env: Mapping[str, str]) -> list[Process]:
         Process("web", _web(env["WEB_PORT"]), stage=3, grace=30),
         *workers,
         Process("dispatcher", _python("manage.py", "dispatcher"), stage=5),
-        Process("beat", _celery("beat", "--loglevel=INFO"), stage=5),
+        Process("beat", _celery("beat"), stage=5),
         Process("flower", _flower(env), stage=6),
     ]
 
@@ -64,13 +64,20 @@ def _celery(*arguments: str) -> list[str]:
 def _web(port: str) -> list[str]:
     # Two processes of four threads: the threads wait for the payment partner, the processes share the CPUs.
     server = _python("-m", "gunicorn", "shop.wsgi", f"--bind={HOST}:{port}", "--worker-class=gthread")
-    return [*server, "--workers=2", "--threads=4", "--graceful-timeout=25", "--no-control-socket"]
+    return [
+        *server,
+        "--workers=2",
+        "--threads=4",
+        "--graceful-timeout=25",
+        "--no-control-socket",
+        "--logger-class=shop.logs.GunicornLogger",
+    ]
 
 
 def _worker(queue: str) -> list[str]:
     # Without gossip and mingle a worker is ready a second sooner and resumes faster after a broker's restart.
     worker = _celery("worker", f"--queues={queue}", f"--hostname={queue}@%h", "--pool=prefork", "--concurrency=2")
-    return [*worker, "--without-gossip", "--without-mingle", "--loglevel=INFO"]
+    return [*worker, "--without-gossip", "--without-mingle"]
 
 
 def _flower(env: Mapping[str, str]) -> list[str]:

@@ -33,7 +33,12 @@ class House:
     def __init__(self, logs: Path) -> None:
         database = connection.settings_dict["NAME"]
         url = os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{database}"
-        self.env = {**os.environ, "DATABASE_URL": url, **{k: str(v) for k, v in ports.free(["WEB_PORT"]).items()}}
+        self.env = {
+            **os.environ,
+            "DATABASE_URL": url,
+            "LOG_FORMAT": "json",
+            **{k: str(v) for k, v in ports.free(["WEB_PORT"]).items()},
+        }
         self.site = f"http://127.0.0.1:{self.env['WEB_PORT']}"
         self.env["SITE_URL"] = self.site
         self.logs = logs

@@ -43,7 +43,7 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners
     number = house.order().json()["number"]
     until(in_state(f"receipt:{number}", "succeeded"))
     done = job(f"receipt:{number}")
-    publisher.send([ledger.Nudge(str(done.id), done.task, done.queue, done.args, time.time())] * 3)
+    publisher.send([ledger.Nudge(str(done.id), done.task, done.queue, done.args, {}, time.time())] * 3)
     marker = house.order().json()["number"]  # the queue is first-in first-out: behind this one all three were seen
     until(in_state(f"receipt:{marker}", "succeeded"))
     assert job(f"receipt:{number}").claims == 1

@@ -1,0 +1,15 @@
+"""What happens once in each process, when Django is ready."""
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+
+class ShopConfig(AppConfig):
+    """The project itself."""
+
+    name = "shop"
+
+    def ready(self) -> None:
+        if settings.TRACING:
+            import_string("shop.tracing.configure")()  # by name: its imports cost every start 0.1 s

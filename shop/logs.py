@@ -1,0 +1,70 @@
+"""How every process writes its log: one JSON object a line, or lines for people; to stderr, which supervisors keep."""
+
+import logging
+import os
+from typing import Any
+
+import structlog
+from celery.signals import setup_logging
+from gunicorn.glogging import Logger
+
+FORMATS = ("json", "pretty")
+
+# What each line gets, whether it comes from structlog or from a library's logging.
+COMMON: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+logging.captureWarnings(True)
+structlog.configure(
+    processors=[*COMMON, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)
+
+
+def formatter(kind: str) -> logging.Formatter:
+    """The formatter for one of FORMATS."""
+    pretty = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+    json = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return structlog.stdlib.ProcessorFormatter(
+        # Without what libraries add as `extra`: Django's is a request, with a token in its address.
+        foreign_pre_chain=COMMON,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *(json if kind == "json" else pretty)],
+    )
+
+
+def configuration(kind: str) -> dict[str, Any]:
+    """Django's LOGGING. Left out is what RequestLog and jobs/trail.py say in one line: Celery's lines on each task, and
+    Django's on what was not found."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": formatter, "kind": kind}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": "INFO"},
+        "loggers": {
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "django.request": {"level": "ERROR"},
+        },
+    }
+
+
+@setup_logging.connect
+def leave_it_to_django(**_: Any) -> None:
+    """Being connected keeps Celery from configuring logging its own way."""
+
+
+class GunicornLogger(Logger):
+    """Gunicorn's own lines in the same form. Its main process never loads Django."""
+
+    def setup(self, cfg: Any) -> None:
+        """Called by gunicorn at its start."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(formatter(os.environ.get("LOG_FORMAT", "json")))

@@ -1,0 +1,45 @@
+"""One line in the log and one span for each request, and the id by which its line, its jobs' lines and the answer's
+X-Request-ID belong together.
+
+Not django-structlog's middleware: it logs the whole address, where an order's token or a search for a name may stand,
+and it asks for the user, which costs each page a query.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+from django.http import HttpRequest, HttpResponse
+from opentelemetry import propagate
+from opentelemetry.trace import SpanKind, StatusCode
+
+from jobs import trail
+
+log = structlog.get_logger(__name__)
+QUIET = {"/healthz", "/readyz", "/metrics"}  # asked by machines, every few seconds
+
+
+class RequestLog:
+    """Middleware, to stand first."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        id, begin = uuid.uuid4().hex, time.monotonic()
+        trail.begin(request_id=id)
+        with trail.tracer.start_as_current_span(
+            request.method or "", propagate.extract(request.headers), SpanKind.SERVER, {"request_id": id}
+        ) as span:
+            response = self.get_response(request)
+            route = request.resolver_match.route if request.resolver_match else "none"  # no ids, no tokens, no words
+            span.update_name(f"{request.method} /{route}")
+            span.set_attribute("http.response.status_code", response.status_code)
+            if response.status_code >= 500:
+                span.set_status(StatusCode.ERROR)
+        response["X-Request-ID"] = id
+        if request.path not in QUIET:
+            seconds = round(time.monotonic() - begin, 3)
+            log.info("request", method=request.method, route=route, status=response.status_code, seconds=seconds)
+        return response

@@ -1,0 +1,42 @@
+"""The log as a machine reads it, of all processes together."""
+
+import json
+
+import pytest
+
+from jobs.models import Job
+from tests.acceptance.conftest import in_state
+from tests.house import CUSTOMER, House
+from tests.waiting import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
+
+
+def lines_of(house: House, id: str) -> list[dict]:
+    """Every line that belongs to a request, from every process."""
+    texts = [line for file in house.logs.glob("*.log") for line in file.read_text().splitlines() if id in line]
+    return [json.loads(text) for text in texts]
+
+
+def test_the_id_of_a_request_finds_its_line_and_those_of_all_its_jobs_in_the_logs(house: House):
+    answer = house.order()
+    number = answer.json()["number"]
+    until(in_state(f"receipt:{number}", "succeeded"))
+    until(lambda: not Job.objects.filter(args__number=number, state__in=["ready", "running"]).exists())
+    lines = lines_of(house, answer.headers["X-Request-ID"])
+    assert [(line["route"], line["order"]) for line in lines if line["event"] == "request"] == [("api/orders", number)]
+    attempts = {line["key"]: line["outcome"] for line in lines if line["event"] == "attempt"}
+    assert (
+        attempts[f"invoice:{number}"] == attempts[f"receipt:{number}"] == attempts[f"loyalty:{number}"] == "succeeded"
+    )
+
+
+def test_every_line_is_json_and_none_holds_who_bought(house: House):
+    until(in_state(f"receipt:{house.order().json()['number']}", "succeeded"))
+    for name in ("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher"):
+        text = (house.logs / f"{name}.log").read_text()
+        for line in text.splitlines():
+            if line.startswith("{") or not name.startswith("worker"):  # Celery prints a banner, past any logging
+                assert json.loads(line)["event"], name
+        for field in ("email", "name", "address"):
+            assert CUSTOMER[field] not in text, name
