@@ -48,7 +48,7 @@ class Job(models.Model):
     error = models.TextField(default="", help_text="of the last attempt: a line, then the traceback")
     after_id = models.UUIDField(null=True, help_text="the job that must succeed first")
     takes_result = models.CharField(max_length=100, default="", help_text="the argument that gets its result")
-    origin = models.JSONField(default=dict, help_text="the request, order and trace that it belongs to: jobs/trail.py")
+    origin = models.JSONField(db_default={}, help_text="the request, order and trace that it belongs to: jobs/trail.py")
 
     class Meta:
         # One small index for each question the dispatcher asks, and none over what has finished.

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='job',
             name='origin',
-            field=models.JSONField(default=dict, help_text='the request, order and trace that it belongs to: jobs/trail.py'),
+            field=models.JSONField(db_default={}, help_text='the request, order and trace that it belongs to: jobs/trail.py'),
         ),
     ]
