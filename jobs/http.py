@@ -25,6 +25,10 @@ class NotFound(Permanent):
     """The partner knows nothing under this address."""
 
 
+class Conflict(Permanent):
+    """The partner says that things stand otherwise than the request takes for granted (409)."""
+
+
 class Partner:
     """A partner's HTTP interface below settings.PARTNERS_URL.
 
@@ -82,6 +86,8 @@ class Partner:
             raise RetryAfter(min(int(seconds), 3600), f"{self.name} asks for patience")
         if status == 404:
             raise NotFound(f"{self.name} knows no {path}")
+        if status == 409:
+            raise Conflict(f"{self.name} refused: 409")
         if 400 <= status < 500 and status not in TRY_AGAIN:
             raise Permanent(f"{self.name} refused: {status}")
         if not 200 <= status < 300:

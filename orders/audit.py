@@ -1,4 +1,5 @@
-"""The books against the world: what each order should have caused, against what the partners say really happened.
+"""The books against the world: what each order should have caused (see books.py), against what the partners say really
+happened.
 
 `compare` is a pure function over two plain pictures, ours and theirs. Ours is taken first, so an order that moves on in
 between is found with more effects than expected of it, never with fewer; such a one counts as unfinished.
@@ -6,64 +7,21 @@ between is found with more effects than expected of it, never with fewer; such a
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import urllib3
 from django.conf import settings
 from django.db.models.functions import Lower
 
 from jobs.models import LIVE, Job
-from orders.models import Invoice, LoyaltyAccount, Order, Status
-from orders.timeline import LABELS
+from orders.books import KEY_OF, KEYS, MONEY, MONEY_KEPT, Effect, OrderState, our_books, waiting_for_a_person
+from orders.models import LoyaltyAccount, Order, Status
 
 TIMEOUT = 30  # seconds; the partners answer with all that ever happened
-KEYS = f"^({'|'.join(LABELS)}):[0-9]+$"  # of the jobs of orders
-MONEY_KEPT = {Status.PAID, Status.ON_HOLD}
 
 
 class PartnersSilent(Exception):
     """The partners' records could not be read."""
-
-
-class Effect(NamedTuple):
-    """One thing that happens outside the ledger, named as the partners name it."""
-
-    partner: str
-    kind: str
-    key: str
-
-
-@dataclass
-class OrderState:
-    """An order as our own books have it. `jobs` are states by key, `invoiced` whether the invoice exists."""
-
-    number: int
-    status: str
-    invoiced: bool
-    jobs: dict[str, str]
-
-    def expected(self) -> list[Effect]:
-        """What should have happened outside: nothing for an order that kept no money."""
-        if self.status not in MONEY_KEPT:
-            return []
-        shipped = [("warehouse", "shipment", "shipment")] if self.status == Status.PAID else []
-        every = [
-            ("payments", "charge", "payment"),
-            ("orders", "invoice", "invoice"),
-            ("mail", "receipt", "receipt"),
-            ("fraud", "review", "fraud"),
-            *shipped,
-            ("analytics", "order_paid", "analytics"),
-        ]
-        return [Effect(partner, kind, f"{key}:{self.number}") for partner, kind, key in every]
-
-    def unfinished(self) -> bool:
-        """Whether a job of it is alive. The shipment of an order on hold waits for a person: it doesn't count."""
-        held = f"shipment:{self.number}" if self.status == Status.ON_HOLD else None
-        return any(state in LIVE and key != held for key, state in self.jobs.items())
-
-    def why_missing(self, effect: Effect) -> str:
-        return f"its job is {self.jobs[effect.key]}" if effect.key in self.jobs else "there is no job for it"
 
 
 @dataclass
@@ -90,25 +48,13 @@ def run() -> Report:
     """Audit all orders. Raises PartnersSilent."""
     report = Report()
     ours = our_books()
-    compare(report, ours, their_records(), set(Order.objects.values_list("number", flat=True)))
+    theirs = their_records()
+    now = dict(Order.objects.values_list("number", "status"))
+    for order in ours.values():
+        order.moved = order.status != now.get(order.number)  # a person released or cancelled it while we looked
+    compare(report, ours, theirs, set(now))
     check_points(report, ours)
     return report
-
-
-def our_books() -> dict[int, OrderState]:
-    """All orders by number, with the states of their jobs."""
-    jobs: dict[str, dict[str, str]] = defaultdict(dict)
-    found: dict[str, list[Job]] = defaultdict(list)
-    for job in Job.objects.filter(key__regex=KEYS).only("key", "state", "run_at", "after_id"):
-        found[str(job.key).partition(":")[2]].append(job)
-    for number, siblings in found.items():
-        for job in siblings:
-            jobs[number][str(job.key)] = "behind a dead letter" if job.stranded(siblings) else job.state
-    invoiced = set(Invoice.objects.values_list("order_id", flat=True))
-    return {
-        number: OrderState(number, status, number in invoiced, jobs[str(number)])
-        for number, status in Order.objects.order_by("number").values_list("number", "status")
-    }
 
 
 def their_records() -> list[dict[str, Any]]:
@@ -129,7 +75,7 @@ def compare(report: Report, ours: dict[int, OrderState], theirs: list[dict[str, 
     found |= {
         effect: {"count": 1, "order": str(order.number)}
         for order in ours.values()
-        for effect in [Effect("orders", "invoice", f"invoice:{order.number}")]
+        for effect in [order.effect("invoice")]
         if order.invoiced
     }
     for order in ours.values():
@@ -151,12 +97,28 @@ def _compare_order(report: Report, order: OrderState, found: dict[Effect, dict[s
     for effect in expected:
         if effect not in found:
             report.lost.append(_finding(effect, order.why_missing(effect)))
-    charge, void = (Effect("payments", kind, f"payment:{order.number}") for kind in ("charge", "void"))
-    kept = charge in found and void not in found
-    if order.status in MONEY_KEPT and void in found:
-        report.lost.append(_finding(charge, "it was given back, but the order is sold"))
-    if order.status not in MONEY_KEPT and kept:
-        report.stray.append(_finding(charge, f"charged, but the order is {order.status}"))
+    _judge_money(report, order, {kind for kind in MONEY if order.effect(kind) in found})
+
+
+def _judge_money(report: Report, order: OrderState, had: set[str]) -> None:
+    """Whether what happened to an order's money fits its status, and together: each charge is kept by a paid order or
+    was refunded, what was reserved is neither forgotten nor both charged and voided."""
+    if order.status in MONEY_KEPT:
+        wrong = {
+            "void": "it was let go of, but the order is sold",
+            "refund": "it was given back, but the order is sold",
+        }
+        report.lost += [_finding(order.effect("authorization"), why) for kind, why in wrong.items() if kind in had]
+        if order.status == Status.ON_HOLD and "charge" in had:
+            report.stray.append(_finding(order.effect("charge"), "charged, but the order is on hold"))
+    elif "charge" in had and "refund" not in had:
+        report.stray.append(_finding(order.effect("charge"), f"charged, but the order is {order.status}"))
+    elif "authorization" in had and not had & {"charge", "void"}:
+        report.stray.append(_finding(order.effect("authorization"), f"reserved, but the order is {order.status}"))
+    if {"charge", "void"} <= had:
+        report.stray.append(_finding(order.effect("void"), "it was charged, too"))
+    if "refund" in had and "charge" not in had:
+        report.stray.append(_finding(order.effect("refund"), "it was never charged"))
 
 
 def _compare_effect(
@@ -164,15 +126,13 @@ def _compare_effect(
 ) -> None:
     if row["count"] > 1:
         report.duplicated.append(_finding(effect, f"it happened {row['count']} times", count=row["count"]))
-    if effect.partner == "mail" and effect.kind != "receipt":
+    if effect.partner == "mail" and effect.kind not in KEY_OF:
         return  # a mail that is about no order
     number = int(row["order"]) if str(row["order"]).isdecimal() else None
     if number not in known:
         report.stray.append(_finding(effect, "there is no such order"))
-    elif (order := ours.get(number)) and effect.partner != "payments" and not order.unfinished():
-        shipped_before_hold = order.status == Status.ON_HOLD and effect.kind == "shipment"
-        if effect not in order.expected() and not shipped_before_hold:
-            report.stray.append(_finding(effect, f"the order is {order.status}"))
+    elif (order := ours.get(number)) and not order.unfinished() and effect not in order.expected() + order.allowed():
+        report.stray.append(_finding(effect, f"the order is {order.status}"))
 
 
 def check_points(report: Report, ours: dict[int, OrderState]) -> None:
@@ -197,7 +157,7 @@ def _finding(effect: Effect, why: str, **more: Any) -> dict[str, Any]:
 
 
 def still_busy() -> int:
-    """How many jobs of orders are alive, but for shipments that wait for a person."""
-    held = [f"shipment:{number}" for number in Order.objects.filter(status=Status.ON_HOLD).values_list("pk", flat=True)]
-    alive = Job.objects.filter(state__in=LIVE, key__regex=KEYS)
-    return alive.exclude(key__in=held).count()
+    """How many jobs of orders are alive, but for those that wait for a person."""
+    on_hold = Order.objects.filter(status=Status.ON_HOLD).values_list("pk", flat=True)
+    held = [key for number in on_hold for key in waiting_for_a_person(number)]
+    return Job.objects.filter(state__in=LIVE, key__regex=KEYS).exclude(key__in=held).count()

@@ -36,6 +36,18 @@ def send_receipt(number: int) -> None:
     )
 
 
+def send_cancellation(number: int) -> None:
+    """Mail the customer that the order was cancelled. Raises what notifications.mail.send does."""
+    order = Order.objects.get(number=number)
+    mail.send(
+        key=f"cancellation:{number}",
+        to=order.email,
+        subject=f"Your order {number} was cancelled",
+        template="orders/mail/cancellation",
+        context={"order": order, "url": settings.SITE_URL + order.get_absolute_url()},
+    )
+
+
 def send_sales_report(day: date) -> None:
     """Mail staff what was sold on a day (UTC). Raises what notifications.mail.send does."""
     mail.send(

@@ -24,10 +24,10 @@ class Status(models.TextChoices):
     """Every status of an order, named once."""
 
     PLACED = "placed", "placed"  # stock is reserved, the payment not yet known
-    PAID = "paid", "paid"
-    ON_HOLD = "on_hold", "on hold"  # paid, but the fraud review wants a person to look before it ships
+    PAID = "paid", "paid"  # the money is reserved, and taken before anything is sent
+    ON_HOLD = "on_hold", "on hold"  # paid, but a person must look before the money is taken and anything is sent
     DECLINED = "declined", "declined"  # the card was refused; stock went back
-    CANCELLED = "cancelled", "cancelled"  # the payment never came about; stock went back
+    CANCELLED = "cancelled", "cancelled"  # given up; with a paid_at: after it was paid, and the money goes back
 
 
 class Order(models.Model):
@@ -49,9 +49,16 @@ class Order(models.Model):
     fingerprint = models.CharField(max_length=64, editable=False, help_text="SHA-256 of what was asked for")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     paid_at = models.DateTimeField(null=True, editable=False)
+    held_at = models.DateTimeField(null=True, editable=False, help_text="when the safety check put it on hold: once")
+    sent_at = models.DateTimeField(
+        null=True, editable=False, help_text="when the warehouse was first asked; its pieces are not ours any more"
+    )
+    returned_at = models.DateTimeField(null=True, editable=False, help_text="when the bank gave the money back")
+    points = models.PositiveIntegerField(db_default=0, editable=False, help_text="that its customer has for it")
 
     class Meta:
         ordering = ["-number"]
+        permissions = [("cancel_order", "Can cancel an order and give the money back")]
         indexes = [
             models.Index(fields=["created_at"], name="orders_created"),
             models.Index(fields=["created_at"], name="orders_unsettled", condition=models.Q(status="placed")),

@@ -1,14 +1,18 @@
-"""The payment gateway: authorize, ask how an authorization stands, void. The key is `payment:<order number>`.
+"""The payment gateway: reserve the money of an order, ask how that stands; then take it, or give it back.
 
 Nothing here touches the database. A customer waits for `authorize`, so its timeouts are short: 0.5 s to connect
 and 2 s for the answer. What the answer means for an order is settlement.py's business.
+
+The authorization's key is `payment:<order number>`; each step on it has its own (`capture:`, `void:`, `refund:`).
+The gateway does each step once, and of a capture and a void the one that comes first; whoever comes second is told so.
 """
 
 from decimal import Decimal
 
-from jobs.http import Partner, PartnerUnavailable
+from jobs.http import Conflict, Partner, PartnerUnavailable
 
 APPROVED, DECLINED, PENDING, VOIDED = "approved", "declined", "pending", "voided"
+CAPTURED, REFUNDED = "captured", "refunded"
 CARDS = {
     "demo-approve": "Demo card that is approved",
     "demo-decline": "Demo card that is declined",
@@ -16,13 +20,14 @@ CARDS = {
 }
 
 gateway = Partner("payments", timeout=(0.5, 2.0))
+patient = Partner("payments", timeout=(1, 10))  # for the back room, where nobody waits
 
 
 def authorize(number: int, amount: Decimal, currency: str, card: str) -> str:
-    """Charge the card once for this order, however often it is asked; returns the status.
+    """Reserve the money once for this order, however often it is asked; returns the status.
 
-    VOIDED means that the order was given up before the request arrived: nothing is charged. Raises what Partner.post
-    does; then nobody knows whether the card was charged.
+    VOIDED means that the order was given up before the request arrived: nothing is reserved. Raises what Partner.post
+    does; then nobody knows whether the money is reserved.
     """
     body = {"order": str(number), "amount": f"{amount:.2f}", "currency": currency, "card": card}
     return _status(gateway.post("/payments/authorizations", body, key=f"payment:{number}"))
@@ -34,13 +39,38 @@ def find(number: int) -> str | None:
     return None if answer is None else _status(answer)
 
 
+def capture(number: int) -> None:
+    """Take the money that was reserved. Raises Conflict if it was voided, and what Partner.post does."""
+    _step(number, "capture")
+
+
 def void(number: int) -> None:
-    """Give a charge back, or keep one that has not arrived yet from ever being made. Raises what Partner.post does."""
-    gateway.post(f"/payments/authorizations/payment:{number}/void", {}, key=f"void:{number}")
+    """Let go of what was reserved, or keep an authorization that has not arrived yet from ever being made. Raises
+    Conflict if the money was taken, and what Partner.post does."""
+    _step(number, "void")
+
+
+def give_back(number: int) -> str:
+    """Undo a payment, whether the money was taken or only reserved; returns REFUNDED or VOIDED. Raises what
+    Partner.post does.
+
+    A capture may be on its way at this moment, so nobody asks first how things stand. The void comes before it, and
+    then there is nothing left to take; or it comes too late, and then what was taken stays taken until it is refunded.
+    """
+    try:
+        void(number)
+    except Conflict:
+        _step(number, "refund")
+        return REFUNDED
+    return VOIDED
+
+
+def _step(number: int, step: str) -> None:
+    patient.post(f"/payments/authorizations/payment:{number}/{step}", {}, key=f"{step}:{number}")
 
 
 def _status(answer: dict) -> str:
     status = answer.get("status")
-    if status not in (APPROVED, DECLINED, PENDING, VOIDED):
+    if status not in (APPROVED, DECLINED, PENDING, VOIDED, CAPTURED, REFUNDED):
         raise PartnerUnavailable("payments answered with a status that nobody knows")
     return status

@@ -21,7 +21,7 @@ PATIENCE = timedelta(hours=1)  # so long are pieces reserved for an order whose 
 
 def conclude(number: int, payment: str | None) -> None:
     """Draw the consequence of how the payment stands (None: the gateway never heard of it) for a placed order."""
-    if payment == payments.APPROVED:
+    if payment in (payments.APPROVED, payments.CAPTURED):
         mark_paid(number)
     elif payment == payments.DECLINED:
         end_unpaid(number, Status.DECLINED)
@@ -41,10 +41,11 @@ def mark_paid(number: int) -> bool:
 
 
 def follow_ups(number: int) -> list[Call]:
-    """What the back room does for a paid order. Nothing is shipped before the fraud review had its look."""
+    """What the back room does for a paid order. No money is taken before the fraud review had its look, and nothing
+    is shipped before the money was taken."""
     return [
         tasks.make_invoice.call(number).then(tasks.mail_receipt.call(number)),
-        tasks.review_fraud.call(number).then(tasks.request_shipment.call(number)),
+        tasks.review_fraud.call(number).then(tasks.capture_payment.call(number), tasks.request_shipment.call(number)),
         tasks.send_analytics.call(number),
         tasks.add_loyalty_points.call(number),
         tasks.update_recommendations.call(number),
@@ -86,15 +87,16 @@ def settle(number: int) -> None:
 
 
 def release_hold(number: int) -> bool:
-    """Let an order on hold be shipped after all; False if it is not on hold.
+    """Let an order on hold be charged and shipped after all; False if it is not on hold.
 
-    Accepted: a shipment job that read "on hold" in this very instant looks again only after its snooze.
+    Accepted: a job that read "on hold" in this very instant looks again only after its snooze.
     """
     with transaction.atomic():
         held = Order.objects.filter(number=number, status=Status.ON_HOLD)
         if not held.update(status=Status.PAID):
             return False
-        ledger.hasten(f"shipment:{number}")
+        for kind in ("capture", "shipment"):
+            ledger.hasten(f"{kind}:{number}")
     return True
 
 
@@ -104,10 +106,9 @@ def settle_payment(number: int) -> None:
     settle(number)
 
 
-# Four days of trying: money of an order that is no more is the one thing that nobody may forget.
-@task(name="orders.void_payment", key="void:{number}", retry=Retry(attempts=200, first=2, cap=1800))
+@task(name="orders.void_payment", key="void:{number}", retry=tasks.MONEY)
 def void_payment(number: int) -> None:
-    """The charge of a cancelled order, given back."""
+    """What was reserved for an order that never became a paid one is let go."""
     payments.void(number)
 
 

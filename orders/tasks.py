@@ -7,9 +7,11 @@ Names are given, not taken from the module: jobs in the ledger outlive a renamed
 from datetime import UTC, date, datetime, timedelta
 
 from jobs import Retry, task
-from orders import analytics, emails, fraud, invoices, loyalty, recommendations, warehouse
+from orders import analytics, emails, fraud, invoices, loyalty, recommendations, till, warehouse
 
 PATIENT = Retry(attempts=16, first=2, cap=1800)  # about three hours: longer than most outages of a partner
+# Four days of trying: money is the one thing that nobody may forget.
+MONEY = Retry(attempts=200, first=2, cap=1800)
 
 
 @task(name="orders.make_invoice", queue="critical", key="invoice:{number}", atomic=True)
@@ -28,6 +30,24 @@ def mail_receipt(number: int) -> None:
 def review_fraud(number: int) -> None:
     """A look at the order by the fraud partner, which may put it on hold."""
     fraud.review(number)
+
+
+@task(name="orders.capture_payment", key="capture:{number}", retry=MONEY)
+def capture_payment(number: int) -> None:
+    """The money that was reserved for the order is taken."""
+    till.take(number)
+
+
+@task(name="orders.refund_payment", key="refund:{number}", retry=MONEY)
+def refund_payment(number: int) -> str:
+    """The money of a cancelled order is given back, whether it was taken or only reserved."""
+    return till.give_back(number)
+
+
+@task(name="orders.mail_cancellation", queue="critical", key="cancellation:{number}", retry=PATIENT)
+def mail_cancellation(number: int) -> None:
+    """The customer learns that the order was cancelled."""
+    emails.send_cancellation(number)
 
 
 @task(name="orders.request_shipment", key="shipment:{number}", retry=PATIENT)

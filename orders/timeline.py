@@ -19,13 +19,20 @@ LABELS = {
     "invoice": ("Invoice", "The invoice could not be written. We try again."),
     "receipt": ("Receipt by mail", "The mail could not be handed over. We try again."),
     "fraud": ("Safety check", "The check is not available. We ask again."),
+    "capture": ("Payment", "The bank did not answer. We ask again."),
     "shipment": ("Shipment", "The warehouse did not answer. We ask again."),
     "analytics": ("Statistics", "The statistics office did not answer. We try again."),
     "loyalty": ("Loyalty points", "The points could not be added. We try again."),
     "recommendations": ("Recommendations", "We could not learn from this order yet. We try again."),
+    "refund": ("Your money back", "The bank did not answer. We ask again."),
+    "cancellation": ("Cancellation by mail", "The mail could not be handed over. We try again."),
 }
 SHOWN: dict[str, str] = {State.RUNNING: "running", State.SUCCEEDED: "done", State.DEAD: "stuck"}  # else waiting
-ON_HOLD = "A person looks at this order before it is sent."
+# What waits while an order is on hold, and what for.
+ON_HOLD = {
+    "capture": "A person looks at this order before your card is charged.",
+    "shipment": "It is sent once a person has looked at it and the card was charged.",
+}
 GAVE_UP = "This did not work, and a person will see to it."
 STRANDED = "This waits for another step, which did not work. A person will see to it."
 
@@ -97,12 +104,12 @@ def _row(order: Order, job: Job, stranded: bool) -> Row:
     kind = str(job.key).partition(":")[0]
     label, trouble = LABELS[kind]
     state = "stuck" if stranded else _state(job)
-    held = kind == "shipment" and order.status == Status.ON_HOLD
+    held = kind in ON_HOLD and order.status == Status.ON_HOLD
     return Row(
         kind=kind,
         label=label,
         state="waiting" if held and job.state in LIVE else state,
-        why=ON_HOLD if held else {"retrying": trouble, "stuck": STRANDED if stranded else GAVE_UP}.get(state, ""),
+        why=ON_HOLD[kind] if held else {"retrying": trouble, "stuck": STRANDED if stranded else GAVE_UP}.get(state, ""),
         next_in=None if held else _next_in(job),
         wait_ms=wait_ms(job),
         run_ms=run_ms(job),

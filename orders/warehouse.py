@@ -1,10 +1,11 @@
 """Asking the warehouse to send what was paid for."""
 
-from jobs import Permanent, Snooze
-from jobs.http import Partner
-from orders.models import Order, Status
+from django.db.models.functions import Coalesce, Now
 
-HOLD = 3600  # seconds between two looks at an order on hold
+from jobs import Permanent
+from jobs.http import Partner
+from orders.hold import wait_for_release
+from orders.models import Order, Status
 
 partner = Partner("warehouse", timeout=(1, 10))
 
@@ -13,13 +14,14 @@ def request_shipment(number: int) -> None:
     """Request the shipment of a paid order. Raises Snooze while it is on hold, Permanent if it is not to be
     shipped at all, and what Partner.post does.
 
-    Accepted: an order cancelled in the instant between our look and the warehouse's answer is shipped.
+    From `sent_at` on it counts as sent, whether or not the warehouse has answered yet. It is set before anybody is
+    asked, and only while the order is paid: an order that is cancelled in this instant either is not sent, or its
+    cancellation sees that it may be on its way and keeps its pieces off the shelf.
     """
     order = Order.objects.get(number=number)
-    if order.status == Status.ON_HOLD:
-        raise Snooze(HOLD, "the order is on hold")
-    if order.status != Status.PAID:
-        raise Permanent(f"the order is {order.get_status_display()}: nothing is shipped")
+    wait_for_release(order)
+    if not Order.objects.filter(number=number, status=Status.PAID).update(sent_at=Coalesce("sent_at", Now())):
+        raise Permanent("the order is not paid, or not any more: nothing is shipped")
     partner.post("/warehouse/shipments", _shipment(order), key=f"shipment:{number}")
 
 

@@ -1,4 +1,11 @@
-"""The payment gateway: authorizations by key, and voids that also stop what has not arrived yet.
+"""The payment gateway. An authorization reserves money; a capture takes it, a void lets go, a refund gives it back.
+
+    pending ──► approved ──capture──► captured ──refund──► refunded
+       └──void──► voided ◄──void──┘                 declined
+
+Each step happens once for each authorization, however often and by however many it is asked for at once: the status is
+the judge, and the step's own Idempotency-Key names its effect. Of a capture and a void the first one wins, and the
+other is told 409. A void also stops what has not arrived yet.
 
 A `demo-slow` one is pending for six seconds and then approved. No timer does that: every reader first
 approves what is due, so it comes true although the client went away or this process was restarted meanwhile.
@@ -8,7 +15,7 @@ import asyncio
 import secrets
 import sqlite3
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -27,9 +34,25 @@ CHECKS: dict[str, bodies.Check] = {
 routes = web.RouteTableDef()
 
 
+class Move(NamedTuple):
+    """A step: to which status and with which effect, from which statuses, and in which it was done, or is needless."""
+
+    to: str
+    effect: str
+    effective: tuple[str, ...]
+    done: tuple[str, ...]
+
+
+MOVES = {
+    "capture": Move("captured", "charge", ("approved",), ("captured", "refunded")),
+    "void": Move("voided", "void", ("approved", "pending"), ("voided", "declined")),
+    "refund": Move("refunded", "refund", ("captured",), ("refunded",)),
+}
+
+
 @routes.post("/payments/authorizations")
 async def authorize(request: web.Request) -> web.Response:
-    """Charge a card once for each key."""
+    """Reserve the money once for each key."""
     key = bodies.idempotency_key(request)
     body, store = bodies.complete(await bodies.read(request), CHECKS), request.app[STORE]
     number = record(store, key, body)
@@ -47,30 +70,38 @@ async def show(request: web.Request) -> web.Response:
     return web.json_response(shape(find(request.app[STORE], "key", request.match_info["key"])))
 
 
-@routes.post("/payments/authorizations/{key}/void")
-async def void(request: web.Request) -> web.Response:
-    """Give the money back or never take it; for an unknown key leave a tombstone.
-
-    The tombstone closes a race: who gives up on an authorization still on its way voids it before it arrives.
-    """
+@routes.post("/payments/authorizations/{key}/{step:capture|void|refund}")
+async def step(request: web.Request) -> web.Response:
+    """Capture, void or refund."""
     key, store = bodies.key(request.match_info["key"]), request.app[STORE]
     approve_due(store)
+    move(store, key, request.match_info["step"], bodies.idempotency_key(request))
+    return web.json_response(shape(find(store, "key", key)))
+
+
+def move(store: Store, key: str, name: str, step_key: str) -> None:
+    """Move an authorization on, with its effect, where that was not done before. Raises Problem 404 or 409."""
+    move = MOVES[name]
     with store.transaction():
         row = store.execute("SELECT * FROM authorizations WHERE key = ?", (key,)).fetchone()
-        if row is None:
+        if row is None and name == "void":
+            # A tombstone. It closes a race: who gives up on an authorization still on its way voids it before it comes.
             store.execute(
                 "INSERT INTO authorizations (id, key, status, created_at) VALUES (?, ?, 'voided', ?)",
                 (new_id(), key, moment()),
             )
-        elif row["status"] in ("approved", "pending"):
-            store.execute("UPDATE authorizations SET status = 'voided' WHERE key = ?", (key,))
-            if row["status"] == "approved":  # nothing was charged for a pending one, so nothing is given back
-                store.happened("payments", "void", key, row["order_number"])
-    return web.json_response(shape(find(store, "key", key)))
+        elif row is None:
+            raise Problem(404, f"There is no authorization with the key {key}.")
+        elif row["status"] in move.effective:
+            store.execute("UPDATE authorizations SET status = ? WHERE key = ?", (move.to, key))
+            if row["status"] != "pending":  # nothing was reserved for a pending one, so nothing is let go
+                store.happened("payments", move.effect, step_key, row["order_number"])
+        elif row["status"] not in move.done:
+            raise Problem(409, f"The authorization is {row['status']}: it can't be {move.to}.")
 
 
 def record(store: Store, key: str, body: dict[str, Any]) -> str:
-    """Insert the authorization, with its charge, where the key is new; its id. Raises Problem 422."""
+    """Insert the authorization, with its effect, where the key is new; its id. Raises Problem 422."""
     details = (bodies.fingerprint(body), body["order"], body["amount"], body["currency"])
     with store.transaction():
         row = store.execute("SELECT id, fingerprint FROM authorizations WHERE key = ?", (key,)).fetchone()
@@ -83,7 +114,7 @@ def record(store: Store, key: str, body: dict[str, Any]) -> str:
                 (number, key or None, status, moment(), *details),
             )
             if status == "approved":
-                store.happened("payments", "charge", key, body["order"])
+                store.happened("payments", "authorization", key, body["order"])
             return number
         if row["fingerprint"] is None:  # a tombstone: it learns what it stopped, and stays voided
             store.execute(
@@ -97,7 +128,7 @@ def record(store: Store, key: str, body: dict[str, Any]) -> str:
 
 
 def approve_due(store: Store) -> None:
-    """Approve and charge what has been pending for six seconds."""
+    """Approve what has been pending for six seconds."""
     with store.transaction():
         for row in store.execute(
             "SELECT * FROM authorizations WHERE status = 'pending' AND created_at <= ?",
@@ -105,7 +136,7 @@ def approve_due(store: Store) -> None:
         ).fetchall():
             store.execute("UPDATE authorizations SET status = 'approved' WHERE id = ?", (row["id"],))
             at = moment(datetime.fromisoformat(row["created_at"]) + SLOW)
-            store.happened("payments", "charge", row["key"] or "", row["order_number"], at)
+            store.happened("payments", "authorization", row["key"] or "", row["order_number"], at)
 
 
 def find(store: Store, column: str, value: str) -> sqlite3.Row:
