@@ -3,7 +3,7 @@
 All changes of state stand in ledger.py and rescue.py, as single SQL statements; nothing else writes these tables.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex, GinIndex
@@ -69,11 +69,15 @@ class Job(models.Model):
     def __str__(self) -> str:
         return self.key or f"{self.task} {self.id}"
 
-    def stranded(self, others: Iterable["Job"]) -> bool:
-        """Whether it waits for one of the others, which gave up or was discarded: only a person can bring it on."""
+    def stranded(self, others: Collection["Job"]) -> bool:
+        """Whether it waits for one of the others that gave up, was discarded, or itself waits for such a one: only a
+        person can bring it on."""
         if self.state != State.WAITING or self.run_at is not None:
             return False
-        return any(other.id == self.after_id and other.state in (State.DEAD, State.DISCARDED) for other in others)
+        return any(
+            other.id == self.after_id and (other.state in (State.DEAD, State.DISCARDED) or other.stranded(others))
+            for other in others
+        )
 
 
 class Worker(models.Model):

@@ -1,12 +1,15 @@
-"""Orders for staff: to look at, and to let one on hold be shipped. Statuses change by verbs, never by typing."""
+"""Orders for staff: to look at, to release from hold, to cancel. Statuses change by verbs, never by typing."""
+
+from collections.abc import Callable
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from orders import settlement, timeline
+from orders import cancellation, settlement, timeline
 from orders.models import LoyaltyAccount, Order, OrderLine
 
 
@@ -35,12 +38,13 @@ class OrderAdmin(LookOnly, admin.ModelAdmin):
     list_filter = ["status", "created_at"]
     search_fields = ["=number", "email", "name"]
     fields = [
-        "number", "status", ("total", "currency"), ("created_at", "paid_at"), "email", "name", "address",
+        "number", "status", ("total", "currency"), ("created_at", "paid_at"),
+        ("held_at", "sent_at", "returned_at"), "email", "name", "address",
         ("postcode", "city", "country"), "page", "jobs",
     ]  # fmt: skip
     readonly_fields = ["page", "jobs"]
     inlines = [LineInline]
-    actions = ["release_hold"]
+    actions = ["release_hold", "cancel"]
     show_full_result_count = False
 
     @admin.display(description="customer's page")
@@ -55,13 +59,32 @@ class OrderAdmin(LookOnly, admin.ModelAdmin):
     def has_release_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("orders.change_order")
 
-    @admin.action(description="Release from hold and ship", permissions=["release"])
+    @admin.action(description="Release from hold, charge and ship", permissions=["release"])
     def release_hold(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        released = [number for number in queryset.values_list("number", flat=True) if settlement.release_hold(number)]
-        for number in released:
-            self.log_change(request, Order(number=number), "Released from hold.")
-        level = messages.SUCCESS if released else messages.WARNING
-        self.message_user(request, f"{len(released)} released; the warehouse is asked now.", level)
+        released = self._each(request, queryset, settlement.release_hold, "Released from hold.")
+        self._tell(request, released, "released; the bank and the warehouse are asked now.")
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Money goes back: not for everyone who may look."""
+        return request.user.has_perm("orders.cancel_order")
+
+    @admin.action(description="Cancel and give the money back", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        cancelled = self._each(request, queryset, cancellation.cancel, "Cancelled; the money goes back.")
+        self._tell(request, cancelled, "cancelled; the bank and the customer are told now.")
+
+    def _each(self, request: HttpRequest, queryset: QuerySet[Order], verb: Callable[[int], bool], said: str) -> int:
+        """Do it to each, and record it with what was done: of two clicks one does it, and is recorded. How many."""
+        done = 0
+        for number in queryset.values_list("number", flat=True):
+            with transaction.atomic():
+                if verb(number):
+                    self.log_change(request, Order(number=number), said)
+                    done += 1
+        return done
+
+    def _tell(self, request: HttpRequest, done: int, said: str) -> None:
+        self.message_user(request, f"{done} {said}", messages.SUCCESS if done else messages.WARNING)
 
 
 @admin.register(LoyaltyAccount)

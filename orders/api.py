@@ -75,7 +75,7 @@ def place_order(
 
 def _answer(order: Order) -> Status | HttpResponse:
     placed = _placed(order)
-    if order.status in UNPAID:
+    if order.status in UNPAID and order.paid_at is None:
         return problems.problem(
             402, "unpaid", "Payment Required", UNPAID[order.status], number=order.number, order=order.status
         )

@@ -79,7 +79,11 @@ class Placed(Schema):
     """An order that was placed. Keep the token: it opens the order's page."""
 
     number: int
-    status: str
+    status: str = Field(
+        description="placed: the payment is being confirmed; paid; on_hold: paid, but a person looks at it before the "
+        "card is charged and it is sent; declined; cancelled: the payment could not be confirmed, or staff cancelled "
+        "it and the money goes back"
+    )
     total: Money
     currency: str
     url: str

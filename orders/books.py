@@ -62,7 +62,7 @@ class OrderState:
     status: str
     invoiced: bool
     jobs: dict[str, str]
-    paid: bool = True
+    paid: bool = False
     sent: bool = False
     moved: bool = False
 

@@ -23,6 +23,7 @@ NAMES = {
     "invoice": "invoice PDF made",
     "receipt": "receipt mailed",
     "fraud": "fraud reviewed",
+    "capture": "payment captured",
     "shipment": "shipment requested",
     "analytics": "analytics told",
     "loyalty": "loyalty points added",

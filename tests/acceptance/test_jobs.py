@@ -22,7 +22,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
-FOLLOW_UPS = ("invoice", "receipt", "fraud", "shipment", "analytics", "loyalty", "recommendations")
+FOLLOW_UPS = ("invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations")
 
 
 def all_done(number: str) -> bool:
@@ -35,7 +35,7 @@ def test_an_order_is_answered_and_all_its_follow_ups_are_done(house: House, part
     assert answer.status == 201, answer.data
     number = answer.json()["number"]
     until(lambda: all_done(number), what=f"follow-ups of {number}: {list(Job.objects.values_list('key', 'state'))}")
-    for key in ("payment", "fraud", "shipment", "analytics", "receipt"):
+    for key in ("payment", "fraud", "capture", "shipment", "analytics", "receipt"):
         assert [effect["count"] for effect in effects(partners, f"{key}:{number}")] == [1], key
 
 

@@ -12,7 +12,7 @@ CUSTOMER = {
     "Postcode": "D01",
     "City": "Dublin",
 }
-FOLLOW_UPS = {"invoice", "receipt", "fraud", "shipment", "analytics", "loyalty", "recommendations"}
+FOLLOW_UPS = {"invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"}
 
 
 def put_in_cart(page: Page, slug: str) -> None:

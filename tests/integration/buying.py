@@ -55,7 +55,7 @@ def attempt(key: str) -> Job:
 
 
 def effects(**wanted: str) -> dict[str, int]:
-    """What really happened at the partners: "payments/charge payment:1001" → how often."""
+    """What really happened at the partners: "payments/authorization payment:1001" → how often."""
     answer = urllib3.request("GET", f"{settings.PARTNERS_URL}/effects", fields=wanted).json()
     return {f"{row['partner']}/{row['kind']} {row['key']}": row["count"] for row in answer["effects"]}
 

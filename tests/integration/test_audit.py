@@ -17,7 +17,7 @@ from tests.integration.buying import attempt, buy, fault, live_keys, product
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
-IN_TURN = ["invoice", "receipt", "fraud", "shipment", "analytics", "loyalty", "recommendations"]
+IN_TURN = ["invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"]
 
 
 def finish(order: Order, *but: str) -> None:
@@ -57,7 +57,7 @@ def test_orders_of_every_status_that_went_well_are_clean(capsys):
     assert status == 0, printed
     assert sorted(Order.objects.values_list("status", flat=True)) == ["declined", "on_hold", "paid", "paid"]
     assert (report["orders"], report["unfinished"]) == (4, 0)
-    assert report["effects_expected"] == report["effects_found"] == 6 + 6 + 5
+    assert report["effects_expected"] == report["effects_found"] == 7 + 7 + 5
     assert report["lost"] == report["duplicated"] == report["stray"] == []
 
 
@@ -90,7 +90,7 @@ def test_an_effect_behind_a_dead_job_is_lost_not_unfinished(capsys):
     product()
     order = buy()
     fault("fraud", status=400)
-    finish(order, "shipment")
+    finish(order, "capture", "shipment")
     assert Job.objects.get(key=f"shipment:{order.number}").state == State.WAITING
     status, printed = status_of_command(capsys)
     assert status == 1
@@ -157,13 +157,14 @@ def test_an_order_that_nobody_settles_is_lost():
     assert findings(audit.run().lost) == [("orders", "settlement", f"settle:{order.number}")]
 
 
-def test_money_kept_for_a_cancelled_order_is_noticed_and_money_given_back_is_fine():
+def test_money_reserved_for_a_cancelled_order_is_noticed_and_money_given_back_is_fine():
     product()
     order = buy()
     for key in live_keys(order.number):
         ledger.call_off(key, "for the test")
     Order.objects.update(status=Status.CANCELLED)
-    assert findings(audit.run().stray) == [("payments", "charge", f"payment:{order.number}")]
+    Order.objects.update(paid_at=None)
+    assert findings(audit.run().stray) == [("payments", "authorization", f"payment:{order.number}")]
     payments.void(order.number)
     assert audit.run().clean
 
@@ -172,14 +173,14 @@ def test_money_given_back_for_an_order_that_is_sold_is_noticed():
     product()
     order = buy()
     finish(order)
-    payments.void(order.number)
-    assert findings(audit.run().lost) == [("payments", "charge", f"payment:{order.number}")]
+    payments.give_back(order.number)
+    assert findings(audit.run().lost) == [("payments", "authorization", f"payment:{order.number}")]
 
 
-def test_a_charge_without_an_order_is_noticed():
+def test_an_authorization_without_an_order_is_noticed():
     body = {"order": "99", "amount": "1.00", "currency": "EUR", "card": "demo-approve"}
     post("/payments/authorizations", body, "payment:99")
-    assert findings(audit.run().stray) == [("payments", "charge", "payment:99")]
+    assert findings(audit.run().stray) == [("payments", "authorization", "payment:99")]
 
 
 def test_a_shipment_of_a_declined_order_is_noticed():

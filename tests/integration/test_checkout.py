@@ -39,8 +39,8 @@ def test_an_approved_card_pays_the_order_and_enqueues_its_follow_ups():
     assert (order.status, order.total, stock_of()) == (Status.PAID, 3 * Product.objects.get().price, 7)
     assert order.paid_at is not None
     kinds = {key.partition(":")[0] for key in live_keys(order.number)}
-    assert kinds == {"invoice", "receipt", "fraud", "shipment", "analytics", "loyalty", "recommendations"}
-    assert effects() == {f"payments/charge payment:{order.number}": 1}
+    assert kinds == {"invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"}
+    assert effects() == {f"payments/authorization payment:{order.number}": 1}
     assert Job.objects.get(key=f"settle:{order.number}").state == State.DISCARDED
 
 
@@ -73,7 +73,7 @@ def test_a_slow_bank_is_answered_truthfully_and_settled_by_the_job():
     assert attempt(settle.key).state == State.SUCCEEDED
     order.refresh_from_db()
     assert order.status == Status.PAID
-    assert effects() == {f"payments/charge payment:{order.number}": 1}
+    assert effects() == {f"payments/authorization payment:{order.number}": 1}
 
 
 def test_an_answer_that_got_lost_after_the_charge_becomes_a_paid_order():
@@ -85,7 +85,7 @@ def test_an_answer_that_got_lost_after_the_charge_becomes_a_paid_order():
     attempt(f"settle:{order.number}")
     order.refresh_from_db()
     assert order.status == Status.PAID
-    assert effects() == {f"payments/charge payment:{order.number}": 1}
+    assert effects() == {f"payments/authorization payment:{order.number}": 1}
 
 
 def test_a_gateway_that_is_down_costs_the_customer_no_money_and_the_shop_no_pieces():
@@ -128,7 +128,7 @@ def test_a_charge_made_in_the_moment_of_giving_up_is_given_back():
     assert (order.status, stock_of()) == (Status.CANCELLED, 10)
     attempt(f"void:{order.number}")
     key = f"payment:{order.number}"
-    assert effects() == {f"payments/charge {key}": 1, f"payments/void {key}": 1}
+    assert effects() == {f"payments/authorization {key}": 1, f"payments/void void:{order.number}": 1}
 
 
 def test_a_web_process_that_died_between_charge_and_commit_leaves_a_paid_order():
@@ -139,7 +139,7 @@ def test_a_web_process_that_died_between_charge_and_commit_leaves_a_paid_order()
     order.refresh_from_db()
     assert order.status == Status.PAID
     assert f"receipt:{order.number}" in live_keys(order.number)
-    assert effects() == {f"payments/charge payment:{order.number}": 1}
+    assert effects() == {f"payments/authorization payment:{order.number}": 1}
 
 
 def test_settling_what_is_settled_changes_nothing():
@@ -181,7 +181,7 @@ def test_the_same_key_again_is_the_same_order_and_one_charge():
     product(stock=1)
     first = buy(key="k")  # the last piece, so that the second one can't simply buy it again
     assert buy(key="k") == first
-    assert effects() == {f"payments/charge payment:{first.number}": 1}
+    assert effects() == {f"payments/authorization payment:{first.number}": 1}
 
 
 def test_the_same_key_for_another_order_is_refused():

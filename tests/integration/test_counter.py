@@ -233,13 +233,14 @@ def test_the_timeline_says_what_is_wrong_without_saying_how_we_are_built(client,
     order = Order.objects.get()
     fault("analytics", down=True)
     fault("warehouse", status=400)
-    for kind in ("invoice", "fraud", "shipment", "analytics"):
+    for kind in ("invoice", "fraud", "capture", "shipment", "analytics"):
         attempt(f"{kind}:{order.number}")
     states = {row.kind: row.state for row in client.get(page).context["rows"]}
     assert states == {
         "invoice": "done",
         "receipt": "waiting",
         "fraud": "done",
+        "capture": "done",
         "shipment": "stuck",
         "analytics": "retrying",
         "loyalty": "waiting",
@@ -258,7 +259,7 @@ def test_the_timeline_asks_again_until_all_is_done(client):
     page = send(client).url
     number = Order.objects.get().number
     assert client.get(page).context["poll_every"] == 1
-    for kind in ("invoice", "receipt", "fraud", "shipment", "analytics", "loyalty", "recommendations"):
+    for kind in ("invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"):
         attempt(f"{kind}:{number}")
     assert client.get(page).context["poll_every"] is None
 

@@ -143,7 +143,7 @@ def receipt(order: str = "1001", subject: str = "Your receipt", to: str = "bistr
 @pytest.mark.parametrize(
     ("path", "body", "key", "status", "effect"),
     [
-        ("/payments/authorizations", CHARGE, "payment:1001", 201, ("payments", "charge")),
+        ("/payments/authorizations", CHARGE, "payment:1001", 201, ("payments", "authorization")),
         ("/warehouse/shipments", SHIPMENT, "shipment:1001", 201, ("warehouse", "shipment")),
         ("/fraud/reviews", REVIEW, "fraud:1001", 200, ("fraud", "review")),
         ("/analytics/events", EVENT, "analytics:1001", 202, ("analytics", "order_paid")),
@@ -223,15 +223,62 @@ def test_a_declined_card_is_an_answer_and_no_charge(world):
     assert world.effects() == []
 
 
-def test_a_void_gives_the_money_back_once(world):
+def taken(world, *steps):
+    """Statuses after steps on an authorization, as the gateway answers them."""
     world.call("POST", "/payments/authorizations", CHARGE, "payment:1001")
-    for _ in range(2):
-        status, answer = world.call("POST", "/payments/authorizations/payment:1001/void")
+    path = "/payments/authorizations/payment:1001"
+    return [world.call("POST", f"{path}/{step}", {}, f"{step}:1001") for step in steps]
+
+
+def kinds(world):
+    return {(each["kind"], each["key"]): each["count"] for each in world.effects(partner="payments")}
+
+
+RESERVED = {("authorization", "payment:1001"): 1}
+
+
+def test_a_void_lets_go_of_the_money_once(world):
+    for status, answer in taken(world, "void", "void"):
         assert (status, answer["status"], answer["order"]) == (200, "voided", "1001")
-    assert world.counts() == {
-        ("payments", "charge", "payment:1001"): 1,
-        ("payments", "void", "payment:1001"): 1,
-    }
+    assert kinds(world) == RESERVED | {("void", "void:1001"): 1}
+
+
+def test_money_is_captured_once_and_refunded_once(world):
+    steps = taken(world, "capture", "capture", "refund", "refund", "capture")
+    assert [answer["status"] for _, answer in steps] == ["captured"] * 2 + ["refunded"] * 3
+    assert kinds(world) == RESERVED | {("charge", "capture:1001"): 1, ("refund", "refund:1001"): 1}
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [("void", "capture"), ("void", "refund"), ("capture", "void"), (None, "refund")]
+)
+def test_a_step_that_comes_too_late_or_too_early_is_a_conflict_and_does_nothing(world, first, then):
+    taken(world, *[first] if first else [])
+    before = kinds(world)
+    status, problem = world.call("POST", f"/payments/authorizations/payment:1001/{then}", {}, f"{then}:1001")
+    assert (status, problem["title"]) == (409, "Conflict")
+    assert kinds(world) == before
+
+
+@pytest.mark.parametrize("step", ["capture", "refund"])
+def test_what_was_never_reserved_or_is_still_pending_can_not_be_taken(world, step):
+    assert world.call("POST", f"/payments/authorizations/payment:7/{step}")[0] == 404
+    assert world.call("POST", f"{authorize_slowly(world)}/{step}")[0] == 409
+    world.call("POST", "/payments/authorizations", DECLINED, "payment:1002")
+    assert world.call("POST", f"/payments/authorizations/payment:1002/{step}")[0] == 409
+    assert world.effects() == []
+
+
+def test_a_capture_and_a_void_at_once_are_one_of_them(world):
+    for number in range(20):
+        key = f"payment:{number}"
+        world.call("POST", "/payments/authorizations", CHARGE | {"order": str(number)}, key)
+        with ThreadPoolExecutor(8) as pool:
+            steps = ["capture", "void"] * 4
+            paths = [f"/payments/authorizations/{key}/{step}" for step in steps]
+            codes = [code for code, _ in pool.map(lambda path: world.call("POST", path, {}, "step"), paths)]
+        assert sorted(codes) == [200] * 4 + [409] * 4
+        assert sorted(each["count"] for each in world.effects(order=str(number))) == [1, 1]
 
 
 def test_a_void_before_the_authorization_stops_it(world):
@@ -267,7 +314,7 @@ def test_a_slow_card_is_approved_although_the_client_left(world):
     assert (status, answer["status"]) == (201, "approved")
     assert time.monotonic() - began >= 5.9
     assert world.call("GET", path)[1]["status"] == "approved"
-    assert world.counts() == {("payments", "charge", "payment:1001"): 1}
+    assert world.counts() == {("payments", "authorization", "payment:1001"): 1}
 
 
 def test_a_slow_card_voided_while_pending_is_never_charged(world):
@@ -288,7 +335,7 @@ def test_a_slow_card_is_approved_although_the_process_died(tmp_path):
     try:
         assert world.call("GET", path)[1]["status"] == "pending"
         wait_for_status(world, path, "approved")
-        assert world.counts() == {("payments", "charge", "payment:1001"): 1}
+        assert world.counts() == {("payments", "authorization", "payment:1001"): 1}
     finally:
         world.stop()
 

@@ -1,12 +1,14 @@
-"""The gateway's client against the real gateway: what is charged, and how long a customer may be kept waiting."""
+"""The gateway's client against the real gateway: what is reserved, taken and given back, and how long anybody waits."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
 from jobs import Permanent
-from jobs.http import PartnerUnavailable
+from jobs.http import Conflict, PartnerUnavailable
 from orders import payments
 from tests.integration.buying import effects, fault
 
@@ -17,12 +19,12 @@ def authorize(number: int = 1001, card: str = "demo-approve", amount: str = "12.
     return payments.authorize(number, Decimal(amount), "EUR", card)
 
 
-def test_a_card_is_charged_once_however_often_it_is_asked():
+def test_money_is_reserved_once_however_often_it_is_asked():
     assert [authorize(), authorize()] == [payments.APPROVED] * 2
-    assert effects() == {"payments/charge payment:1001": 1}
+    assert effects() == {"payments/authorization payment:1001": 1}
 
 
-def test_a_declined_card_is_not_charged():
+def test_a_declined_card_reserves_nothing():
     assert authorize(card="demo-decline") == payments.DECLINED
     assert payments.find(1001) == payments.DECLINED
     assert effects() == {}
@@ -38,18 +40,62 @@ def test_the_gateway_knows_nothing_of_an_order_it_never_saw():
     assert payments.find(1001) is None
 
 
-def test_a_voided_charge_is_given_back_once():
+def test_money_that_was_only_reserved_is_let_go_once():
     authorize()
     payments.void(1001)
     payments.void(1001)
     assert payments.find(1001) == payments.VOIDED
-    assert effects() == {"payments/charge payment:1001": 1, "payments/void payment:1001": 1}
+    assert effects() == {"payments/authorization payment:1001": 1, "payments/void void:1001": 1}
 
 
-def test_a_void_that_overtakes_its_charge_stops_it():
+def test_a_void_that_overtakes_its_authorization_stops_it():
     payments.void(1001)
     assert authorize() == payments.VOIDED
     assert effects() == {}
+
+
+def test_money_is_taken_once_and_given_back_once():
+    authorize()
+    for _ in range(2):
+        payments.capture(1001)
+    for _ in range(2):
+        assert payments.give_back(1001) == payments.REFUNDED
+    payments.capture(1001)  # a late repetition of what was done already
+    assert payments.find(1001) == payments.REFUNDED
+    assert effects() == {
+        "payments/authorization payment:1001": 1,
+        "payments/charge capture:1001": 1,
+        "payments/refund refund:1001": 1,
+    }
+
+
+def test_what_was_let_go_can_not_be_taken_and_what_was_taken_not_be_let_go():
+    authorize()
+    assert [payments.give_back(1001), payments.give_back(1001)] == [payments.VOIDED] * 2
+    with pytest.raises(Conflict):
+        payments.capture(1001)
+    authorize(1002)
+    payments.capture(1002)
+    with pytest.raises(Conflict):
+        payments.void(1002)
+    assert effects(order="1001").keys() == {"payments/authorization payment:1001", "payments/void void:1001"}
+    assert effects(order="1002").keys() == {"payments/authorization payment:1002", "payments/charge capture:1002"}
+
+
+def test_of_captures_and_cancellations_at_once_the_gateway_takes_one_side():
+    for number in range(1001, 1021):
+        authorize(number)
+    takers = [partial(payments.capture, number) for number in range(1001, 1021) for _ in range(2)]
+    givers = [partial(payments.give_back, number) for number in range(1001, 1021) for _ in range(2)]
+    mixed = [call for pair in zip(takers, givers, strict=True) for call in pair]
+    with ThreadPoolExecutor(8) as pool:
+        done = [future.exception() for future in [pool.submit(call) for call in mixed]]
+    assert {type(error) for error in done} <= {type(None), Conflict}
+    for number in range(1001, 1021):
+        had = effects(order=str(number))
+        assert set(had.values()) == {1}
+        money = {name.split()[0].removeprefix("payments/") for name in had}
+        assert money in ({"authorization", "void"}, {"authorization", "charge", "refund"})
 
 
 @pytest.mark.parametrize("trouble", [{"hang": True}, {"latency_ms": 60_000}])

@@ -1,24 +1,21 @@
-"""The audit's comparison while the shop goes on selling: what moves during the look is neither lost nor stray."""
+"""The audit's comparison: what fits an order and what does not; and what moves during the look is neither."""
 
 import pytest
 
-from orders.audit import OrderState, Report, compare
+from orders.audit import Report, compare
+from orders.books import KEY_OF, OrderState
 
-KINDS = {
-    "charge": ("payments", "payment"),
-    "receipt": ("mail", "receipt"),
-    "review": ("fraud", "fraud"),
-    "shipment": ("warehouse", "shipment"),
-    "order_paid": ("analytics", "analytics"),
-}
+SOLD = ("authorization", "charge", "receipt", "review", "shipment", "order_paid")
+HELD = ("authorization", "receipt", "review", "order_paid")
+GIVEN_UP = ("authorization", "order_paid", "cancellation")
 
 
-def happened(number: int, *but: str, count: int = 1) -> list[dict]:
-    """The partners' records of an order that went well, without some kinds."""
+def happened(number: int, *kinds: str, count: int = 1) -> list[dict]:
+    """The partners' records of an order."""
     return [
         {"partner": partner, "kind": kind, "key": f"{key}:{number}", "order": str(number), "count": count}
-        for kind, (partner, key) in KINDS.items()
-        if kind not in but
+        for kind in kinds
+        for partner, key in [KEY_OF[kind]]
     ]
 
 
@@ -28,49 +25,118 @@ def compared(order: OrderState, theirs: list[dict], known: tuple[int, ...] = (10
     return report
 
 
+def order(status: str, **more) -> OrderState:
+    return OrderState(1001, status, **{"invoiced": True, "jobs": {}, "paid": True} | more)
+
+
 def test_a_paid_order_with_all_its_effects_is_clean():
-    report = compared(OrderState(1001, "paid", True, {}), happened(1001))
-    assert (report.clean, report.effects_expected, report.effects_found) == (True, 6, 6)
+    report = compared(order("paid"), happened(1001, *SOLD))
+    assert (report.clean, report.effects_expected, report.effects_found) == (True, 7, 7)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOLD)
 def test_each_missing_effect_is_lost(kind):
-    report = compared(OrderState(1001, "paid", True, {}), happened(1001, kind))
+    report = compared(order("paid"), happened(1001, *set(SOLD) - {kind}))
     assert [row["kind"] for row in report.lost] == [kind]
 
 
+@pytest.mark.parametrize("kind", SOLD)
+def test_each_effect_that_happened_twice_is_duplicated(kind):
+    report = compared(order("paid"), happened(1001, *set(SOLD) - {kind}) + happened(1001, kind, count=2))
+    assert [row["kind"] for row in report.duplicated] == [kind]
+
+
 def test_an_order_younger_than_our_books_is_left_to_the_next_audit():
-    assert compared(OrderState(1001, "paid", True, {}), happened(1001) + happened(1002), (1001, 1002)).clean
+    assert compared(order("paid"), happened(1001, *SOLD) + happened(1002, *SOLD), (1001, 1002)).clean
 
 
 def test_an_order_that_does_not_exist_is_stray():
-    report = compared(OrderState(1001, "paid", True, {}), happened(1001) + happened(1002))
-    assert {row["key"] for row in report.stray} == {f"{key}:1002" for _, key in KINDS.values()}
+    report = compared(order("paid"), happened(1001, *SOLD) + happened(1002, *SOLD))
+    assert [row["kind"] for row in report.stray] == [*SOLD]
 
 
-def test_an_order_that_was_paid_while_we_looked_is_clean():
-    books = OrderState(1001, "placed", False, {"settle:1001": "waiting"})
-    assert compared(books, happened(1001)).clean
+def test_an_order_that_was_paid_or_cancelled_while_we_looked_is_clean():
+    placed = order("placed", invoiced=False, jobs={"settle:1001": "waiting"}, paid=False)
+    assert compared(placed, happened(1001, *SOLD)).clean
+    assert compared(order("paid", moved=True), happened(1001, *SOLD, "refund", "cancellation")).clean
 
 
-def test_an_order_on_hold_must_not_be_shipped_but_may_have_been_before():
-    assert compared(OrderState(1001, "on_hold", True, {}), happened(1001, "shipment")).clean
-    assert compared(OrderState(1001, "on_hold", True, {}), happened(1001)).clean
+def test_an_order_on_hold_is_reserved_and_neither_charged_nor_shipped():
+    assert compared(order("on_hold"), happened(1001, *HELD)).clean
+    report = compared(order("on_hold"), happened(1001, *SOLD))
+    assert {row["kind"] for row in report.stray} == {"charge", "shipment"}
+
+
+def test_what_waits_for_a_person_does_not_make_an_order_on_hold_unfinished():
+    assert not order("on_hold", jobs={"capture:1001": "waiting", "shipment:1001": "waiting"}).unfinished()
+    assert order("on_hold", jobs={"receipt:1001": "waiting"}).unfinished()
+
+
+@pytest.mark.parametrize("money", [("void",), ("charge", "refund")])
+@pytest.mark.parametrize("sooner", [(), ("receipt", "review")])
+def test_a_cancelled_order_gave_the_money_back_in_one_way(money, sooner):
+    report = compared(order("cancelled"), happened(1001, *GIVEN_UP, *money, *sooner))
+    assert (report.clean, report.effects_expected, report.effects_found) == (True, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("money", "stray"),
+    [
+        ((), {"authorization"}),  # nobody let go of it
+        (("charge",), {"charge"}),
+        (("charge", "void"), {"charge", "void"}),
+        (("charge", "void", "refund"), {"void"}),
+        (("void", "refund"), {"refund"}),
+    ],
+)
+def test_money_of_a_cancelled_order_that_does_not_add_up_is_stray(money, stray):
+    report = compared(order("cancelled"), happened(1001, *GIVEN_UP, *money))
+    assert {row["kind"] for row in report.stray} == stray
+
+
+@pytest.mark.parametrize("kind", ["void", "refund"])
+def test_money_of_a_sold_order_that_was_given_back_is_lost(kind):
+    report = compared(order("paid"), happened(1001, *SOLD, kind))
+    assert [row["kind"] for row in report.lost] == ["authorization"]
+
+
+def test_a_second_refund_under_another_key_is_stray():
+    another = happened(1001, "refund")[0] | {"key": "refund:again"}
+    report = compared(order("cancelled"), [*happened(1001, *GIVEN_UP, "charge", "refund"), another])
+    assert [row["key"] for row in report.stray] == ["refund:again"]
+
+
+def test_a_cancelled_order_was_shipped_only_if_the_warehouse_was_asked_before():
+    theirs = happened(1001, *GIVEN_UP, "charge", "refund", "shipment")
+    assert compared(order("cancelled", sent=True), theirs).clean
+    assert [row["kind"] for row in compared(order("cancelled"), theirs).stray] == ["shipment"]
+
+
+def test_a_cancellation_that_nobody_was_told_of_is_lost():
+    assert [row["kind"] for row in compared(order("cancelled"), happened(1001, *GIVEN_UP[:2], "void")).lost] == [
+        "cancellation"
+    ]
 
 
 @pytest.mark.parametrize("status", ["declined", "cancelled"])
-def test_an_order_that_kept_no_money_causes_nothing(status):
-    report = compared(OrderState(1001, status, True, {}), happened(1001))
-    assert {row["kind"] for row in report.stray} == {*KINDS, "invoice"}
+def test_an_order_that_was_never_paid_causes_nothing(status):
+    report = compared(order(status, paid=False), happened(1001, *SOLD))
+    assert {row["kind"] for row in report.stray} == {*SOLD, "invoice"} - {"authorization"}
+
+
+@pytest.mark.parametrize("status", ["declined", "cancelled"])
+def test_money_reserved_for_an_order_that_was_never_paid_is_let_go(status):
+    never = order(status, paid=False, invoiced=False)
+    assert compared(never, happened(1001, "authorization", "void")).clean
+    assert [row["kind"] for row in compared(never, happened(1001, "authorization")).stray] == ["authorization"]
 
 
 def test_an_effect_without_a_key_or_an_order_is_stray():
     nameless = [{"partner": "warehouse", "kind": "shipment", "key": "", "order": "", "count": 1}]
-    assert [row["partner"] for row in compared(OrderState(1001, "declined", False, {}), nameless).stray] == [
-        "warehouse"
-    ]
+    report = compared(order("declined", paid=False, invoiced=False), nameless)
+    assert [row["partner"] for row in report.stray] == ["warehouse"]
 
 
 def test_a_mail_that_is_about_no_order_is_none_of_its_business():
-    report = [{"partner": "mail", "kind": "sales-report", "key": "sales-report:2026-11-22", "order": "", "count": 1}]
-    assert compared(OrderState(1001, "declined", False, {}), report).clean
+    mail = [{"partner": "mail", "kind": "sales-report", "key": "sales-report:2026-11-22", "order": "", "count": 1}]
+    assert compared(order("declined", paid=False, invoiced=False), mail).clean
