@@ -3,7 +3,10 @@
 from typing import Any
 
 from celery import current_app
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+
+from jobs.alive import GOODBYE
 
 
 @register()
@@ -25,6 +28,12 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found.append(
             Error("without task_acks_late a warm shutdown may drop a message", hint="set CELERY_TASK_ACKS_LATE = True",
                   id="jobs.E003")
+        )  # fmt: skip
+    if settings.WORKER_GRACE < 2 * GOODBYE:
+        found.append(
+            Error(f"WORKER_GRACE={settings.WORKER_GRACE} leaves a stopping worker no time for its jobs",
+                  hint="grant the seconds from SIGTERM to SIGKILL that the supervisor grants, 30 or more; 70 lets every"
+                  " job finish", id="jobs.E005")
         )  # fmt: skip
     known = set(celery.amqp.queues)
     for task in celery.tasks.values():

@@ -161,7 +161,7 @@ def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool) -> None:
     _finish(
         job,
         "state = 'waiting', run_at = clock_timestamp() + %s * interval '1 second', attempts = attempts - %s,"
-        " error = %s",
+        " refused_at = NULL, error = %s",
         (seconds, 0 if uses_attempt else 1, error),
         keep=uses_attempt,
     )
@@ -262,7 +262,7 @@ def replay(ids: Sequence[str]) -> list[str]:
         str(id)
         for (id,) in rows(
             """
-            UPDATE jobs_job SET state = 'waiting', finished_at = NULL, attempts = 0,
+            UPDATE jobs_job SET state = 'waiting', finished_at = NULL, attempts = 0, refused_at = NULL,
                 run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan THEN clock_timestamp() END
             FROM (SELECT id, NOT EXISTS (SELECT FROM jobs_job parent WHERE parent.id = child.after_id) AS orphan
                   FROM jobs_job child WHERE id = ANY(%s::uuid[])) chosen

@@ -45,6 +45,7 @@ class Job(models.Model):
     finished_at = models.DateTimeField(null=True)
     result = models.JSONField(null=True, help_text="what the task returned")
     worker = models.CharField(max_length=200, default="")
+    refused_at = models.DateTimeField(null=True, help_text="since when nobody has known its task or arguments")
     error = models.TextField(default="", help_text="of the last attempt: a line, then the traceback")
     after_id = models.UUIDField(null=True, help_text="the job that must succeed first")
     takes_result = models.CharField(max_length=100, default="", help_text="the argument that gets its result")

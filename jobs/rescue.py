@@ -4,10 +4,14 @@ A rescue may be wrong (a frozen worker comes back to life, a message was only sl
 the late finish change nothing, and the second delivery find nothing to claim.
 """
 
-from jobs.ledger import keeping, rows
+from django.conf import settings
+
+from jobs.errors import Superseded
+from jobs.ledger import Claimed, keeping, rows
 
 SILENCE = 10  # seconds without a sign of life after which a worker's jobs are given back
 SLACK = 5  # seconds granted between a message's publishing, its delivery and its claim
+REFUSED_FOR = "COALESCE(extract(epoch FROM clock_timestamp() - refused_at), 0)"  # seconds
 
 
 def see_worker(name: str, queues: str, running: list[str]) -> list[str]:
@@ -31,6 +35,21 @@ def forget_worker(name: str) -> None:
     rows("DELETE FROM jobs_worker WHERE name = %s RETURNING name", name)
 
 
+def hand_over(name: str) -> list[str]:
+    """Give back what a worker runs that was told to stop and has ended its bodies; due at once. No attempt is used: a
+    deploy is not the job's fault, and must not make a dead letter of its last attempt. Returns the ids.
+
+    No SKIP LOCKED: a finish that the ended body had still sent is waited for, and wins.
+    """
+    found = rows(
+        "UPDATE jobs_job SET state = 'waiting', run_at = clock_timestamp(), attempts = attempts - 1,"
+        " refused_at = NULL, error = 'its worker was told to stop' WHERE state = 'running' AND worker = %s"
+        " RETURNING id",
+        name,
+    )
+    return [str(id) for (id,) in found]
+
+
 def give_back_of_silent_workers() -> list[str]:
     """Give back running jobs whose worker is gone or silent, and forget workers long silent. Returns the ids."""
     rows(
@@ -50,7 +69,7 @@ def _give_back(condition: str, parameters: tuple, why: str) -> list[str]:
     """The attempt counts, so a job that kills its worker is dead after its last; each return waits a little longer."""
     change = f"""
         WITH lost AS (SELECT id FROM jobs_job WHERE state = 'running' AND {condition} FOR UPDATE SKIP LOCKED)
-        UPDATE jobs_job SET error = %s,
+        UPDATE jobs_job SET error = %s, refused_at = NULL,
             state = CASE WHEN attempts < max_attempts THEN 'waiting' ELSE 'dead' END,
             run_at = clock_timestamp() + (attempts - 1) * interval '1 second',
             finished_at = CASE WHEN attempts < max_attempts THEN NULL ELSE clock_timestamp() END
@@ -81,16 +100,28 @@ def give_back_unclaimed(queue: str, oldest: float | None) -> list[str]:
 
 
 def refuse(ids: list[str], why: str) -> None:
-    """Count a failed attempt of jobs whose task or queue nobody here knows. During a deploy the next process may know
-    it, so they wait, twice as long each time; after their last attempt (it may be their only one) they are dead."""
-    change = """
-        UPDATE jobs_job SET error = %s, attempts = attempts + 1,
-            state = CASE WHEN attempts + 1 < max_attempts THEN 'waiting' ELSE 'dead' END,
-            run_at = clock_timestamp() + LEAST(power(2, attempts), 600) * interval '1 second',
-            finished_at = CASE WHEN attempts + 1 < max_attempts THEN NULL ELSE clock_timestamp() END
-        WHERE id = ANY(%s::uuid[]) AND state = 'ready'
-        """
-    rows(keeping(change), why, ids)
+    """Hand on ready jobs whose task or queue nobody here knows. See _refuse."""
+    _refuse("id = ANY(%s::uuid[]) AND state = 'ready'", (ids,), why)
+
+
+def refuse_claimed(job: Claimed, why: str) -> None:
+    """Hand on a claimed job whose arguments don't fit the task as it is here. See _refuse. Raises Superseded."""
+    if not _refuse("id = %s AND state = 'running' AND claims = %s", (job.id, job.claims), why):
+        raise Superseded(f"claim {job.claims} of job {job.id} came too late")
+
+
+def _refuse(condition: str, parameters: tuple, why: str) -> list[tuple]:
+    """In the midst of a deploy the next process may know what this one does not, so the job waits, from one second on
+    and a little longer each time, and no attempt is used. Who is refused for longer than DEPLOY_WINDOW is dead."""
+    change = f"""
+        UPDATE jobs_job SET error = %s, attempts = attempts - (state = 'running')::int,
+            refused_at = COALESCE(refused_at, clock_timestamp()),
+            state = CASE WHEN {REFUSED_FOR} > %s THEN 'dead' ELSE 'waiting' END,
+            run_at = clock_timestamp() + LEAST(GREATEST({REFUSED_FOR}, 1), 15) * interval '1 second',
+            finished_at = CASE WHEN {REFUSED_FOR} > %s THEN clock_timestamp() END
+        WHERE {condition}
+        """  # noqa: S608 - the conditions stand above
+    return rows(keeping(change), why, settings.DEPLOY_WINDOW, settings.DEPLOY_WINDOW, *parameters)
 
 
 def bury_terminated(id: str, worker: str) -> None:

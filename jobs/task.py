@@ -5,6 +5,7 @@ and `group` lead to the same place. What the ledger can't honour (chords, links,
 """
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -56,6 +57,7 @@ class LedgerTask(Task):
     job_queue: str | None = None
     policy = Retry()
     job_key: str | None = None
+    renamed: Mapping[str, str] = {}
     atomic = False
     throws = (Permanent,)  # Celery logs it in a line, not as unexpected with a traceback: that is in the ledger
 
@@ -73,6 +75,13 @@ class LedgerTask(Task):
         bound = self.parameters.bind(*args, **kwargs)
         bound.apply_defaults()
         return self._call(dict(bound.arguments))
+
+    def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
+        """A job's arguments as this version of the task names them. Raises TypeError for those that don't fit: they
+        were kept by another version."""
+        given = {self.renamed.get(name, name): value for name, value in kept.items()}
+        self.parameters.bind(**given)
+        return given
 
     def _call(self, arguments: dict[str, Any]) -> Call:
         key = self.job_key.format(**arguments) if self.job_key else None
@@ -141,9 +150,13 @@ def task(
     key: str | None = None,
     retry: Retry | None = None,
     atomic: bool = False,
+    renamed: Mapping[str, str] | None = None,
     **options: Any,
 ):
     """Declare a task. `queue` and `retry` as named; `key` is the format of its job's key, from its arguments, like
     "receipt:{number}"; an `atomic` one runs in one transaction with its finish: its database effects happen
-    exactly once. Other options are Celery's."""
-    return shared_task(job_queue=queue, job_key=key, policy=retry or Retry(), atomic=atomic, **options)
+    exactly once; `renamed` maps former names of arguments to those of today, for jobs that were enqueued by another
+    version (docs/deploying.md). Other options are Celery's."""
+    return shared_task(
+        job_queue=queue, job_key=key, policy=retry or Retry(), atomic=atomic, renamed=renamed or {}, **options
+    )

@@ -1,22 +1,21 @@
-"""In a worker: claim the job that a message names, run it, finish it; and say every two seconds that it lives."""
+"""In a worker: claim the job that a message names, run it, finish it."""
 
 import logging
 import re
-import socket
-import threading
 import time
 import traceback
-import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import psycopg
 from celery import signals
 from celery.exceptions import Ignore, Retry
 from celery.worker import state
+from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
-from jobs import ledger, publisher, rescue, trail
+from jobs import alive, ledger, publisher, rescue, trail
 from jobs.errors import Superseded
 from jobs.retry import judge
 
@@ -27,13 +26,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-ALIVE_EVERY = 2.0  # seconds
 PAUSES = (0, 1, 2, 4)  # seconds between tries at a database that does not answer
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DETAIL = re.compile(r"^DETAIL:.*?(?=^[A-Z]+:|^\S|\Z)", re.MULTILINE | re.DOTALL)
 ERROR_LIMIT = 8_000  # characters of a traceback that are kept: its end
-
-_name = ""  # set before the pool forks, so that its children know it
 
 
 def perform(task: "LedgerTask", id: str) -> Any:
@@ -52,6 +47,10 @@ def perform(task: "LedgerTask", id: str) -> Any:
 
 def _attempt(task: "LedgerTask", job: ledger.Claimed) -> Any:
     try:
+        job = job._replace(args=task.arguments(job.args))
+    except TypeError as error:
+        _hand_on(job, f"{task.name}: {error}")
+    try:
         result, freed = _run(task, job)
     except Superseded as late:
         log.warning("%s: its effects in the database were rolled back" if task.atomic else "%s", late)
@@ -65,9 +64,17 @@ def _attempt(task: "LedgerTask", job: ledger.Claimed) -> Any:
     return result
 
 
+def _hand_on(job: ledger.Claimed, why: str) -> NoReturn:
+    """The job is of another version's making: a line in the log, and a worker of that version may take it."""
+    log.warning("job %s is handed on: %s", job.id, why)
+    with suppress(Superseded):
+        _on_a_live_connection(rescue.refuse_claimed, job, why)
+    raise Ignore
+
+
 def _claim(id: str) -> ledger.Claimed | None:
     """Should a first claim have been committed with its answer lost, `see_worker` finds the job not running here."""
-    return _on_a_live_connection(ledger.claim, id, _name)
+    return _on_a_live_connection(ledger.claim, id, alive.name)
 
 
 def _run(task: "LedgerTask", job: ledger.Claimed) -> tuple[Any, list[ledger.Nudge]]:
@@ -124,49 +131,15 @@ def _cleanse(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-@signals.worker_init.connect
-def _begin(sender: Any, **_: Any) -> None:
-    """Name this worker. A restarted worker of the same name is another worker, hence the random part."""
-    global _name
-    _name = f"{sender.hostname or socket.gethostname()}/{uuid.uuid4().hex[:8]}"
-
-
-@signals.worker_ready.connect
-def _say_alive(sender: Any, **_: Any) -> None:
-    """Start the thread that says so. Not Celery's heartbeat_sent signal: that stops while the broker is away, and
-    the jobs of a live worker would be given to another."""
-    queues = ",".join(sorted(queue.name for queue in sender.task_consumer.queues))
-    threading.Thread(target=_stay_seen, args=(queues,), daemon=True, name="alive").start()
-
-
-_stopping = threading.Event()
-
-
-def _stay_seen(queues: str) -> None:
-    while not _stopping.is_set():
-        try:
-            for id in rescue.see_worker(_name, queues, _running()):
-                log.warning("job %s: its process is gone, it was given back", id)
-        except Exception as error:
-            log.warning("no sign of life could be written: %s", error)
-            connection.close()
-        _stopping.wait(ALIVE_EVERY)
-
-
-def _running() -> list[str]:
-    """The ids that this worker has in hand. Its main thread changes the sets while this one reads: read again."""
-    while True:
-        try:
-            found = [request.id for request in (*state.reserved_requests, *state.active_requests)]
-            return [id for id in found if UUID.fullmatch(id)]  # a stranger's message may have any id
-        except RuntimeError:
-            continue
-
-
 @signals.task_unknown.connect
 def _refuse(name: str, id: str, **_: Any) -> None:
     """A message for a task that this worker does not have: removed, renamed, or newer than the worker."""
+    log.warning("job %s is handed on: no task is named %s", id, name)
     rescue.refuse([id], f"no task is named {name}")
+
+
+# Celery's own lines on that: a traceback for each message, hundreds in the midst of a deploy.
+logging.getLogger("celery.worker.consumer.consumer").addFilter(lambda record: record.msg != UNKNOWN_TASK_ERROR)
 
 
 @signals.task_revoked.connect
@@ -174,12 +147,6 @@ def _revoke(request: Any, terminated: bool, **_: Any) -> None:
     """Revoked or terminated by remote control, as from Flower: discarded, or a dead letter if it was running."""
     state.revoked.discard(request.id)  # it stays in Celery's memory for hours, and a replay would be dropped, too
     if terminated:
-        rescue.bury_terminated(request.id, _name)
+        rescue.bury_terminated(request.id, alive.name)
     else:
         ledger.discard([request.id], why="revoked by remote control")
-
-
-@signals.worker_shutdown.connect
-def _end(**_: Any) -> None:
-    _stopping.set()
-    rescue.forget_worker(_name)

@@ -15,7 +15,9 @@ from stack.ports import HOST
 
 FILE = "env"
 STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
-OVERRIDES = ("DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH")
+OVERRIDES = (
+    "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH", "WORKER_GRACE"
+)  # fmt: skip
 
 
 def private_folder(path: Path) -> Path:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import servers
+from stack import Problem, servers
 from stack.ports import HOST
 
 QUEUES = ("critical", "default", "bulk")
-HARD_TIME_LIMIT = 60  # seconds, CELERY_TASK_TIME_LIMIT: a worker's warm shutdown waits for its running jobs
+WORKER_GRACE = 70  # seconds unless the environment says otherwise: more than a job's hard time limit
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ def valkey(var: Path) -> Process:
 
 def shop(env: Mapping[str, str]) -> list[Process]:
     """The processes that are the shop, in the order in which they start."""
-    workers = [Process(f"worker-{queue}", _worker(queue), stage=4, grace=HARD_TIME_LIMIT + 10) for queue in QUEUES]
+    grace = _worker_grace(env)
+    workers = [Process(f"worker-{queue}", _worker(queue), stage=4, grace=grace) for queue in QUEUES]
     return [
         Process("partners", _python("-m", "partners"), stage=2),
         Process("web", _web(env["WEB_PORT"]), stage=3, grace=30),
@@ -45,6 +46,13 @@ def shop(env: Mapping[str, str]) -> list[Process]:
         Process("beat", _celery("beat"), stage=5),
         Process("flower", _flower(env), stage=6),
     ]
+
+
+def _worker_grace(env: Mapping[str, str]) -> int:
+    given = env.get("WORKER_GRACE") or str(WORKER_GRACE)
+    if not given.isdecimal():
+        raise Problem("WORKER_GRACE should be the seconds that a worker has from SIGTERM to SIGKILL")
+    return int(given)
 
 
 def commands(env: Mapping[str, str]) -> dict[str, list[str]]:

@@ -48,14 +48,14 @@ class House:
         """The command line of each process."""
         return processes.commands(self.env)
 
-    def start(self, *names: str) -> None:
-        """Start those that don't run, and wait until all are ready."""
+    def start(self, *names: str, **env: str) -> None:
+        """Start those that don't run, with `env` added to their environment, and wait until all are ready."""
         missing = [name for name in names if name not in self.processes or self.processes[name].poll() is not None]
         begin = timezone.now()
         for name in missing:
             with (self.logs / f"{name}.log").open("ab") as log:
                 command = self.commands()[name]
-                process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
+                process = subprocess.Popen(command, env=self.env | env, stdout=log, stderr=log, start_new_session=True)
             self.processes[name] = process
         for name in missing:
             until(lambda name=name: self.ready(name, begin), 30, f"{name}: see {self.logs}")

@@ -29,9 +29,11 @@ ARROWS = {
     "purge": "succeeded>none discarded>none",
     "see_worker": "running>waiting running>dead",
     "forget_worker": "",
+    "hand_over": "running>waiting",
     "give_back_of_silent_workers": "running>waiting running>dead",
     "give_back_unclaimed": "ready>waiting",
     "refuse": "ready>waiting ready>dead",
+    "refuse_claimed": "running>waiting running>dead",
     "bury_terminated": "running>dead",
     "release_followers": "waiting>waiting",
     "release_orphan": "waiting>waiting",
@@ -55,7 +57,7 @@ class Outcome(NamedTuple):
             return self.result is not None and self.result.id == id
         if self.name == "redo":
             return self.result and self.arguments[0] == id
-        if self.name in ("succeed", "fail"):
+        if self.name in ("succeed", "fail", "refuse_claimed"):
             return id in (self.arguments[0].id, *ids)
         return id in ids if isinstance(self.result, list) else None
 
@@ -93,7 +95,7 @@ class Judge:
 
     def _each(self, outcome: Outcome, before: dict[str, Job], alive: set[str]) -> None:
         name, arguments, result = outcome
-        if name in ("succeed", "fail") and not isinstance(result, Superseded):
+        if name in ("succeed", "fail", "refuse_claimed") and not isinstance(result, Superseded):
             assert holds(arguments[0], before), "a claim that was lost finished a job"
             self.effects[arguments[0].id] += name == "succeed"
         if name == "redo" and result:
@@ -119,6 +121,10 @@ class Judge:
             assert named in ([], [result]), "a key has two jobs"
         elif name == "see_worker":
             assert all(before[id].worker == arguments[0] and id not in arguments[2] for id in result)
+        elif name == "hand_over":
+            mine = {id for id, job in before.items() if (job.state, job.worker) == (State.RUNNING, arguments[0])}
+            assert set(result) == mine, "it kept a job, or gave back another's"
+            assert all(self.jobs[id].attempts == before[id].attempts - 1 for id in result), "a deploy cost an attempt"
         elif name == "bury_terminated" and (was := before.get(arguments[0])):
             assert was.worker == arguments[1] or was.state == self.jobs[arguments[0]].state
         elif name == "take_due":

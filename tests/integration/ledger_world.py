@@ -72,7 +72,7 @@ class World:
 
     def pass_time(self, seconds: int) -> None:
         """Move all stamps, of rows and of messages, into the past."""
-        columns = "run_at", "published_at", "started_at", "finished_at"
+        columns = "run_at", "published_at", "started_at", "finished_at", "refused_at"
         changes = ", ".join(f"{column} = {column} - %(s)s * interval '1 second'" for column in columns)
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE jobs_job SET {changes}", {"s": seconds})  # noqa: S608

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from django.db import transaction
+from django.db.models import F
 
 from jobs import Permanent, Retry, ledger, rescue, task
 from jobs.dispatcher import Dispatcher
@@ -17,6 +18,11 @@ pytestmark = pytest.mark.django_db
 @task(name="tests.note", key="note:{number}", retry=Retry(attempts=2))
 def note(number: int) -> int:
     return number
+
+
+@task(name="tests.once", key="once:{number}", retry=Retry(attempts=1))
+def once(number: int) -> None:
+    """It has a single attempt."""
 
 
 @task(name="tests.add")
@@ -239,13 +245,42 @@ def test_one_row_with_an_unknown_queue_holds_up_nobody():
     assert "queue" in Job.objects.get(id=bad).error
 
 
-def test_a_job_whose_task_nobody_knows_is_a_dead_letter_after_its_attempts():
+def test_a_job_whose_task_nobody_knows_is_handed_on_during_a_deploy_and_then_a_dead_letter(settings):
+    id = once.enqueue(1)  # it has one attempt, which an old worker must not spend
+    for seconds in (0, 30, settings.DEPLOY_WINDOW - 31):
+        Job.objects.update(state="ready", refused_at=F("refused_at") - timedelta(seconds=seconds))
+        rescue.refuse([id], "no task is named tests.once")
+        assert (state(id), Job.objects.get(id=id).attempts) == ("waiting", 0)
+    Job.objects.update(state="ready", refused_at=F("refused_at") - timedelta(seconds=2))
+    rescue.refuse([id], "no task is named tests.once")
+    assert (state(id), Job.objects.get(id=id).error) == ("dead", "no task is named tests.once")
+    ledger.replay([id])
+    Job.objects.update(state="ready")
+    rescue.refuse([id], "no task is named tests.once")
+    assert state(id) == "waiting"  # a replay begins another deploy
+
+
+def test_a_job_that_was_once_refused_and_then_ran_has_the_whole_of_the_next_deploy(settings):
     id = note.enqueue(1)
     rescue.refuse([id], "no task is named tests.note")
-    assert state(id) == "waiting"
+    Job.objects.update(state="ready", refused_at=F("refused_at") - timedelta(seconds=settings.DEPLOY_WINDOW + 1))
+    ledger.wait(ledger.claim(id, "new"), 0, "OSError: x", uses_attempt=True)
     Job.objects.update(state="ready")
     rescue.refuse([id], "no task is named tests.note")
-    assert (state(id), Job.objects.get(id=id).error) == ("dead", "no task is named tests.note")
+    assert state(id) == "waiting"
+
+
+def test_a_worker_told_to_stop_gives_back_its_jobs_and_spends_no_attempt():
+    id, others = once.enqueue(1), note.enqueue(2)
+    late = ledger.claim(id, "stopping")
+    ledger.claim(others, "another")
+    assert rescue.hand_over("stopping") == [id]
+    assert (state(id), Job.objects.get(id=id).attempts) == ("waiting", 0)
+    assert state(others) == "running"
+    with pytest.raises(Superseded):
+        ledger.succeed(late, None)
+    ledger.take_due(9)
+    ledger.succeed(ledger.claim(id, "next"), None)
 
 
 def test_steps_of_a_chain_keep_their_options_and_refuse_what_can_not_be():

@@ -30,6 +30,11 @@ def atomic_body(which: str) -> object:
     return bodies[which]()
 
 
+@task(name="tests.renamed", renamed={"number": "order"})
+def renamed(order: int, source: str = "web") -> list:
+    return [order, source]
+
+
 @pytest.fixture(autouse=True)
 def _bodies() -> Iterator[None]:
     yield
@@ -124,6 +129,37 @@ def test_a_finish_outlasts_a_lost_connection_and_the_body_runs_once():
 
     job = attempt(lose_the_connection)
     assert (job.state, job.claims, job.result) == ("succeeded", 1, "done")
+
+
+def of_another_version(arguments: dict) -> str:
+    """The id of a job that another version of the code enqueued."""
+    id = renamed.enqueue(1)
+    Job.objects.filter(id=id).update(args=arguments)
+    return id
+
+
+def test_a_job_enqueued_under_an_arguments_former_name_runs_and_a_new_argument_has_its_default():
+    assert worker.perform(renamed, of_another_version({"number": 7})) == [7, "web"]
+
+
+@pytest.mark.parametrize("arguments", [{"order": 1, "colour": "red"}, {"basket": 1}, {}])
+def test_a_job_whose_arguments_nobody_knows_is_handed_on_and_then_a_dead_letter_that_says_so(
+    arguments, settings, caplog
+):
+    id = of_another_version(arguments)
+    with pytest.raises(Ignore):
+        worker.perform(renamed, id)
+    job = Job.objects.get(id=id)
+    assert (job.state, job.attempts) == ("waiting", 0)
+    assert "Traceback" not in caplog.text + job.error
+    settings.DEPLOY_WINDOW = 0
+    Job.objects.update(state="ready")
+    with pytest.raises(Ignore):
+        worker.perform(renamed, id)
+    job.refresh_from_db()
+    assert job.state == "dead"
+    assert job.error.startswith("tests.renamed: ")
+    assert "argument" in job.error
 
 
 def test_a_job_that_can_not_be_claimed_is_ignored():

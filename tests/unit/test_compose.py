@@ -37,8 +37,8 @@ def filled_in(text: str, given: dict[str, str]) -> str:
     return text.replace("$$", "$")
 
 
-def seconds(text: str) -> int:
-    return int(text.removesuffix("s"))
+def seconds(text: str, **given: str) -> int:
+    return int(filled_in(text, given).removesuffix("s"))
 
 
 @pytest.mark.parametrize("name", STACK)
@@ -57,6 +57,14 @@ def test_a_container_gets_at_least_the_grace_of_the_demo(name):
 def test_a_worker_is_granted_more_than_the_hard_time_limit_of_its_jobs():
     for queue in processes.QUEUES:
         assert seconds(SERVICES[f"worker-{queue}"]["stop_grace_period"]) > settings.CELERY_TASK_TIME_LIMIT
+
+
+@pytest.mark.parametrize("given", [{}, {"WORKER_GRACE": "30"}])
+def test_a_worker_knows_the_grace_that_it_is_granted(given):
+    for queue in processes.QUEUES:
+        service = SERVICES[f"worker-{queue}"]
+        told = int(filled_in(service["environment"]["WORKER_GRACE"], given))
+        assert seconds(service["stop_grace_period"], **given) == told
 
 
 def test_the_broker_keeps_its_queues_as_the_demos_does(tmp_path):

@@ -20,6 +20,8 @@ WRONG = {
     "ALLOWED_HOSTS": "",
     "JOBS_RETENTION_DAYS": "-1",
     "DATABASE_STATEMENT_TIMEOUT": "soon",
+    "WORKER_GRACE": "soon",
+    "DEPLOY_WINDOW": "soon",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from stack import environment, ports, processes, supervisor
+from stack import Problem, environment, ports, processes, supervisor
 
 
 @pytest.fixture
@@ -31,6 +31,18 @@ def programs(var, table):
 def test_a_worker_is_granted_more_than_the_hard_time_limit_of_its_jobs(programs):
     for queue in processes.QUEUES:
         assert programs[f"worker-{queue}"].getint("stopwaitsecs") > settings.CELERY_TASK_TIME_LIMIT
+
+
+def test_a_worker_knows_the_grace_that_it_is_granted(var):
+    assert processes.WORKER_GRACE == settings.WORKER_GRACE  # neither is told: both have the same default
+    env = environment.build(var, ports.DEFAULTS, {"WORKER_GRACE": "30"})
+    assert env["WORKER_GRACE"] == "30"
+    assert {process.grace for process in processes.shop(env) if process.name.startswith("worker-")} == {30}
+
+
+def test_a_grace_that_is_no_number_is_refused_in_one_line(var):
+    with pytest.raises(Problem, match="WORKER_GRACE"):
+        processes.shop(environment.build(var, ports.DEFAULTS, {"WORKER_GRACE": "a while"}))
 
 
 def test_there_is_a_worker_for_each_queue():
