@@ -280,7 +280,7 @@ def redo(id: str, claims: int, why: str) -> bool:
     return bool(
         rows(
             "UPDATE jobs_job SET state = 'waiting', run_at = clock_timestamp(), finished_at = NULL, attempts = 0,"
-            " error = %s WHERE id = %s AND state = 'succeeded' AND claims = %s RETURNING id",
+            " refused_at = NULL, error = %s WHERE id = %s AND state = 'succeeded' AND claims = %s RETURNING id",
             why,
             id,
             claims,
