@@ -41,15 +41,15 @@ def perform(task: "LedgerTask", id: str) -> Any:
     if job is None:
         log.info("job %s is not to be claimed: delivered twice, done or discarded", id)
         raise Ignore
+    try:
+        job = job._replace(args=task.arguments(job.args))
+    except TypeError as error:
+        _hand_on(job, f"{task.name}: {error}")
     with trail.of_attempt(task.name, job):
         return _attempt(task, job)
 
 
 def _attempt(task: "LedgerTask", job: ledger.Claimed) -> Any:
-    try:
-        job = job._replace(args=task.arguments(job.args))
-    except TypeError as error:
-        _hand_on(job, f"{task.name}: {error}")
     try:
         result, freed = _run(task, job)
     except Superseded as late:
