@@ -18,7 +18,7 @@ from celery.worker import state
 from django.conf import settings
 from django.db import Error, connection
 
-from jobs import rescue
+from jobs import memory, rescue
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _stay_seen(queues: str, pool: BasePool) -> None:
         if time.monotonic() >= _patience:
             return _leave(pool)
         try:
-            for id in rescue.see_worker(name, queues, _running()):
+            for id in rescue.see_worker(name, queues, _running(), pool.limit, _memory(pool)):
                 log.warning("job %s: its process is gone, it was given back", id)
         except Exception as error:
             log.warning("no sign of life could be written: %s", error)
@@ -85,6 +85,14 @@ def _leave(pool: BasePool) -> None:
         log.warning("running jobs could not be given back, they will be rescued: %s", error)
     if not children:
         os._exit(os.EX_OK)
+
+
+def _memory(pool: BasePool) -> int | None:
+    """A figure for people, which must not cost a sign of life."""
+    try:
+        return memory.taken({os.getpid(), *pool.info.get("processes", ())})
+    except Exception:
+        return None
 
 
 def _hand_over() -> list[str]:

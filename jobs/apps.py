@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class JobsConfig(AppConfig):
@@ -6,4 +7,6 @@ class JobsConfig(AppConfig):
     verbose_name = "Back room"
 
     def ready(self) -> None:
-        from jobs import checks  # noqa: F401, PLC0415 - registers them; apps are not loaded before
+        from jobs import checks, roles  # noqa: F401, PLC0415 - registers them; apps are not loaded before
+
+        post_migrate.connect(roles.make_roles, sender=self)

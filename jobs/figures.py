@@ -16,6 +16,7 @@ from jobs.models import TaskMinute
 from jobs.rescue import SILENCE
 
 WINDOW = 300  # seconds that throughput and rates look back
+SHARES = (0.5, 0.95, 0.99)
 
 
 @dataclass
@@ -58,11 +59,15 @@ class Ended:
         """Of all attempts, those that were tried again."""
         return round(self.retried / (self.finished + self.retried), 4) if self.finished + self.retried else 0.0
 
-    def wait_ms(self, share: float) -> float | None:
-        return percentile(self.waits, share)
+    @property
+    def waits_ms(self) -> list[float | None]:
+        """How long half, 95 % and 99 % of the attempts waited at most, from being due to their start."""
+        return [percentile(self.waits, share) for share in SHARES]
 
-    def run_ms(self, share: float) -> float | None:
-        return percentile(self.runs, share)
+    @property
+    def runs_ms(self) -> list[float | None]:
+        """How long half, 95 % and 99 % of the attempts ran at most."""
+        return [percentile(self.runs, share) for share in SHARES]
 
 
 def percentile(histogram: Counter[str], share: float) -> float | None:
@@ -116,8 +121,8 @@ def figures() -> dict[str, Any]:
             "per_minute": ended.per_minute,
             "retry_rate": ended.retry_rate,
             "failure_rate": ended.failure_rate,
-            "wait_ms_p50": ended.wait_ms(0.5),
-            "run_ms_p50": ended.run_ms(0.5),
+            "wait_ms_p50": ended.waits_ms[0],
+            "run_ms_p50": ended.runs_ms[0],
         }
         for task, ended in by("task", ended_, span).items()
     ]

@@ -142,7 +142,7 @@ def _succeed(job: Claimed, result: str) -> list[tuple]:
     )
 
 
-def keeping(change: str) -> str:
+def keeping(change: str, which: str = "true") -> str:
     """The statement that makes this change, which ends attempts without success, and keeps them for people; it gives
     the ids. A success is not kept apart, as the job's row tells it all: so the common case costs nothing."""
     return f"""
@@ -151,7 +151,7 @@ def keeping(change: str) -> str:
                                       error)
             SELECT id, task, queue, attempts, state, worker, published_at,
                    CASE WHEN started_at >= published_at THEN started_at END, clock_timestamp(), error
-            FROM ended)
+            FROM ended WHERE {which})
         SELECT id FROM ended
         """  # noqa: S608 - the changes stand here and in rescue.py
 

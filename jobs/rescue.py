@@ -14,14 +14,19 @@ SLACK = 5  # seconds granted between a message's publishing, its delivery and it
 REFUSED_FOR = "COALESCE(extract(epoch FROM clock_timestamp() - refused_at), 0)"  # seconds
 
 
-def see_worker(name: str, queues: str, running: list[str]) -> list[str]:
+def see_worker(
+    name: str, queues: str, running: list[str], pool: int | None = None, memory: int | None = None
+) -> list[str]:
     """Write a worker's sign of life, and give back what the ledger takes to be running on it but is not: the worker's
-    child was killed, or the answer to its claim got lost. Returns the ids given back."""
+    child was killed, or the answer to its claim got lost. Returns the ids given back. For people it says how many jobs
+    it runs at a time, and how many bytes of memory it takes."""
     rows(
-        "INSERT INTO jobs_worker (name, queues) VALUES (%s, %s)"
-        " ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp() RETURNING name",
+        "INSERT INTO jobs_worker (name, queues, pool, memory) VALUES (%s, %s, %s, %s) ON CONFLICT (name)"
+        " DO UPDATE SET seen_at = clock_timestamp(), memory = excluded.memory RETURNING name",
         name,
         queues,
+        pool,
+        memory,
     )
     return _give_back(
         "worker = %s AND started_at < clock_timestamp() - %s * interval '1 second' AND id <> ALL(%s::uuid[])",
@@ -121,7 +126,8 @@ def _refuse(condition: str, parameters: tuple, why: str) -> list[tuple]:
             finished_at = CASE WHEN {REFUSED_FOR} > %s THEN clock_timestamp() END
         WHERE {condition}
         """  # noqa: S608 - the conditions stand above
-    return rows(keeping(change), why, settings.DEPLOY_WINDOW, settings.DEPLOY_WINDOW, *parameters)
+    sql = keeping(change, which="state = 'dead'")
+    return rows(sql, why, settings.DEPLOY_WINDOW, settings.DEPLOY_WINDOW, *parameters)
 
 
 def bury_terminated(id: str, worker: str) -> None:

@@ -1,0 +1,29 @@
+"""How figures are written on the operations pages."""
+
+from django import template
+
+from jobs.ops.charts import seconds
+
+register = template.Library()
+register.filter("seconds", seconds)
+
+
+@register.filter
+def ms(value: float | None) -> str:
+    """Milliseconds as people say them."""
+    if value is None:
+        return "-"
+    return f"{value:.0f} ms" if value < 1000 else seconds(value / 1000)
+
+
+@register.filter
+def percent(share: float) -> str:
+    """A share between 0 and 1; what is not nothing is not written as nothing."""
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    return f"{share * 100:.1f} %" if 0 < share < 1 else f"{share * 100:.0f} %"
+
+
+@register.filter
+def mebibytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,37 @@
+"""Staff with and without the right to act, and what they find on a page."""
+
+import re
+
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from jobs import roles
+
+
+def operator() -> Client:
+    """Someone who may act."""
+    return _client("operator", roles.OPERATORS)
+
+
+def reader() -> Client:
+    """Someone who may only look."""
+    return _client("reader", roles.READERS)
+
+
+def customer() -> Client:
+    """Someone who may be logged in, and is no staff."""
+    return _client("customer")
+
+
+def _client(name: str, *groups: str) -> Client:
+    user, _ = User.objects.get_or_create(username=name, defaults={"is_staff": bool(groups)})
+    user.groups.set(Group.objects.filter(name__in=groups))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def text(response) -> str:
+    """What the page says, without its tags."""
+    assert response.status_code == 200, response
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", response.content.decode()))

@@ -1,0 +1,26 @@
+"""When a queue will be empty."""
+
+from datetime import UTC, datetime, timedelta
+
+from jobs.ops.health import forecast
+
+NOW = datetime(2026, 3, 1, 14, 0, tzinfo=UTC)
+
+
+def ago(**depths: int) -> list[tuple[datetime, int]]:
+    """Depths by minutes ago, as m5=100."""
+    return sorted((NOW - timedelta(minutes=int(name[1:])), depth) for name, depth in depths.items())
+
+
+def test_it_goes_on_as_it_did_since_the_queue_was_fullest():
+    assert forecast(400, ago(m9=0, m4=800, m2=600), NOW) == "empty at 14:04"
+
+
+def test_a_queue_that_is_as_full_as_ever_is_growing():
+    assert forecast(400, ago(m2=100, m1=300), NOW) == "growing"
+
+
+def test_nothing_is_said_without_a_sample_and_nothing_foolish_about_a_crawl():
+    assert forecast(0, [], NOW) == "empty"
+    assert forecast(5, [], NOW) == "not known yet"
+    assert forecast(1_000_000, ago(m1=1_000_001), NOW) == "in over a day"
