@@ -2,12 +2,19 @@
 
 import os
 import signal
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
 
 import pytest
+from django.utils import timezone
 
 from jobs.alive import GOODBYE
-from jobs.models import Job
+from jobs.models import Job, Process
+from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
 from tests.acceptance.test_jobs import broker_pid, children
 from tests.waiting import until
@@ -52,3 +59,54 @@ def test_a_worker_can_be_stopped_while_the_broker_hangs(house: House):
         stop(house, "worker-bulk", 25)
     finally:
         os.kill(broker, signal.SIGCONT)
+
+
+def test_a_web_process_told_to_stop_answers_the_request_that_it_has(house: House):
+    with ThreadPoolExecutor(1) as customer:
+        answer = customer.submit(house.order, "demo-slow")  # the payment partner is given two seconds
+        until(lambda: waits_for_its_payment(house))
+        stop(house, "web", 30)
+        assert answer.result().status == 202
+
+
+def waits_for_its_payment(house: House) -> bool:
+    return Order.objects.filter(status="placed", created_at__gt=timezone.now() - timedelta(seconds=2)).exists()
+
+
+def test_a_reload_of_the_web_loses_no_request(house: House):
+    """As `supervisorctl signal HUP web` does after a deploy: new children begin, and the old ones end their work."""
+    old, done = children(house.processes["web"].pid), Event()
+
+    def buy() -> set[int]:
+        answers = set()
+        while not done.is_set():
+            answers.add(house.order().status)  # raises where the connection breaks
+        return answers
+
+    with ThreadPoolExecutor(4) as customers:
+        answers = [customers.submit(buy) for _ in range(4)]
+        house.processes["web"].send_signal(signal.SIGHUP)
+        until(lambda: not set(old) & set(children(house.processes["web"].pid)), 40)
+        done.set()
+    assert set.union(*(answer.result() for answer in answers)) == {201}
+
+
+def test_children_of_a_killed_web_server_leave_its_port_to_the_next(house: House):
+    main = house.processes["web"]
+    with socket.create_connection(("127.0.0.1", int(house.env["WEB_PORT"]))) as slow:
+        slow.sendall(b"POST /api/orders HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")  # and no more
+        until(lambda: house.order().status == 201)
+        orphans = children(main.pid)
+        main.kill()
+        main.wait()
+        until(lambda: not [pid for pid in orphans if Path(f"/proc/{pid}/cmdline").exists()], 5, "they live on")
+    house.start("web")
+    assert house.order().status == 201
+
+
+@pytest.mark.parametrize("name", ["dispatcher", "beat"])
+def test_the_dispatcher_and_beat_stop_at_once(house: House, name: str):
+    begin = timezone.now()
+    house.start(name)
+    until(lambda: Process.objects.filter(role=name, seen_at__gt=begin).exists())
+    assert stop(house, name, 15) < 5
