@@ -18,7 +18,7 @@ from celery.worker import state
 from django.conf import settings
 from django.db import Error, connection
 
-from jobs import memory, rescue
+from jobs import memory, rescue, trouble
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +59,16 @@ def _begin_to_stop(how: str, **_: Any) -> None:
 def _stay_seen(queues: str, pool: BasePool) -> None:
     """Also gives back what can't be finished in time: in this thread, so that no sign of life comes between the end of
     a body and its giving back, and takes it for crashed."""
+    spell = trouble.Spell(log)
     while not _stopped.is_set():
         if time.monotonic() >= _patience:
             return _leave(pool)
         try:
             for id in rescue.see_worker(name, queues, _running(), pool.limit, _memory(pool)):
                 log.warning("job %s: its process is gone, it was given back", id)
+            spell.end()
         except Exception as error:
-            log.warning("no sign of life could be written: %s", error)
+            spell.begin(trouble.summary(error))
             connection.close()
         _stopped.wait(max(0.0, min(ALIVE_EVERY, _patience - time.monotonic())))
 

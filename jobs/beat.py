@@ -17,7 +17,7 @@ from django.db.models import F, Q
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
-from jobs import signs
+from jobs import signs, trouble
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,17 @@ class LedgerScheduler(DatabaseScheduler):
 
     sign = signs.Sign("beat")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.trouble = trouble.Spell(log)
+        super().__init__(*args, **kwargs)
+
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Do what is due, and say that this beat lives. Returns the seconds until the next look."""
+        """Do what is due, and say that this beat lives. Returns the seconds until the next look. Asks the database
+        first: whatever is not ours ends the process when it is in trouble, or writes a traceback at each look."""
+        if found := trouble.of_database():
+            self.trouble.begin(found)
+            return 1.0
+        self.trouble.end()
         try:
             self.sign.give()
         except Error:
@@ -57,6 +66,13 @@ class LedgerScheduler(DatabaseScheduler):
             raise SchedulingError(f"{entry.name}: the database is in trouble: {error}") from error
         finally:
             self._schedule[entry.name] = type(entry)(entry.model, app=self.app)
+
+    def apply_entry(self, entry: ModelEntry, producer: Any = None) -> None:
+        """Enqueue what is due. What goes wrong is a line in the log; Celery would add a traceback and a stack."""
+        try:
+            self.apply_async(entry, producer, advance=False)
+        except SchedulingError as error:
+            log.error("%s", trouble.summary(error))
 
     def _enqueue_once(self, entry: ModelEntry, before: datetime) -> Any:
         # A schedule that never fired has no last_run_at in its row; beat counts from its own start then.

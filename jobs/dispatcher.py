@@ -9,7 +9,7 @@ from contextlib import suppress
 from celery import current_app
 from django.db import Error, connection
 
-from jobs import history, ledger, publisher, rescue, signs
+from jobs import history, ledger, publisher, rescue, signs, trouble
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class Dispatcher:
         self.books_at = 0.0
         self.broker_failed = False
         self.sign = signs.Sign("dispatcher")
+        self.trouble = trouble.Spell(log)
 
     def run(self) -> None:
         """Work until stopped; trouble with the broker or the database is waited out."""
@@ -38,9 +39,10 @@ class Dispatcher:
                 busy = self.publish_due()
                 self.rescue_if_time()
                 self.keep_books_if_time()
+                self.trouble.end()
             except Error as error:
                 # While the database was away no worker could say that it lives: let them speak first.
-                log.warning("the database is in trouble, waiting: %s", str(error).partition("\n")[0])
+                self.trouble.begin(trouble.summary(error))
                 self.rescue_at = time.monotonic() + GRACE
                 connection.close()
                 busy = False

@@ -23,3 +23,7 @@ class Snooze(Exception):
 
 class Superseded(Exception):
     """This attempt is no longer the job's current one: it was taken for lost and given to another worker."""
+
+
+class Unwritten(Exception):
+    """The database was in trouble for so long that something about a job could not be written down."""

@@ -8,7 +8,10 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from jobs import trouble
 from jobs.errors import Permanent, RetryAfter, Snooze
+
+DATABASE_PAUSE = 10.0  # seconds, about: until a job is tried again that met a full disk or somebody else's lock
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,12 @@ def judge(error: Exception, policy: Retry, attempt: int, allowed: int, chance: f
     older than the policy. Pure, but for the die where `chance` is not given."""
     if isinstance(error, Snooze):
         return Verdict("waiting", error.seconds, uses_attempt=False)
+    chance = random.random() if chance is None else chance  # noqa: S311
+    if trouble.code(error) in trouble.NOBODYS_FAULT:
+        return Verdict("waiting", DATABASE_PAUSE * (0.5 + chance), uses_attempt=False)
     if isinstance(error, Permanent) or attempt >= allowed:
         return Verdict("dead")
-    delay = policy.delay(attempt, random.random() if chance is None else chance)  # noqa: S311
+    delay = policy.delay(attempt, chance)
     if isinstance(error, RetryAfter):
         delay = max(delay, error.seconds)
     return Verdict("waiting", delay)

@@ -4,7 +4,7 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -13,10 +13,10 @@ from celery import signals
 from celery.exceptions import Ignore, Retry
 from celery.worker import state
 from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, Error, connection, transaction
 
-from jobs import alive, ledger, publisher, rescue, trail
-from jobs.errors import Superseded
+from jobs import alive, ledger, publisher, rescue, trail, trouble
+from jobs.errors import Superseded, Unwritten
 from jobs.retry import judge
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PAUSES = (0, 1, 2, 4)  # seconds between tries at a database that does not answer
+LONG_PAUSES = (8, 8, 8, 8)  # and further ones, where the work is done: it would have to be done again
 DETAIL = re.compile(r"^DETAIL:.*?(?=^[A-Z]+:|^\S|\Z)", re.MULTILINE | re.DOTALL)
 ERROR_LIMIT = 8_000  # characters of a traceback that are kept: its end
 
@@ -55,6 +56,9 @@ def _attempt(task: "LedgerTask", job: ledger.Claimed) -> Any:
     except Superseded as late:
         log.warning("%s: its effects in the database were rolled back" if task.atomic else "%s", late)
         raise Ignore from late
+    except Unwritten as error:
+        log.error("job %s: its success could not be written down, it will run again: %s", job.id, error)
+        raise Ignore from error
     except Exception as error:
         ending = _fail(task, job, error)
         if ending is error:
@@ -67,38 +71,46 @@ def _attempt(task: "LedgerTask", job: ledger.Claimed) -> Any:
 def _hand_on(job: ledger.Claimed, why: str) -> NoReturn:
     """The job is of another version's making: a line in the log, and a worker of that version may take it."""
     log.warning("job %s is handed on: %s", job.id, why)
-    with suppress(Superseded):
+    with suppress(Superseded, Unwritten):
         _on_a_live_connection(rescue.refuse_claimed, job, why)
     raise Ignore
 
 
 def _claim(id: str) -> ledger.Claimed | None:
     """Should a first claim have been committed with its answer lost, `see_worker` finds the job not running here."""
-    return _on_a_live_connection(ledger.claim, id, alive.name)
+    try:
+        return _on_a_live_connection(ledger.claim, id, alive.name)
+    except Unwritten as error:
+        log.warning("job %s could not be claimed, its message counts as lost: %s", id, error)
+        raise Ignore from error
 
 
 def _run(task: "LedgerTask", job: ledger.Claimed) -> tuple[Any, list[ledger.Nudge]]:
     """The body and the finish: in one transaction for an atomic task, so that either both happened or neither. Else
-    the work is done when the body is, and the finish outlasts a restart of the database: its fence lets it be tried
-    again."""
+    the work is done when the body is, and the finish outlasts an outage of the database, as far as the job's time limit
+    lets it: its fence lets it be tried again, and nothing else can be done without a database anyhow."""
     if task.atomic:
         with transaction.atomic():
             result = task.run(**job.args)
             return result, ledger.succeed(job, result)
     result = task.run(**job.args)
-    return result, _on_a_live_connection(ledger.succeed, job, result)
+    return result, _on_a_live_connection(ledger.succeed, job, result, longer=LONG_PAUSES)
 
 
-def _on_a_live_connection(statement: Callable[..., T], *arguments: Any) -> T:
+def _on_a_live_connection(statement: Callable[..., T], *arguments: Any, longer: Sequence[float] = ()) -> T:
     """One of the ledger's statements; on a new connection if the kept one turns out to be dead, and for as long as a
-    restart of the database takes."""
-    for pause in PAUSES:
+    restart of the database takes. Raises Unwritten where it takes longer."""
+    for pause in (*PAUSES, *longer, None):
         try:
             return statement(*arguments)
-        except (OperationalError, InterfaceError):
+        except Error as error:
+            if not trouble.is_trouble(error):
+                raise
             connection.close()
+            if pause is None:
+                raise Unwritten(trouble.summary(error)) from error
             time.sleep(pause)
-    return statement(*arguments)
+    raise AssertionError
 
 
 def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exception:
@@ -114,6 +126,9 @@ def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exceptio
         _on_a_live_connection(ledger.wait, job, verdict.seconds, text, verdict.uses_attempt)
     except Superseded as late:
         log.warning("%s", late)
+        return Ignore()
+    except Unwritten as unwritten:
+        log.error("job %s: %s. That could not be written down, it will run again: %s", job.id, summary, unwritten)
         return Ignore()
     return Retry(message=summary, exc=error, when=verdict.seconds)
 

@@ -45,7 +45,7 @@ def products(
 
 @api.post(
     "/orders",
-    response={201: Placed, 202: Placed, (400, 402, 409, 413, 422): Problem},
+    response={201: Placed, 202: Placed, (400, 402, 409, 413, 422, 503): Problem},
     summary="Place an order and pay for it",
 )
 def place_order(
@@ -61,6 +61,7 @@ def place_order(
     ] = None,
 ):
     """201: paid. 202: the payment is still being confirmed; look at the order later. 402: the card was declined.
+    503: our database is in trouble; send it again after Retry-After seconds.
 
     Send an Idempotency-Key, and a request whose answer got lost can be sent again: it is one order and one charge.
     Without one every request is an order of its own.

@@ -7,6 +7,7 @@ transaction; then settlement.py draws the consequence, transaction B. If this pr
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -16,10 +17,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from catalog.models import Product
-from jobs import Permanent, RetryAfter, ledger, trail
+from jobs import Permanent, RetryAfter, ledger, trail, trouble
 from jobs.http import PartnerUnavailable
 from orders import payments, settlement, stock
-from orders.models import Order, OrderLine
+from orders.models import Order, OrderLine, Status
+
+log = logging.getLogger(__name__)
 
 SETTLE_AFTER = timedelta(minutes=1)  # much longer than any request lives
 LARGEST_TOTAL = Decimal(100_000)
@@ -78,19 +81,33 @@ def place(customer: Customer, wanted: Sequence[Wanted], card: str, key: str | No
     """Place an order and pay for it; returns it as it then stands: paid, declined, or placed while the payment is
     being confirmed. The same key again returns the order that it named first, and charges nothing.
 
-    Raises Refused. Must not be called inside a transaction.
+    Raises Refused, and django.db.Error while nothing is charged: an order that stands is always answered, as placed
+    where the database is lost on the way. Must not be called inside a transaction.
     """
     fingerprint = fingerprint_of(customer, wanted, card)
     try:
-        order = reserve(customer, wanted, key, fingerprint)
+        order = trouble.again_after_clash(reserve, customer, wanted, key, fingerprint)
     except (Refused, IntegrityError):
         # A repetition, maybe at the same moment: it waits for the first one's INSERT and then fails on the unique key;
         # or it came so late that the first one has bought the last piece. Either way the first one's order answers.
-        if twin := _earlier(key, fingerprint):
+        twin = _earlier(key, fingerprint)
+        if twin is None:
+            raise
+        if twin.status != Status.PLACED:
             return twin
-        raise
-    _pay(order, card)
-    order.refresh_from_db(fields=["status", "paid_at"])
+        order = twin  # the first request died, or lost the answer of its commit; if it lives, the gateway knows the key
+    return _paid(order, card)
+
+
+def _paid(order: Order, card: str) -> Order:
+    """The order with its payment. Whatever fails from here on, the order stands and the card may have been charged:
+    "placed" is true, and `settle:<number>` finds out the rest."""
+    try:
+        _pay(order, card)
+        order.refresh_from_db(fields=["status", "paid_at"])
+    except Exception:
+        log.exception("order %s is left to settling", order.number)
+        trouble.let_go()
     return order
 
 
@@ -183,4 +200,4 @@ def _pay(order: Order, card: str) -> None:
     if payment == payments.PENDING:
         ledger.hasten(f"settle:{order.number}", seconds=5)
     else:
-        settlement.conclude(order.number, payment)
+        trouble.again_after_clash(settlement.conclude, order.number, payment)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
+from jobs import trouble
 from orders import checkout
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,10 @@ REFUSALS: dict[type[checkout.Refused], tuple[int, str, str]] = {
     checkout.TooLarge: (422, "too-large", "The order is too large"),
     checkout.KeyReused: (422, "key-reused", "The Idempotency-Key names another order"),
 }
+
+
+SAME_KEY = "With the same key it is the same order, charged once, also if it was placed already."
+NO_KEY = "Nothing was charged. An Idempotency-Key would let you send an order again safely."
 
 
 def problem(status: int, kind: str, title: str, detail: str = "", **more: Any) -> HttpResponse:
@@ -54,14 +58,22 @@ def _place(loc: tuple) -> dict[str, str]:
 
 def failed(request: HttpRequest, error: Exception) -> HttpResponse:
     """Our own fault: logged here, and told without details."""
+    if trouble.is_trouble(error):
+        return unavailable(request, error)
     log.error("%s %s failed", request.method, request.path, exc_info=error)
     return problem(500, "", "Internal Server Error", "That was our mistake. It is safe to try again with the same key.")
 
 
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The database is away, or too busy: it may be back in a moment."""
-    log.error("%s %s failed: %s", request.method, request.path, str(error).partition("\n")[0])
-    response = problem(503, "", "Service Unavailable", "Please try again in a moment, with the same key.")
+    """The database is in trouble. An order may have been saved although its commit's answer was lost, but nothing is
+    charged before that answer; only a key can name an order that was charged by an earlier request."""
+    log.error("%s %s: the database is in trouble: %s", request.method, request.path, trouble.summary(error))
+    trouble.let_go()
+    detail = "Please try again in a moment."
+    if request.method == "POST":
+        keyed = "Idempotency-Key" in request.headers
+        detail += f" {SAME_KEY if keyed else NO_KEY}"
+    response = problem(503, "", "Service Unavailable", detail)
     response["Retry-After"] = "5"
     return response
 
@@ -77,7 +89,6 @@ HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
     checkout.Refused: refused,
     ValidationError: invalid,
     Exception: failed,
-    OperationalError: unavailable,
     HttpError: lambda request, error: problem(error.status_code, "", "Bad Request", error.message),
     UnreadablePostError: lambda request, error: problem(400, "", "Bad Request", "The body broke off."),
     Http404: lambda request, error: problem(404, "", "Not Found", "There is nothing here."),

@@ -1,8 +1,11 @@
 """The pages of the cart, the checkout and the order. A guest's order is opened by its token; a wrong one is a 404."""
 
+import logging
 import secrets
 
 from django.contrib import messages
+from django.contrib.sessions.backends.base import UpdateError
+from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -15,6 +18,8 @@ from orders import checkout, timeline
 from orders.cart import Cart, CartFull
 from orders.forms import CartForm, CheckoutForm, UpdateForm
 from orders.models import Invoice, Order, Status
+
+log = logging.getLogger(__name__)
 
 private = cache_control(private=True, no_store=True)
 
@@ -132,6 +137,12 @@ def _bought(request: HttpRequest, cart: Cart, order: Order, key: str) -> HttpRes
     cart.clear()
     request.session["last_order"] = {"key": key, "number": order.number}
     request.session.pop("checkout_key", None)
+    try:
+        request.session.save()
+    except (Error, UpdateError):
+        # The order stands, and its page is the answer. The cart stays full, but its form has this order's key.
+        log.warning("the cart of order %s could not be emptied", order.number)
+    request.session.modified = False  # or it would be saved once more, and fail again, behind this view
     return redirect(order)
 
 

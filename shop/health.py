@@ -1,7 +1,8 @@
 """Is the web process alive, and can it serve? Two addresses for machines."""
 
-from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
+
+from jobs import trouble
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -10,10 +11,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers, else 503. The broker doesn't count: orders are taken without it."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM jobs_job LIMIT 1")
-    except DatabaseError as error:
-        return HttpResponse(f"database: {type(error).__name__}\n", status=503, content_type="text/plain")
+    """200 when orders can be taken, else 503: the database answers and may be written. The broker doesn't count."""
+    if problem := trouble.of_database():
+        return HttpResponse(f"database: {problem}\n", status=503, content_type="text/plain")
     return HttpResponse("ready\n", content_type="text/plain")

@@ -53,7 +53,7 @@ MIDDLEWARE = [
     "shop.requests.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "shop.unavailable.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -61,6 +61,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "csp.middleware.CSPMiddleware",
+    "shop.unavailable.DatabaseTrouble",
 ]
 TEMPLATES = [
     {
@@ -89,8 +90,9 @@ DATABASES["default"] |= {
     "CONN_HEALTH_CHECKS": True,
     "OPTIONS": {
         "connect_timeout": 3,
-        "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s"
-        " -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s",
+        # The statements of the shop are compare-and-set, made for this isolation, whatever the database's default is.
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c lock_timeout=5s"
+        " -c idle_in_transaction_session_timeout=60s -c default_transaction_isolation=read\\ committed",
     },
 }
 

@@ -8,6 +8,7 @@ from shop import health
 
 admin.site.site_header = admin.site.site_title = "Backroom"
 admin.site.enable_nav_sidebar = False  # the lists need the room
+handler500 = "shop.unavailable.server_error"
 
 urlpatterns = [
     path("", include("catalog.urls")),

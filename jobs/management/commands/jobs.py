@@ -6,9 +6,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError
+from django.db import Error
 
-from jobs import ledger
+from jobs import ledger, trouble
 from jobs.figures import figures
 from jobs.models import Job
 
@@ -26,9 +26,10 @@ class Command(BaseCommand):
     def handle(self, action: str, **options: Any) -> None:
         try:
             self.do(action, **options)
-        except OperationalError as error:
-            first = str(error).partition("\n")[0]
-            raise CommandError(f"the database (DATABASE_URL) does not answer: {first}") from error
+        except Error as error:
+            if not trouble.is_trouble(error):
+                raise
+            raise CommandError(f"the database (DATABASE_URL) is in trouble: {trouble.summary(error)}") from error
 
     def do(self, action: str, **options: Any) -> None:
         if action == "show":

@@ -6,8 +6,9 @@ import time
 from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand
-from django.db import OperationalError
+from django.db import Error
 
+from jobs import trouble
 from orders import audit
 
 
@@ -28,8 +29,10 @@ class Command(BaseCommand):
         except audit.PartnersSilent as error:
             self.stderr.write(f"The audit needs the partners' records: {error}")
             sys.exit(2)
-        except OperationalError as error:
-            self.stderr.write(f"The audit needs the database (DATABASE_URL): {str(error).partition(chr(10))[0]}")
+        except Error as error:
+            if not trouble.is_trouble(error):
+                raise
+            self.stderr.write(f"The audit needs the database (DATABASE_URL): {trouble.summary(error)}")
             sys.exit(2)
         self.stdout.write(json.dumps(report.as_dict(), indent=2) if options["json"] else self.in_words(report))
         if not report.clean:

@@ -1,0 +1,152 @@
+"""A real PostgreSQL made sick, for tests: each way is what an administrator, a failover or an accident does to it."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from urllib.parse import urlsplit
+
+import psycopg
+from django.db import connection
+
+REAL = urlsplit(os.environ["DATABASE_URL"])
+
+
+@contextmanager
+def another_session(database: str = "") -> Iterator[psycopg.Connection]:
+    """A session beside Django's, in a transaction until it is told otherwise; well while the database is read-only."""
+    name = database or connection.settings_dict["NAME"]
+    well = "-c default_transaction_read_only=off"
+    with psycopg.connect(os.environ["DATABASE_URL"], dbname=name, options=well) as session:
+        yield session
+
+
+def administer(*statements: str) -> None:
+    """Run statements as the administrator, beside the shop."""
+    with another_session("postgres") as session:
+        session.autocommit = True
+        for statement in statements:
+            session.execute(statement)
+
+
+@contextmanager
+def away() -> Iterator[None]:
+    """Nothing listens where the database was."""
+    with closing(socket.socket()) as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        with _connecting_to(PORT=nobody.getsockname()[1]):
+            yield
+
+
+@contextmanager
+def exhausted() -> Iterator[None]:
+    """The role of the shop has all the connections that it may have."""
+    with another_session() as session:
+        session.autocommit = True
+        session.execute("DROP ROLE IF EXISTS crowded")
+        session.execute("CREATE ROLE crowded LOGIN PASSWORD 'crowded' CONNECTION LIMIT 0")
+        with _connecting_to(USER="crowded", PASSWORD="crowded"):
+            yield
+        session.execute("DROP ROLE crowded")
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """As after a failover to a replica: every new session may only read."""
+    name = connection.settings_dict["NAME"]
+    administer(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    connection.close()
+    try:
+        yield
+    finally:
+        administer(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+
+
+@contextmanager
+def _connecting_to(**changed: object) -> Iterator[None]:
+    before = {name: connection.settings_dict[name] for name in changed}
+    connection.close()
+    connection.settings_dict.update(changed)
+    try:
+        yield
+    finally:
+        connection.close()
+        connection.settings_dict.update(before)
+
+
+def somebody_waits() -> bool:
+    """Whether a session waits for another one's lock."""
+    with another_session() as session:
+        return bool(session.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0])
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Run `work` in a thread for as long as the block lasts, and see it end well."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(30)
+        assert not thread.is_alive()
+        assert not failures, failures
+
+
+@contextmanager
+def cut_at(word: bytes, number: int, delivered: bool) -> Iterator[None]:
+    """The line to the database breaks when the client says `word` for the `number`th time; before it is delivered, or
+    after, when only the answer gets lost. A new connection works."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        line = _Line(server, word, number, delivered)
+        threading.Thread(target=line.serve, daemon=True).start()
+        with _connecting_to(PORT=server.getsockname()[1], HOST="127.0.0.1"):
+            yield
+        assert line.said >= number, f"{word!r} was said only {line.said} times"
+
+
+class _Line:
+    """A line between clients and the real server, which can break."""
+
+    def __init__(self, server: socket.socket, word: bytes, number: int, delivered: bool) -> None:
+        self.server, self.word, self.number, self.delivered = server, word, number, delivered
+        self.said = 0
+
+    def serve(self) -> None:
+        with suppress(OSError):  # closed: the test is over
+            while True:
+                client, _ = self.server.accept()
+                database = socket.create_connection((REAL.hostname, REAL.port))
+                threading.Thread(target=self.carry, args=(client, database), daemon=True).start()
+
+    def carry(self, client: socket.socket, database: socket.socket) -> None:
+        silent = threading.Event()
+        answers = threading.Thread(target=self.answer, args=(database, client, silent), daemon=True)
+        answers.start()
+        with suppress(OSError):
+            while said := client.recv(65_536):
+                self.said += self.word in said
+                if self.word in said and self.said == self.number:
+                    if self.delivered:
+                        silent.set()
+                        database.sendall(said)
+                        answers.join(10)  # the database has done it, and has said so in vain
+                    break
+                database.sendall(said)
+        for end in (database, client):
+            with suppress(OSError), end:
+                end.shutdown(socket.SHUT_RDWR)  # closing alone tells nobody while the other thread reads
+
+    def answer(self, database: socket.socket, client: socket.socket, silent: threading.Event) -> None:
+        with suppress(OSError):
+            while (heard := database.recv(65_536)) and not silent.is_set():
+                client.sendall(heard)

@@ -1,0 +1,304 @@
+"""The database in trouble, for real, under a customer: a true answer, nothing half-done, and well again by itself."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from threading import Event
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+
+from catalog.models import Product
+from jobs.models import Job
+from orders.models import Order
+from tests.integration import sick_database as sick
+from tests.integration.buying import FORM, attempt, effects, fault, product, stock_of
+from tests.integration.test_counter import in_cart, key_in, put_in_cart
+from tests.waiting import until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("partners")]
+
+OUTAGES = [sick.away, sick.exhausted, sick.read_only]
+Outage = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture(autouse=True)
+def _new_connection(transactional_db: None) -> Iterator[None]:
+    """No limits and no read-only session are left to the next test."""
+    yield
+    connection.close()
+
+
+@pytest.fixture
+def client() -> Client:
+    """A customer, who gets a page also where we failed."""
+    return Client(raise_request_exception=False)
+
+
+def order(client: Client, key: str | None = "one", quantity: int = 2) -> Any:
+    body = FORM | {"lines": [{"product": "apples", "quantity": quantity}]}
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return client.post("/api/orders", json.dumps(body), content_type="application/json", headers=headers)
+
+
+def told_to_come_back(response: Any) -> str:
+    """The text of a proper 503."""
+    assert (response.status_code, response["Retry-After"]) == (503, "5"), response.content
+    text = response.content.decode()
+    for inside in ("Traceback", "psycopg", "SELECT", "127.0.0.1:", "django"):
+        assert inside not in text.replace("django_htmx", "").replace("/static/", "").replace("django-", ""), inside
+    return text
+
+
+def set_here(**limits: str) -> None:
+    """Limits of Django's session, shorter than the shop's, so that tests are."""
+    with connection.cursor() as cursor:
+        for name, value in limits.items():
+            cursor.execute(f"SET {name} = '{value}'")
+
+
+@contextmanager
+def locked(sql: str) -> Iterator[None]:
+    """Another session holds a lock for as long as the block lasts."""
+    with sick.another_session() as other:
+        other.execute(sql)
+        yield
+        other.rollback()
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_an_order_is_told_to_come_back_and_then_is_one_order(client, settings, outage: Outage):
+    product(stock=10)
+    for key, debug in [("one", False), ("two", True)]:
+        settings.DEBUG = debug
+        with outage():
+            answers = [order(client, key), order(client, key=None)]
+        for answer in answers:
+            assert answer["Content-Type"] == "application/problem+json"
+            told_to_come_back(answer)
+        assert "same order, charged once" in answers[0].json()["detail"]
+        assert "Nothing was charged" in answers[1].json()["detail"]
+        assert order(client, key).status_code == 201
+    assert (Order.objects.count(), stock_of(), len(effects())) == (2, 6, 2)
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_a_form_comes_back_to_be_sent_once_more_and_is_one_order(client, settings, outage: Outage):
+    product(stock=10)
+    for debug in (False, True):
+        settings.DEBUG = debug
+        put_in_cart(client, 3)
+        form = FORM | {"key": key_in(client.get("/checkout/"))}
+        with outage():
+            text = told_to_come_back(client.post("/checkout/", form))
+        assert "Send it once more" in text
+        for name, value in form.items():
+            assert f'name="{name}" value="{value}"' in text
+        assert client.post("/checkout/", form).url == Order.objects.order_by("number").last().get_absolute_url()
+    assert (Order.objects.count(), stock_of(), len(effects()), in_cart(client)) == (2, 4, 2, {})
+
+
+def test_nothing_goes_into_a_cart_that_can_not_be_kept(client):
+    product()
+    put_in_cart(client, 1)
+    for outage in OUTAGES:
+        with outage():
+            told_to_come_back(put_in_cart(client, 1))
+            by_htmx = client.post("/cart/add/", {"product": "apples", "quantity": 1}, headers={"HX-Request": "true"})
+            told_to_come_back(by_htmx)
+            assert by_htmx["HX-Refresh"] == "true"
+        assert in_cart(client) == {"apples": 1}
+
+
+def test_every_page_is_a_page_of_ours_during_an_outage(admin_client):
+    admin_client.raise_request_exception = False
+    for path in ("/", "/products/?q=a", "/cart/", "/orders/1001/?token=x", "/admin/", "/no/such/page"):
+        for outage in (sick.away, sick.exhausted):
+            with outage():
+                assert "One moment, please" in told_to_come_back(admin_client.get(path))
+        assert admin_client.get(path).status_code != 503
+
+
+def test_the_shelves_stay_open_while_the_database_is_read_only(client):
+    product()
+    with sick.read_only():
+        assert "Apples" in client.get("/products/").content.decode()
+        assert client.get("/products/apples/").status_code == 200
+        assert client.get("/api/products").status_code == 200
+
+
+def test_readyz_says_that_no_order_can_be_taken_and_healthz_that_we_live(client):
+    for outage in OUTAGES:
+        with outage():
+            ready = client.get("/readyz")
+            assert (ready.status_code, ready.content.startswith(b"database: ")) == (503, True)
+            assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 200
+
+
+def test_an_order_that_runs_into_a_lock_or_a_time_limit_leaves_nothing_behind(client):
+    product(stock=10)
+    set_here(lock_timeout="50ms")
+    with locked("SELECT FROM catalog_product FOR UPDATE"):
+        told_to_come_back(order(client))
+    assert (Order.objects.count(), Job.objects.count(), stock_of(), effects()) == (0, 0, 10, {})
+    connection.close()
+    set_here(statement_timeout="50ms")
+    with locked("LOCK TABLE orders_orderline"):  # the order is written and its pieces are taken by then
+        told_to_come_back(order(client))
+    assert (Order.objects.count(), Job.objects.count(), stock_of(), effects()) == (0, 0, 10, {})
+    assert order(client).status_code == 201
+
+
+def test_an_order_that_staff_can_not_save_now_is_said_so(admin_client):
+    admin_client.raise_request_exception = False
+    apples = product()
+    set_here(lock_timeout="50ms")
+    page = f"/admin/catalog/product/{apples.pk}/change/"
+    shown = admin_client.get(page).context["adminform"].form
+    form = {name: shown[name].value() or "" for name in shown.fields} | {"price": "9.99", "active": "on"}
+    form["initial-stock"] = form["stock"]
+    with locked("SELECT FROM catalog_product FOR UPDATE"):
+        told_to_come_back(admin_client.post(page, form))
+    assert admin_client.post(page, form).status_code == 302
+    assert str(Product.objects.get().price) == "9.99"
+
+
+def test_a_checkout_that_deadlocks_is_tried_again_and_sells_once(client):
+    """Another session locks what the checkout wants, and wants what it has: the checkout waited first, so PostgreSQL
+    ends its transaction."""
+    apples, pears = product("apples", stock=10), product("pears", stock=10)
+    set_here(deadlock_timeout="400ms")
+    lines = [{"product": slug, "quantity": 1} for slug in ("apples", "pears")]
+    body = json.dumps(FORM | {"lines": lines})
+    answers: list[Any] = []
+
+    def deadlock() -> None:
+        with sick.another_session() as other:
+            other.execute("SET deadlock_timeout = '10s'")
+            other.execute("SELECT FROM catalog_product WHERE id = %s FOR UPDATE", [pears.pk])
+            holding.append(True)
+            until(sick.somebody_waits)
+            other.execute("SELECT FROM catalog_product WHERE id = %s FOR UPDATE", [apples.pk])
+
+    holding: list[bool] = []
+    with sick.meanwhile(deadlock):
+        until(lambda: holding)
+        answers.append(client.post("/api/orders", body, content_type="application/json"))
+    assert answers[0].status_code == 201
+    assert (stock_of("apples"), stock_of("pears"), Order.objects.count(), len(effects())) == (9, 9, 1, 1)
+
+
+def test_a_serialization_failure_is_tried_again_and_sells_once(client):
+    """Where somebody has set another isolation, two at once on one row are not let through one after the other."""
+    product(stock=10)
+    set_here(default_transaction_isolation="repeatable read")
+    holding: list[bool] = []
+
+    def sell_another() -> None:
+        with sick.another_session() as other:
+            other.execute("UPDATE catalog_product SET stock = stock - 1")
+            holding.append(True)
+            until(sick.somebody_waits)
+
+    with sick.meanwhile(sell_another):
+        until(lambda: holding)
+        assert order(client).status_code == 201
+    assert (stock_of(), Order.objects.count(), len(effects())) == (7, 1, 1)
+
+
+def test_the_isolation_is_the_one_that_the_shop_is_made_for_whatever_the_databases_default_is():
+    name = connection.settings_dict["NAME"]
+    sick.administer(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    try:
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_isolation")
+            assert cursor.fetchone() == ("read committed",)
+    finally:
+        sick.administer(f"ALTER DATABASE {name} RESET default_transaction_isolation")
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_an_order_whose_commit_was_not_answered_is_charged_only_when_it_is_sent_again(client, delivered: bool):
+    product(stock=10)
+    with sick.cut_at(b"COMMIT", 1, delivered):
+        told_to_come_back(order(client))
+    assert (Order.objects.count(), stock_of(), effects()) == (int(delivered), 8 if delivered else 10, {})
+    again = order(client)
+    assert (again.status_code, again.json()["status"]) == (201, "paid")
+    assert (Order.objects.get().number, stock_of(), len(effects())) == (again.json()["number"], 8, 1)
+
+
+def test_an_order_whose_commit_was_not_answered_and_that_nobody_sends_again_is_cancelled_unpaid(client):
+    product(stock=10)
+    with sick.cut_at(b"COMMIT", 1, delivered=True):
+        order(client)
+    number = Order.objects.get().number
+    attempt(f"settle:{number}")
+    attempt(f"void:{number}")
+    assert (Order.objects.get().status, stock_of(), effects()) == ("cancelled", 10, {})
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_a_reservation_whose_commit_was_not_answered_is_an_order_being_confirmed_and_then_paid(client, delivered: bool):
+    product(stock=10)
+    with sick.cut_at(b"COMMIT", 2, delivered):
+        answer = order(client)
+    assert (answer.status_code, answer.json()["status"]) == (202, "placed")
+    placed = Order.objects.get()
+    assert placed.status == ("paid" if delivered else "placed")
+    if not delivered:
+        attempt(f"settle:{placed.number}")
+    assert order(client).json() == answer.json() | {"status": "paid"}
+    assert effects() == {f"payments/authorization payment:{placed.number}": 1}
+    assert Job.objects.filter(key=f"receipt:{placed.number}").exists()
+
+
+def test_a_reservation_that_could_not_be_written_down_is_told_as_being_confirmed(client):
+    """Orders can't be written from before the money is reserved until the answer is out."""
+    product(stock=10)
+    fault("payments", latency_ms=500)
+    answered = Event()
+
+    def lock() -> None:
+        with sick.another_session() as other:
+            other.autocommit = True
+            until(lambda: other.execute("SELECT FROM orders_order").rowcount)
+            other.autocommit = False
+            other.execute("LOCK TABLE orders_order IN SHARE MODE")  # may be read, not written
+            assert answered.wait(10)
+
+    set_here(lock_timeout="50ms")
+    with sick.meanwhile(lock):
+        answer = order(client)
+        answered.set()
+    assert (answer.status_code, answer.json()["status"]) == (202, "placed")
+    number = answer.json()["number"]
+    assert attempt(f"settle:{number}").state == "succeeded"
+    assert (Order.objects.get().status, effects()) == ("paid", {f"payments/authorization payment:{number}": 1})
+
+
+def test_an_order_is_shown_although_the_cart_could_not_be_emptied(client):
+    product(stock=10)
+    put_in_cart(client, 1)
+    form = FORM | {"key": key_in(client.get("/checkout/"))}
+    set_here(lock_timeout="50ms")
+    with locked("SELECT FROM django_session FOR UPDATE"):
+        assert client.post("/checkout/", form).url == Order.objects.get().get_absolute_url()
+    assert client.post("/checkout/", form).url == Order.objects.get().get_absolute_url()
+    assert (Order.objects.count(), len(effects()), in_cart(client)) == (1, 1, {})
+
+
+def test_commands_say_it_in_one_line(capsys):
+    for outage in OUTAGES:
+        with outage(), pytest.raises(CommandError, match=r"^the database \(DATABASE_URL\) is in trouble: .+$"):
+            call_command("jobs", "replay", "--all")
+    for outage in (sick.away, sick.exhausted):  # the audit only reads
+        with outage(), pytest.raises(SystemExit) as end:
+            call_command("audit")
+        assert end.value.code == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
