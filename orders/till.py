@@ -12,18 +12,16 @@ from django.db.models.functions import Now
 from jobs import Permanent
 from jobs.http import Conflict
 from orders import payments
-from orders.hold import wait_for_release
+from orders.go_ahead import go_ahead
 from orders.models import Order, Status
 
 log = logging.getLogger(__name__)
 
 
 def take(number: int) -> None:
-    """Take the money of a paid order, and none of a cancelled one. Raises Snooze while it is on hold, Conflict if the
-    gateway says that there is nothing to take, and what payments.capture does."""
-    order = Order.objects.get(number=number)
-    wait_for_release(order)
-    if order.status != Status.PAID:
+    """Take the money of a paid order, and none of a cancelled one. Raises Conflict if the gateway says that there is
+    nothing to take, and what go_ahead and payments.capture do."""
+    if not go_ahead(Order.objects.get(number=number)):
         return
     try:
         payments.capture(number)

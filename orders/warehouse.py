@@ -2,27 +2,24 @@
 
 from django.db.models.functions import Coalesce, Now
 
-from jobs import Permanent
 from jobs.http import Partner
-from orders.hold import wait_for_release
+from orders.go_ahead import go_ahead
 from orders.models import Order, Status
 
 partner = Partner("warehouse", timeout=(1, 10))
 
 
 def request_shipment(number: int) -> None:
-    """Request the shipment of a paid order. Raises Snooze while it is on hold, Permanent if it is not to be
-    shipped at all, and what Partner.post does.
+    """Request the shipment of a paid order, and none of a cancelled one. Raises what go_ahead and Partner.post do.
 
     From `sent_at` on it counts as sent, whether or not the warehouse has answered yet. It is set before anybody is
     asked, and only while the order is paid: an order that is cancelled in this instant either is not sent, or its
     cancellation sees that it may be on its way and keeps its pieces off the shelf.
     """
     order = Order.objects.get(number=number)
-    wait_for_release(order)
-    if not Order.objects.filter(number=number, status=Status.PAID).update(sent_at=Coalesce("sent_at", Now())):
-        raise Permanent("the order is not paid, or not any more: nothing is shipped")
-    partner.post("/warehouse/shipments", _shipment(order), key=f"shipment:{number}")
+    still_paid = Order.objects.filter(number=number, status=Status.PAID)
+    if go_ahead(order) and still_paid.update(sent_at=Coalesce("sent_at", Now())):
+        partner.post("/warehouse/shipments", _shipment(order), key=f"shipment:{number}")
 
 
 def _shipment(order: Order) -> dict:

@@ -126,11 +126,15 @@ def test_an_order_on_hold_is_not_shipped_until_a_person_releases_it(partners):
     assert effects(partners, order) == {f"shipment:{order.number}": 1}
 
 
-@pytest.mark.parametrize("status", [Status.PLACED, Status.DECLINED, Status.CANCELLED])
-def test_what_is_not_paid_is_never_shipped(partners, status):
+@pytest.mark.parametrize("task", [tasks.capture_payment, tasks.request_shipment])
+@pytest.mark.parametrize(
+    ("status", "end"),
+    [(Status.PLACED, State.DEAD), (Status.DECLINED, State.DEAD), (Status.CANCELLED, State.SUCCEEDED)],
+)
+def test_what_is_not_paid_is_never_charged_nor_shipped(partners, task, status, end):
     order = paid_order(status=status)
-    job = job_of(tasks.request_shipment, order.number)
-    assert (job.state, job.attempts) == (State.DEAD, 1)
+    job = job_of(task, order.number)
+    assert (job.state, job.attempts) == (end, 1)
     assert effects(partners, order) == {}
 
 

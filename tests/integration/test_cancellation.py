@@ -1,0 +1,348 @@
+"""Taking an order's money and giving it back: cut at every step, and everybody at once. The gateway's records judge."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.db.models import Q
+
+from jobs.models import LIVE, Job, State
+from orders import audit, cancellation, checkout, loyalty, payments, settlement, tasks, till, warehouse
+from orders.models import LoyaltyAccount, Order, Status
+from tests.integration.buying import CUSTOMER, all_at_once, attempt, buy, effects, fault, product, stock_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
+
+KEPT = {"authorization": 1, "charge": 1}
+LET_GO = {"authorization": 1, "void": 1}
+REFUNDED = {"authorization": 1, "charge": 1, "refund": 1}
+PIECES, BOUGHT = 10, 3
+
+
+def money(order: Order) -> dict[str, int]:
+    """What really happened to the order's money, by the gateway's own records."""
+    found = effects(partner="payments", order=str(order.number))
+    return {name.split()[0].removeprefix("payments/"): count for name, count in found.items()}
+
+
+def shipped(order: Order) -> bool:
+    return bool(effects(partner="warehouse", order=str(order.number)))
+
+
+def finish(order: Order) -> None:
+    """Run an order's jobs, as if their time had come, until none is left that need not wait for a person."""
+    for _ in range(30):
+        behind_another = Q(state=State.WAITING, run_at=None)
+        due = Job.objects.filter(state__in=LIVE, args__number=order.number).exclude(behind_another)
+        order.refresh_from_db()
+        if order.status == Status.ON_HOLD:
+            due = due.exclude(key=f"capture:{order.number}")
+        if not due.exists():
+            return
+        for key in due.values_list("key", flat=True):
+            attempt(key)
+    pytest.fail(f"still alive: {list(due.values_list('key', 'state', 'error'))}")
+
+
+def reserve() -> Order:
+    product(stock=PIECES, price="20.00")
+    return checkout.reserve(CUSTOMER, [checkout.Wanted("apples", BOUGHT)], None, "0" * 64)
+
+
+def authorize(order: Order) -> None:
+    payments.authorize(order.number, order.total, order.currency, "demo-approve")
+
+
+def commit(order: Order) -> None:
+    settlement.conclude(order.number, payments.APPROVED)
+
+
+def review(order: Order) -> None:
+    attempt(f"fraud:{order.number}")
+
+
+def earn(order: Order) -> None:
+    attempt(f"loyalty:{order.number}")
+
+
+def take(order: Order) -> None:
+    """The money is taken, and the worker dies before it has finished its job."""
+    till.take(order.number)
+
+
+def taken(order: Order) -> None:
+    attempt(f"capture:{order.number}")
+
+
+def send(order: Order) -> None:
+    """The warehouse is asked, and the worker dies before it has finished its job."""
+    warehouse.request_shipment(order.number)
+
+
+# What happens to an order, step by step; it is cut after each.
+STEPS: list[Callable[[Order], None]] = [authorize, commit, earn, review, take, taken, send]
+
+
+def walked(steps: int) -> Order:
+    order = reserve()
+    for step in STEPS[:steps]:
+        step(order)
+    order.refresh_from_db()
+    return order
+
+
+def names(count: int) -> str:
+    return "after " + (STEPS[count - 1].__name__ if count else "reserve")
+
+
+@pytest.mark.parametrize("steps", range(len(STEPS) + 1), ids=names)
+def test_an_order_cut_after_any_step_ends_charged_and_sent_or_not_at_all(steps):
+    order = walked(steps)
+    finish(order)
+    order.refresh_from_db()
+    if steps:
+        assert (order.status, money(order), shipped(order), stock_of()) == (Status.PAID, KEPT, True, PIECES - BOUGHT)
+    else:
+        assert (order.status, money(order), shipped(order), stock_of()) == (Status.CANCELLED, {}, False, PIECES)
+    report = audit.run()
+    assert report.clean, report
+
+
+@pytest.mark.parametrize("trouble", [{"accept_then_fail": True}, {"down": True}, {"status": 503}])
+@pytest.mark.parametrize("job", ["capture", "refund"])
+def test_a_gateway_in_trouble_takes_the_money_once_and_gives_it_back_once(job, trouble):
+    order = walked(STEPS.index(review) + 1)
+    if job == "refund":
+        taken(order)
+        cancellation.cancel(order.number)
+    fault("payments", **trouble)
+    assert attempt(f"{job}:{order.number}").state == State.WAITING
+    fault("payments")
+    finish(order)
+    assert money(order) == (KEPT if job == "capture" else REFUNDED)
+
+
+@pytest.mark.parametrize("steps", range(1, len(STEPS) + 1), ids=names)
+@pytest.mark.parametrize("cut", ["before", "in", "after"])
+def test_an_order_cancelled_after_any_step_has_its_money_back_once_whenever_the_refund_is_cut(steps, cut):
+    order = walked(steps)
+    assert cancellation.cancel(order.number)
+    if cut == "in":
+        payments.give_back(order.number)  # the gateway did it, and the worker died before it wrote that down
+    elif cut == "after" and steps > 1:
+        till.give_back(order.number)  # it was written down, and the worker died before the job was finished
+    finish(order)
+    order.refresh_from_db()
+    charged, sent = steps > STEPS.index(take), steps > STEPS.index(send)
+    assert order.status == Status.CANCELLED
+    assert money(order) == (REFUNDED if charged else LET_GO)
+    assert shipped(order) == sent
+    assert stock_of() == (PIECES - BOUGHT if sent else PIECES)
+    assert LoyaltyAccount.objects.filter(points__gt=0).count() == 0
+    assert (order.returned_at is not None) == (steps > 1), "only what was paid is given back"
+    report = audit.run()
+    assert report.clean, report
+
+
+def test_an_order_on_hold_is_not_charged_before_a_person_releases_it():
+    product(price="400.00")
+    order = buy()
+    finish(order)
+    capture = attempt(f"capture:{order.number}")
+    assert (capture.state, capture.attempts, money(order)) == (State.WAITING, 0, {"authorization": 1})
+    assert audit.run().clean
+    assert audit.still_busy() == 0
+    assert settlement.release_hold(order.number)
+    finish(order)
+    assert (money(order), shipped(order)) == (KEPT, True)
+
+
+def test_an_order_cancelled_on_hold_lets_go_of_the_money_and_is_never_charged():
+    product(price="400.00", stock=PIECES)
+    order = buy()
+    finish(order)
+    assert cancellation.cancel(order.number)
+    assert not settlement.release_hold(order.number)
+    finish(order)
+    assert (money(order), shipped(order), stock_of()) == (LET_GO, False, PIECES)
+    assert audit.run().clean
+
+
+def test_a_review_repeated_after_a_release_does_not_put_the_order_on_hold_again():
+    product(price="400.00")
+    order = buy()
+    attempt(f"fraud:{order.number}")
+    assert settlement.release_hold(order.number)
+    Job.objects.filter(key=f"fraud:{order.number}").update(state=State.READY)  # its worker died before the finish
+    attempt(f"fraud:{order.number}")
+    order.refresh_from_db()
+    assert order.status == Status.PAID
+
+
+def test_a_capture_that_comes_after_the_void_ends_without_a_retry():
+    order = walked(STEPS.index(review) + 1)
+    Job.objects.filter(key=f"capture:{order.number}").update(state=State.RUNNING)  # it has read "paid" already
+    cancellation.cancel(order.number)
+    attempt(f"refund:{order.number}")
+    Job.objects.filter(key=f"capture:{order.number}").update(state=State.READY)
+    assert attempt(f"capture:{order.number}").state == State.SUCCEEDED
+    assert Job.objects.get(key=f"shipment:{order.number}").state == State.DISCARDED
+    assert money(order) == LET_GO
+
+
+def test_money_that_is_gone_from_a_paid_order_is_a_dead_letter_and_nothing_is_sent():
+    order = walked(STEPS.index(review) + 1)
+    payments.void(order.number)
+    assert attempt(f"capture:{order.number}").state == State.DEAD
+    finish(order)
+    assert not shipped(order)
+    assert {row["kind"] for row in audit.run().lost} == {"authorization", "charge", "shipment"}
+
+
+def test_the_money_of_an_order_that_is_sold_can_not_be_given_back_by_mistake():
+    order = walked(STEPS.index(taken) + 1)
+    tasks.refund_payment.enqueue(order.number)
+    assert attempt(f"refund:{order.number}").state == State.DEAD
+    assert money(order) == KEPT
+
+
+def test_the_customer_is_told_once_and_sees_it_on_the_page(client):
+    order = walked(STEPS.index(taken) + 1)
+    cancellation.cancel(order.number)
+    page = client.get(order.get_absolute_url()).content.decode()
+    assert "Your order was cancelled." in page
+    assert "You get your money" in page
+    finish(order)
+    page = client.get(order.get_absolute_url()).content.decode()
+    assert "You have your money" in page
+    assert effects(partner="mail", key=f"cancellation:{order.number}") == {
+        f"mail/cancellation cancellation:{order.number}": 1
+    }
+    assert effects(partner="mail", key=f"receipt:{order.number}") == {}, "it was called off"
+
+
+def test_points_of_a_cancelled_order_are_taken_back_and_those_of_others_stay():
+    other = walked(len(STEPS))
+    finish(other)
+    order = buy()
+    finish(order)
+    assert LoyaltyAccount.objects.get().points == 80
+    assert cancellation.cancel(order.number)
+    assert LoyaltyAccount.objects.get().points == 60
+    loyalty.add_points(order.number)  # a job that was late
+    assert LoyaltyAccount.objects.get().points == 60
+
+
+# Everybody at once
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_all_who_cancel_at_once_one_does_it():
+    order = walked(STEPS.index(taken) + 1)
+    done = all_at_once(*[lambda: cancellation.cancel(order.number)] * 8)
+    assert sorted(done) == [False] * 7 + [True]
+    assert (stock_of(), LoyaltyAccount.objects.get().points) == (PIECES, 0)
+    finish(order)
+    assert money(order) == REFUNDED
+    assert audit.run().clean
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_release_and_a_cancellation_at_once_end_cancelled():
+    product(price="400.00", stock=PIECES)
+    for _ in range(5):
+        order = buy()
+        finish(order)
+        verbs = [settlement.release_hold, cancellation.cancel] * 3
+        done = all_at_once(*[lambda verb=verb, number=order.number: verb(number) for verb in verbs])
+        assert sorted(done[1::2]) == [False, False, True]
+        finish(order)
+        order.refresh_from_db()
+        assert (order.status, money(order), shipped(order)) == (Status.CANCELLED, LET_GO, False)
+    assert stock_of() == PIECES
+    assert audit.run().clean
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_capture_and_a_cancellation_at_once_charge_nobody_for_nothing():
+    product(stock=99)
+    for _ in range(6):
+        order = buy()
+        attempt(f"fraud:{order.number}")
+
+        def cancel(number: int = order.number) -> None:
+            cancellation.cancel(number)
+            attempt(f"refund:{number}")
+
+        errors = all_at_once(lambda number=order.number: attempt(f"capture:{number}"), cancel)
+        assert not [error for error in errors if isinstance(error, Exception)]
+        finish(order)
+        assert money(order) in (LET_GO, REFUNDED)
+        assert not shipped(order)
+    assert stock_of() == 99
+    assert not Job.objects.filter(state=State.DEAD).exists()
+    assert audit.run().clean
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_shipment_and_a_cancellation_at_once_send_it_or_put_it_back():
+    product(stock=99)
+    kept = 99
+    for _ in range(6):
+        order = buy()
+        for kind in ("fraud", "capture"):
+            attempt(f"{kind}:{order.number}")
+        errors = all_at_once(
+            lambda number=order.number: attempt(f"shipment:{number}"),
+            lambda number=order.number: cancellation.cancel(number),
+        )
+        assert not [error for error in errors if isinstance(error, Exception)]
+        finish(order)
+        kept -= shipped(order)
+        assert stock_of() == kept, "what was sent is not on the shelf, and what was not is"
+        assert money(order) == REFUNDED
+    assert audit.run().clean
+
+
+@pytest.mark.django_db(transaction=True)
+def test_points_earned_and_taken_back_at_once_are_none():
+    product(stock=99, price="20.00")
+    for _ in range(6):
+        order = buy()
+        all_at_once(
+            lambda number=order.number: attempt(f"loyalty:{number}"),
+            lambda number=order.number: cancellation.cancel(number),
+        )
+    assert sum(LoyaltyAccount.objects.values_list("points", flat=True)) == 0
+
+
+# Staff
+
+
+def pressed(client, order: Order):
+    return client.post("/admin/orders/order/", {"action": "cancel", "_selected_action": [order.number]})
+
+
+def test_staff_cancel_from_the_admin_and_a_second_click_does_nothing(admin_client):
+    order = walked(STEPS.index(taken) + 1)
+    for _ in range(2):
+        assert pressed(admin_client, order).status_code == 302
+    finish(order)
+    assert money(order) == REFUNDED
+    assert [entry.object_id for entry in LogEntry.objects.all()] == [str(order.number)]
+    assert stock_of() == PIECES
+
+
+def test_cancelling_needs_a_permission_of_its_own(client, django_user_model):
+    order = walked(STEPS.index(taken) + 1)
+    person = django_user_model.objects.create_user("packer", password="packs", is_staff=True)
+    person.user_permissions.set(Permission.objects.filter(codename__in=["view_order", "change_order"]))
+    client.force_login(person)
+    pressed(client, order)
+    order.refresh_from_db()
+    assert order.status == Status.PAID
+    person.user_permissions.add(Permission.objects.get(codename="cancel_order"))
+    pressed(client, order)
+    order.refresh_from_db()
+    assert order.status == Status.CANCELLED
