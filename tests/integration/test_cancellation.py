@@ -1,8 +1,11 @@
 """Taking an order's money and giving it back: cut at every step, and everybody at once. The gateway's records judge."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import urllib3
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db.models import Q
@@ -11,6 +14,7 @@ from jobs.models import LIVE, Job, State
 from orders import audit, cancellation, checkout, loyalty, payments, settlement, tasks, till, warehouse
 from orders.models import LoyaltyAccount, Order, Status
 from tests.integration.buying import CUSTOMER, all_at_once, attempt, buy, effects, fault, product, stock_of
+from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
@@ -180,15 +184,13 @@ def test_a_review_repeated_after_a_release_does_not_put_the_order_on_hold_again(
     assert order.status == Status.PAID
 
 
-def test_a_capture_that_comes_after_the_void_ends_without_a_retry():
-    order = walked(STEPS.index(review) + 1)
-    Job.objects.filter(key=f"capture:{order.number}").update(state=State.RUNNING)  # it has read "paid" already
-    cancellation.cancel(order.number)
-    attempt(f"refund:{order.number}")
-    Job.objects.filter(key=f"capture:{order.number}").update(state=State.READY)
-    assert attempt(f"capture:{order.number}").state == State.SUCCEEDED
-    assert Job.objects.get(key=f"shipment:{order.number}").state == State.DISCARDED
-    assert money(order) == LET_GO
+def test_nothing_is_charged_or_sent_before_the_review():
+    product()
+    order = buy()
+    ready = Job.objects.filter(state=State.READY, args__number=order.number).values_list("key", flat=True)
+    for key in set(ready) - {f"fraud:{order.number}"}:
+        attempt(key)
+    assert (money(order), shipped(order)) == ({"authorization": 1}, False)
 
 
 def test_money_that_is_gone_from_a_paid_order_is_a_dead_letter_and_nothing_is_sent():
@@ -283,6 +285,27 @@ def test_a_capture_and_a_cancellation_at_once_charge_nobody_for_nothing():
     assert stock_of() == 99
     assert not Job.objects.filter(state=State.DEAD).exists()
     assert audit.run().clean
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_capture_overtaken_by_its_void_ends_without_a_retry():
+    order = walked(STEPS.index(review) + 1)
+    fault("payments", latency_ms=1500)  # of what reaches the gateway from now on
+    with ThreadPoolExecutor(1) as slow:
+        asked = requests_at_the_gateway()
+        capture = slow.submit(all_at_once, lambda: attempt(f"capture:{order.number}"))
+        until(lambda: requests_at_the_gateway() > asked, what="the capture is on its way")
+        fault("payments")
+        assert cancellation.cancel(order.number)
+        assert attempt(f"refund:{order.number}").result == payments.VOIDED
+        (late,) = capture.result()
+    assert late.state == State.SUCCEEDED
+    assert Job.objects.get(key=f"shipment:{order.number}").state == State.DISCARDED
+    assert money(order) == LET_GO
+
+
+def requests_at_the_gateway() -> int:
+    return urllib3.request("GET", f"{settings.PARTNERS_URL}/traffic").json()["payments"]["requests"]
 
 
 @pytest.mark.django_db(transaction=True)
