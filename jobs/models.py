@@ -112,6 +112,11 @@ class Attempt(models.Model):
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.job_id}"
 
+    @property
+    def run_ms(self) -> float | None:
+        """How long it ran, in ms; None if it never began."""
+        return None if self.started_at is None else (self.ended_at - self.started_at).total_seconds() * 1000
+
 
 class Process(models.Model):
     """The sign of life of a dispatcher or a beat."""

@@ -1,6 +1,7 @@
 """How figures are written on the operations pages."""
 
 from django import template
+from django.utils.text import Truncator
 
 from jobs.ops.charts import seconds
 
@@ -27,3 +28,9 @@ def percent(share: float) -> str:
 @register.filter
 def mebibytes(count: int | None) -> str:
     return "-" if count is None else f"{count / 2**20:.0f} MiB"
+
+
+@register.filter
+def first_line(error: str) -> str:
+    """An error's summary: its first line, as far as a table has room."""
+    return Truncator(error.partition("\n")[0]).chars(140)

@@ -1,0 +1,67 @@
+"""One job: its arguments, attempts, errors and times, what came before and comes after it, and who did what to it."""
+
+import json
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from jobs.ledger import rows
+from jobs.models import LIVE, Action, Attempt, Job, State
+from jobs.ops.access import looks
+
+CHAIN = """
+WITH RECURSIVE before AS (
+    SELECT id, after_id, 0 AS place FROM jobs_job WHERE id = %s
+    UNION ALL SELECT job.id, job.after_id, place - 1 FROM jobs_job job JOIN before ON job.id = before.after_id
+), after AS (
+    SELECT id, 0 AS place FROM jobs_job WHERE id = %s
+    UNION ALL SELECT job.id, place + 1 FROM jobs_job job JOIN after ON job.after_id = after.id
+)
+SELECT id FROM (SELECT id, place FROM before UNION SELECT id, place FROM after) chain ORDER BY place, id LIMIT 100
+"""
+
+
+def chain(job: Job) -> list[Job]:
+    """The job with all that it waits for and all that waits for it, in turn; alone if there is nothing."""
+    ids = [id for (id,) in rows(CHAIN, job.id, job.id)]
+    found = Job.objects.in_bulk(ids)
+    return [found[id] for id in ids if id in found]
+
+
+def found_or_404(id: uuid.UUID) -> Job:
+    """The job of this id. Raises Http404."""
+    job = Job.objects.filter(id=id).first()
+    if job is None:
+        raise Http404("no such job, or it was purged")
+    return job
+
+
+@looks
+def page(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
+    """All that is known of a job."""
+    job = found_or_404(id)
+    return render(request, "ops/job.html", {"tab": "jobs", **told(job)})
+
+
+def told(job: Job) -> dict[str, Any]:
+    steps = chain(job)
+    due = job.run_at or job.created_at
+    ended = job.finished_at if job.state == State.SUCCEEDED else None
+    return {
+        "job": job,
+        "args": json.dumps(job.args, indent=2, ensure_ascii=False),
+        "result": None if job.result is None else json.dumps(job.result, indent=2, ensure_ascii=False),
+        "attempts": Attempt.objects.filter(job_id=job.id).order_by("id")[:300],
+        "chain": steps if len(steps) > 1 else [],
+        "gone": job.after_id and not any(step.id == job.after_id for step in steps),
+        "stranded": job.stranded(steps),
+        "live": job.state in LIVE,
+        "wait_ms": (job.started_at - due).total_seconds() * 1000 if job.started_at and ended else None,
+        "run_ms": (ended - job.started_at).total_seconds() * 1000 if job.started_at and ended else None,
+        "flower": f"{settings.FLOWER_URL}/task/{job.id}",
+        "origin": job.origin.items(),
+        "actions": Action.objects.filter(jobs__contains=[job.id]).order_by("-id")[:20],
+    }
