@@ -1,0 +1,57 @@
+"""Where a process can be stopped on purpose: each boundary by name, as a moment at one function of the real code."""
+
+from typing import NamedTuple
+
+
+class Point(NamedTuple):
+    """Just before a call of `function` ("module:name"), or just after it. `words` must occur in what it was given (and,
+    afterwards, in what it returned)."""
+
+    function: str
+    after: bool
+    words: str = ""
+
+
+BEFORE, AFTER = False, True
+PUBLISH = "jobs.publisher:publish"
+
+# In the web process, in the order in which a checkout meets them.
+WEB = {
+    "before commit A": Point("orders.stock:reserve", AFTER),
+    "after commit A": Point("orders.checkout:reserve", AFTER),
+    "after authorize": Point("orders.payments:authorize", AFTER),
+    "before commit B": Point("orders.settlement:follow_ups", AFTER),
+    "after commit B": Point(PUBLISH, BEFORE, "orders.make_invoice"),
+    "after publish": Point("orders.settlement:mark_paid", AFTER),
+}
+# In a worker's child, in the order in which a job meets them.
+WORKER = {
+    "after claim": Point("jobs.ledger:claim", AFTER, "Claimed"),
+    "after the effect": Point("jobs.ledger:succeed", BEFORE),
+    "before commit of an atomic job": Point("jobs.ledger:succeed", AFTER, "invoice:"),
+    "after finish": Point(PUBLISH, BEFORE, "orders.mail_receipt"),
+}
+DISPATCHER = {
+    "rows taken": Point("jobs.ledger:take_due", AFTER, "Nudge"),
+    "rows published": Point("jobs.publisher:send", AFTER),
+}
+BEAT = {
+    "slot enqueued": Point("jobs.ledger:insert", AFTER),
+    "slot committed": Point(PUBLISH, BEFORE),
+    "slot published": Point(PUBLISH, AFTER),
+}
+ANY = {"publish": Point("jobs.publisher:send", AFTER)}
+LEDGERED = {**WEB, **WORKER, **DISPATCHER, **BEAT, **ANY}
+
+# The same boundaries where there is no ledger. What is not here is the same function, or does not exist.
+CALL, APPLY = "lab.naive.task:NaiveTask.__call__", "lab.naive.task:NaiveTask.apply_async"
+NAIVE = {
+    **WEB,
+    "after commit B": Point(APPLY, BEFORE, "orders.make_invoice"),
+    "after claim": Point(CALL, BEFORE),
+    "after the effect": Point(CALL, AFTER),
+    "before commit of an atomic job": Point("orders.invoices:make_invoice", AFTER),
+    "after finish": Point(APPLY, BEFORE, "orders.mail_receipt"),
+    "slot committed": Point(APPLY, BEFORE),
+    "slot published": Point(APPLY, AFTER),
+}
