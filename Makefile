@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0
 
-.PHONY: help demo test check bench smoke lock clean lint-containers
+.PHONY: help demo test chaos check bench smoke lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -19,6 +19,9 @@ demo: .venv/.ready ## run the whole shop on this machine, place one order, stay 
 
 test: .venv/.ready ## run all tests, with servers of their own; can run beside a demo
 	@$(RUN) -m pytest tests
+
+chaos: .venv/.ready ## the crash matrix: break every process at every boundary, audit, write docs/crash-matrix.md
+	@$(RUN) -m tests.chaos --write
 
 check: .venv/.ready ## style, types, the arrows between the rooms, migrations, safety of the settings
 	$(RUN) -m ruff check .

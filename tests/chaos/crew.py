@@ -1,0 +1,59 @@
+"""One of the houses that work through the matrix side by side: `python -m tests.chaos.crew ours|naive FOLDER OPTIONS`.
+
+Prints each result as a line of JSON. Rows are taken by making a file, so each is run once by whoever is free.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import django
+
+from stack import signals
+from tests.chaos import house as houses
+
+
+def main(kind: str, folder: Path, options: SimpleNamespace) -> None:
+    """Bring a house up and run rows on it until none is left."""
+    signals.install()
+    with houses.running(folder / f"{kind}-{os.getpid()}", kind == "naive") as house:
+        ours = {name: value for name, value in house.env.items() if name != "DJANGO_SETTINGS_MODULE"}
+        os.environ.update(ours, DJANGO_SETTINGS_MODULE="shop.settings")
+        django.setup()
+        logging.getLogger().setLevel(logging.ERROR)
+        work(house, kind, folder, options)
+
+
+def work(house: houses.House, kind: str, folder: Path, options: SimpleNamespace) -> None:
+    from tests.chaos import rows, run  # noqa: PLC0415 - they need Django to be set up
+
+    runner = run.Runner(house)
+    for row in sorted(rows.ALL, key=lambda row: -row.within):  # the long ones first, or everybody waits for them
+        if not wanted(row, kind, options) or not taken(folder / f"{kind} {row.id.replace('/', ' ')}"):
+            continue
+        result = runner.run(row)
+        print(
+            json.dumps(dataclasses.asdict(result) | {"broken": result.broken, "place": rows.ALL.index(row)}), flush=True
+        )
+
+
+def wanted(row, kind: str, options: SimpleNamespace) -> bool:
+    if kind == "naive" and not row.naive:
+        return False
+    return (row.quick or not options.quick) and all(word in row.id for word in options.rows)
+
+
+def taken(claim: Path) -> bool:
+    try:
+        claim.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), SimpleNamespace(**json.loads(sys.argv[3])))

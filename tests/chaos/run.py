@@ -1,0 +1,206 @@
+"""One row: load, the fault, quiet, the audit, and what came of it."""
+
+import dataclasses
+import json
+import time
+import traceback
+from collections import Counter
+from datetime import datetime
+
+import celery
+import redis
+from django.db import DatabaseError, connection
+
+from catalog.models import Product
+from jobs.models import Job
+from orders import audit
+from orders.models import Order, Status
+from stack.processes import QUEUES
+from tests.chaos.customers import Customers
+from tests.chaos.house import ALWAYS, House
+from tests.chaos.rows import Row
+from tests.chaos.scene import Scene
+
+BEFORE, AFTER = 2.0, 3.0  # seconds of load before a row begins and after its fault
+UNQUIET = 60.0  # seconds more than promised that a row is waited for
+
+
+@dataclasses.dataclass
+class Result:
+    """What came of a row. `seconds` is None where nothing is promised (no ledger) or it never became quiet."""
+
+    part: str
+    boundary: str
+    fault: str
+    naive: bool
+    within: float
+    allowed: int  # effects that may happen twice, by the written limits
+    orders: int = 0
+    expected: int = 0
+    found: int = 0
+    lost: int = 0
+    twice: int = 0
+    stray: int = 0
+    late: int = 0  # of those lost, effects whose message comes back after Celery's visibility timeout of an hour
+    seconds: float | None = None
+    unanswered: int = 0
+    took: float = 0.0
+    notes: list[str] = dataclasses.field(default_factory=list)
+    findings: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def broken(self) -> list[str]:
+        """Which promises it broke, in words."""
+        late = self.seconds is None or self.seconds > self.within
+        return [
+            *([f"{self.lost} lost"] if self.lost else []),
+            *([f"{self.twice} twice"] if self.twice > self.allowed else []),
+            *([f"{self.stray} stray"] if self.stray else []),
+            *(["finished too late" if self.seconds else "not finished"] if late else []),
+        ]
+
+
+class Runner:
+    """Runs rows on one house, one after the other. The audit is of the whole house, so a row is charged with what was
+    not found before it."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.known: dict[str, Counter] = {"lost": Counter(), "duplicated": Counter(), "stray": Counter()}
+        self.counts = (0, 0, 0)
+        self.products = list(Product.objects.values_list("slug", flat=True))
+        Product.objects.update(stock=1_000_000)
+
+    def run(self, row: Row) -> Result:
+        """Run one row. Never raises: what went wrong is in the notes."""
+        began, scene = time.monotonic(), Scene(self.house)
+        result = Result(row.part, row.boundary, row.fault, self.house.naive, row.within, row.twice)
+        try:
+            self.prepare(row)
+            last = newest()
+            customers = Customers(self.house.site, self.products, f"row{time.time_ns()}@example.org")
+            with customers:
+                time.sleep(BEFORE)
+                row.act(scene)
+                time.sleep(AFTER)
+            self.wait_until_quiet(scene, row, result)
+            self.judge(scene, customers, last, result)
+        except Exception as error:
+            result.notes.append(f"the row itself failed: {type(error).__name__}: {error}")
+            result.findings.append(traceback.format_exc()[-1500:])
+            self.house.heal()
+        result.notes += scene.notes
+        result.took = time.monotonic() - began
+        return result
+
+    def prepare(self, row: Row) -> None:
+        """No fault anywhere, no point armed, all processes ready that the row needs, and no others."""
+        self.house.heal()
+        for file in self.house.points.folder.iterdir():
+            file.unlink(missing_ok=True)
+        self.house.stop(*(name for name in self.house.names if "-2" in name or name == "beat" if name not in row.needs))
+        self.house.start("postgres", "valkey", "partners", *ALWAYS, *row.needs)
+
+    def wait_until_quiet(self, scene: Scene, row: Row, result: Result) -> None:
+        """Until nothing happens any more, or it has taken much longer than promised."""
+        deadline, quiet = time.monotonic() + row.within + UNQUIET, 0
+        while quiet < 2:
+            quiet = quiet + 1 if self.is_quiet(scene) else 0
+            if time.monotonic() > deadline:
+                result.notes.append(f"not quiet {row.within + UNQUIET:g} s after the fault")
+                return
+            time.sleep(0.3)
+
+    def is_quiet(self, scene: Scene) -> bool:
+        try:
+            if Order.objects.filter(status=Status.PLACED).exists():
+                return False
+            return self.nothing_in_hand() if self.house.naive else not busy(scene)
+        except DatabaseError:
+            connection.close()
+            return False
+
+    def nothing_in_hand(self) -> bool:
+        """Without a ledger: no message waits, no live worker has one but for the net of orders that are paid."""
+        url = self.house.env["BROKER_URL"]
+        try:
+            with celery.Celery("ask", broker=url) as app, redis.Redis.from_url(url, socket_timeout=2) as client:
+                workers = app.control.inspect(timeout=1.0)
+                waiting = [e["request"] for found in (workers.scheduled() or {}).values() for e in found]
+                held = [*(workers.active() or {}).values(), *(workers.reserved() or {}).values()]
+                waits = any(request["name"] != "orders.settle_payment" for request in waiting)
+                return not (waits or any(held) or any(client.llen(name) for name in QUEUES))
+        except (redis.RedisError, OSError, celery.exceptions.CeleryError):
+            return False
+
+    def judge(self, scene: Scene, customers: Customers, last: int, result: Result) -> None:
+        """What the audit finds that it had not found before, and how long it took until all was finished."""
+        report = audit.run()
+        for name, field in (("lost", "lost"), ("duplicated", "twice"), ("stray", "stray")):
+            found = Counter(json.dumps(finding, sort_keys=True) for finding in getattr(report, name))
+            new = found - self.known[name]
+            self.known[name] = found
+            setattr(result, field, new.total())
+            result.findings += [f"{name}: {finding}" for finding in new]
+        now, then = (report.orders, report.effects_expected, report.effects_found), self.counts
+        result.orders, result.expected, result.found = (a - b for a, b in zip(now, then, strict=True))
+        self.counts = now
+        self.judge_mails(scene, result)
+        self.judge_answers(customers, result)
+        if not self.house.naive and scene.struck:
+            result.seconds, slowest = seconds_to_recover(scene, last)
+            result.findings.append(f"the last one: {slowest}")
+
+    def judge_mails(self, scene: Scene, result: Result) -> None:
+        """Mails that belong to no order, each to be sent once."""
+        for key in scene.mails:
+            count = self.house.effects(key)
+            result.expected += 1
+            result.found += count > 0
+            result.lost += count == 0
+            result.twice += count > 1
+            if count != 1:
+                result.findings.append(f"{key}: sent {count} times")
+
+    def judge_answers(self, customers: Customers, result: Result) -> None:
+        """Whoever was given a number has that order."""
+        numbers = {answer["number"] for answer in customers.answers}
+        missing = numbers - set(Order.objects.filter(number__in=numbers).values_list("number", flat=True))
+        result.lost += len(missing)
+        result.findings += [f"order {number} was answered and is not there" for number in missing]
+        result.unanswered = len(customers.failures)
+        if customers.failures:
+            result.findings.append(f"unanswered: {Counter(customers.failures)}")
+
+
+def newest() -> int:
+    return Order.objects.order_by("number").values_list("number", flat=True).last() or 0
+
+
+def busy(scene: Scene) -> bool:
+    """Whether a job of an order, or of the row's own, is alive."""
+    own = Job.objects.filter(task="orders.mail_sales_report", state__in=("ready", "waiting", "running"))
+    unsent = any(scene.house.effects(key) == 0 for key in scene.mails)
+    return bool(audit.still_busy()) or own.exists() or unsent
+
+
+def seconds_to_recover(scene: Scene, last: int) -> tuple[float, str]:
+    """From the fault (or, where something was away that all else needs, from when it was back) until the last job of
+    those orders was finished that were placed after number `last` and before that moment; and which job that was."""
+    since: datetime = scene.over or scene.struck  # type: ignore[assignment]
+    with connection.cursor() as cursor:
+        cursor.execute(SLOWEST, [last, since, scene.struck])
+        found = cursor.fetchone()
+    if found is None:
+        return 0.0, "nothing was under way"
+    finished, *about = found
+    return max(0.0, (finished - since).total_seconds()), " ".join(map(str, about))
+
+
+SLOWEST = """
+SELECT job.finished_at, task, key, state, 'claims', claims, 'attempts', attempts, error
+FROM jobs_job job LEFT JOIN orders_order ON split_part(key, ':', 2) = number::text
+WHERE finished_at IS NOT NULL AND ((number > %s AND orders_order.created_at <= %s)
+      OR (task = 'orders.mail_sales_report' AND job.created_at > %s))
+ORDER BY finished_at DESC LIMIT 1
+"""
