@@ -80,7 +80,8 @@ TEMPLATES = [
 ]
 
 # PostgreSQL. Kept connections with health checks: after a database restart every request was answered (the pool
-# of psycopg lost one or two). A statement may not hold a worker or a customer for longer than these limits.
+# of psycopg lost one or two). A statement may not hold a worker or a customer for longer than these limits; nor may a
+# process that froze within a transaction keep its rows from being rescued for longer than a silent worker's are.
 # DATABASE_STATEMENT_TIMEOUT=0 lifts it, for a migration of a grown table.
 STATEMENT_TIMEOUT = env.checked("int", "DATABASE_STATEMENT_TIMEOUT", default=10)  # seconds
 env.address("DATABASE_URL", ("postgres", "postgresql"))
@@ -92,7 +93,7 @@ DATABASES["default"] |= {
         "connect_timeout": 3,
         # The statements of the shop are compare-and-set, made for this isolation, whatever the database's default is.
         "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c lock_timeout=5s"
-        " -c idle_in_transaction_session_timeout=60s -c default_transaction_isolation=read\\ committed",
+        " -c idle_in_transaction_session_timeout=10s -c default_transaction_isolation=read\\ committed",
     },
 }
 
