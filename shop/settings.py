@@ -137,6 +137,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # Mail
 env.address("EMAIL_URL", ("smtp", "smtps", "smtp+tls", "smtp+ssl"), default="smtp://127.0.0.1:1025")
 globals().update(env.email("EMAIL_URL", default="smtp://127.0.0.1:1025"))
+EMAIL_BACKEND = "notifications.smtp.Backend"
 EMAIL_TIMEOUT = 5  # seconds for each step of the conversation
 DEFAULT_FROM_EMAIL = "Backroom Greengrocer <shop@backroom.example>"
 STAFF_EMAIL = env.checked("str", "STAFF_EMAIL", default="staff@backroom.example")

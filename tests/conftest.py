@@ -27,6 +27,6 @@ def partners_process() -> Iterator[str]:
 @pytest.fixture
 def partners(partners_process: str, settings) -> str:
     """The partners' address, with no faults and nothing recorded; mail goes to their real SMTP server, too."""
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # pytest-django swaps it for a mailbox
+    settings.EMAIL_BACKEND = "notifications.smtp.Backend"  # pytest-django swaps it for a mailbox
     urllib3.request("POST", f"{partners_process}/reset")
     return partners_process

@@ -1,18 +1,16 @@
-"""A line to the mail server on which one can listen: who sends which mail, and when its 250 goes out."""
+"""A line to the mail server on which one can listen: who sends a mail, and when its 250 goes out."""
 
-import re
 import socket
 import threading
 from collections.abc import Callable
-
-KEY = re.compile(rb"^Message-ID:\s*<([^@]+)@", re.MULTILINE | re.IGNORECASE)
+from contextlib import suppress
 
 
 class Proxy:
     """Passes connections on to the real server. `connected` is told the sender's port, and returns the process that
-    it is; `accepted` is told that process and the mail's key in the instant after its 250 was sent."""
+    it is; `accepted` is told that process in the instant after the 250 to a mail was sent to it."""
 
-    def __init__(self, server: tuple[str, int], connected: Callable[[int], int], accepted: Callable[[int, str], None]):
+    def __init__(self, server: tuple[str, int], connected: Callable[[int], int], accepted: Callable[[int], None]):
         self.server, self.connected, self.accepted = server, connected, accepted
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -24,28 +22,21 @@ class Proxy:
             threading.Thread(target=self.serve, args=(client, port), daemon=True).start()
 
     def serve(self, client: socket.socket, port: int) -> None:
-        """One conversation: what the client says is kept, so that the mail's key is known when it is accepted."""
-        sender, said = self.connected(port), bytearray()
-        with client, socket.create_connection(self.server) as server:
-            threading.Thread(target=pass_on, args=(client, server, said), daemon=True).start()
-            data = False
-            try:
-                while answer := server.recv(65_536):
-                    client.sendall(answer)
-                    if data and answer.startswith(b"250") and (key := KEY.search(said)):
-                        # In a thread of its own: the conversation goes on meanwhile.
-                        threading.Thread(target=self.accepted, args=(sender, key[1].decode()), daemon=True).start()
-                    data = answer.startswith(b"354")
-            except OSError:
-                pass  # a sender that was killed
+        """One conversation."""
+        sender, data = self.connected(port), False
+        with client, socket.create_connection(self.server) as server, suppress(OSError):  # of a sender that was killed
+            threading.Thread(target=pass_on, args=(client, server), daemon=True).start()
+            while answer := server.recv(65_536):
+                client.sendall(answer)
+                if data and answer.startswith(b"250"):
+                    # In a thread of its own: the conversation goes on meanwhile.
+                    threading.Thread(target=self.accepted, args=(sender,), daemon=True).start()
+                data = answer.startswith(b"354")
 
 
-def pass_on(client: socket.socket, server: socket.socket, said: bytearray) -> None:
+def pass_on(client: socket.socket, server: socket.socket) -> None:
     """What the client says, to the server, until it goes."""
-    try:
+    with suppress(OSError):
         while chunk := client.recv(65_536):
-            said += chunk
             server.sendall(chunk)
         server.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass

@@ -47,7 +47,8 @@ def test_it_does_everything_once_and_without_a_ledger_while_nothing_dies(naive_h
     # What is left are the nets under the checkouts, due in a minute, which find nothing to do.
     until(lambda: in_hand(naive_house.env["BROKER_URL"])[:2] == (0, ORDERS), 60, f"see {naive_house.logs}")
     report = audit.run()
-    assert (report.orders, report.effects_expected, report.effects_found) == (ORDERS, ORDERS * 6, ORDERS * 6)
+    assert report.orders == ORDERS
+    assert report.effects_found == report.effects_expected > ORDERS
     assert report.clean, report
     assert not Job.objects.exists()
 

@@ -59,7 +59,7 @@ def serving(settings) -> Iterator[Mailbox]:
         authenticator=lambda *_: AuthResult(success=False, handled=False),
     )
     controller.start()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "notifications.smtp.Backend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = controller.hostname, controller.port
     settings.EMAIL_TIMEOUT = 0.5
     try:

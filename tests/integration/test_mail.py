@@ -1,5 +1,7 @@
 """A mail over real SMTP: what arrives, and which failure is tried again and which is not."""
 
+import time
+
 import pytest
 
 from jobs import Permanent
@@ -97,6 +99,16 @@ def test_trouble_after_the_mail_was_accepted_does_not_send_it_again(mailbox, tro
     setattr(mailbox, trouble, "QUIT")
     send()
     assert len(mailbox.mails) == 1
+
+
+def test_a_server_that_is_slow_to_say_goodbye_does_not_prolong_the_instant_in_which_a_mail_may_go_twice(
+    mailbox, settings
+):
+    settings.EMAIL_TIMEOUT = 30
+    mailbox.hangs_at = "QUIT"
+    begin = time.monotonic()
+    send()
+    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.parametrize(
