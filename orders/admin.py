@@ -84,7 +84,8 @@ class OrderAdmin(LookOnly, admin.ModelAdmin):
         return done
 
     def _tell(self, request: HttpRequest, done: int, said: str) -> None:
-        self.message_user(request, f"{done} {said}", messages.SUCCESS if done else messages.WARNING)
+        text = f"{done} {said}" if done else "Nothing was left to do."
+        self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
 
 
 @admin.register(LoyaltyAccount)

@@ -1,4 +1,4 @@
-"""Staff at the admin, by mouse: log in, find a dead letter, replay it."""
+"""Staff at the admin, by mouse: log in, replay a dead letter, release an order from hold, cancel one."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from playwright.sync_api import Page, expect
 
-from tests.browser.shopping import expect_all_green, row
+from tests.browser.shopping import PAID, expect_all_green, heading, row
 from tests.house import House
 from tests.integration.buying import fault
 
@@ -21,6 +21,13 @@ def chief(house: House) -> str:
     return get_user_model().objects.create_superuser("chief", password=PASSWORD).get_username()
 
 
+def log_in(page: Page, name: str) -> None:
+    page.goto("/admin/")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+
+
 def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_until_the_customer_sees_green(
     house: House, chief: str, open_page: Callable, page: Page
 ):
@@ -31,10 +38,7 @@ def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_until_the_custome
     expect(row(customer, "analytics")).to_have_attribute("data-state", "stuck")
     expect(row(customer, "analytics")).to_contain_text("This did not work, and a person will see to it.")
     fault("analytics")
-    page.goto("/admin/")
-    page.get_by_label("Username").fill(chief)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    log_in(page, chief)
     page.locator("#content").get_by_role("link", name="Jobs", exact=True).click()
     filters = page.locator("#changelist-filter")
     for choice in ("dead", "bulk", "orders.send_analytics"):
@@ -47,3 +51,33 @@ def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_until_the_custome
     expect(page.locator(".messagelist")).to_have_text("1 job replayed.")
     customer.reload()
     expect_all_green(customer)
+
+
+def press(page: Page, number: int, action: str) -> None:
+    """Choose an action for one order in the list of orders."""
+    page.goto(f"/admin/orders/order/?q={number}")
+    page.locator("#result_list tbody tr").get_by_role("checkbox").check()
+    page.get_by_label("Action:").select_option(action)
+    page.get_by_role("button", name="Go").click()
+
+
+def test_staff_release_one_order_from_hold_and_cancel_another_and_both_customers_see_it(
+    house: House, chief: str, open_page: Callable, page: Page
+):
+    released, cancelled = (house.order(lines=[{"product": "whole-stall", "quantity": 1}]).json() for _ in range(2))
+    customers = [open_page() for _ in range(2)]
+    for customer, order in zip(customers, (released, cancelled), strict=True):
+        customer.goto(order["url"])
+        expect(heading(customer)).to_have_text("Thank you! We look at your order first.")
+        expect(row(customer, "capture")).to_contain_text("A person looks at this order before your card is charged.")
+    log_in(page, chief)
+    press(page, released["number"], "release_hold")
+    press(page, cancelled["number"], "cancel")
+    expect(page.locator(".messagelist")).to_have_text("1 cancelled; the bank and the customer are told now.")
+    expect(heading(customers[0])).to_have_text(PAID)
+    expect_all_green(customers[0])
+    expect(heading(customers[1])).to_have_text("Your order was cancelled.")
+    expect(customers[1].get_by_text("You have your money")).to_be_visible()
+    expect(row(customers[1], "refund")).to_have_attribute("data-state", "done")
+    press(page, cancelled["number"], "cancel")
+    expect(page.locator(".messagelist")).to_have_text("Nothing was left to do.")
