@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import current_app
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from jobs.alive import GOODBYE
 
@@ -43,4 +43,9 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 Error(f"{task.name} goes to the queue {queue!r}, which no worker knows",
                       hint=f"queues are {', '.join(sorted(known))} (CELERY_TASK_QUEUES)", id="jobs.E004")
             )  # fmt: skip
+    if not conf.broker_url.startswith(("redis://", "rediss://")):
+        found.append(
+            Warning("breakers and rates of partners are off: they are kept in Redis or Valkey",
+                    hint="use one as the broker; without, each job asks its partner as its Retry says", id="jobs.W001")
+        )  # fmt: skip
     return found

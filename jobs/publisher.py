@@ -81,19 +81,25 @@ def _send_one(producer, nudge: ledger.Nudge) -> None:
 
 def publish(nudges: Sequence[ledger.Nudge]) -> None:
     """Publish after a commit. Never raises; what the broker does not take, the dispatcher publishes."""
-    if not _down.is_set():
+    if not is_off():
         try:
             return send(nudges)
         except Exception as error:
             log.warning("the broker took no messages (%s): the dispatcher will publish", error)
-            _switch_off()
+            switch_off()
     try:
         ledger.unpublish([nudge.id for nudge in nudges])
     except Exception:
         log.exception("publishing could not be taken back: the dispatcher will take the messages for lost")
 
 
-def _switch_off() -> None:
+def is_off() -> bool:
+    """Whether this process has found the broker in trouble and leaves it alone until it answers again."""
+    return _down.is_set()
+
+
+def switch_off() -> None:
+    """Leave the broker alone until it answers again: nobody else in this process shall wait for it."""
     with _switching:
         if not _down.is_set():
             _down.set()

@@ -16,7 +16,7 @@ from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
 from django.db import DatabaseError, Error, connection, transaction
 
 from jobs import alive, ledger, publisher, rescue, trail, trouble
-from jobs.errors import Superseded, Unwritten
+from jobs.errors import Snooze, Superseded, Unwritten
 from jobs.retry import judge
 
 if TYPE_CHECKING:
@@ -118,7 +118,9 @@ def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exceptio
     _cleanse(error)
     verdict = judge(error, task.policy, job.attempts, job.max_attempts)
     summary = _clean(f"{type(error).__name__}: {error}")
-    text = f"{summary}\n{_clean(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
+    text = summary
+    if not isinstance(error, Snooze):  # which may come often, and where it was raised tells nobody anything
+        text += f"\n{_clean(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
     try:
         if verdict.state == "dead":
             _on_a_live_connection(ledger.bury, job, text)

@@ -1,4 +1,4 @@
-"""Sending one mail, with its failures sorted into those that pass and those that don't.
+"""Sending one mail, through the mail server's gate, with failures sorted into those that pass and those that don't.
 
 The limit of what SMTP can promise: it knows no idempotency key. A worker that dies (or a line that breaks)
 in the instant between the server's "250 accepted" and our commit sends the mail again: at least once, never
@@ -8,18 +8,23 @@ counted.
 
 import smtplib
 from collections.abc import Sequence
+from contextlib import suppress
 from email.utils import parseaddr
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
 
-from jobs import Permanent, trail
+from jobs import Permanent, breaker, trail
+from jobs.errors import PartnerUnavailable, PartnerUnreachable
+
+STEPS = 9  # of the conversation: connect, two greetings, login, sender, recipient, data, content, goodbye
 
 
-class MailUnavailable(Exception):
-    """The mail server is down, slow, or says "not now": worth another try."""
+class MailUnavailable(PartnerUnavailable):
+    """The mail server is slow, or says "not now": worth another try."""
 
 
 def send(
@@ -34,8 +39,9 @@ def send(
 
     `template` is a path without ending: its .txt and .html are both rendered with `context`. An attachment
     is a file name, its content, its media type. Each step of the conversation may take
-    settings.EMAIL_TIMEOUT seconds. Raises MailUnavailable for what may pass; Permanent when the server
-    refuses this mail, and for an address or subject that would break out of its header.
+    settings.EMAIL_TIMEOUT seconds. Raises Away where the server is not to be asked now, or does not speak to
+    us; MailUnavailable for what else may pass; Permanent when it refuses this mail, and for an address or subject
+    that would break out of its header.
     """
     mail = EmailMultiAlternatives(
         subject=subject,
@@ -45,7 +51,7 @@ def send(
         headers={"Message-ID": message_id(key), "Auto-Submitted": "auto-generated"},
     )
     mail.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
-    with trail.of_call("mail", "send"):
+    with breaker.guard("mail", key, lease=STEPS * settings.EMAIL_TIMEOUT), trail.of_call("mail", "send"):
         _deliver(mail)
 
 
@@ -61,6 +67,7 @@ def _deliver(mail: EmailMultiAlternatives) -> None:
 
     The errors say what the server said, without the address: they end up in the ledger and in Flower.
     """
+    mail.connection = _connect()
     try:
         sent = mail.send()
     except ValueError as error:  # Django's word for a line break in a header, or an address it can't read
@@ -70,10 +77,28 @@ def _deliver(mail: EmailMultiAlternatives) -> None:
         raise _refused(code, reply, mail.to[0]) from None
     except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
         raise _refused(error.smtp_code, error.smtp_error, mail.to[0]) from None
-    except OSError as error:  # of the network or of SMTP, a refused login too: not this mail's fault
+    except OSError as error:  # of the network or of SMTP
         raise MailUnavailable(f"the mail server is not available: {type(error).__name__}") from error
+    finally:
+        _hang_up(mail.connection)
     if not sent:
         raise Permanent("the mail has nobody to go to")
+
+
+def _connect() -> BaseEmailBackend:
+    """An open connection, logged in. What goes wrong until then can't be the mail's fault."""
+    connection = get_connection()
+    try:
+        connection.open()
+    except OSError as error:
+        raise PartnerUnreachable(f"the mail server does not speak to us: {type(error).__name__}") from error
+    return connection
+
+
+def _hang_up(connection: BaseEmailBackend) -> None:
+    """Say goodbye. Whatever goes wrong now, the mail is with the server or is not."""
+    with suppress(OSError):
+        connection.close()
 
 
 def _refused(code: int, reply: bytes | str, to: str) -> Exception:

@@ -1,7 +1,8 @@
 """The payment gateway: reserve the money of an order, ask how that stands; then take it, or give it back.
 
-Nothing here touches the database. A customer waits for `authorize`, so its timeouts are short: 0.5 s to connect
-and 2 s for the answer. What the answer means for an order is settlement.py's business.
+Nothing here touches the database. A customer waits for `authorize`, so its times are short: 0.5 s to connect,
+2 s for the answer; before that, 1 s for its turn, where the gateway is asked as often as it allows. What the answer
+means for an order is settlement.py's business.
 
 The authorization's key is `payment:<order number>`; each step on it has its own (`capture:`, `void:`, `refund:`).
 The gateway does each step once, and of a capture and a void the one that comes first; whoever comes second is told so.
@@ -19,7 +20,7 @@ CARDS = {
     "demo-slow": "Demo card whose bank takes its time",
 }
 
-gateway = Partner("payments", timeout=(0.5, 2.0))
+gateway = Partner("payments", timeout=(0.5, 2.0), patience=1.0)
 patient = Partner("payments", timeout=(1, 10))  # for the back room, where nobody waits
 
 

@@ -19,6 +19,8 @@ SWITCHES = {
     "hang": "Hang: take it, never answer",
     "down": "Down: drop the connection",
     "accept_then_fail": "Do the work, then answer with a failure",
+    "truncate": "Do the work, then break off in the middle of the answer",
+    "garbage": "Do the work, then answer nonsense",
 }
 routes = web.RouteTableDef()
 
@@ -124,6 +126,7 @@ def partner_form(partner: Partner) -> pages.Html:
         latency_ms=faults.latency_ms,
         error_rate=f"{faults.error_rate:g}",
         status=faults.status or "",
+        trickle_ms=faults.trickle_ms,
         boxes=pages.join(boxes),
         **partner.traffic(),
     )
@@ -152,13 +155,14 @@ async def faults_form(request: web.Request) -> web.Response:
 
 def faults_of(form: dict[str, str]) -> Faults:
     """The switches as the form sent them. Raises Problem 422."""
-    read = {name: form.get(name, "").strip() for name in ("latency_ms", "error_rate", "status")}
+    read = {name: form.get(name, "").strip() for name in ("latency_ms", "error_rate", "status", "trickle_ms")}
     try:
         body: dict[str, Any] = {
             "latency_ms": int(read["latency_ms"] or 0),
             "error_rate": float(read["error_rate"] or 0),
             "status": int(read["status"]) if read["status"] else None,
+            "trickle_ms": int(read["trickle_ms"] or 0),
         }
     except ValueError:
-        raise Problem(422, "Latency, error rate and status must be numbers.") from None
+        raise Problem(422, "Latency, error rate, status and milliseconds must be numbers.") from None
     return Faults.parse(body | {name: name in form for name in SWITCHES})

@@ -6,6 +6,9 @@ status            the status of those failures (HTTP 500, SMTP 451 by default); 
 hang              takes the request and never answers
 down              drops the connection without an answer
 accept_then_fail  does the work and then answers with a failure
+trickle_ms        does the work and then answers a byte each so many milliseconds, headers too: a slow loris
+truncate          does the work and then breaks off in the middle of the answer, one way only: half-closed
+garbage           does the work and then answers with what makes no sense: a web page, or a line that is no reply
 """
 
 import asyncio
@@ -18,6 +21,7 @@ from aiohttp import web
 
 from partners import bodies
 from partners.problems import Handler, Problem
+from partners.spoil import spoil
 
 NAMES = ("payments", "warehouse", "fraud", "analytics", "mail")
 
@@ -53,6 +57,9 @@ class Faults:
     hang: bool = False
     down: bool = False
     accept_then_fail: bool = False
+    trickle_ms: int = 0
+    truncate: bool = False
+    garbage: bool = False
 
     @classmethod
     def parse(cls, body: object) -> "Faults":
@@ -72,6 +79,9 @@ CHECKS: dict[str, bodies.Check] = {
     "hang": switch,
     "down": switch,
     "accept_then_fail": switch,
+    "trickle_ms": bodies.whole(0, 600_000),
+    "truncate": switch,
+    "garbage": switch,
 }
 
 
@@ -131,6 +141,11 @@ async def faulty(request: web.Request, handler: Handler) -> web.StreamResponse:
     answer = await handler(request)
     if faults.accept_then_fail:
         raise Problem(500, f"{partner.name} did the work and fails now, because its fault switches say so.")
+    if faults.garbage:
+        return web.Response(text="<!doctype html><title>Have a nice day</title>", content_type="text/html")
+    if faults.truncate or faults.trickle_ms:
+        await spoil(request, answer, faults.trickle_ms, faults.truncate)
+        return hang_up(request)
     return answer
 
 

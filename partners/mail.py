@@ -8,10 +8,12 @@ import logging
 import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from typing import AnyStr, cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from partners.faults import Partner
+from partners.spoil import trickle
 from partners.store import Store, moment
 
 LARGEST = 25 * 1024 * 1024  # bytes
@@ -33,9 +35,9 @@ class MailServer:
         if self.partner.faults.down:
             return Closed()
         loop = asyncio.get_running_loop()
-        return SMTP(self, data_size_limit=LARGEST, enable_SMTPUTF8=True, hostname="localhost", loop=loop)
+        return Server(self, data_size_limit=LARGEST, enable_SMTPUTF8=True, hostname="localhost", loop=loop)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: "Server", session: Session, envelope: Envelope) -> str:
         """Take a mail, as the fault switches allow; the answer to its sender."""
         self.partner.requests += 1
         faults = self.partner.faults
@@ -50,12 +52,35 @@ class MailServer:
         keep(self.store, envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b"")
         if faults.accept_then_fail:
             return "451 The mail is kept and this is a failure, because the fault switches say so"
+        if faults.garbage:
+            return "Have a nice day"
+        if faults.truncate:
+            server.line.write(b"25")
+            server.line.write_eof()
+            await asyncio.Event().wait()
         return "250 OK"
 
     async def handle_exception(self, error: Exception) -> str:
         """A mistake of ours is no reason to give a mail up."""
         log.error("a mail was not kept", exc_info=error)
         return "451 The mail server itself went wrong; its log says more"
+
+
+class Server(SMTP):
+    """SMTP that speaks as slowly as the fault switches say."""
+
+    @property
+    def line(self) -> asyncio.Transport:
+        """The connection."""
+        return cast(asyncio.Transport, self.transport)
+
+    async def push(self, status: AnyStr) -> None:
+        """Send one reply."""
+        faults = self.event_handler.partner.faults
+        if not faults.trickle_ms:
+            return await super().push(status)
+        text = status.encode() if isinstance(status, str) else status
+        await trickle(self.line, text + b"\r\n", faults.trickle_ms)
 
 
 class Closed(asyncio.Protocol):

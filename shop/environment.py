@@ -34,6 +34,13 @@ class Environment(environ.Env):
             raise ImproperlyConfigured(f"{name} should be true or false.")
         return FLAGS[value]
 
+    def rate(self, name: str, default: float) -> float:
+        """So many a second, above 0; 0.5 is one in two seconds. Raises ImproperlyConfigured."""
+        value = self.checked("float", name, default=default)
+        if not 0 < value <= 1_000_000:  # "nan" is no float between them either
+            raise ImproperlyConfigured(f"{name} should be calls a second, above 0 (0.5 is one in two seconds).")
+        return value
+
     def address(self, name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
         """A URL with one of the schemes, a host and a sane port. Raises ImproperlyConfigured."""
         value = self.checked("str", name, **({} if default is None else {"default": default}))

@@ -147,6 +147,11 @@ if "@" not in STAFF_EMAIL:
 # The shop and its neighbours
 STORE_CURRENCY = "EUR"
 PARTNERS_URL = env.address("PARTNERS_URL", ("https", "http"), default="http://127.0.0.1:8100")
+# Calls a second, of the whole fleet: MAIL_RATE=50 and so on.
+PARTNER_RATES = {
+    name: env.rate(f"{name.upper()}_RATE", default)
+    for name, default in {"payments": 200, "warehouse": 100, "fraud": 100, "analytics": 100, "mail": 50}.items()
+}
 FLOWER_URL = env.address("FLOWER_URL", ("https", "http"), default="http://127.0.0.1:5555")
 INBOX_URL = env.address("INBOX_URL", ("https", "http"), default="http://127.0.0.1:8025")
 

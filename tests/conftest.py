@@ -8,8 +8,15 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
+from jobs import breaker
 from stack import readiness
 from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def _breakers_closed() -> None:
+    """What a test did to a partner is not held against it in the next."""
+    breaker.reset()
 
 
 @pytest.fixture(scope="session")

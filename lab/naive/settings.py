@@ -12,6 +12,8 @@ INSTALLED_APPS = ["lab.naive", *INSTALLED_APPS]
 # Of the ledger's checks those that say: this Celery is a plain one.
 SILENCED_SYSTEM_CHECKS = ["jobs.E001", "jobs.E003"]
 
+PARTNER_RATES = {}  # nor does it keep breakers or rates
+
 NAIVE_BROKER_URL = CELERY_BROKER_URL
 NAIVE_IMPORTS = CELERY_IMPORTS
 NAIVE_TASK_DEFAULT_QUEUE = "default"

@@ -10,6 +10,8 @@ from django.core.management import call_command
 from jobs.models import Job
 from tests.house import House
 
+MAIL_RATE = 20  # a second
+
 
 @pytest.fixture(scope="package")
 def open_house(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[House]:
@@ -18,6 +20,7 @@ def open_house(django_db_setup, django_db_blocker, partners_process, tmp_path_fa
         current_app.control.purge()
         call_command("seed", verbosity=0)
         house = House(tmp_path_factory.mktemp("house"))
+        house.env["MAIL_RATE"] = str(MAIL_RATE)
         try:
             yield house
         finally:

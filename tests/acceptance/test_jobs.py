@@ -181,6 +181,10 @@ def test_the_job_of_a_killed_worker_runs_again(house: House, partners: str, vict
     assert [effect["count"] for effect in effects(partners, key)] == [1]
 
 
+def requests(partners: str, partner: str) -> int:
+    return urllib3.request("GET", f"{partners}/traffic").json()[partner]["requests"]
+
+
 def children(pid: int) -> list[int]:
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
@@ -191,6 +195,7 @@ def test_a_database_lost_under_a_running_job_does_not_make_it_run_twice(house: H
     number = house.order().json()["number"]
     key = f"analytics:{number}"
     until(in_state(key, "running"))
+    until(lambda: requests(partners, "analytics"), what="the job has read its order and is with the partner")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
     until(in_state(key, "succeeded"))

@@ -60,6 +60,11 @@ def effects(**wanted: str) -> dict[str, int]:
     return {f"{row['partner']}/{row['kind']} {row['key']}": row["count"] for row in answer["effects"]}
 
 
+def traffic(partner: str) -> dict[str, int]:
+    """What reached a partner: requests and connections."""
+    return urllib3.request("GET", f"{settings.PARTNERS_URL}/traffic").json()[partner]
+
+
 def fault(partner: str, **faults: Any) -> None:
     """Have a partner do something wrong from now on; without faults: be well again."""
     answer = urllib3.request("PUT", f"{settings.PARTNERS_URL}/faults/{partner}", body=json.dumps(faults))

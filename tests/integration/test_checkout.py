@@ -1,5 +1,6 @@
 """The checkout with the real gateway: what is sold, charged and enqueued, whatever goes wrong in between."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
 from catalog.models import Product
+from jobs import breaker
 from jobs.models import Job, State
 from orders import checkout, payments, settlement
 from orders.checkout import Wanted, place
@@ -22,6 +24,7 @@ from tests.integration.buying import (
     live_keys,
     product,
     stock_of,
+    traffic,
 )
 from tests.waiting import until
 
@@ -102,6 +105,28 @@ def test_a_gateway_that_is_down_costs_the_customer_no_money_and_the_shop_no_piec
     assert (order.status, stock_of()) == (Status.CANCELLED, 10)
     assert live_keys(order.number) == {f"void:{order.number}"}
     assert attempt(f"void:{order.number}").state == State.SUCCEEDED
+    assert effects() == {}
+
+
+def test_a_gateway_that_others_found_silent_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(breaker, "PAUSE", 0.5)
+    product(stock=10)
+    fault("payments", down=True)
+    for _ in range(breaker.THRESHOLD):
+        buy()
+    asked = traffic("payments")
+    started = time.monotonic()
+    order = buy()
+    assert time.monotonic() - started < 0.5
+    assert order.status == Status.PLACED
+    settle = attempt(f"settle:{order.number}")
+    assert (settle.state, settle.attempts) == (State.WAITING, 0), "settling waits and uses no attempt"
+    assert traffic("payments") == asked, "nobody has troubled the gateway"
+
+    fault("payments")
+    until(lambda: attempt(settle.key).state == State.SUCCEEDED)
+    order.refresh_from_db()
+    assert order.status == Status.CANCELLED, "the gateway has never heard of it"
     assert effects() == {}
 
 

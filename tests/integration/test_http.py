@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -75,15 +77,28 @@ def test_trouble_that_may_pass_is_not_permanent(answering, status):
         partner.post("/things", {}, key="thing:1")
 
 
-def test_retry_after_is_passed_on_and_capped(answering):
-    answering(reply("429 Too Many Requests", headers="Retry-After: 17\r\n"))
+@pytest.mark.parametrize(
+    ("status", "says", "seconds"),
+    [
+        ("429 Too Many Requests", "17", 17),
+        ("503 Service Unavailable", "17", 17),
+        ("429 Too Many Requests", "999999999", 3600),
+        ("429 Too Many Requests", format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True), 300),
+        ("429 Too Many Requests", "Sun, 22 Nov 2099 00:00:00 GMT", 3600),
+    ],
+)
+def test_retry_after_is_passed_on_and_capped(answering, status, says, seconds):
+    answering(reply(status, headers=f"Retry-After: {says}\r\n"))
     with pytest.raises(RetryAfter) as caught:
         partner.post("/things", {}, key="thing:1")
-    assert caught.value.seconds == 17
-    answering(reply("429 Too Many Requests", headers="Retry-After: 999999999\r\n"))
-    with pytest.raises(RetryAfter) as caught:
+    assert caught.value.seconds == pytest.approx(seconds, abs=60 if seconds == 300 else 0)
+
+
+@pytest.mark.parametrize("says", ["soon", "-1", "²", "Sun, 22 Nov 2020 00:00:00 GMT", "1.5", "0"])
+def test_a_retry_after_that_says_nothing_is_no_answer(answering, says):
+    answering(reply("429 Too Many Requests", headers=f"Retry-After: {says}\r\n"))
+    with pytest.raises(PartnerUnavailable):
         partner.post("/things", {}, key="thing:1")
-    assert caught.value.seconds == 3600
 
 
 @pytest.mark.parametrize(
@@ -104,7 +119,15 @@ def test_an_answer_that_makes_no_sense_is_tried_again(answering, wrong):
         partner.post("/things", {}, key="thing:1")
 
 
-@pytest.mark.parametrize("said", [b"", reply("200 OK", b"<pause>".join([b" "] * 40))], ids=["silent", "dribbling"])
+SLOW_HEADERS = b"HTTP/1.1 200 OK\r\n" + b"<pause>".join([b"X-A: a\r\n"] * 40) + b"\r\n{}"
+SLOW_LINE = b"<pause>".join(list(map(bytes, zip(b"HTTP/1.1 200 OK\r\nX-A: aaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n{}"))))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", reply("200 OK", b"<pause>".join([b" "] * 40)), SLOW_HEADERS, SLOW_LINE],
+    ids=["silent", "dribbling", "slow headers", "slow loris"],
+)
 def test_nobody_waits_longer_than_the_timeout(answering, said):
     answering(said)
     begin = time.monotonic()

@@ -15,7 +15,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
-from http.client import HTTPConnection, RemoteDisconnected
+from http.client import HTTPConnection, IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -44,6 +44,9 @@ HEALTHY = {
     "hang": False,
     "down": False,
     "accept_then_fail": False,
+    "trickle_ms": 0,
+    "truncate": False,
+    "garbage": False,
 }
 
 
@@ -498,6 +501,27 @@ def test_accept_then_fail_does_the_work_and_the_retry_does_no_more(world):
     assert world.counts() == {("warehouse", "shipment", "shipment:1001"): 1}
 
 
+def test_a_partner_that_talks_nonsense_has_done_the_work(world):
+    world.fault("warehouse", garbage=True)
+    assert "<!doctype" in world.call("POST", "/warehouse/shipments", SHIPMENT, "shipment:1001")[1]
+    assert world.counts() == {("warehouse", "shipment", "shipment:1001"): 1}
+
+
+def test_a_partner_that_breaks_off_has_done_the_work_and_keeps_the_line(world):
+    world.fault("warehouse", truncate=True)
+    with pytest.raises(IncompleteRead) as error:
+        world.call("POST", "/warehouse/shipments", SHIPMENT, "shipment:1001")
+    assert error.value.partial.startswith(b'{"id"')
+    assert world.counts() == {("warehouse", "shipment", "shipment:1001"): 1}
+
+
+def test_a_slow_loris_answers_byte_by_byte(world):
+    world.fault("fraud", trickle_ms=5)
+    began = time.monotonic()
+    assert world.call("POST", "/fraud/reviews", REVIEW)[1]["verdict"] == "accept"
+    assert time.monotonic() - began > 0.5
+
+
 def test_requests_and_connections_are_counted(world):
     connection = HTTPConnection("127.0.0.1", world.http, timeout=10)
     for _ in range(3):
@@ -628,6 +652,20 @@ def test_a_slow_mail_server_takes_its_time(world):
     began = time.monotonic()
     world.send(receipt())
     assert time.monotonic() - began >= 0.4
+
+
+def test_a_mail_server_may_trickle_break_off_or_talk_nonsense(world):
+    world.fault("mail", trickle_ms=50)
+    began = time.monotonic()
+    with smtplib.SMTP("127.0.0.1", world.smtp, timeout=10):
+        assert time.monotonic() - began > 1
+        world.fault("mail")
+    for switch, code in (("garbage", -1), ("truncate", 25)):
+        world.fault("mail", **{switch: True})
+        with pytest.raises(smtplib.SMTPDataError) as error:
+            world.send(receipt())
+        assert error.value.smtp_code == code
+    assert world.counts() == {("mail", "receipt", "receipt:1001"): 2}
 
 
 def test_a_hanging_mail_server_never_answers(world):

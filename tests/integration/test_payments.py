@@ -98,7 +98,7 @@ def test_of_captures_and_cancellations_at_once_the_gateway_takes_one_side():
         assert money in ({"authorization", "void"}, {"authorization", "charge", "refund"})
 
 
-@pytest.mark.parametrize("trouble", [{"hang": True}, {"latency_ms": 60_000}])
+@pytest.mark.parametrize("trouble", [{"hang": True}, {"latency_ms": 60_000}, {"trickle_ms": 50}])
 def test_nobody_waits_for_a_silent_gateway_longer_than_its_timeout(trouble):
     fault("payments", **trouble)
     started = time.monotonic()
@@ -107,7 +107,17 @@ def test_nobody_waits_for_a_silent_gateway_longer_than_its_timeout(trouble):
     assert 1.9 < time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("trouble", [{"down": True}, {"error_rate": 1}, {"status": 503}, {"accept_then_fail": True}])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"down": True},
+        {"error_rate": 1},
+        {"status": 503},
+        {"accept_then_fail": True},
+        {"truncate": True},
+        {"garbage": True},
+    ],
+)
 def test_a_broken_answer_is_no_answer(trouble):
     fault("payments", **trouble)
     with pytest.raises(PartnerUnavailable):

@@ -22,6 +22,7 @@ WRONG = {
     "DATABASE_STATEMENT_TIMEOUT": "soon",
     "WORKER_GRACE": "soon",
     "DEPLOY_WINDOW": "soon",
+    "MAIL_RATE": "nan",
 }
 
 

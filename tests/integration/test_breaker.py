@@ -1,0 +1,234 @@
+"""The gate before a partner, on the real Valkey: who is let through, who waits how long, and who finds out."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+
+import pytest
+from celery import current_app
+
+from jobs import Permanent, RetryAfter, Snooze, breaker, publisher
+from jobs.errors import Away, PartnerUnavailable, PartnerUnreachable
+from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch, settings) -> None:
+    """Pauses that a test can wait for, and more room than any of them needs."""
+    monkeypatch.setattr(breaker, "PAUSE", 0.1)
+    monkeypatch.setattr(breaker, "LONGEST", 0.4)
+    settings.PARTNER_RATES = {"mail": 1000.0}
+
+
+def call(effect: str = "receipt:1", error: BaseException | None = None, lease: float = 5, **options) -> None:
+    with breaker.guard("mail", effect, lease, **options):
+        if error:
+            raise error
+
+
+def fail(effect: str, error: type[Exception] = PartnerUnavailable) -> Exception | None:
+    """What a call that fails raises in the end."""
+    try:
+        call(effect, error("no"))
+    except Exception as raised:
+        return raised
+    return None
+
+
+def open_it() -> None:
+    for number in range(breaker.THRESHOLD):
+        fail(f"receipt:{number}")
+    assert state() == "open"
+
+
+def state() -> str:
+    (found,) = breaker.states()
+    return found["state"]
+
+
+def half_open() -> bool:
+    return state() == "half-open"
+
+
+def test_a_partner_that_fails_for_many_is_left_alone():
+    open_it()
+    with pytest.raises(Away, match="not available") as refused:
+        call()
+    assert isinstance(refused.value, Snooze), "a job uses no attempt"
+    assert isinstance(refused.value, PartnerUnavailable), "whoever is no job takes it for silence"
+    (found,) = breaker.states()
+    assert (found["failures"], found["next_s"]) == (breaker.THRESHOLD, pytest.approx(0.1, abs=0.1))
+
+
+def test_a_success_between_failures_keeps_it_closed():
+    for number in range(3 * breaker.THRESHOLD):
+        fail(f"receipt:{number}")
+        if number % 3 == 0:
+            call()
+    assert state() == "closed"
+
+
+def test_one_poisonous_request_uses_its_attempts_and_opens_nothing():
+    for _ in range(3 * breaker.THRESHOLD):
+        assert type(fail("receipt:666")) is PartnerUnavailable
+    assert state() == "closed"
+
+
+def test_a_poisonous_request_that_probes_uses_an_attempt_too_and_the_next_probe_is_somebody_elses():
+    open_it()
+    until(half_open)
+    assert type(fail("receipt:666")) is PartnerUnavailable
+    assert state() == "open"
+    until(half_open)
+    call("receipt:7")
+    assert state() == "closed"
+
+
+def test_a_partner_that_can_not_be_reached_uses_no_attempt_of_one_job_and_is_left_alone():
+    for _ in range(breaker.THRESHOLD):
+        assert type(fail("receipt:1", PartnerUnreachable)) is Away
+    assert state() == "open"
+
+
+@pytest.mark.parametrize("error", [Permanent("no such street"), RetryAfter(0, "busy")])
+def test_whoever_refuses_is_there(error):
+    open_it()
+    until(half_open)
+    with suppress(Permanent, RetryAfter):
+        call(error=error)
+    assert state() == "closed"
+
+
+def test_of_many_at_once_exactly_one_probes():
+    open_it()
+    until(half_open)
+    entered = []
+
+    def try_it(number: int) -> None:
+        with suppress(Away), breaker.guard("mail", f"receipt:{number}", 5):
+            entered.append(number)
+            until(lambda: len(turned_away) == 19)
+
+    def turned(number: int) -> None:
+        try_it(number)
+        turned_away.append(number)
+
+    turned_away: list[int] = []
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(turned, range(20)))
+    assert len(entered) == 1
+    assert state() == "closed"
+
+
+def test_a_probe_that_died_is_followed_by_another_and_its_late_word_counts_nothing():
+    open_it()
+    until(half_open)
+    late = breaker._step("admit", "mail", 0, 0.1, breaker.BURST)  # and then the process dies, or freezes
+    assert late[0] == "probe"
+    with pytest.raises(Away):
+        call()
+    until(lambda: breaker._step("admit", "mail", 0, 30, breaker.BURST)[0] == "probe")
+    breaker._answered("mail", late[1], 0)
+    assert state() != "closed"
+
+
+def test_an_answer_to_a_call_from_before_does_not_close_it():
+    with breaker.guard("mail", "receipt:0", 5):
+        open_it()
+    assert state() == "open"
+
+
+def test_each_failed_probe_doubles_the_pause_up_to_the_longest():
+    open_it()
+    pauses = []
+    for number in range(3):
+        until(half_open)
+        fail(f"receipt:{number}")
+        pauses.append(breaker.states()[0]["next_s"])
+    assert pauses == [pytest.approx(0.2, abs=0.09), pytest.approx(0.4, abs=0.09), pytest.approx(0.4, abs=0.09)]
+
+
+def test_what_stops_a_call_from_outside_is_not_held_against_the_partner_but_ends_a_probe():
+    for number in range(3 * breaker.THRESHOLD):
+        with pytest.raises(KeyboardInterrupt):
+            call(f"receipt:{number}", KeyboardInterrupt())
+    assert state() == "closed"
+    open_it()
+    until(half_open)
+    with pytest.raises(KeyboardInterrupt):
+        call(error=KeyboardInterrupt())
+    assert state() == "open"
+
+
+def test_no_more_than_the_rate_get_through_and_the_others_are_given_its_next_places(settings):
+    settings.PARTNER_RATES = {"mail": 20.0}
+    passed, waits = 0, []
+    begin = time.monotonic()
+    for number in range(60):
+        try:
+            call(f"receipt:{number}")
+            passed += 1
+        except Away as away:
+            waits.append(away.seconds + time.monotonic() - begin)
+    took = time.monotonic() - begin
+    assert passed <= 20 * (breaker.BURST + took) + 1
+    gaps = [later - earlier for earlier, later in pairwise(waits)]
+    assert gaps == [pytest.approx(1 / 20, abs=0.03)] * len(gaps), "one place each, one after the other"
+
+
+def test_a_person_waits_a_moment_for_her_turn(settings):
+    settings.PARTNER_RATES = {"mail": 20.0}
+    begin = time.monotonic()
+    for _ in range(16):
+        call(patience=1.0)
+    assert 0.2 < time.monotonic() - begin < 1
+    with ThreadPoolExecutor(16) as threads, pytest.raises(Away):
+        list(threads.map(lambda _: call(patience=0.2), range(16)))
+
+
+def test_what_one_job_was_asked_to_wait_all_wait():
+    with suppress(RetryAfter):
+        call(error=RetryAfter(30, "busy"))
+    with pytest.raises(Away, match="patience") as refused:
+        call("receipt:2")
+    assert 29 < refused.value.seconds < 31
+    assert 29 < breaker.states()[0]["next_s"] < 31
+
+
+def test_a_memory_that_is_lost_closes_it():
+    open_it()
+    breaker.reset()
+    call()
+    assert state() == "closed"
+
+
+@contextmanager
+def broker_at(url: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(current_app.conf, "broker_url", url)
+        yield
+        patch.undo()
+        until(lambda: not publisher.is_off(), what="the broker answers again")
+
+
+@pytest.mark.parametrize("hangs", [True, False], ids=["hung", "refused"])
+def test_without_the_broker_everybody_is_let_through_soon(hangs):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        if not hangs:
+            server.close()
+        with broker_at(f"redis://127.0.0.1:{server.getsockname()[1] if hangs else 9}/0"):
+            begin = time.monotonic()
+            for _ in range(3 * breaker.THRESHOLD):
+                assert type(fail("receipt:1", PartnerUnreachable)) is PartnerUnreachable
+            assert time.monotonic() - begin < 0.6
+            assert breaker.states() is None
+
+
+def test_another_broker_keeps_no_gates():
+    with broker_at("amqp://127.0.0.1:9"):
+        for number in range(3 * breaker.THRESHOLD):
+            assert type(fail(f"receipt:{number}", PartnerUnreachable)) is PartnerUnreachable
+        assert breaker.states() is None
