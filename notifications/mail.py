@@ -20,7 +20,7 @@ from django.template.loader import render_to_string
 from jobs import Permanent, breaker, trail
 from jobs.errors import PartnerUnavailable, PartnerUnreachable
 
-STEPS = 9  # of the conversation: connect, two greetings, login, sender, recipient, data, content, goodbye
+STEPS = 9  # of the conversation: connect, banner, greeting, login in two, sender, recipient, data, content
 
 
 class MailUnavailable(PartnerUnavailable):
