@@ -86,9 +86,11 @@ def ids_of(keys: Sequence[str]) -> dict[str, str]:
     return {key: str(id) for key, id in found}
 
 
-def follow(child: str, parent: str) -> None:
-    """Make a waiting job wait for another one than it was inserted with."""
-    rows("UPDATE jobs_job SET after_id = %s WHERE id = %s AND state = 'waiting' RETURNING id", parent, child)
+def follow(child: str, parent: str) -> bool:
+    """Make a waiting job wait for another one than it was inserted with; False if it is not waiting."""
+    return bool(
+        rows("UPDATE jobs_job SET after_id = %s WHERE id = %s AND state = 'waiting' RETURNING id", parent, child)
+    )
 
 
 def claim(id: str, worker: str) -> Claimed | None:

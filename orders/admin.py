@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from orders import cancellation, settlement, timeline
-from orders.models import LoyaltyAccount, Order, OrderLine
+from orders.models import LoyaltyAccount, Order, OrderLine, Repair
 
 
 class LookOnly:
@@ -92,3 +92,12 @@ class OrderAdmin(LookOnly, admin.ModelAdmin):
 class LoyaltyAdmin(LookOnly, admin.ModelAdmin):
     list_display = ["email", "points"]
     search_fields = ["email"]
+
+
+@admin.register(Repair)
+class RepairAdmin(LookOnly, admin.ModelAdmin):
+    list_display = ["key", "act", "why", "order", "created_at"]
+    list_filter = ["act", "created_at"]
+    search_fields = ["=key"]
+    list_select_related = ["order"]
+    show_full_result_count = False

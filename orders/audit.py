@@ -6,7 +6,9 @@ between is found with more effects than expected of it, never with fewer; such a
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 import urllib3
@@ -47,21 +49,34 @@ class Report:
 def run() -> Report:
     """Audit all orders. Raises PartnersSilent."""
     report = Report()
-    ours = our_books()
-    theirs = their_records()
-    now = dict(Order.objects.values_list("number", "status"))
-    for order in ours.values():
-        order.moved = order.status != now.get(order.number)  # a person released or cancelled it while we looked
-    compare(report, ours, theirs, set(now))
+    ours, theirs, known = look()
+    compare(report, ours, theirs, known)
     check_points(report, ours)
     return report
 
 
-def their_records() -> list[dict[str, Any]]:
-    """The partners' effects. Raises PartnersSilent."""
+def look(
+    numbers: Sequence[int] | None = None, since: datetime | None = None
+) -> tuple[dict[int, OrderState], list[dict[str, Any]], set[int]]:
+    """Our books, the partners' records and which orders there are, in this order; of all, or of the orders with these
+    numbers, and of what happened from a time on. Raises PartnersSilent."""
+    ours = our_books(numbers)
+    theirs = their_records(since)
+    some = {}
+    if numbers is not None:
+        some = {"pk__in": ours.keys() | {number for row in theirs if (number := number_of(row))}}
+    now = dict(Order.objects.filter(**some).values_list("number", "status"))
+    for order in ours.values():
+        order.moved = order.status != now.get(order.number)  # a person released or cancelled it while we looked
+    return ours, theirs, set(now)
+
+
+def their_records(since: datetime | None = None) -> list[dict[str, Any]]:
+    """The partners' effects, all or from a time on. Raises PartnersSilent."""
     address = f"{settings.PARTNERS_URL}/effects"
+    fields = {"since": since.isoformat()} if since else None
     try:
-        response = urllib3.request("GET", address, timeout=TIMEOUT, retries=False)
+        response = urllib3.request("GET", address, fields=fields, timeout=TIMEOUT, retries=False)
         if response.status != 200:
             raise PartnersSilent(f"{address} answered {response.status}.")
         return response.json()["effects"]
@@ -83,6 +98,12 @@ def compare(report: Report, ours: dict[int, OrderState], theirs: list[dict[str, 
         _compare_order(report, order, found)
     for effect, row in found.items():
         _compare_effect(report, effect, row, ours, known)
+
+
+def number_of(row: dict[str, Any]) -> int | None:
+    """The number of the order that a record is about; None if it is no number of ours."""
+    text = str(row["order"])
+    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def _compare_order(report: Report, order: OrderState, found: dict[Effect, dict[str, Any]]) -> None:
@@ -128,10 +149,10 @@ def _compare_effect(
         report.duplicated.append(_finding(effect, f"it happened {row['count']} times", count=row["count"]))
     if effect.partner == "mail" and effect.kind not in KEY_OF:
         return  # a mail that is about no order
-    number = int(row["order"]) if str(row["order"]).isdecimal() else None
+    number = number_of(row)
     if number not in known:
         report.stray.append(_finding(effect, "there is no such order"))
-    elif (order := ours.get(number)) and not order.unfinished() and effect not in order.expected() + order.allowed():
+    elif (order := ours.get(number)) and not order.unfinished() and effect not in order.fitting:
         report.stray.append(_finding(effect, f"the order is {order.status}"))
 
 

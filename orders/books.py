@@ -18,8 +18,14 @@ that was never paid and by `refund:N` for one that was:
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple
+
+from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 
 from jobs.models import LIVE, Job
 from orders.models import Invoice, Order, Status
@@ -56,7 +62,10 @@ MONEY = ("authorization", "charge", "void", "refund")
 @dataclass
 class OrderState:
     """An order as our own books have it. `jobs` are states by key, `invoiced` whether the invoice exists, `paid`
-    whether it was ever paid, `sent` whether the warehouse was asked, `moved` whether its status has changed since."""
+    whether it was ever paid, `sent` whether the warehouse was asked, `moved` whether its status has changed since.
+
+    `rows` are the jobs themselves, `counted` the keys of what only our own tables know of, `paid_at` is for the
+    reconciler, too."""
 
     number: int
     status: str
@@ -65,6 +74,9 @@ class OrderState:
     paid: bool = False
     sent: bool = False
     moved: bool = False
+    rows: dict[str, Job] = field(default_factory=dict)
+    counted: frozenset[str] = frozenset()
+    paid_at: datetime | None = None
 
     def effect(self, kind: str) -> Effect:
         partner, key = KEY_OF[kind]
@@ -89,6 +101,11 @@ class OrderState:
             kinds += ["receipt", "review", *(["shipment"] if self.sent else [])]
         return [self.effect(kind) for kind in kinds]
 
+    @cached_property
+    def fitting(self) -> frozenset[Effect]:
+        """What must or may have happened."""
+        return frozenset(self.expected() + self.allowed())
+
     def unfinished(self) -> bool:
         """Whether it moves, or a job of it is alive. What waits for a person, while it is on hold, doesn't count."""
         held = waiting_for_a_person(self.number) if self.status == Status.ON_HOLD else ()
@@ -103,24 +120,37 @@ def waiting_for_a_person(number: int) -> list[str]:
     return [f"{kind}:{number}" for kind in ON_HOLD]
 
 
-def our_books() -> dict[int, OrderState]:
-    """All orders by number, with the states of their jobs."""
-    jobs: dict[str, dict[str, str]] = defaultdict(dict)
-    found: dict[str, list[Job]] = defaultdict(list)
-    for job in Job.objects.filter(key__regex=KEYS).only("key", "state", "run_at", "after_id"):
-        found[str(job.key).partition(":")[2]].append(job)
-    for number, siblings in found.items():
-        for job in siblings:
-            jobs[number][str(job.key)] = "behind a dead letter" if job.stranded(siblings) else job.state
-    invoiced = set(Invoice.objects.values_list("order_id", flat=True))
+def our_books(numbers: Sequence[int] | None = None) -> dict[int, OrderState]:
+    """All orders, or those with these numbers, with the states of their jobs."""
+    jobs: dict[int, list[Job]] = defaultdict(list)
+    for job in _jobs(numbers).only("key", "state", "run_at", "after_id", "claims", "finished_at"):
+        jobs[int(str(job.key).partition(":")[2])].append(job)
+    some = {} if numbers is None else {"pk__in": numbers}
+    invoiced = set(Invoice.objects.filter(**some).values_list("order_id", flat=True))
+    orders = Order.objects.filter(**some).order_by("number")
     return {
-        order.number: OrderState(
-            order.number,
-            order.status,
-            order.number in invoiced,
-            jobs[str(order.number)],
-            paid=order.paid_at is not None,
-            sent=order.sent_at is not None,
-        )
-        for order in Order.objects.order_by("number").only("number", "status", "paid_at", "sent_at")
+        order.number: _state(order, jobs[order.number], order.number in invoiced)
+        for order in orders.only("number", "status", "paid_at", "sent_at", "points", "learned")
     }
+
+
+def _jobs(numbers: Sequence[int] | None) -> QuerySet[Job]:
+    if numbers is None:
+        return Job.objects.filter(key__regex=KEYS)
+    every = "SELECT kind || ':' || number FROM unnest(%s::text[]) kind, unnest(%s::bigint[]) number"
+    return Job.objects.filter(key__in=RawSQL(every, [list(LABELS), list(numbers)]))  # noqa: S611
+
+
+def _state(order: Order, jobs: list[Job], invoiced: bool) -> OrderState:
+    counted = [f"loyalty:{order.number}"] * bool(order.points) + [f"recommendations:{order.number}"] * order.learned
+    return OrderState(
+        order.number,
+        order.status,
+        invoiced,
+        {str(job.key): "behind a dead letter" if job.stranded(jobs) else job.state for job in jobs},
+        paid=order.paid_at is not None,
+        sent=order.sent_at is not None,
+        rows={str(job.key): job for job in jobs},
+        counted=frozenset(counted),
+        paid_at=order.paid_at,
+    )

@@ -8,9 +8,11 @@ from django.urls import reverse
 
 from notifications import mail
 from orders.countries import COUNTRIES
-from orders.models import Order
+from orders.models import Order, Repair
 from orders.report import sales_of
 from orders.vat import breakdown
+
+LONGEST = 100  # lines of a list; all of it is in the admin
 
 
 def send_receipt(number: int) -> None:
@@ -59,5 +61,23 @@ def send_sales_report(day: date) -> None:
             "report": sales_of(day),
             "currency": settings.STORE_CURRENCY,
             "jobs_url": f"{settings.SITE_URL}{reverse('admin:jobs_job_changelist')}?state__exact=dead",
+        },
+    )
+
+
+def send_repairs(mail_id: int) -> None:
+    """Mail staff what the reconciler did and found since its last mail. Raises what notifications.mail.send does."""
+    repairs = Repair.objects.filter(mail=mail_id).order_by("id")
+    reports = repairs.filter(act=Repair.Act.REPORTED)
+    mail.send(
+        key=f"repairs:{mail_id}",
+        to=settings.STAFF_EMAIL,
+        subject=f"{reports.count()} findings for a person, {repairs.count() - reports.count()} repairs",
+        template="orders/mail/repairs",
+        context={
+            "repairs": repairs.exclude(act=Repair.Act.REPORTED)[:LONGEST],
+            "reports": reports[:LONGEST],
+            "longest": LONGEST,
+            "url": f"{settings.SITE_URL}{reverse('admin:orders_repair_changelist')}",
         },
     )

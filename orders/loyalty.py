@@ -8,15 +8,16 @@ from orders.models import LoyaltyAccount, Order, Status
 
 
 def add_points(number: int) -> None:
-    """Add the order's points to its customer's account, made at need; none for an order that was cancelled meanwhile.
+    """Add the order's points to its customer's account, made at need; none for an order that has brought its points
+    already, or was cancelled meanwhile.
 
-    Nothing here keeps it from adding twice: called in the job's own transaction (an atomic task), it
-    happens exactly once. The UPDATE adds in the database, so two orders of one customer at once both count.
+    To be called in a transaction, as that of an atomic task. The UPDATE adds in the database, so two orders of one
+    customer at once both count.
     """
     order = Order.objects.only("email", "total").get(number=number)
     points = int(order.total)
-    kept = Order.objects.filter(number=number, status__in=[Status.PAID, Status.ON_HOLD])
-    if kept.update(points=F("points") + points):  # locks the order: a cancellation comes before us, or sees our points
+    kept = Order.objects.filter(number=number, status__in=[Status.PAID, Status.ON_HOLD], points=0)
+    if kept.update(points=points):  # locks the order: a cancellation comes before us, or sees our points
         account, _ = LoyaltyAccount.objects.get_or_create(email=order.email.lower())
         LoyaltyAccount.objects.filter(pk=account.pk).update(points=F("points") + points)
 

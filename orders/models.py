@@ -55,6 +55,7 @@ class Order(models.Model):
     )
     returned_at = models.DateTimeField(null=True, editable=False, help_text="when the bank gave the money back")
     points = models.PositiveIntegerField(db_default=0, editable=False, help_text="that its customer has for it")
+    learned = models.BooleanField(db_default=False, editable=False, help_text="its pairs are in the recommendations")
 
     class Meta:
         ordering = ["-number"]
@@ -141,3 +142,28 @@ class LoyaltyAccount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.email}: {self.points}"
+
+
+class Repair(models.Model):
+    """What the reconciler put right, or found and left to a person."""
+
+    class Act(models.TextChoices):
+        ENQUEUED = "enqueued", "enqueued"  # its job was missing
+        REDONE = "redone", "run again"  # its job had succeeded without its effect
+        FREED = "freed", "freed"  # its job waited for one that is gone
+        REPORTED = "reported", "for a person"
+
+    order = models.ForeignKey(Order, null=True, on_delete=models.CASCADE, related_name="repairs")
+    key = models.CharField(max_length=200, help_text="of the job, or of the effect")
+    act = models.CharField(max_length=10, choices=Act.choices)
+    why = models.CharField(max_length=500)
+    # NULLs don't collide: most repairs may be needed again. A finding is written down, and mailed, once.
+    once = models.CharField(max_length=800, null=True, unique=True, editable=False)  # noqa: DJ001
+    mail = models.BigIntegerField(null=True, editable=False, help_text="the mail to staff in which it stands")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.get_act_display()}"

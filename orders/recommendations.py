@@ -2,13 +2,18 @@
 
 from django.db import connection
 
+from orders.models import Order
+
 
 def learn_from(number: int) -> None:
-    """Count each pair of the order's products once more, in both directions, in one statement.
+    """Count each pair of the order's products once more, in both directions, in one statement; for an order that was
+    counted already, nothing.
 
-    To be called in the job's own transaction (an atomic task), so an order counts once. Two orders with
-    pairs in common lock the same rows: always in this one order, or they would wait for each other forever.
+    To be called in the job's own transaction (an atomic task). Two orders with pairs in common lock the same
+    rows: always in this one order, or they would wait for each other forever.
     """
+    if not Order.objects.filter(number=number, learned=False).update(learned=True):
+        return
     with connection.cursor() as cursor:
         cursor.execute(
             """

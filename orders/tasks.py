@@ -79,3 +79,9 @@ def mail_sales_report(day: str | None = None) -> None:
     """What was sold on a day (YYYY-MM-DD), mailed to staff; by default the one before today, in UTC."""
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     emails.send_sales_report(date.fromisoformat(day) if day else yesterday)
+
+
+@task(name="orders.mail_repairs", queue="bulk", key="repairs:{mail_id}", retry=PATIENT)
+def mail_repairs(mail_id: int) -> None:
+    """What the reconciler did and found, mailed to staff."""
+    emails.send_repairs(mail_id)

@@ -8,6 +8,7 @@ from celery.schedules import crontab
 SCHEDULE = {
     "clear expired sessions": {"task": "shop.clear_sessions", "schedule": crontab(minute=5)},
     "release unpaid reservations": {"task": "orders.release_unpaid", "schedule": crontab(minute="*/10")},
+    "reconcile orders with the partners": {"task": "orders.reconcile", "schedule": crontab(minute="5-59/10")},
     "purge finished jobs": {"task": "jobs.purge", "schedule": crontab(minute=40, hour="*/6")},
     "mail the sales report": {"task": "orders.mail_sales_report", "schedule": crontab(minute=0, hour=1)},
 }

@@ -1,0 +1,44 @@
+"""`manage.py reconcile`: put right what is missing between orders, jobs and partners; say what needs a person."""
+
+import json
+import sys
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand
+from django.db import OperationalError
+
+from orders import audit, reconcile
+
+
+class Command(BaseCommand):
+    help = (
+        "Compare the orders of the last days with their jobs and the partners' records, and put right what is missing. "
+        "Exit status: 0 all is well, or is now on its way; 1 something needs a person, or another run; "
+        "2 the partners or the database don't answer."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+        parser.add_argument("--limit", type=int, default=reconcile.LIMIT, help="mend so many orders at most")
+        parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+    def handle(self, **options) -> None:
+        try:
+            outcome = reconcile.run(options["limit"], options["dry_run"])
+        except audit.PartnersSilent as error:
+            self.stderr.write(f"Reconciling needs the partners' records: {error}")
+            sys.exit(2)
+        except OperationalError as error:
+            self.stderr.write(f"Reconciling needs the database (DATABASE_URL): {str(error).partition(chr(10))[0]}")
+            sys.exit(2)
+        self.stdout.write(json.dumps(outcome.as_dict(), indent=2) if options["json"] else self.in_words(outcome))
+        if outcome.reports or outcome.left:
+            sys.exit(1)
+
+    def in_words(self, outcome: reconcile.Outcome) -> str:
+        lines = [
+            f"{outcome.orders} orders; {len(outcome.repairs)} repairs, {len(outcome.reports)} findings for a person, "
+            f"{outcome.left} orders left for the next run."
+        ]
+        lines += [f"  {each}: {each.why}" for each in (*outcome.repairs, *outcome.reports)]
+        return "\n".join(lines)
