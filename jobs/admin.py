@@ -10,8 +10,10 @@ from django.template.defaultfilters import pluralize
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from jobs import ledger
+from jobs import staff
 from jobs.models import Job, Worker
+
+IN_ADMIN = "chosen in the admin"
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -58,12 +60,17 @@ class JobAdmin(ReadOnly):
 
     @admin.action(description="Replay: give dead or discarded jobs all their attempts again", permissions=["act"])
     def replay(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
-        self._report(request, ledger.replay([str(job.id) for job in jobs]), jobs, "replayed")
+        self._report(
+            request,
+            staff.replay([str(job.id) for job in jobs], request.user.get_username(), IN_ADMIN),
+            jobs,
+            "replayed",
+        )
 
     @admin.action(description="Discard: these need not run, nor those waiting for them", permissions=["act"])
     def discard(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
-        why = f"discarded by {request.user.get_username()}"
-        self._report(request, ledger.discard([str(job.id) for job in jobs], why=why), jobs, "discarded")
+        done = staff.discard([str(job.id) for job in jobs], request.user.get_username(), IN_ADMIN)
+        self._report(request, done, jobs, "discarded")
 
     def _report(self, request: HttpRequest, done: list[str], jobs: QuerySet[Job], verb: str) -> None:
         for job in Job.objects.filter(id__in=done):

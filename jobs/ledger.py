@@ -254,8 +254,9 @@ def discard(ids: Sequence[str], why: str = "") -> list[str]:
     ]
 
 
-def replay(ids: Sequence[str]) -> list[str]:
-    """Give dead or discarded jobs all their attempts again, due at once; returns the ids of those. Twice is once.
+def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None = None) -> list[str]:
+    """Give dead or discarded jobs all their attempts again, and other arguments if these are given; due at once, or one
+    after the other so many seconds `apart`, the oldest first. Returns the ids of those. Twice is once.
 
     A follower waits for its predecessor, if that is still to come; one that needs the result of a predecessor long
     purged is left as it is.
@@ -265,12 +266,17 @@ def replay(ids: Sequence[str]) -> list[str]:
         for (id,) in rows(
             """
             UPDATE jobs_job SET state = 'waiting', finished_at = NULL, attempts = 0, refused_at = NULL,
-                run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan THEN clock_timestamp() END
-            FROM (SELECT id, NOT EXISTS (SELECT FROM jobs_job parent WHERE parent.id = child.after_id) AS orphan
+                args = COALESCE(%s::jsonb, args),
+                run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan
+                              THEN clock_timestamp() + chosen.place * %s * interval '1 second' END
+            FROM (SELECT id, row_number() OVER (ORDER BY finished_at, id) - 1 AS place,
+                         NOT EXISTS (SELECT FROM jobs_job parent WHERE parent.id = child.after_id) AS orphan
                   FROM jobs_job child WHERE id = ANY(%s::uuid[])) chosen
             WHERE jobs_job.id = chosen.id AND state IN ('dead', 'discarded')
                   AND (takes_result = '' OR claims > 0 OR NOT chosen.orphan) RETURNING jobs_job.id
             """,
+            args and json.dumps(args),
+            apart,
             list(ids),
         )
     ]

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.ops import health, job, search
+from jobs.ops import acts, dead, edit, health, job, search
 
 app_name = "ops"
 urlpatterns = [
@@ -10,4 +10,8 @@ urlpatterns = [
     path("history/", health.history_part, name="history"),
     path("jobs/", search.page, name="jobs"),
     path("jobs/<uuid:id>/", job.page, name="job"),
+    path("jobs/<uuid:id>/edit/", edit.page, name="edit"),
+    path("dead/", dead.page, name="dead"),
+    path("act/", acts.act, name="act"),
+    path("actions/", acts.recorded, name="actions"),
 ]

@@ -96,6 +96,7 @@ def test_polling_gets_the_part_that_changes_and_charts_on_their_own():
 def full_ledger() -> None:
     """100,000 jobs of eight days, most of them done, and the planner knows it."""
     with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute(
             """
             INSERT INTO jobs_job (id, task, queue, args, key, max_attempts, takes_result, state, run_at, published_at,
@@ -136,6 +137,8 @@ PAGES = {  # how often each asks the ledger
     "/ops/jobs/?state=succeeded&task=tests.task_99": 2,
     "/ops/jobs/?q=4711": 1,
     "/ops/jobs/?q=number:47*": 1,
+    "/ops/dead/": 1,
+    "/ops/dead/?task=tests.task_5&cause=Permanent:+order+%23+is+gone": 3,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
-from jobs import ledger, trouble
+from jobs import staff, trouble
 from jobs.figures import figures
 from jobs.models import Job
 
@@ -21,6 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); for replay and discard")
         parser.add_argument("--task", help="all dead letters of this task")
         parser.add_argument("--all", action="store_true", help="all dead letters")
+        parser.add_argument("--why", default="", help="to be remembered with what you do")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, action: str, **options: Any) -> None:
@@ -37,8 +38,8 @@ class Command(BaseCommand):
         if action == "dead":
             return self.list_dead(**options)
         chosen = self.choose(**options)
-        change = ledger.replay if action == "replay" else ledger.discard
-        done = change(chosen)
+        change = staff.replay if action == "replay" else staff.discard
+        done = change(chosen, staff.at_the_command_line(), options["why"])
         self.stdout.write(f"{len(done)} of {len(chosen)} jobs: {action} done")
 
     def choose(self, which: list[str], task: str | None, all: bool, **_: Any) -> list[str]:

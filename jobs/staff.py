@@ -1,0 +1,48 @@
+"""What people decide about jobs. Each decision is one statement of the ledger's, and is recorded with it: who, what,
+when and why."""
+
+import getpass
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+
+from jobs import ledger
+from jobs.models import Action, Job
+
+
+def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
+    """Replay dead or discarded jobs, so many seconds apart; see ledger.replay. Returns the ids of those."""
+    with transaction.atomic():
+        return _record("replayed", ledger.replay(ids, apart), who, why)
+
+
+def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
+    """Replay a dead or discarded job with other arguments, which its task knows. False if it is neither any more."""
+    with transaction.atomic():
+        before = Job.objects.get(id=id).args
+        done = ledger.replay([id], args=args)
+        return bool(_record("edited and replayed", done, who, why, f", its arguments before: {json.dumps(before)}"))
+
+
+def discard(ids: Sequence[str], who: str, why: str) -> list[str]:
+    """Say that jobs need not run, nor those behind them; see ledger.discard. Returns the ids of those."""
+    with transaction.atomic():
+        return _record("discarded", ledger.discard(ids, why=f"discarded by {who}" + (why and f": {why}")), who, why)
+
+
+def _record(verb: str, done: list[str], who: str, why: str, more: str = "") -> list[str]:
+    if done:
+        first = str(Job.objects.get(id=done[0]))
+        what = (first if len(done) == 1 else f"{len(done)} jobs, {first} and others") + more
+        Action.objects.create(who=who, verb=verb, what=what[:300], jobs=done, why=why)
+    return done
+
+
+def at_the_command_line() -> str:
+    """Who types: the name of this machine's user."""
+    try:
+        return f"{getpass.getuser()} at the command line"
+    except (KeyError, OSError):  # a container's user may have no name
+        return "somebody at the command line"

@@ -1,0 +1,203 @@
+"""Staff act on jobs: who may, what the preview says, what then happens, and that it is written down."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+
+from jobs import enqueue_all, ledger, staff, task
+from jobs.models import Action, Job
+from tests.integration.staff import customer, operator, reader, text
+
+pytestmark = pytest.mark.django_db
+
+
+@task(name="tests.fails", key="fails:{number}")
+def fails(number: int, hurry: bool = False) -> None:
+    pass
+
+
+@task(name="tests.fails_after", key="later:{number}")
+def fails_after(number: int) -> None:
+    pass
+
+
+def dead(number: int, error: str = "Permanent: order {} is unknown") -> str:
+    id = fails.enqueue(number)
+    ledger.bury(ledger.claim(id, "one"), error.format(number) + "\nTraceback")
+    return id
+
+
+def states(*ids: str) -> list[str]:
+    found = Job.objects.in_bulk(ids)
+    return [found[job.id].state for id in ids for job in found.values() if str(job.id) == id]
+
+
+def do(client: Client, **form: object):
+    return client.post("/ops/act/", {"verb": "replay", "step": "do", "why": "the bank is back", **form})
+
+
+GROUP = {"task": "tests.fails", "cause": "Permanent: order # is unknown"}
+
+
+def test_dead_letters_are_grouped_by_task_and_error_with_numbers_blanked():
+    for number in 1, 22, 333:
+        dead(number)
+    dead(4, "OSError: no answer from 01a201a4-5d22-765d-8111-75b94ff1b5bf")
+    page = reader().get("/ops/dead/")
+    assert [(group.cause, group.count) for group in page.context["groups"]] == [
+        ("Permanent: order # is unknown", 3),
+        ("OSError: no answer from #", 1),
+    ]
+    assert "fails:22" in text(reader().get("/ops/dead/", GROUP))
+
+
+def test_one_a_selection_or_a_group_is_replayed():
+    ids = [dead(number) for number in range(6)]
+    do(operator(), id=ids[0])
+    assert states(*ids) == ["waiting"] + ["dead"] * 5
+    do(operator(), id=ids[1:3])
+    assert states(*ids) == ["waiting"] * 3 + ["dead"] * 3
+    page = do(operator(), **GROUP)
+    assert states(*ids) == ["waiting"] * 6
+    assert page.url == "/ops/dead/"
+
+
+def test_one_a_selection_or_a_group_is_discarded():
+    ids = [dead(number) for number in range(4)]
+    for chosen in {"id": ids[0]}, {"id": ids[1:3]}, GROUP:
+        do(operator(), verb="discard", **chosen)
+    assert states(*ids) == ["discarded"] * 4
+    assert Job.objects.get(id=ids[0]).error == "discarded by operator: the bank is back"
+
+
+def test_a_waiting_job_is_cancelled_with_those_behind_it_and_a_running_one_is_not():
+    waiting = enqueue_all(fails.using(run_after=timedelta(hours=1)).call(1).then(fails_after.call(1)))[0]
+    running = fails.enqueue(2)
+    ledger.claim(running, "one")
+    assert "Nor will 1 job that waits behind it" in text(operator().get(f"/ops/act/?verb=discard&id={waiting}"))
+    do(operator(), verb="discard", id=[waiting, running])
+    assert states(waiting, running) == ["discarded", "running"]
+    assert Job.objects.get(key="later:1").state == "discarded"
+
+
+def test_a_group_is_replayed_at_the_rate_that_the_preview_shows():
+    ids = [dead(number) for number in range(4)]
+    page = operator().post("/ops/act/", {"verb": "replay", "step": "preview", "per_minute": "2", **GROUP})
+    shown = re.search(r"2 a minute: the first now, the last at (\S+) UTC", text(page))
+    assert shown
+    assert states(*ids) == ["dead"] * 4
+    do(operator(), per_minute="2", **GROUP)
+    times = [Job.objects.get(id=id).run_at for id in ids]
+    assert [round((time - times[0]).total_seconds()) for time in times] == [0, 30, 60, 90]
+    assert abs((times[3] - page.context["last"]).total_seconds()) < 5
+
+
+def test_what_died_after_the_preview_is_not_replayed_with_its_group():
+    first = dead(1)
+    page = operator().get("/ops/act/", {"verb": "replay", **GROUP})
+    second = dead(2)
+    do(operator(), until=page.context["deed"].until.isoformat(), **GROUP)
+    assert states(first, second) == ["waiting", "dead"]
+
+
+def test_every_act_is_written_down_and_shown_to_all_who_may_look():
+    ids = [dead(1), dead(2)]
+    do(operator(), id=ids)
+    action = Action.objects.get()
+    assert (action.who, action.verb, action.why) == ("operator", "replayed", "the bank is back")
+    assert [str(id) for id in action.jobs] == ids
+    for address in "/ops/actions/", f"/ops/jobs/{ids[1]}/":
+        assert "operator replayed 2 jobs, fails:1 and others the bank is back" in text(reader().get(address))
+    call_command("jobs", "discard", *ids, why="at night", stdout=open("/dev/null", "w"))  # noqa: SIM115
+    assert Action.objects.latest("id").why == "at night"
+
+
+def test_nothing_happens_without_a_reason_or_with_nonsense():
+    id = dead(1)
+    assert "Say why" in text(do(operator(), id=id, why="  "))
+    for nonsense in {"id": "x"}, {"id": ()}, {"id": id, "verb": "drop"}, {"id": id, "per_minute": "nan"}:
+        assert do(operator(), **nonsense).url == "/ops/dead/"
+    assert states(id) == ["dead"]
+
+
+@pytest.mark.parametrize(("who", "status"), [(reader, 403), (customer, 403), (Client, 302)])
+def test_who_may_not_act_can_not_by_page_by_address_or_by_forged_form(who, status):
+    id = dead(1)
+    if who is reader:
+        for page in f"/ops/jobs/{id}/", "/ops/dead/":
+            assert "/ops/act/" not in who().get(page).content.decode()
+    for address in f"/ops/act/?verb=replay&id={id}", f"/ops/jobs/{id}/edit/":
+        assert who().get(address).status_code == status
+    for verb in "replay", "discard":
+        assert do(who(), verb=verb, id=id).status_code == status
+    assert who().post(f"/ops/jobs/{id}/edit/", {"args": '{"number": 1}', "why": "w"}).status_code == status
+    assert states(id) == ["dead"]
+    assert not Action.objects.exists()
+
+
+def test_a_form_from_elsewhere_does_nothing_in_an_operators_name():
+    id = dead(1)
+    browser = Client(enforce_csrf_checks=True)
+    browser.cookies = operator().cookies
+    assert do(browser, id=id).status_code == 403
+    assert browser.post(f"/ops/jobs/{id}/edit/", {"args": '{"number": 1}', "why": "w"}).status_code == 403
+    assert states(id) == ["dead"]
+
+
+def edit(id: str, args: str):
+    return operator().post(f"/ops/jobs/{id}/edit/", {"args": args, "why": "typo"})
+
+
+def test_a_dead_letter_is_replayed_with_other_arguments():
+    id = dead(1)
+    edit(id, '{"number": 1, "hurry": true}')
+    job = Job.objects.get(id=id)
+    assert (job.state, job.args) == ("waiting", {"number": 1, "hurry": True})
+    assert Action.objects.get().what == 'fails:1, its arguments before: {"hurry": false, "number": 1}'
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("{", "no JSON"),
+        ("[1]", "an object"),
+        ('{"number": NaN}', "no NaN"),
+        ('{"nummer": 1}', "don&#x27;t fit tests.fails(number: int, hurry: bool = False)"),
+        ("{}", "missing a required argument"),
+        ('{"number": 2}', "These make it fails:2, and this job is fails:1"),
+        ('{"number": 1, "hurry": "' + 9000 * "x" + '"}', "over 8000 bytes"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_task_or_make_it_another_effect_are_refused(args, words):
+    id = dead(1)
+    response = edit(id, args)
+    assert response.status_code == 422
+    assert words in response.content.decode()
+    assert states(id) == ["dead"]
+
+
+def test_a_job_that_is_not_dead_is_not_edited():
+    id = fails.enqueue(1)
+    assert edit(id, '{"number": 1, "hurry": true}').status_code == 302
+    assert Job.objects.get(id=id).args["hurry"] is False
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_replay_at_once_replay_once():
+    ids = [dead(number) for number in range(20)]
+    with ThreadPoolExecutor(2) as pool:
+        done = [run.result() for run in [pool.submit(replay_and_close, ids, who) for who in ("one", "two")]]
+    assert sorted(map(len, done)) == [0, 20]
+    assert Action.objects.count() == 1
+
+
+def replay_and_close(ids: list[str], who: str) -> list[str]:
+    try:
+        return staff.replay(ids, who, "why")
+    finally:
+        connection.close()
