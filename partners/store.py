@@ -36,6 +36,11 @@ CREATE TABLE IF NOT EXISTS mails (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
     subject TEXT NOT NULL, size INTEGER NOT NULL, raw BLOB);
 """
+# Until captures came, an authorization was the charge itself, and a void had no key of its own.
+OF_EARLIER_STORES = """
+UPDATE effects SET kind = 'authorization' WHERE kind = 'charge' AND key GLOB 'payment:*';
+UPDATE effects SET key = 'void:' || order_number WHERE kind = 'void' AND key GLOB 'payment:*';
+"""
 
 
 PORTION = 1000  # rows
@@ -61,7 +66,9 @@ class Store:
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
         # NORMAL: a commit survives the death of this process, if not a power cut. Nobody here pulls the plug.
-        self.connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA)
+        self.connection.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA + OF_EARLIER_STORES
+        )
         self.execute = self.connection.execute
 
     @contextmanager

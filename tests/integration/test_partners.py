@@ -284,6 +284,20 @@ def test_a_capture_and_a_void_at_once_are_one_of_them(world):
         assert sorted(each["count"] for each in world.effects(order=str(number))) == [1, 1]
 
 
+def test_a_store_of_the_time_before_captures_is_read_as_reserved(tmp_path):
+    store = Store(tmp_path / "partners.sqlite")
+    with store.transaction():
+        for kind, key in (("charge", "payment:7"), ("void", "payment:7"), ("charge", "capture:8")):
+            store.happened("payments", kind, key, key.partition(":")[2])
+    store.connection.close()
+    found = Store(tmp_path / "partners.sqlite").execute("SELECT kind, key FROM effects ORDER BY id")
+    assert [tuple(row) for row in found] == [
+        ("authorization", "payment:7"),
+        ("void", "void:7"),
+        ("charge", "capture:8"),
+    ]
+
+
 def test_a_void_before_the_authorization_stops_it(world):
     assert world.call("GET", "/payments/authorizations/payment:1001")[0] == 404
     status, tombstone = world.call("POST", "/payments/authorizations/payment:1001/void")
