@@ -8,11 +8,11 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0
 
-.PHONY: help demo test chaos check bench smoke lock clean lint-containers
+.PHONY: help demo test chaos soak mail-instant check bench smoke lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/.ready ## run the whole shop on this machine, place one order, stay until Ctrl-C
 	@$(RUN) -m stack demo
@@ -22,6 +22,12 @@ test: .venv/.ready ## run all tests, with servers of their own; can run beside a
 
 chaos: .venv/.ready ## the crash matrix: break every process at every boundary, audit, write docs/crash-matrix.md
 	@$(RUN) -m tests.chaos --write
+
+soak: .venv/.ready ## MINUTES=30 of checkouts while something random breaks every few seconds; SEED= throws the same dice
+	@MINUTES=$(MINUTES) SEED=$(SEED) $(RUN) -m tests.chaos.soak
+
+mail-instant: .venv/.ready ## how often KILLS=1000 aimed at the instant after a mail's 250 make it go twice
+	@$(RUN) -m pytest tests/chaos/mail_instant.py --quiet --capture=no
 
 check: .venv/.ready ## style, types, the arrows between the rooms, migrations, safety of the settings
 	$(RUN) -m ruff check .

@@ -6,6 +6,7 @@ from functools import partial
 
 import celery
 import kombu.exceptions
+import redis
 import urllib3
 
 from stack import Problem, servers
@@ -52,7 +53,7 @@ def worker_answers(broker: str, queue: str) -> bool:
     with celery.Celery("ask", broker=broker) as app:
         try:
             return bool(app.control.ping(timeout=0.5, limit=1, pattern=f"{queue}@*", matcher="glob"))
-        except kombu.exceptions.OperationalError:
+        except (kombu.exceptions.OperationalError, redis.RedisError):  # the latter of a line that broke meanwhile
             return False
 
 
