@@ -42,17 +42,22 @@ class Vitals:
         return sum(pss(pid) for pid in descendants(told["pid"])) / MIB
 
     def trends(self) -> dict[str, tuple[float, float]]:
-        """For each series the median of its second quarter and of its last: the first one is the warm-up."""
+        """For each series how high it was in its second quarter and in its last: the first one is the warm-up. The
+        upper quartile, as a process that has just been started is small."""
         found = {}
         for name, values in self.samples.items():
             if (quarter := len(values) // 4) > 0:
                 second, last = values[quarter : 2 * quarter], values[-quarter:]
-                found[name] = (statistics.median(second), statistics.median(last))
+                found[name] = (high(second), high(last))
         return found
 
     def growing(self) -> list[str]:
         """The series that are not flat."""
         return [name for name, (then, now) in self.trends().items() if now > then * MORE + NOISE]
+
+
+def high(values: list[float]) -> float:
+    return statistics.quantiles(values, n=4)[2] if len(values) > 1 else values[0]
 
 
 def pss(pid: int) -> int:
