@@ -48,6 +48,7 @@ lint-containers: .venv/.ready
 bench: .venv/.ready ## what the ledger costs and saves, as ratios of this machine
 	@$(RUN) -m bench.checkout
 	@$(RUN) -m bench.drain 2>/dev/null
+	@$(RUN) -m bench.table
 
 smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, audit, exit
 	@$(RUN) -m stack smoke

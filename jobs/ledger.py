@@ -1,8 +1,9 @@
 """Every change of a job's state, each one SQL statement. Only this module and rescue.py write the ledger.
 
 Plain SQL because each is a compare-and-set that must be one round trip: a reader sees the race it closes in its
-WHERE. All times are the database's own, so the clocks of other machines don't matter. Errors of the database
-pass through as django.db.Error.
+WHERE. All times are the database's own, so the clocks of other machines don't matter; what an index is asked for is
+compared with `statement_timestamp`, as for `clock_timestamp` no index is used. Errors of the database pass through as
+django.db.Error.
 """
 
 import json
@@ -188,7 +189,7 @@ def take_due(limit: int) -> list[Nudge]:
     return _nudges(
         rows(
             f"""
-            WITH due AS (SELECT id FROM jobs_job WHERE state = 'waiting' AND run_at <= clock_timestamp()
+            WITH due AS (SELECT id FROM jobs_job WHERE state = 'waiting' AND run_at <= statement_timestamp()
                          ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
             UPDATE jobs_job SET state = 'ready', published_at = clock_timestamp() FROM due WHERE jobs_job.id = due.id
             RETURNING jobs_job.id, task, queue, args, origin, {STAMP}
@@ -307,7 +308,7 @@ def purge(days: int, batch: int = 5_000) -> int:
     while more == batch:
         ((more,),) = rows(
             """
-            WITH old AS (SELECT id FROM jobs_job job WHERE finished_at < clock_timestamp() - %s * interval '1 day'
+            WITH old AS (SELECT id FROM jobs_job job WHERE finished_at < statement_timestamp() - %s * interval '1 day'
                          AND state IN ('succeeded', 'discarded') AND NOT EXISTS (SELECT FROM jobs_job child
                              WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'discarded'))
                          LIMIT %s FOR UPDATE OF job SKIP LOCKED),

@@ -93,7 +93,7 @@ def give_back_unclaimed(queue: str, oldest: float | None) -> list[str]:
     found = rows(
         """
         WITH lost AS (SELECT id FROM jobs_job WHERE state = 'ready' AND queue = %s AND published_at <
-                      LEAST(to_timestamp(%s), clock_timestamp()) - %s * interval '1 second' FOR UPDATE SKIP LOCKED)
+                      LEAST(to_timestamp(%s), statement_timestamp()) - %s * interval '1 second' FOR UPDATE SKIP LOCKED)
         UPDATE jobs_job SET state = 'waiting', run_at = clock_timestamp() FROM lost WHERE jobs_job.id = lost.id
         RETURNING jobs_job.id
         """,

@@ -1,0 +1,114 @@
+"""The ledger's table stays healthy: each question has its index, and what is purged makes room for what comes."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from jobs import ledger, rescue, task
+from jobs.figures import figures
+
+
+@task(name="tests.aged", key="aged:{number}")
+def aged(number: int) -> None:
+    """Only its rows matter here."""
+
+
+def execute(sql: str, *parameters: Any) -> list[tuple]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+JOB = ledger.Claimed("01a00000-0000-7000-8000-000000000000", {}, {}, "aged:1", 1, 1, 1)
+QUESTIONS: dict[str, Callable[[], object]] = {
+    "dispatcher: what is due": lambda: ledger.take_due(500),
+    "dispatcher: whose message is lost": lambda: rescue.give_back_unclaimed("default", None),
+    "dispatcher: whose worker is silent": rescue.give_back_of_silent_workers,
+    "dispatcher: what is behind a finished one": rescue.release_followers,
+    "dispatcher: not published": lambda: ledger.unpublish([JOB.id]),
+    "worker: what of mine is not in hand": lambda: rescue.see_worker("worker", "default", []),
+    "worker: claim": lambda: ledger.claim(JOB.id, "worker"),
+    "worker: succeed": lambda: ledger._succeed(JOB, "null"),
+    "worker: wait": lambda: ledger._finish(JOB, "state = 'waiting'", ()),
+    "web: the job of a key": lambda: ledger.ids_of(["aged:1"]),
+    "web: called off": lambda: ledger.call_off("aged:1", ""),
+    "beat: old enough to be purged": lambda: ledger.purge(30),
+    "people: depth of the queues": figures,
+}
+
+
+@pytest.mark.django_db
+def test_no_question_reads_the_whole_ledger(monkeypatch):
+    """Among 100,000 jobs: 90 of 100 are done, 9 are for tomorrow, and few are to be looked at now."""
+    execute("SET LOCAL statement_timeout = 0")
+    execute(
+        """
+        INSERT INTO jobs_job (id, task, queue, key, state, args, claims, attempts, max_attempts, run_at, published_at,
+                              started_at, finished_at, worker, error, takes_result, after_id)
+        SELECT uuidv7(n * interval '1 ms'), 'tests.aged', 'default', 'aged:' || n, state, '{}', 1, 1, 8,
+               now() + interval '1 day', now(), now(), CASE state WHEN 'succeeded' THEN now() END, 'worker', '', '',
+               CASE WHEN mod(n, 10) = 0 THEN uuidv7() END
+        FROM (SELECT n, CASE WHEN mod(n, 10) > 0 THEN 'succeeded' WHEN mod(n, 1000) > 0 THEN 'waiting'
+                             WHEN mod(n, 2000) > 0 THEN 'ready' ELSE 'running' END AS state
+              FROM generate_series(1, 100000) n) jobs
+        """
+    )
+    execute("ANALYZE jobs_job")
+    assert pages(QUESTIONS["dispatcher: what is due"]) < 20, "it reads all that is for later"
+    whole = {name: sql for name, call in QUESTIONS.items() for sql, plan in plans(call) if reads_all(plan)}
+    assert whole == {}
+
+
+def pages(call: Callable[[], object]) -> int:
+    """How many pages the statement of a call touches."""
+    ((_, (plan,)),) = plans(call, "ANALYZE, BUFFERS, ")
+    return plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+
+
+def plans(call: Callable[[], object], options: str = "") -> Iterator[tuple[str, Any]]:
+    """Each statement on the ledger that a call sends, with PostgreSQL's plan for it."""
+    found: list[tuple[str, Any]] = []
+
+    def explain(execute: Callable, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        if "jobs_job" in sql:
+            execute(f"EXPLAIN ({options}FORMAT json) {sql}", parameters, many, context)
+            ((plan,),) = context["cursor"].fetchall()
+            found.append((sql, json.loads(plan) if isinstance(plan, str) else plan))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(explain), suppress(ledger.Superseded):  # there is no such job
+        call()
+    assert found
+    yield from found
+
+
+def reads_all(plan: Any) -> bool:
+    if isinstance(plan, list):
+        return any(reads_all(part) for part in plan)
+    if not isinstance(plan, dict):
+        return False
+    if plan.get("Node Type") == "Seq Scan" and plan.get("Relation Name") == "jobs_job":
+        return True
+    return any(reads_all(part) for part in plan.values())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_purged_makes_room_so_that_the_table_stays_as_large_as_it_is():
+    sizes = [cycle(begin) for begin in range(0, 6_000, 1_000)]
+    assert sizes[-1] <= sizes[2], sizes
+
+
+def cycle(begin: int) -> int:
+    """A thousand jobs come, run, are finished and purged, and vacuum comes by; bytes of table and indexes then."""
+    ids = list(ledger.insert([aged.call(number).row(None) for number in range(begin, begin + 1_000)]))
+    assert len(ids) == 1_000
+    for change in ("state = 'running', worker = 'a'", "state = 'succeeded', finished_at = now() - interval '2 days'"):
+        for half in (ids[::2], ids[1::2]):
+            execute(f"UPDATE jobs_job SET {change} WHERE id = ANY(%s::uuid[])", half)  # noqa: S608
+    assert ledger.purge(1) == 1_000
+    execute("VACUUM jobs_job")
+    return execute("SELECT pg_total_relation_size('jobs_job')")[0][0]
