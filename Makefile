@@ -8,11 +8,11 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0
 
-.PHONY: help demo test chaos soak mail-instant check bench smoke lock clean lint-containers
+.PHONY: help demo test chaos soak mail-instant check bench smoke deploy-drill lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/.ready ## run the whole shop on this machine, place one order, stay until Ctrl-C
 	@$(RUN) -m stack demo
@@ -52,6 +52,9 @@ bench: .venv/.ready ## what the ledger costs and saves, as ratios of this machin
 
 smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, audit, exit
 	@$(RUN) -m stack smoke
+
+deploy-drill: .venv/.ready ## a rolling deploy and its way back under load, two releases mixed, and an audit
+	@$(RUN) -m tests.drill
 
 lock: .venv/.ready ## pin requirements.txt anew from requirements.in
 	$(RUN) -m pip install --quiet pip-tools

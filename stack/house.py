@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -22,8 +22,15 @@ class NotPrepared(Problem):
 
 
 @contextlib.contextmanager
-def running(var: Path, numbers: Mapping[str, int], given: Mapping[str, str]) -> Iterator[Supervisor]:
-    """The shop, ready to serve, for as long as the block lasts; `given` may name servers of the user's own.
+def running(
+    var: Path,
+    numbers: Mapping[str, int],
+    given: Mapping[str, str],
+    shop: Callable[[Mapping[str, str]], list[Process]] = processes.shop,
+    code: Path = CHECKOUT,
+) -> Iterator[Supervisor]:
+    """The shop, ready to serve, for as long as the block lasts; `given` may name servers of the user's own, `shop` give
+    other processes than usual, and `code` be a folder with another release.
 
     Writes the file `env` of the var folder. Raises PortError, ServerError, NotReady, NotPrepared and InUse.
     """
@@ -33,7 +40,7 @@ def running(var: Path, numbers: Mapping[str, int], given: Mapping[str, str]) -> 
         embedded = _embedded_servers(var, numbers, given)
         _ask_given_servers(given)
         environment.write(var, env)
-        supervisor = Supervisor(var, [*embedded, *processes.shop(env)], {**os.environ, **env})
+        supervisor = Supervisor(var, [*embedded, *shop(env)], {**os.environ, **env}, code)
         try:
             _start(supervisor, embedded)
             yield supervisor

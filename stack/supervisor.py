@@ -28,8 +28,9 @@ LONGEST_SOCKET = 90  # bytes; the kernel takes 107, and supervisord adds a suffi
 GONE = ("STOPPED", "EXITED", "FATAL")
 
 
-def config(socket: Path, processes: Iterable[Process]) -> str:
-    """The text of supervisord.conf. Paths are relative to `var`: some values are expanded twice, a % in them too."""
+def config(socket: Path, processes: Iterable[Process], code: Path = CHECKOUT) -> str:
+    """The text of supervisord.conf. Paths are relative to `var`: some values are expanded twice, a % in them too.
+    `code` is where the processes start."""
     sections = [
         _section(
             "supervisord",
@@ -47,14 +48,14 @@ def config(socket: Path, processes: Iterable[Process]) -> str:
             **{"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
         ),
     ]
-    return "\n".join([*sections, *(_program(process) for process in processes)])
+    return "\n".join([*sections, *(_program(process, code) for process in processes)])
 
 
-def _program(process: Process) -> str:
+def _program(process: Process, code: Path) -> str:
     return _section(
         f"program:{process.name}",
         command=shlex.join(process.command),
-        directory=CHECKOUT,
+        directory=code,
         priority=process.stage,
         autostart="false",  # the next stage starts when this one is ready, which supervisord can't know
         autorestart="true",
@@ -78,14 +79,14 @@ def _section(name: str, **values: Any) -> str:
 class Supervisor:
     """A running supervisord. Its methods raise SupervisorGone when it is no longer there."""
 
-    def __init__(self, var: Path, processes: Sequence[Process], env: Mapping[str, str]) -> None:
+    def __init__(self, var: Path, processes: Sequence[Process], env: Mapping[str, str], code: Path = CHECKOUT) -> None:
         self.processes = list(processes)
         self.env = dict(env)
         self.logs = environment.private_folder(var / "log")
         too_long = len(os.fsencode(var / "supervisor.sock")) > LONGEST_SOCKET
         self.spare = Path(tempfile.mkdtemp(prefix="backroom-")) if too_long else None
         self.socket = (self.spare or var) / "supervisor.sock"
-        file = environment.private_file(var / "supervisord.conf", config(self.socket, self.processes))
+        file = environment.private_file(var / "supervisord.conf", config(self.socket, self.processes, code))
         command = [*servers.LEASH, "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
         with (self.logs / "supervisord.log").open("ab") as log:
             # A session of its own: Ctrl-C goes to the whole foreground group, and we stop things in order.

@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -12,11 +14,14 @@ from threading import Event
 import pytest
 from django.utils import timezone
 
+from jobs import ledger, publisher
 from jobs.alive import GOODBYE
+from jobs.enqueue import Call, new_id
 from jobs.models import Job, Process
 from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
 from tests.acceptance.test_jobs import broker_pid, children
+from tests.drill import releases
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -110,3 +115,20 @@ def test_the_dispatcher_and_beat_stop_at_once(house: House, name: str):
     house.start(name)
     until(lambda: Process.objects.filter(role=name, seen_at__gt=begin).exists())
     assert stop(house, name, 15) < 5
+
+
+def test_an_old_worker_hands_a_new_task_on_to_a_new_one(house: House, tmp_path: Path):
+    id = new_id()
+    # As the web of the new release would: a task that is not here, with a single attempt.
+    stamps = ledger.insert([replace(Call("orders.thank", {"number": 1}, "bulk", 1), id=id).row(None)])
+    publisher.publish([ledger.Nudge(id, "orders.thank", "bulk", {"number": 1}, {}, stamps[id])])
+    until(lambda: Job.objects.get(id=id).error == "no task is named orders.thank")
+    release = releases.make(tmp_path / "after", releases.AFTER)
+    with (tmp_path / "worker.log").open("wb") as log:
+        new = subprocess.Popen(house.commands()["worker-bulk"], cwd=release, env=house.env, stdout=log, stderr=log)
+    try:
+        until(lambda: Job.objects.get(id=id).state == "succeeded", 60)
+    finally:
+        new.terminate()
+        new.wait(70)
+    assert (Job.objects.get(id=id).result, Job.objects.get(id=id).attempts) == (1, 1)

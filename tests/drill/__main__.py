@@ -1,0 +1,200 @@
+"""The drill itself: `python -m tests.drill`, or `make deploy-drill`. Exit status 1 if any promise was broken."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from stack import Problem, house, ports, processes, signals
+from stack.processes import Process
+from stack.supervisor import CHECKOUT, Supervisor
+from stack.terminal import BOLD, GREEN, RED, paint, say
+from tests.drill.books import Books
+from tests.drill.customers import Customers
+from tests.drill.releases import Releases
+from tests.waiting import until
+
+TOLD = {"WORKER_GRACE": "30", "DEPLOY_WINDOW": "30"}  # seconds; a real deploy is granted more than this
+SIDE_BY_SIDE = 4  # seconds for which two releases work beside each other, again and again
+PATIENCE = 180  # seconds for whatever takes two on a machine that has nothing else to do
+WORKERS = ("worker-critical", "worker-default", "worker-bulk")
+REMOVED, NEW = "drill:removed", "drill:new"  # keys of the two jobs that are meant to die
+
+
+def main() -> int:
+    """Returns the exit status."""
+    signals.install()
+    os.environ.update(TOLD)
+    folder = Path(os.environ.get("BACKROOM_VAR") or CHECKOUT / "var").resolve() / "drill"
+    shutil.rmtree(folder, ignore_errors=True)
+    releases = Releases(folder / "releases")
+
+    def shop(env: Mapping[str, str]) -> list[Process]:
+        return [replace(each, command=command(each, releases.link)) for each in with_a_second_worker(env)]
+
+    say(f"{paint('Starting the release from before the deploy', BOLD)}: all of it, with its logs, is in {folder}")
+    with house.running(folder / "var", ports.free(), TOLD, shop, releases.link) as supervisor:
+        return Drill(supervisor, releases).run()
+
+
+def with_a_second_worker(env: Mapping[str, str]) -> list[Process]:
+    """The shop, but Flower, and one more worker, for all queues: so two releases can serve each of them."""
+    usual = [process for process in processes.shop(env) if process.name != "flower"]
+    bulk = next(process for process in usual if process.name == "worker-bulk")
+    swap = {"--queues=bulk": f"--queues={','.join(processes.QUEUES)}", "--hostname=bulk@%h": "--hostname=second@%h"}
+    return [*usual, replace(bulk, name="worker-second", command=[swap.get(part, part) for part in bulk.command])]
+
+
+def command(process: Process, link: Path) -> list[str]:
+    """The web looks for its code where the link leads, each time that it is told to reload."""
+    return [*process.command, f"--chdir={link}"] if process.name == "web" else process.command
+
+
+class Drill:
+    """Forth and back, under load."""
+
+    def __init__(self, supervisor: Supervisor, releases: Releases) -> None:
+        self.supervisor, self.releases = supervisor, releases
+        self.books = Books(supervisor.env["DATABASE_URL"])
+        self.deployed: datetime | None = None  # when the last process of the release before was gone
+        self.broken: list[str] = []  # promises
+
+    def run(self) -> int:
+        begin = time.monotonic()
+        self.books.new_workers("before")
+        with Customers(self.supervisor.env["SITE_URL"]) as customers:
+            time.sleep(SIDE_BY_SIDE)
+            self.park("before", "update_recommendations", REMOVED)
+            self.roll("after")
+            self.deployed = self.books.ask("SELECT clock_timestamp()")[0][0]
+            self.park("after", "thank", NEW)
+            self.dies(REMOVED)
+            self.roll("before")
+        self.dies(NEW)
+        say(f"\n{paint('The books', BOLD)}")
+        audit = self.manage("audit", "--wait", str(PATIENCE))
+        self.judge(customers, audit)
+        say(f"  {time.monotonic() - begin:.0f} s")
+        for promise in self.broken:
+            say(paint(f"  broken: {promise}", RED))
+        say(paint("No request failed, nothing was lost, nothing was done twice.", GREEN) if not self.broken else "")
+        return 1 if self.broken else 0
+
+    # A rolling restart, with the commands of docs/deploying.md
+
+    def roll(self, release: str) -> None:
+        """One worker first, then the web, then all the rest; in between, both releases work side by side."""
+        say(f"\n{paint(f'Rolling to the release {release}', BOLD)}")
+        self.manage("check", folder=self.releases.folder / release)
+        self.manage("migrate", "--noinput", folder=self.releases.folder / release)
+        self.releases.switch(release)
+        say(f"  $ ln -sfn {release} current")
+        self.restart_worker("worker-second")
+        time.sleep(SIDE_BY_SIDE)
+        self.reload_web()
+        time.sleep(SIDE_BY_SIDE)
+        for name in WORKERS:
+            self.restart_worker(name)
+        self.ctl("restart", "dispatcher")
+        self.ctl("restart", "beat")
+        time.sleep(SIDE_BY_SIDE)
+
+    def restart_worker(self, name: str) -> None:
+        self.ctl("restart", name)
+        until(lambda: self.books.new_workers(self.releases.current), PATIENCE, f"{name} is back")
+
+    def reload_web(self) -> None:
+        old = self.web_children()
+        self.ctl("signal", "HUP", "web")
+        until(lambda: not old & self.web_children(), PATIENCE, "the web's old children are gone")
+
+    def web_children(self) -> set[str]:
+        main = self.supervisor.call("getProcessInfo", "web")["pid"]
+        return set(Path(f"/proc/{main}/task/{main}/children").read_text().split())
+
+    def ctl(self, *words: str) -> None:
+        begin = time.monotonic()
+        control = [sys.executable, "-m", "supervisor.supervisorctl", "-s", f"unix://{self.supervisor.socket}"]
+        done = subprocess.run([*control, *words], capture_output=True, text=True)
+        if done.returncode:
+            raise Problem(f"supervisorctl {' '.join(words)}: {done.stdout}{done.stderr}")
+        say(f"  $ supervisorctl {' '.join(words):<28} {time.monotonic() - begin:4.1f} s")
+
+    def manage(self, *words: str, folder: Path | None = None) -> int:
+        code = folder or self.releases.link
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words], cwd=code, env=self.supervisor.env, capture_output=True, text=True
+        )
+        if words[0] == "audit" or done.returncode:
+            say("  " + (done.stdout + done.stderr).strip().replace("\n", "\n  "))
+        return done.returncode
+
+    # Two jobs whose task the release that meets them does not have
+
+    def park(self, release: str, task: str, key: str) -> None:
+        """Enqueue a job for tomorrow, under a key by which it can be called forward."""
+        code = f"tasks.{task}.using(run_after=timedelta(days=1), key={key!r}).enqueue(1001)"
+        folder = self.releases.folder / release
+        self.manage("shell", "-c", f"from datetime import timedelta; from orders import tasks; {code}", folder=folder)
+
+    def dies(self, key: str) -> None:
+        """Call the job forward, now that nobody has its task; it is handed on for DEPLOY_WINDOW, then a dead letter."""
+        self.manage("shell", "-c", f"from jobs import ledger; ledger.hasten({key!r})")
+        until(lambda: self.books.state(key) == "dead", PATIENCE, f"{key} is a dead letter")
+
+    # The verdict
+
+    def judge(self, customers: Customers, audit: int) -> None:
+        books = self.books
+        mixture, handed_on, dead, unfinished = books.mixture(), books.handed_on(), books.dead(), books.unfinished()
+        tracebacks = [log.name for log in self.supervisor.logs.glob("*.log") if "Traceback" in log.read_text()]
+        says = ", ".join(f"{number} were {status}" for status, number in sorted(customers.answers.items()))
+        say(
+            f"  {len(customers.numbers)} orders; requests {says}, failed {len(customers.failures)};",
+        )
+        say(f"  the slowest answer took {customers.slowest:.2f} s")
+        say(f"\n  {'jobs enqueued by':<22}{'run by before':>15}{'run by after':>15}")
+        for made_by in ("before", "after"):
+            say(f"  {made_by:<22}{mixture[made_by, 'before']:>15}{mixture[made_by, 'after']:>15}")
+        say("\n  handed on by a worker that did not know them, and done by another:")
+        for why, number in handed_on.items():
+            say(f"  {number:>5}  {why}")
+        say("\n  dead letters:")
+        for key, _, why, _ in dead:
+            say(f"         {key}: {why}")
+        say()
+        self.promise(not customers.failures, f"no request fails: {customers.failures[:5]}")
+        self.promise(audit == 0, "nothing is lost, nothing is done twice: see the audit")
+        self.promise(not unfinished, f"every job comes to its end: {unfinished[:5]}")
+        self.promise(
+            all(mixture[a, b] for a in ("before", "after") for b in ("before", "after")), "releases were mixed"
+        )
+        for word in ("orders.ship_order", "orders.thank", "'source'"):
+            self.promise(any(word in why for why in handed_on), f"a job with {word} was handed on")
+        self.promise({key for key, *_ in dead} >= {REMOVED, NEW}, "a job whose task is gone is a dead letter")
+        strangers = [letter for letter in dead if not self.named(*letter)]
+        self.promise(not strangers, f"no other job dies: {strangers[:5]}")
+        self.promise(not tracebacks, f"no traceback is logged: {tracebacks}")
+
+    def named(self, key: str, task: str, why: str, created_at: datetime) -> bool:
+        """Whether this dead letter is one that the drill means to have: of the removed task, or of the new one."""
+        if why != f"no task is named {task}":
+            return False
+        removed = task == "orders.update_recommendations" and self.deployed is not None and created_at < self.deployed
+        return key in (REMOVED, NEW) or removed
+
+    def promise(self, kept: bool, what: str) -> None:
+        if not kept:
+            self.broken.append(what)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Problem as problem:
+        sys.exit(str(problem))

@@ -1,0 +1,62 @@
+"""What the ledger says of the drill: who ran whose jobs, what was handed on, what is dead."""
+
+from collections import Counter
+
+import psycopg
+
+TASKS = (
+    "orders.mail_receipt", "orders.send_analytics", "orders.request_shipment", "orders.ship_order",
+    "orders.update_recommendations", "orders.thank",
+)  # fmt: skip
+# Whose making a job is, as its task or its arguments tell.
+MADE_BY = """CASE WHEN args ? 'order' OR args ? 'source' OR task IN ('orders.ship_order', 'orders.thank')
+             THEN 'after' ELSE 'before' END"""
+
+
+class Books:
+    """The ledger, read as any person may. `workers` says of which release each worker is."""
+
+    def __init__(self, database: str) -> None:
+        self.database = psycopg.connect(database, autocommit=True)
+        self.workers: dict[str, str] = {}
+
+    def ask(self, sql: str, *parameters: object) -> list[tuple]:
+        return self.database.execute(sql, parameters).fetchall()  # type: ignore[arg-type]
+
+    def new_workers(self, release: str) -> list[str]:
+        """Workers that were not known yet: from now on known as of this release."""
+        names = [name for (name,) in self.ask("SELECT name FROM jobs_worker") if name not in self.workers]
+        self.workers |= dict.fromkeys(names, release)
+        return names
+
+    def state(self, key: str) -> str:
+        return self.ask("SELECT state FROM jobs_job WHERE key = %s", key)[0][0]
+
+    def mixture(self) -> Counter[tuple[str, str]]:
+        """Jobs done, by the release that enqueued them and the one that ran them."""
+        found = self.ask(
+            f"SELECT {MADE_BY}, worker, count(*) FROM jobs_job"  # noqa: S608 - it stands above
+            " WHERE state = 'succeeded' AND task = ANY(%s) GROUP BY 1, 2",
+            list(TASKS),
+        )
+        mixed = Counter[tuple[str, str]]()
+        for made_by, worker, number in found:
+            mixed[made_by, self.workers[worker]] += number
+        return mixed
+
+    def handed_on(self) -> dict[str, int]:
+        """How many jobs met a worker that did not know their task or arguments and were done by another, by reason."""
+        return dict(
+            self.ask(
+                "SELECT split_part(a.error, E'\\n', 1), count(DISTINCT a.job_id) FROM jobs_attempt a"
+                " JOIN jobs_job j ON j.id = a.job_id WHERE j.state = 'succeeded' AND a.became = 'waiting'"
+                " AND (a.error LIKE 'no task is named %%' OR a.error LIKE '%%argument%%') GROUP BY 1 ORDER BY 1"
+            )
+        )
+
+    def dead(self) -> list[tuple[str, str, str, bool]]:
+        """Key, task, reason, and whether it was enqueued before the deploy was done, of each dead letter."""
+        return self.ask("SELECT key, task, split_part(error, E'\\n', 1), created_at FROM jobs_job WHERE state = 'dead'")
+
+    def unfinished(self) -> list[str]:
+        return [key for (key,) in self.ask("SELECT key FROM jobs_job WHERE state IN ('ready', 'waiting', 'running')")]
