@@ -21,7 +21,7 @@ from tests.waiting import until
 
 TOLD = {"WORKER_GRACE": "30", "DEPLOY_WINDOW": "30"}  # seconds; a real deploy is granted more than this
 SIDE_BY_SIDE = 4  # seconds for which two releases work beside each other, again and again
-PATIENCE = 180  # seconds for whatever takes two on a machine that has nothing else to do
+PATIENCE = 300  # seconds for whatever takes two on a machine that has nothing else to do
 WORKERS = ("worker-critical", "worker-default", "worker-bulk")
 REMOVED, NEW = "drill:removed", "drill:new"  # keys of the two jobs that are meant to die
 
