@@ -16,17 +16,16 @@ TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
 class Customers:
-    """Three customers at a time, as threads; use as a context: they are gone when it is left."""
+    """Some customers at a time, as threads, patient or not; use as a context: they are gone when it is left."""
 
-    def __init__(self, site: str, products: list[str], email: str) -> None:
+    def __init__(self, site: str, products: list[str], email: str, patience: tuple[bool, ...]) -> None:
         self.site, self.products, self.email = site, products, email
         self.pool = urllib3.PoolManager(maxsize=3)
         self.stopping = threading.Event()
         self.answers: list[dict] = []  # what was answered with an order's number
         self.failures: list[str] = []  # requests that no try got an answer for
         self.threads = [
-            threading.Thread(target=self.buy_again_and_again, args=(patient,), daemon=True)
-            for patient in (True, True, False)
+            threading.Thread(target=self.buy_again_and_again, args=(patient,), daemon=True) for patient in patience
         ]
 
     def __enter__(self) -> "Customers":

@@ -30,6 +30,7 @@ class Row:
     needs: tuple[str, ...] = ()
     naive: bool = True
     quick: bool = False
+    patience: tuple[bool, ...] = (True, True, False)  # of each customer: whether one who got no answer asks again
 
     @property
     def id(self) -> str:
@@ -37,17 +38,30 @@ class Row:
 
 
 def web() -> list[Row]:
-    """A checkout, cut at each of its steps."""
-    net = ("after commit A", "authorize in flight", "after authorize", "before commit B")  # here the net is needed
+    """A checkout, cut at each of its steps. Who sends the request again is served at once, so most rows have customers
+    who don't: then the safety net has to come."""
+    net = ("after commit A", "authorize in flight", "after authorize", "before commit B")
     rows = []
     for boundary in ("before commit A", *net, "after commit B", "after publish"):
-        for number, which in ((SIGKILL, "child"), (SIGKILL, "all"), (SIGTERM, "main"), (SIGSTOP, "all")):
+        for number, which, patient in CUTS:
+            if (number, which) == (SIGSTOP, "child") and boundary != "after authorize":
+                continue
             within = SETTLED if boundary in net and number != SIGTERM else RESCUED
-            quick = (boundary, number, which) in QUICK
+            fault = told(number, which) + (", the customer asks again" if patient else "")
             act = faults.at("web", boundary, number, which)
-            rows.append(Row("web", boundary, told(number, which), act, within, quick=quick))
-    frozen = faults.at("web", "after authorize", SIGSTOP, "child")
-    return [*rows, Row("web", "after authorize", told(SIGSTOP, "child"), frozen, SETTLED)]
+            quick = (boundary, number, which) in QUICK and not patient
+            rows.append(Row("web", boundary, fault, act, within, quick=quick, patience=(patient,) * 3))
+    return rows
+
+
+CUTS = (
+    (SIGKILL, "child", True),
+    (SIGKILL, "child", False),
+    (SIGKILL, "all", False),
+    (SIGTERM, "main", False),
+    (SIGSTOP, "all", False),
+    (SIGSTOP, "child", False),
+)
 
 
 def told(number: Signals, which: str) -> str:

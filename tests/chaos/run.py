@@ -78,7 +78,7 @@ class Runner:
         try:
             self.prepare(row)
             last = newest()
-            customers = Customers(self.house.site, self.products, f"row{time.time_ns()}@example.org")
+            customers = Customers(self.house.site, self.products, f"row{time.time_ns()}@example.org", row.patience)
             with customers:
                 time.sleep(BEFORE)
                 row.act(scene)
