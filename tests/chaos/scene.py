@@ -113,7 +113,7 @@ class Scene:
 
     def slot(self) -> None:
         """Have a slot of the schedule due in some seconds: a report that is mailed to staff."""
-        day = f"{random.randint(1, 1800):04}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"
+        day = f"{random.randint(1000, 1899)}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"
         with connection.cursor() as cursor:
             cursor.execute(SLOT, [f"report of {day}", f'["{day}"]'])
         self.mails.append(f"sales-report:{day}")
