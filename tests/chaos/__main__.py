@@ -19,8 +19,8 @@ DOCUMENT = CHECKOUT / "docs" / "crash-matrix.md"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The crash matrix.")
-    parser.add_argument("--houses", type=int, default=5, help="ledgered houses side by side")
-    parser.add_argument("--naive", type=int, default=3, metavar="HOUSES", help="naive houses beside them")
+    parser.add_argument("--houses", type=int, default=4, help="ledgered houses side by side")
+    parser.add_argument("--naive", type=int, default=4, metavar="HOUSES", help="naive houses beside them")
     parser.add_argument("--quick", action="store_true", help="only the quick subset")
     parser.add_argument("--rows", nargs="*", default=[], metavar="WORD", help="only rows with all these words")
     parser.add_argument("--json", type=Path, help="the results, for programs")

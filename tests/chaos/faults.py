@@ -11,7 +11,7 @@ from jobs import ledger, publisher
 from jobs.models import LIVE, Job
 from lab.failpoints import Hit
 from tests.chaos.house import descendants, send
-from tests.chaos.scene import Scene
+from tests.chaos.scene import PATIENCE, SLOT_IN, Scene
 from tests.waiting import until
 
 Act = Callable[[Scene], None]
@@ -95,7 +95,7 @@ def firing(boundary: str, number: Signals) -> Act:
         with scene.kept_away("beat-2"):
             armed = scene.arm(boundary, "beat", "sales_report")
             scene.slot()
-            hit = armed.wait(40)
+            hit = armed.wait(PATIENCE)
         deal(scene, hit, number, "only")
 
     return act
@@ -106,6 +106,8 @@ def two_beats(scene: Scene) -> None:
     scene.strike()
     for _ in range(3):
         scene.slot()
+    time.sleep(SLOT_IN)
+    scene.mended()
 
 
 def two_dispatchers(scene: Scene) -> None:
@@ -210,7 +212,7 @@ def partner(name: str, switches: dict) -> Act:
 
 def answer_lost(scene: Scene) -> None:
     """The broker took an order's messages, but the web process sees a broken connection."""
-    hit = scene.arm("publish", "web", "orders.make_invoice", then="fail").wait()
+    hit = scene.arm("publish", "web", "orders.make_invoice", then="fail").wait(PATIENCE)
     scene.strike()
     hit.release()
 
@@ -236,7 +238,7 @@ def poison(how: str) -> Act:
         scene.strike()
         send(SIGKILL, [hit.pid])
         for _ in range(2):
-            scene.arm("after claim", "worker-bulk", id, then=how).wait(30)
+            scene.arm("after claim", "worker-bulk", id, then=how).wait(PATIENCE)
         until(lambda: Job.objects.filter(id=id, state="dead", attempts=3).exists(), 30, "a dead letter")
         neighbours = Job.objects.filter(task="orders.send_analytics").exclude(id=id).exclude(state__in=LIVE)
         assert not neighbours.exclude(state="succeeded").exists()

@@ -18,6 +18,8 @@ from orders.models import Order, Status
 from tests.chaos.house import House, send
 from tests.waiting import until
 
+PATIENCE = 90.0  # seconds until a process comes by a point; on a machine with nothing else to do it is one or two
+SLOT_IN = 8  # seconds until a slot is due: beat looks at its tables every five
 IDS = re.compile(r"(?:Nudge|Claimed)\(id='([0-9a-f-]{36})'")
 
 
@@ -45,7 +47,7 @@ class Scene:
 
     def hit(self, point: str, process: str, words: str = "") -> Hit:
         """Wait until this process stands at this point."""
-        return self.arm(point, process, words).wait(40)
+        return self.arm(point, process, words).wait(PATIENCE)
 
     def ids(self, hit: Hit) -> set[str]:
         """The jobs that a process had in its hands."""
@@ -85,12 +87,12 @@ class Scene:
     def pile_up(self) -> None:
         """Let messages wait in the broker: the analytics partner is slow, and orders go on."""
         self.house.fault("analytics", latency_ms=4000)
-        until(lambda: self.broker.llen("bulk") >= 4, 60, "a pile of messages")
+        until(lambda: self.broker.llen("bulk") >= 4, PATIENCE, "a pile of messages")
 
     def due_jobs(self) -> None:
         """Give the dispatcher something to do: the analytics partner fails, so there are retries."""
         self.house.fault("analytics", status=503)
-        until(lambda: Job.objects.filter(state="waiting", attempts__gt=0).exists(), 20, "a retry")
+        until(lambda: Job.objects.filter(state="waiting", attempts__gt=0).exists(), PATIENCE, "a retry")
 
     @contextmanager
     def statements_held(self) -> Iterator[Callable[[], Hit | None]]:
@@ -115,7 +117,7 @@ class Scene:
         """Have a slot of the schedule due in some seconds: a report that is mailed to staff."""
         day = f"{random.randint(1000, 1899)}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"
         with connection.cursor() as cursor:
-            cursor.execute(SLOT, [f"report of {day}", f'["{day}"]'])
+            cursor.execute(SLOT, [f"report of {day}", f'["{day}"]', SLOT_IN])
         self.mails.append(f"sales-report:{day}")
 
 
@@ -134,7 +136,7 @@ WITH daily AS (
     INSERT INTO django_celery_beat_periodictask (name, task, args, kwargs, interval_id, enabled, one_off, description,
         headers, total_run_count, date_changed, last_run_at)
     SELECT %s, 'orders.mail_sales_report', %s, '{}', id, true, false, '', '{}', 0, now(),
-           now() - interval '1 day' + interval '8 seconds' FROM daily RETURNING id
+           now() - interval '1 day' + %s * interval '1 second' FROM daily RETURNING id
 )
 INSERT INTO django_celery_beat_periodictasks (ident, last_update) SELECT 1, now() FROM entry
 ON CONFLICT (ident) DO UPDATE SET last_update = now()
