@@ -22,7 +22,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--houses", type=int, default=4, help="ledgered houses side by side")
     parser.add_argument("--naive", type=int, default=4, metavar="HOUSES", help="naive houses beside them")
     parser.add_argument("--quick", action="store_true", help="only the quick subset")
-    parser.add_argument("--rows", nargs="*", default=[], metavar="WORD", help="only rows with all these words")
+    parser.add_argument(
+        "--rows", default="", metavar="PATTERN", help="only rows whose name matches: part | boundary | fault"
+    )
     parser.add_argument("--json", type=Path, help="the results, for programs")
     parser.add_argument("--folder", type=Path, help="where the houses are made, and stay")
     parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.relative_to(CHECKOUT)}")

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,7 +45,7 @@ def work(house: houses.House, kind: str, folder: Path, options: SimpleNamespace)
 def wanted(row, kind: str, options: SimpleNamespace) -> bool:
     if kind == "naive" and not row.naive:
         return False
-    return (row.quick or not options.quick) and all(word in row.id for word in options.rows)
+    return (row.quick or not options.quick) and re.search(options.rows, row.id) is not None
 
 
 def taken(claim: Path) -> bool:
