@@ -41,7 +41,6 @@ class Result:
     lost: int = 0
     twice: int = 0
     stray: int = 0
-    late: int = 0  # of those lost, effects whose message comes back after Celery's visibility timeout of an hour
     seconds: float | None = None
     unanswered: int = 0
     took: float = 0.0
