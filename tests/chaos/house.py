@@ -20,6 +20,8 @@ from stack.supervisor import CHECKOUT, Supervisor
 
 ALWAYS = ("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")
 
+SAYINGS = {"worker": ("[config]", " ready."), "beat": ("is starting.", "beat: Starting")}  # when it begins; when ready
+
 
 class House:
     """The processes of one shop, by the names that supervisord knows them by."""
@@ -29,26 +31,28 @@ class House:
         self.env = supervisor.env
         self.site, self.partners = self.env["SITE_URL"], self.env["PARTNERS_URL"]
         self.points = failpoints.Failpoints(var / "failpoints")
-        self.told: dict[str, int] = {}  # characters in a process's log when it was started
         self.names = [process.name for process in supervisor.processes]
 
     def start(self, *names: str) -> None:
         """Start those of these processes that don't run, and wait until all are ready."""
-        checks = readiness.checks(self.env)
+        checks = {name: readiness.checks(self.env)[name] for name in ("postgres", "valkey", "partners", "web")}
         names = tuple(name for name in names if name in self.names)
         for name in names:
             if self.supervisor.state(name) not in ("RUNNING", "STARTING", "BACKOFF"):
-                self.told[name] = size_of(self.supervisor.log(name))
                 self.supervisor.start([name])
         for name in names:
             readiness.wait(self.supervisor, name, checks.get(name) or partial(self.says_so, name))
 
     def says_so(self, name: str) -> bool:
-        """Beat can't be asked, but it tells its log; it is the one that a row might be too fast for."""
-        return (
-            not name.startswith("beat")
-            or "beat: Starting" in self.supervisor.log(name).read_text()[self.told.get(name, 0) :]
-        )
+        """Whether a worker or beat has told its log that it is ready, since it last began. A ping has half a second,
+        which is not enough where many houses start at once."""
+        kind = name.partition("-")[0]
+        if kind not in SAYINGS:
+            return True
+        log = self.supervisor.log(name)
+        text = log.read_text() if log.exists() else ""
+        begins, ready = SAYINGS[kind]
+        return text.rfind(ready) > text.rfind(begins)
 
     def stop(self, *names: str) -> None:
         """Stop processes in order, as `supervisorctl stop` does."""
@@ -76,11 +80,6 @@ class House:
         """How often the partners did what this key names."""
         found = urllib3.request("GET", f"{self.partners}/effects", fields={"key": key}).json()["effects"]
         return sum(effect["count"] for effect in found)
-
-
-def size_of(log: Path) -> int:
-    """Characters in a log, 0 where there is none yet."""
-    return len(log.read_text()) if log.exists() else 0
 
 
 def descendants(pid: int) -> list[int]:
