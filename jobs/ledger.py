@@ -54,6 +54,9 @@ def _nudges(found: Iterable[tuple]) -> list[Nudge]:
 
 STAMP = "extract(epoch FROM published_at)::float"
 
+# Whether a job's queue or task is paused (jobs/staff.py). The tiny table is read once for a statement, not for a row.
+PAUSED = "ARRAY['queue:' || queue, 'task:' || task] && ARRAY(SELECT what::text FROM jobs_pause)"
+
 
 def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """Insert jobs in one statement; return the ids of those that are new, each with its stamp if it is to be
@@ -95,17 +98,32 @@ def follow(child: str, parent: str) -> bool:
 
 
 def claim(id: str, worker: str) -> Claimed | None:
-    """Take a ready job, or None: a second delivery, a job not due yet, done, or discarded."""
+    """Take a ready job, or None: a second delivery, a job not due yet, done, or discarded; or one that is paused, which
+    is put aside, as its message is spent."""
     found = rows(
-        """
+        f"""
         UPDATE jobs_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
                             claims = claims + 1, attempts = attempts + 1
-        WHERE id = %s AND state = 'ready' RETURNING id, args, origin, key, claims, attempts, max_attempts
-        """,
+        WHERE id = %s AND state = 'ready' AND NOT ({PAUSED})
+        RETURNING id, args, origin, key, claims, attempts, max_attempts
+        """,  # noqa: S608 - PAUSED stands above
         worker,
         id,
     )
-    return Claimed(id, *map(json.loads, found[0][1:3]), *found[0][3:]) if found else None
+    if not found:
+        _put_aside(id)
+        return None
+    return Claimed(id, *map(json.loads, found[0][1:3]), *found[0][3:])
+
+
+def _put_aside(id: str) -> None:
+    """Due since it was, for a dispatcher to publish once it is resumed. If that has happened since the claim looked, it
+    stays ready without a message: lost, and given back."""
+    rows(
+        f"UPDATE jobs_job SET state = 'waiting', run_at = COALESCE(run_at, published_at)"  # noqa: S608
+        f" WHERE id = %s AND state = 'ready' AND ({PAUSED}) RETURNING id",
+        id,
+    )
 
 
 def succeed(job: Claimed, result: Any) -> list[Nudge]:
@@ -182,7 +200,8 @@ def _finish(job: Claimed, changes: str, parameters: tuple, keep: bool = True) ->
 
 
 def take_due(limit: int) -> list[Nudge]:
-    """Make the jobs ready whose time has come, for the caller to publish. Dispatchers don't get in each other's way.
+    """Make the jobs ready whose time has come and that are not paused, for the caller to publish. Dispatchers don't get
+    in each other's way.
 
     Stamped before the broker has them, like `insert`: a dispatcher that dies in between leaves a lost message.
     """
@@ -190,7 +209,7 @@ def take_due(limit: int) -> list[Nudge]:
         rows(
             f"""
             WITH due AS (SELECT id FROM jobs_job WHERE state = 'waiting' AND run_at <= statement_timestamp()
-                         ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
+                         AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
             UPDATE jobs_job SET state = 'ready', published_at = clock_timestamp() FROM due WHERE jobs_job.id = due.id
             RETURNING jobs_job.id, task, queue, args, origin, {STAMP}
             """,  # noqa: S608

@@ -141,6 +141,15 @@ class Pause(models.Model):
     def __str__(self) -> str:
         return self.what
 
+    @property
+    def kind(self) -> str:
+        """queue or task"""
+        return self.what.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        return self.what.partition(":")[2]
+
 
 class Action(models.Model):
     """What a person did to jobs. Written in the transaction that did it; nothing changes or deletes it."""

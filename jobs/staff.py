@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from jobs import ledger
-from jobs.models import Action, Job
+from jobs.models import Action, Job, Pause
 
 
 def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
@@ -30,6 +30,26 @@ def discard(ids: Sequence[str], who: str, why: str) -> list[str]:
     """Say that jobs need not run, nor those behind them; see ledger.discard. Returns the ids of those."""
     with transaction.atomic():
         return _record("discarded", ledger.discard(ids, why=f"discarded by {who}" + (why and f": {why}")), who, why)
+
+
+def pause(what: str, who: str, why: str) -> bool:
+    """Let a queue ("queue:bulk") or a task ("task:orders.mail_receipt") stand still, for all workers and until it is
+    resumed: what runs goes on, all else waits. False if it is paused already."""
+    with transaction.atomic():
+        _, new = Pause.objects.get_or_create(what=what, defaults={"who": who, "why": why})
+        return new and _note("paused", what, who, why)
+
+
+def resume(what: str, who: str, why: str) -> bool:
+    """Let it go on. False if it is not paused."""
+    with transaction.atomic():
+        gone, _ = Pause.objects.filter(what=what).delete()
+        return bool(gone) and _note("resumed", what, who, why)
+
+
+def _note(verb: str, what: str, who: str, why: str) -> bool:
+    Action.objects.create(who=who, verb=verb, what=what.replace(":", " ", 1), why=why)
+    return True
 
 
 def _record(verb: str, done: list[str], who: str, why: str, more: str = "") -> list[str]:

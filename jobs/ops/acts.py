@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import pluralize
@@ -16,7 +17,7 @@ from django.utils.dateparse import parse_datetime
 
 from jobs import staff
 from jobs.ledger import rows
-from jobs.models import Action, Job, State
+from jobs.models import Action, Job, Pause, State
 from jobs.ops import dead
 from jobs.ops.access import acts, looks
 
@@ -130,10 +131,17 @@ def preview(deed: Deed) -> dict[str, Any]:
         "jobs": fit[:SHOWN],
         "more": max(0, count - SHOWN),
         "followers": followers,
-        "queues": sorted(set(fit.order_by().values_list("queue", flat=True).distinct())),
         "last": timezone.now() + timedelta(seconds=deed.apart * max(0, count - 1)) if deed.apart else None,
         "full": len(ids) == AT_MOST,
+        "paused": standing_still(fit) if deed.verb == "replay" else [],
     }
+
+
+def standing_still(jobs: QuerySet[Job]) -> list[Pause]:
+    """The pauses in which these jobs would wait."""
+    where = jobs.order_by().values_list("queue", "task").distinct()
+    whats = {what for queue, task in where for what in (f"queue:{queue}", f"task:{task}")}
+    return list(Pause.objects.filter(what__in=whats).order_by("what"))
 
 
 @looks

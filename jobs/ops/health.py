@@ -151,7 +151,7 @@ def queues_now(
 
 def tasks(ended: dict[str, figures.Ended], paused: dict[str, Pause]) -> list[Task]:
     """Every task of which something ended, or that is paused."""
-    names = {*ended, *(what.partition(":")[2] for what in paused if what.startswith("task:"))}
+    names = {*ended, *(pause.name for pause in paused.values() if pause.kind == "task")}
     return [
         Task(name, ended.get(name) or figures.Ended(TASKS_SPAN), paused.get(f"task:{name}")) for name in sorted(names)
     ]
@@ -195,9 +195,8 @@ def troubles(health: Health) -> Iterable[str]:
     for queue in health.queues:
         if queue.level.oldest_s > LATE and not queue.pause:
             yield f"The oldest job on {queue.name} has been due for {seconds(queue.level.oldest_s)}."
-    for what in health.paused:
-        kind, _, name = what.partition(":")
-        yield f"The {kind} {name} is paused."
+    for pause in health.paused.values():
+        yield f"The {pause.kind} {pause.name} is paused, by {pause.who}: {pause.why}"
     if dead := sum(queue.level.dead for queue in health.queues):
         yield f"{dead} dead letter{'' if dead == 1 else 's'} wait for a decision."
 

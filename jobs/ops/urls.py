@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.ops import acts, dead, edit, health, job, search
+from jobs.ops import acts, dead, edit, health, job, pauses, search
 
 app_name = "ops"
 urlpatterns = [
@@ -13,5 +13,7 @@ urlpatterns = [
     path("jobs/<uuid:id>/edit/", edit.page, name="edit"),
     path("dead/", dead.page, name="dead"),
     path("act/", acts.act, name="act"),
+    path("pause/", pauses.page, {"verb": "pause"}, name="pause"),
+    path("resume/", pauses.page, {"verb": "resume"}, name="resume"),
     path("actions/", acts.recorded, name="actions"),
 ]

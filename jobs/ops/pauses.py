@@ -1,0 +1,46 @@
+"""Pausing and resuming a queue or a task: a page that says what will happen, and the deed."""
+
+from celery import current_app
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from jobs import staff
+from jobs.models import LIVE, Job, Pause, State
+from jobs.ops.access import acts
+from jobs.ops.acts import WHY_LIMIT
+
+
+def named(what: str) -> Pause:
+    """The queue or task of this name, paused or not. Raises Http404 for one that nobody knows."""
+    current_app.loader.import_default_modules()
+    known = {f"queue:{queue}" for queue in current_app.amqp.queues} | {f"task:{task}" for task in current_app.tasks}
+    paused = Pause.objects.filter(what=what).first()
+    if paused is None and what not in known:
+        raise Http404("no such queue or task")
+    return paused or Pause(what=what)
+
+
+@acts
+def page(request: HttpRequest, verb: str) -> HttpResponse:
+    """What would happen; on POST it happens."""
+    pause = named((request.POST if request.method == "POST" else request.GET).get("what", "").replace("\x00", ""))
+    if request.method == "POST":
+        why = request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
+        if why:
+            change = staff.pause if verb == "pause" else staff.resume
+            if change(pause.what, request.user.get_username(), why):
+                messages.success(request, f"The {pause.kind} {pause.name} is {verb}d.")
+            else:
+                messages.warning(request, f"Somebody was faster: it was {verb}d already.")
+            return redirect("ops:health")
+        messages.error(request, "Say why: the next person will want to know.")
+    live = Job.objects.filter(**{pause.kind: pause.name})
+    context = {
+        "tab": "health",
+        "verb": verb,
+        "pause": pause,
+        "waiting": live.filter(state__in=LIVE).exclude(state=State.RUNNING).count(),
+        "running": live.filter(state=State.RUNNING).count(),
+    }
+    return render(request, "ops/pause.html", context)

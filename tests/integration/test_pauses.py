@@ -1,0 +1,126 @@
+"""A paused queue or task stands still, for everybody, until it is resumed; and only operators pause."""
+
+import pytest
+from django.test import Client
+
+from jobs import enqueue_all, ledger, staff, task
+from jobs.models import Action, Job, Pause
+from tests.integration.staff import customer, operator, reader, text
+
+pytestmark = pytest.mark.django_db
+
+
+@task(name="tests.paused", queue="bulk")
+def paused() -> None:
+    pass
+
+
+@task(name="tests.beside", queue="bulk")
+def beside() -> None:
+    pass
+
+
+@task(name="tests.elsewhere")
+def elsewhere() -> None:
+    pass
+
+
+def state(id: str) -> str:
+    return Job.objects.get(id=id).state
+
+
+def taken() -> set[str]:
+    return {nudge.id for nudge in ledger.take_due(9)}
+
+
+def test_a_message_of_a_paused_queue_runs_nothing_and_its_job_is_published_again_when_it_is_resumed():
+    before, other = paused.enqueue(), elsewhere.enqueue()
+    assert staff.pause("queue:bulk", "me", "why")
+    after = paused.enqueue()
+    for id in before, after:
+        assert ledger.claim(id, "one") is None
+        assert state(id) == "waiting"
+    assert ledger.claim(other, "one")
+    assert taken() == set()
+    assert staff.resume("queue:bulk", "me", "why")
+    assert taken() == {before, after}
+    assert ledger.claim(before, "one")
+    assert Job.objects.get(id=after).attempts == 0
+
+
+def test_a_paused_task_stands_still_and_others_on_its_queue_go_on():
+    ids = {task: task.enqueue() for task in (paused, beside)}
+    staff.pause("task:tests.paused", "me", "why")
+    assert ledger.claim(ids[paused], "one") is None
+    assert ledger.claim(ids[beside], "one")
+
+
+def test_what_runs_goes_on_and_what_waits_behind_it_waits_on():
+    head = enqueue_all(elsewhere.call().then(paused.call()))[0]
+    running = ledger.claim(head, "one")
+    staff.pause("queue:bulk", "me", "why")
+    (freed,) = ledger.succeed(running, None)
+    assert ledger.claim(freed.id, "one") is None
+    assert taken() == set()
+
+
+def test_a_job_resumed_in_the_very_moment_of_its_refusal_is_a_lost_message_and_found():
+    id = paused.enqueue()
+    staff.pause("queue:bulk", "me", "why")
+    staff.resume("queue:bulk", "me", "why")
+    ledger._put_aside(id)  # comes after the resume
+    assert state(id) == "ready"
+
+
+def test_pausing_twice_is_pausing_once():
+    assert staff.pause("queue:bulk", "me", "first")
+    assert not staff.pause("queue:bulk", "you", "second")
+    assert (Pause.objects.get().who, Action.objects.count()) == ("me", 1)
+    assert staff.resume("queue:bulk", "you", "done")
+    assert not staff.resume("queue:bulk", "you", "done")
+    assert [action.verb for action in Action.objects.order_by("id")] == ["paused", "resumed"]
+
+
+@pytest.mark.parametrize("what", ["queue:bulk", "task:tests.paused"])
+def test_an_operator_pauses_and_resumes_by_page_and_everybody_is_told(what):
+    paused.enqueue()
+    kind, _, name = what.partition(":")
+    assert "Its 1 job, and those to come, wait" in text(operator().get("/ops/pause/", {"what": what}))
+    operator().post("/ops/pause/", {"what": what, "why": "the bank is down"})
+    page = text(reader().get("/ops/"))
+    assert f"The {kind} {name} is paused, by operator: the bank is down" in page
+    assert f"{name} paused" in page
+    operator().post("/ops/resume/", {"what": what, "why": "it is up"})
+    assert not Pause.objects.exists()
+    assert f"operator resumed {kind} {name} it is up" in text(reader().get("/ops/actions/"))
+
+
+def test_neither_without_a_reason_nor_for_what_nobody_knows():
+    assert "Say why" in text(operator().post("/ops/pause/", {"what": "queue:bulk", "why": " "}))
+    for what in "queue:nowhere", "task:nothing", "worker:one", "":
+        assert operator().post("/ops/pause/", {"what": what, "why": "w"}).status_code == 404
+    assert not Pause.objects.exists()
+
+
+@pytest.mark.parametrize(("who", "status"), [(reader, 403), (customer, 403), (Client, 302)])
+def test_who_may_not_act_can_neither_pause_nor_resume(who, status):
+    staff.pause("queue:bulk", "me", "why")
+    assert who().post("/ops/pause/", {"what": "queue:default", "why": "w"}).status_code == status
+    assert who().post("/ops/resume/", {"what": "queue:bulk", "why": "w"}).status_code == status
+    assert Pause.objects.get().what == "queue:bulk"
+    if who is reader:
+        assert "/ops/resume/" not in reader().get("/ops/").content.decode()
+
+
+def test_a_form_from_elsewhere_does_not_pause_in_an_operators_name():
+    browser = Client(enforce_csrf_checks=True)
+    browser.cookies = operator().cookies
+    assert browser.post("/ops/pause/", {"what": "queue:bulk", "why": "w"}).status_code == 403
+    assert not Pause.objects.exists()
+
+
+def test_the_preview_of_a_replay_says_that_its_queue_is_paused():
+    id = paused.enqueue()
+    ledger.bury(ledger.claim(id, "one"), "x")
+    staff.pause("queue:bulk", "me", "why")
+    assert "The queue bulk is paused" in text(operator().get(f"/ops/act/?verb=replay&id={id}"))
