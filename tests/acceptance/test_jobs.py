@@ -50,6 +50,21 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners
     assert [effect["count"] for effect in effects(partners, f"receipt:{number}")] == [1]
 
 
+def test_what_can_not_run_yet_waits_in_the_broker_and_not_in_a_worker(house: House, partners: str):
+    """Where a worker hoards messages, a job waits behind a slow one beside a free worker, and is taken for lost."""
+    fault(partners, "analytics", hang=True)
+    numbers = [house.order().json()["number"] for _ in range(6)]  # the worker has two children
+    sent = Job.objects.filter(key__in=[f"analytics:{number}" for number in numbers])
+    until(lambda: sent.filter(state="running").count() == 2)
+    with publisher.connection() as broker:
+        waiting = [
+            json.loads(message)["headers"]["id"] for message in broker.default_channel.client.lrange("bulk", 0, -1)
+        ]
+    assert {str(id) for id in sent.filter(state="ready").values_list("id", flat=True)} <= set(waiting)
+    fault(partners, "analytics")
+    until(lambda: sent.filter(state="succeeded").count() == 6, 40)
+
+
 def test_a_retry_waits_until_it_is_due_and_flower_shows_it(house: House, partners: str):
     house.start("flower")
     fault(partners, "analytics", status=503)

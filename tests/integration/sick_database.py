@@ -43,7 +43,7 @@ def away() -> Iterator[None]:
     """Nothing listens where the database was."""
     with closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
-        with _connecting_to(PORT=nobody.getsockname()[1]):
+        with connecting_to(PORT=nobody.getsockname()[1]):
             yield
 
 
@@ -54,7 +54,7 @@ def exhausted() -> Iterator[None]:
         session.autocommit = True
         session.execute("DROP ROLE IF EXISTS crowded")
         session.execute("CREATE ROLE crowded LOGIN PASSWORD 'crowded' CONNECTION LIMIT 0")
-        with _connecting_to(USER="crowded", PASSWORD="crowded"):
+        with connecting_to(USER="crowded", PASSWORD="crowded"):
             yield
         session.execute("DROP ROLE crowded")
 
@@ -75,7 +75,7 @@ def read_only() -> Iterator[None]:
 
 
 @contextmanager
-def _connecting_to(**changed: object) -> Iterator[None]:
+def connecting_to(**changed: object) -> Iterator[None]:
     before = {name: connection.settings_dict[name] for name in changed}
     connection.close()
     connection.settings_dict.update(changed)
@@ -120,7 +120,7 @@ def cut_at(word: bytes, number: int, delivered: bool) -> Iterator[None]:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         line = _Line(server, word, number, delivered)
         threading.Thread(target=line.serve, daemon=True).start()
-        with _connecting_to(PORT=server.getsockname()[1], HOST="127.0.0.1"):
+        with connecting_to(PORT=server.getsockname()[1], HOST="127.0.0.1"):
             yield
         assert line.said >= number, f"{word!r} was said only {line.said} times"
 
@@ -191,7 +191,7 @@ def small_disk(folder: Path) -> Iterator[Callable[[], AbstractContextManager[Non
         real = os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{connection.settings_dict['NAME']}"
         dump = subprocess.run([tool("pginstall/bin/pg_dump"), real], capture_output=True, check=True).stdout
         subprocess.run([tool("pginstall/bin/psql"), "-q", url], input=dump, capture_output=True, check=True)
-        with _connecting_to(HOST="127.0.0.1", PORT=port, USER="backroom", PASSWORD="", NAME="postgres"):
+        with connecting_to(HOST="127.0.0.1", PORT=port, USER="backroom", PASSWORD="", NAME="postgres"):
             yield partial(_filled, url)
     finally:
         process.send_signal(signal.SIGINT)
