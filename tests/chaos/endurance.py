@@ -11,7 +11,8 @@ from django.db.models import F, Max
 from catalog.models import Product
 from jobs.models import LIVE, Attempt, Job, State
 from orders import audit
-from orders.models import Order, Status
+from orders.gaps import MENDABLE
+from orders.models import Order, Repair, Status
 from tests.chaos.customers import Customers
 from tests.chaos.house import ALWAYS, House
 from tests.chaos.trouble import Trouble
@@ -73,6 +74,7 @@ class Endurance:
         while True:
             try:
                 report, slowest = audit.run(), slowest_rescue()
+                repaired = Repair.objects.filter(act__in=MENDABLE).count()
                 live, dead = (Job.objects.filter(state__in=states).count() for states in (LIVE, [State.DEAD]))
                 break
             except (Error, audit.PartnersSilent):
@@ -83,7 +85,7 @@ class Endurance:
         return (
             f"{(time.monotonic() - self.began) / 60:4.1f} min  {self.mishaps} mishaps, {report.orders} orders,"
             f" {report.effects_found} effects, {len(report.lost)} lost, {len(twice)} twice, {len(allowed)} mails again,"
-            f" {live} jobs to do, {dead} dead, slowest rescue {slowest:.1f} s | {vitals}"
+            f" {repaired} repaired, {live} jobs to do, {dead} dead, slowest rescue {slowest:.1f} s | {vitals}"
         )
 
     def wait_until_quiet(self) -> float | None:
@@ -106,7 +108,9 @@ class Endurance:
         print(self.line())
         report = audit.run()
         allowed, twice = sort_out(report.duplicated)
-        bad = [*report.lost, *report.stray, *twice, *answered_in_vain(customers)]
+        # What the reconciler had to mend was lost: it may hide nothing here.
+        repairs = [f"repaired: {repair}: {repair.why}" for repair in Repair.objects.filter(act__in=MENDABLE)]
+        bad = [*report.lost, *report.stray, *twice, *repairs, *answered_in_vain(customers)]
         for finding in bad:
             print(f"BROKEN: {finding}")
         for finding in allowed:
