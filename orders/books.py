@@ -121,17 +121,19 @@ def waiting_for_a_person(number: int) -> list[str]:
 
 
 def our_books(numbers: Sequence[int] | None = None) -> dict[int, OrderState]:
-    """All orders, or those with these numbers, with the states of their jobs."""
+    """All orders, or those with these numbers, with the states of their jobs. Orders are read first: one that is paid
+    has its jobs from the same commit on, but one that came after the jobs were read would look as if it had none."""
+    some = {} if numbers is None else {"pk__in": numbers}
+    orders = list(
+        Order.objects.filter(**some)
+        .order_by("number")
+        .only("number", "status", "paid_at", "sent_at", "points", "learned")
+    )
     jobs: dict[int, list[Job]] = defaultdict(list)
     for job in _jobs(numbers).only("key", "state", "run_at", "after_id", "claims", "finished_at"):
         jobs[int(str(job.key).partition(":")[2])].append(job)
-    some = {} if numbers is None else {"pk__in": numbers}
     invoiced = set(Invoice.objects.filter(**some).values_list("order_id", flat=True))
-    orders = Order.objects.filter(**some).order_by("number")
-    return {
-        order.number: _state(order, jobs[order.number], order.number in invoiced)
-        for order in orders.only("number", "status", "paid_at", "sent_at", "points", "learned")
-    }
+    return {order.number: _state(order, jobs[order.number], order.number in invoiced) for order in orders}
 
 
 def _jobs(numbers: Sequence[int] | None) -> QuerySet[Job]:

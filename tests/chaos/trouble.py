@@ -62,6 +62,8 @@ class Trouble:
         seconds = self.dice.uniform(2, 15)
         if name == "mail" and "accept_then_fail" in switches:
             switches = {"down": True}  # a server that takes mails and denies it gets them twice: nothing can help that
+        elif name == "mail" and "status" in switches:
+            switches = {"status": 451}  # what HTTP says by 503; to SMTP a 5xx is a refusal for good
         self.house.fault(name, **switches)
         self.later(seconds, lambda: self.house.fault(name))
         return f"{name}: {switches} for {seconds:.0f} s"

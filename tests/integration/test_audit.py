@@ -6,6 +6,7 @@ import pytest
 import urllib3
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -43,6 +44,23 @@ def status_of_command(capsys, *arguments: str) -> tuple[int, str]:
     except SystemExit as stop:
         return stop.code, "".join(capsys.readouterr())
     return 0, "".join(capsys.readouterr())
+
+
+def test_an_order_that_is_paid_while_the_audit_reads_is_not_lost():
+    product()
+    looked = []
+
+    def buy_behind_the_first_look(execute, *arguments):
+        found = execute(*arguments)
+        if not looked:
+            looked.append(arguments[0])
+            buy()
+        return found
+
+    with connection.execute_wrapper(buy_behind_the_first_look):
+        report = audit.run()
+    assert looked
+    assert report.clean, report
 
 
 def test_orders_of_every_status_that_went_well_are_clean(capsys):
