@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from jobs import figures, history
+from jobs import breaker, figures, history
 from jobs.history import Level
 from jobs.ledger import rows
 from jobs.models import Pause, QueueMinute
@@ -88,6 +88,7 @@ class Health:
     workers: list[Worker]
     processes: list[Process]
     schedules: list[dict[str, Any]]
+    partners: list[dict[str, Any]] | None  # None: the broker, which keeps their gates, can't be asked
     troubles: list[str] = field(default_factory=list)
 
 
@@ -106,6 +107,7 @@ def look() -> Health:
         workers=workers,
         processes=processes,
         schedules=schedules(now),
+        partners=partners(),
     )
     health.troubles = list(troubles(health))
     return health
@@ -157,6 +159,12 @@ def tasks(ended: dict[str, figures.Ended], paused: dict[str, Pause]) -> list[Tas
     ]
 
 
+def partners() -> list[dict[str, Any]] | None:
+    """Each partner's breaker and rate, with `since` as a moment."""
+    found = breaker.states()
+    return found and [gate | {"since": gate["since"] and datetime.fromisoformat(gate["since"])} for gate in found]
+
+
 def forecast(depth: int, samples: list[tuple[datetime, int]], now: datetime) -> str:
     """When a queue will be empty, if it goes on as it did since it was fullest."""
     if not depth:
@@ -195,6 +203,11 @@ def troubles(health: Health) -> Iterable[str]:
     for queue in health.queues:
         if queue.level.oldest_s > LATE and not queue.pause:
             yield f"The oldest job on {queue.name} has been due for {seconds(queue.level.oldest_s)}."
+    if health.partners is None:
+        yield "The broker does not answer: jobs are published when it is back."
+    for gate in health.partners or ():
+        if gate["state"] != "closed":
+            yield f"The breaker of {gate['partner']} is {gate['state']}: its jobs wait and use no attempt."
     for pause in health.paused.values():
         yield f"The {pause.kind} {pause.name} is paused, by {pause.who}: {pause.why}"
     if dead := sum(queue.level.dead for queue in health.queues):

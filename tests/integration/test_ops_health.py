@@ -1,5 +1,6 @@
 """The first operations page: who sees it, what it says, and what it costs the database."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from jobs import history, ledger, rescue
+from jobs import breaker, history, ledger, rescue
+from jobs.errors import PartnerUnavailable
 from jobs.models import Job, Worker
 from jobs.signs import Sign
 from tests.integration.staff import customer, operator, reader, text
@@ -39,6 +41,7 @@ def test_who_is_logged_out_meanwhile_is_led_to_the_login_not_shown_it_within_the
 
 def test_all_is_well():
     all_at_work()
+    breaker.reset()
     page = text(reader().get("/ops/"))
     assert "The back room is healthy" in page
     assert "0 of 2 150 MiB" in page
@@ -82,6 +85,18 @@ def test_a_schedule_shows_its_last_and_next_run_and_when_it_is_overdue():
     assert f"soon t {now - timedelta(minutes=30):%a %H:%M} {at:%a %H:%M}" in page
     assert f"late t {now - timedelta(minutes=90):%a %H:%M} overdue" in page
     assert f"off t {now - timedelta(minutes=90):%a %H:%M} off" in page
+
+
+def test_an_open_breaker_is_said_and_shown_with_its_partner():
+    breaker.reset()
+    assert "warehouse closed 0 - 100" in text(reader().get("/ops/"))
+    for number in range(breaker.THRESHOLD):
+        with suppress(Exception), breaker.guard("warehouse", f"shipment:{number}", lease=5):
+            raise PartnerUnavailable("no")
+    page = text(reader().get("/ops/"))
+    assert "The breaker of warehouse is open" in page
+    assert "warehouse open since" in page
+    breaker.reset()
 
 
 def test_polling_gets_the_part_that_changes_and_charts_on_their_own():

@@ -1,0 +1,95 @@
+"""An operator's day, by mouse: see that something is wrong, find out why, put it right; and a reader who only looks."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import Group, User
+from playwright.sync_api import Page, expect
+
+from jobs import roles
+from tests.browser.shopping import expect_all_green, row
+from tests.house import House
+from tests.integration.buying import fault
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db]
+
+PASSWORD = "a greengrocer's"
+
+
+@pytest.fixture(scope="module")
+def people(house: House) -> None:
+    """An operator and a reader. Of the module's scope, as what a test itself writes is never committed."""
+    for name, group in ("operator", roles.OPERATORS), ("reader", roles.READERS):
+        User.objects.create_user(name, password=PASSWORD, is_staff=True).groups.add(Group.objects.get(name=group))
+
+
+def enter(page: Page, name: str) -> None:
+    """Ask for the page, be led to the login and back."""
+    page.goto("/ops/")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(re.compile("/ops/$"))
+
+
+def give_a_reason(page: Page, button: str) -> None:
+    page.get_by_label("Why").fill("a drill")
+    page.get_by_role("main").get_by_role("button", name=button).click()
+
+
+def test_a_dead_letter_is_found_by_its_cause_and_replayed_until_the_customer_sees_green(
+    house: House, people: None, open_page: Callable, page: Page
+):
+    fault("analytics", status=400)
+    order = house.order().json()
+    customer = open_page()
+    customer.goto(order["url"])
+    expect(row(customer, "analytics")).to_have_attribute("data-state", "stuck")
+    fault("analytics")
+    enter(page, "operator")
+    expect(page.locator("#health")).to_contain_text("wait for a decision")
+    page.get_by_role("navigation", name="Operations").get_by_role("link", name="Dead letters").click()
+    page.get_by_role("row", name=re.compile("orders.send_analytics")).get_by_role("link").first.click()
+    page.get_by_role("row", name=re.compile(f"analytics:{order['number']}")).get_by_role("checkbox").check()
+    page.get_by_role("button", name="Replay the chosen").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Replay 1 job?")
+    give_a_reason(page, "Replay 1 job")
+    expect(page.get_by_text("1 job replayed.")).to_be_visible()
+    customer.reload()
+    expect_all_green(customer)
+
+
+def test_a_queue_is_paused_for_its_workers_and_resumed_while_the_page_is_live(
+    house: House, people: None, open_page: Callable, page: Page
+):
+    enter(page, "operator")
+    bulk = page.locator("tr[data-queue=bulk]")
+    bulk.get_by_role("link", name="Pause…").click()
+    give_a_reason(page, "Pause")
+    expect(bulk).to_contain_text("paused")
+    order = house.order().json()
+    customer = open_page()
+    customer.goto(order["url"])
+    for kind in "receipt", "shipment":
+        expect(row(customer, kind)).to_have_attribute("data-state", "done")
+    expect(row(customer, "analytics")).to_have_attribute("data-state", "waiting")
+    expect(bulk.get_by_role("cell").first).to_have_text("2")  # analytics and recommendations, without a reload
+    bulk.get_by_role("link", name="Resume…").click()
+    give_a_reason(page, "Resume")
+    expect_all_green(customer)
+    page.get_by_role("navigation", name="Operations").get_by_role("link", name="Jobs").click()
+    page.get_by_label("Order, key or id").fill(str(order["number"]))
+    page.get_by_role("button", name="Find").click()
+    page.get_by_role("link", name=f"analytics:{order['number']}").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("succeeded")
+
+
+def test_a_reader_finds_nothing_to_press_and_the_charts_of_a_week(house: House, people: None, page: Page):
+    enter(page, "reader")
+    expect(page.locator("tr[data-queue=bulk]")).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("Pause|Resume"))).to_have_count(0)
+    page.get_by_role("link", name="week").click()
+    expect(page.get_by_role("heading", name="The last week")).to_be_visible()
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
