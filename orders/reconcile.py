@@ -165,6 +165,7 @@ def reconcile() -> dict[str, Any]:
     except audit.PartnersSilent as error:
         log.warning("nothing was reconciled: %s", error)  # the next slot tries again; jobs in between would pile up
         return {"silent": str(error)}
-    counts = {"orders": outcome.orders, "repaired": len(outcome.repairs), "for a person": len(outcome.reports)}
-    log.info("reconciled: %s", counts | {"left": outcome.left})
+    counts = {"orders": outcome.orders, "left": outcome.left}
+    counts |= {"repaired": len(outcome.repairs), "for a person": len(outcome.reports)}
+    log.info("reconciled: %s", counts)
     return counts

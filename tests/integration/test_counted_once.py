@@ -71,6 +71,16 @@ def all_at_once(calls: list) -> list[Exception]:
     return raised
 
 
+def test_an_order_counts_once_also_when_its_job_is_there_anew():
+    order = paid_order("apples", "pears", total="12.99")
+    for _ in range(2):
+        job_of(tasks.add_loyalty_points, order.number)
+        job_of(tasks.update_recommendations, order.number)
+        Job.objects.all().delete()
+    assert LoyaltyAccount.objects.get().points == 12
+    assert set(counts().values()) == {1}
+
+
 @pytest.mark.django_db(transaction=True)
 def test_points_of_a_worker_that_finishes_too_late_are_rolled_back():
     account = LoyaltyAccount.objects.create(email="kawiarnia@example.com", points=5)

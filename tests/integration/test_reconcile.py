@@ -18,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from jobs import ledger, rescue
 from jobs.models import Job, State
 from orders import audit, cancellation, gaps, reconcile, settlement, tasks
+from orders.books import Effect
 from orders.models import Invoice, LoyaltyAccount, Order, Repair, Status
 from tests.integration import mailbox as smtp
 from tests.integration.buying import all_at_once, attempt, buy, effects, fault, product
@@ -257,17 +258,18 @@ def test_partners_that_lost_all_their_records_cause_no_second_effects(partners):
     assert set(effects()) == {f"mail/repairs repairs:{Repair.objects.get().id}"}
 
 
-def test_one_partner_that_lost_its_records_causes_no_second_mails():
+def test_one_partner_that_lost_its_records_causes_no_second_effects():
     for _ in range(gaps.BELIEVABLE + 1):
         sold()
     with closing(sqlite3.connect(Path(os.environ["BACKROOM_VAR"]) / "partners.sqlite", isolation_level=None)) as theirs:
-        theirs.execute("DELETE FROM effects WHERE partner = 'mail'")
+        theirs.execute("DELETE FROM effects WHERE partner = 'warehouse'")
+        theirs.execute("DELETE FROM answers WHERE partner = 'warehouse'")
     outcome = reconcile.run()
     assert outcome.repairs == []
     (finding,) = reported(outcome)
-    assert finding == "records:receipt: there is no record of 11 that should be: for now nothing is done about it"
+    assert finding == "records:shipment: there is no record of 11 that should be: for now nothing is done about it"
     work()
-    assert [key for key in effects(partner="mail") if "receipt" in key] == []
+    assert effects(partner="warehouse") == {}
 
 
 def test_no_mail_is_sent_again_where_nobody_keeps_records_of_mails(settings):
@@ -329,6 +331,19 @@ def test_what_happened_twice_and_what_nobody_ordered_is_reported(partners):
         f"receipt:{order.number}: mail/receipt: it happened 2 times",
         "payment:99: payments/authorization: there is no such order",
     ]
+
+
+@pytest.mark.parametrize("damage", [lose, falsify])
+def test_a_look_that_is_out_of_date_mends_nothing_more(damage):
+    order = buy()
+    damage(f"shipment:{order.number}")
+    work()
+    ours, theirs, _ = audit.look([order.number])
+    found = {Effect(row["partner"], row["kind"], row["key"]) for row in theirs}
+    seen = gaps.gaps_of(ours[order.number], found)
+    assert [repair.key for repair in reconcile.mend(order.number, seen, found)] == [f"shipment:{order.number}"]
+    work()
+    assert reconcile.mend(order.number, seen, found) == []
 
 
 def test_staff_is_mailed_once_for_each_finding(settings):
