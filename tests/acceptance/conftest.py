@@ -1,5 +1,6 @@
 """What the tests with real processes ask of the ledger and the partners."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from django.core.management import call_command
 from jobs.models import Job
 from tests.house import House
 
-MAIL_RATE = 20  # a second
+MAIL_RATE = float(os.environ.get("MAIL_RATE", "10"))  # a second
 
 
 @pytest.fixture(scope="package")

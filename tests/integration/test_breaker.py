@@ -5,10 +5,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from io import StringIO
 from itertools import pairwise
 
 import pytest
 from celery import current_app
+from django.core.management import call_command
 
 from jobs import Permanent, RetryAfter, Snooze, breaker, publisher
 from jobs.errors import Away, PartnerUnavailable, PartnerUnreachable
@@ -196,6 +199,16 @@ def test_what_one_job_was_asked_to_wait_all_wait():
         call("receipt:2")
     assert 29 < refused.value.seconds < 31
     assert 29 < breaker.states()[0]["next_s"] < 31
+
+
+@pytest.mark.django_db
+def test_an_operator_sees_each_partners_breaker():
+    open_it()
+    said = StringIO()
+    call_command("jobs", stdout=said)
+    (line,) = [line.split() for line in said.getvalue().splitlines() if line.startswith("mail ")]
+    assert (line[1], line[3], line[5]) == ("open", str(breaker.THRESHOLD), "1000.0")
+    assert datetime.now(UTC) - datetime.fromisoformat(line[2]) < timedelta(minutes=1)
 
 
 def test_a_memory_that_is_lost_closes_it():

@@ -1,5 +1,6 @@
 """A mail over real SMTP: what arrives, and which failure is tried again and which is not."""
 
+import os
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from jobs.errors import Away
 from notifications import mail
 from stack import ports
 from tests.integration import mailbox as smtp
+from tests.integration.buying import fault
 
 
 @pytest.fixture
@@ -81,6 +83,16 @@ def test_a_server_that_hangs_or_drops_the_line_is_tried_again(mailbox, step):
     mailbox.hangs_at, mailbox.drops_at = "", step
     with pytest.raises(mail.MailUnavailable):
         send()
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(mailbox, partners, settings):
+    settings.EMAIL_PORT = int(os.environ["SMTP_PORT"])  # of the partners; its timeout is half a second
+    send()
+    fault("mail", trickle_ms=30)
+    began = time.monotonic()
+    with pytest.raises(Away):
+        send()
+    assert time.monotonic() - began < 1
 
 
 def test_no_server_at_all_uses_no_attempt_because_it_is_not_the_mails_fault(mailbox, settings):

@@ -8,13 +8,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
-from jobs import staff, trouble
+from jobs import breaker, staff, trouble
 from jobs.figures import figures
 from jobs.models import Job
 
 
 class Command(BaseCommand):
-    help = "Show queues, tasks and workers; list, replay or discard dead letters."
+    help = "Show queues, tasks, partners and workers; list, replay or discard dead letters."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", nargs="?", choices=["show", "dead", "replay", "discard"], default="show")
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(dead)} dead letters")
 
     def show(self, **options: Any) -> None:
-        now = figures()
+        now = {**figures(), "partners": breaker.states()}
         if options["json"]:
             self.stdout.write(json.dumps(now, indent=2))
             return
@@ -82,6 +82,12 @@ class Command(BaseCommand):
         self.stdout.write(f"\nthe last {now['window_s']} s")
         columns = ["task", "per_minute", "retry_rate", "failure_rate", "wait_ms_p50", "run_ms_p50"]
         self.table(now["tasks"], columns)
+        self.stdout.write("")
+        if now["partners"] is None:
+            self.stdout.write("breakers: not known, as the broker does not answer, or keeps none")
+        else:
+            lines = [{**gate, "since": gate["since"] or "-"} for gate in now["partners"]]
+            self.table(lines, ["partner", "state", "since", "failures", "next_s", "rate"])
         self.stdout.write("\nworkers: " + (", ".join(worker["name"] for worker in now["workers"]) or "none!"))
 
     def table(self, lines: list[dict[str, Any]], columns: list[str]) -> None:
