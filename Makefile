@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0
 
-.PHONY: help demo test chaos soak mail-instant check bench smoke deploy-drill lock clean lint-containers
+.PHONY: help demo test chaos soak mail-instant outage check bench smoke deploy-drill lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -44,6 +44,9 @@ lint-containers: .venv/.ready
 	.venv/bin/hadolint Dockerfile
 	@if $(DCLINT) --version >/dev/null 2>&1; then $(DCLINT) --max-warnings=0 docker-compose.yml; \
 	else echo "docker-compose.yml was not linted: dclint needs npx of Node.js 20.19 or newer, and its registry"; fi
+
+outage: .venv/.ready ## 2,000 mails wait out a mail server that is down for a minute, then drain at the allowed rate
+	@$(RUN) -m pytest tests/acceptance/test_partners_in_trouble.py -m slow -s
 
 bench: .venv/.ready ## what the ledger costs and saves, as ratios of this machine
 	@$(RUN) -m bench.checkout

@@ -1,7 +1,7 @@
 """A partner in trouble, as the whole fleet of real processes treats it: it is left alone, and then comes its due.
 
-The full size is `pytest tests/acceptance/test_partners_in_trouble.py -m slow -s`: 2,000 mails and a minute's outage. With
-MAIL_RATE in the environment they drain at another rate than ten a second.
+The full size is `make outage`: 2,000 mails and a minute's outage. With MAIL_RATE in the environment they drain at
+another rate than ten a second.
 """
 
 import time
