@@ -15,14 +15,13 @@ from django.core.management import call_command
 
 from jobs import Permanent, RetryAfter, Snooze, breaker, publisher
 from jobs.errors import Away, PartnerUnavailable, PartnerUnreachable
+from tests.integration.gates import pause_over
 from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch, settings) -> None:
-    """Pauses that a test can wait for, and more room than any of them needs."""
-    monkeypatch.setattr(breaker, "PAUSE", 0.1)
-    monkeypatch.setattr(breaker, "LONGEST", 0.4)
+def _room(settings) -> None:
+    """More room than any test needs that is not about it."""
     settings.PARTNER_RATES = {"mail": 1000.0}
 
 
@@ -52,10 +51,6 @@ def state() -> str:
     return found["state"]
 
 
-def half_open() -> bool:
-    return state() == "half-open"
-
-
 def test_a_partner_that_fails_for_many_is_left_alone():
     open_it()
     with pytest.raises(Away, match="not available") as refused:
@@ -63,7 +58,9 @@ def test_a_partner_that_fails_for_many_is_left_alone():
     assert isinstance(refused.value, Snooze), "a job uses no attempt"
     assert isinstance(refused.value, PartnerUnavailable), "whoever is no job takes it for silence"
     (found,) = breaker.states()
-    assert (found["failures"], found["next_s"]) == (breaker.THRESHOLD, pytest.approx(0.1, abs=0.1))
+    assert (found["failures"], found["next_s"]) == (breaker.THRESHOLD, pytest.approx(breaker.PAUSE, abs=2))
+    pause_over("mail")
+    assert state() == "half-open"
 
 
 def test_a_success_between_failures_keeps_it_closed():
@@ -82,10 +79,10 @@ def test_one_poisonous_request_uses_its_attempts_and_opens_nothing():
 
 def test_a_poisonous_request_that_probes_uses_an_attempt_too_and_the_next_probe_is_somebody_elses():
     open_it()
-    until(half_open)
+    pause_over("mail")
     assert type(fail("receipt:666")) is PartnerUnavailable
     assert state() == "open"
-    until(half_open)
+    pause_over("mail")
     call("receipt:7")
     assert state() == "closed"
 
@@ -99,7 +96,7 @@ def test_a_partner_that_can_not_be_reached_uses_no_attempt_of_one_job_and_is_lef
 @pytest.mark.parametrize("error", [Permanent("no such street"), RetryAfter(0, "busy")])
 def test_whoever_refuses_is_there(error):
     open_it()
-    until(half_open)
+    pause_over("mail")
     with suppress(Permanent, RetryAfter):
         call(error=error)
     assert state() == "closed"
@@ -107,7 +104,7 @@ def test_whoever_refuses_is_there(error):
 
 def test_of_many_at_once_exactly_one_probes():
     open_it()
-    until(half_open)
+    pause_over("mail")
     entered = []
 
     def try_it(number: int) -> None:
@@ -128,17 +125,19 @@ def test_of_many_at_once_exactly_one_probes():
 
 def test_a_probe_that_died_is_followed_by_another_and_its_late_word_counts_nothing():
     open_it()
-    until(half_open)
-    late = breaker._step("admit", "mail", 0, 0.1, breaker.BURST)  # and then the process dies, or freezes
+    pause_over("mail")
+    late = breaker._step("admit", "mail", 0, 30, breaker.BURST)  # and then the process dies, or freezes
     assert late[0] == "probe"
     with pytest.raises(Away):
         call()
-    until(lambda: breaker._step("admit", "mail", 0, 30, breaker.BURST)[0] == "probe")
+    pause_over("mail")
+    assert breaker._step("admit", "mail", 0, 30, breaker.BURST)[0] == "probe"
     breaker._answered("mail", late[1], 0)
     assert state() != "closed"
 
 
 def test_an_answer_to_a_call_from_before_does_not_close_it():
+    fail("receipt:0")
     with breaker.guard("mail", "receipt:0", 5):
         open_it()
     assert state() == "open"
@@ -146,12 +145,10 @@ def test_an_answer_to_a_call_from_before_does_not_close_it():
 
 def test_each_failed_probe_doubles_the_pause_up_to_the_longest():
     open_it()
-    pauses = []
-    for number in range(3):
-        until(half_open)
-        fail(f"receipt:{number}")
-        pauses.append(breaker.states()[0]["next_s"])
-    assert pauses == [pytest.approx(0.2, abs=0.09), pytest.approx(0.4, abs=0.09), pytest.approx(0.4, abs=0.09)]
+    for pause in (10, 20, 30, 30):
+        pause_over("mail")
+        fail(f"receipt:{pause}")
+        assert breaker.states()[0]["next_s"] == pytest.approx(pause, abs=2)
 
 
 def test_what_stops_a_call_from_outside_is_not_held_against_the_partner_but_ends_a_probe():
@@ -160,7 +157,7 @@ def test_what_stops_a_call_from_outside_is_not_held_against_the_partner_but_ends
             call(f"receipt:{number}", KeyboardInterrupt())
     assert state() == "closed"
     open_it()
-    until(half_open)
+    pause_over("mail")
     with pytest.raises(KeyboardInterrupt):
         call(error=KeyboardInterrupt())
     assert state() == "open"

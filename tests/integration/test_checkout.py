@@ -26,6 +26,7 @@ from tests.integration.buying import (
     stock_of,
     traffic,
 )
+from tests.integration.gates import pause_over
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
@@ -108,8 +109,7 @@ def test_a_gateway_that_is_down_costs_the_customer_no_money_and_the_shop_no_piec
     assert effects() == {}
 
 
-def test_a_gateway_that_others_found_silent_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(breaker, "PAUSE", 0.5)
+def test_a_gateway_that_others_found_silent_is_not_waited_for():
     product(stock=10)
     fault("payments", down=True)
     for _ in range(breaker.THRESHOLD):
@@ -124,7 +124,8 @@ def test_a_gateway_that_others_found_silent_is_not_waited_for(monkeypatch):
     assert traffic("payments") == asked, "nobody has troubled the gateway"
 
     fault("payments")
-    until(lambda: attempt(settle.key).state == State.SUCCEEDED)
+    pause_over("payments")
+    assert attempt(settle.key).state == State.SUCCEEDED
     order.refresh_from_db()
     assert order.status == Status.CANCELLED, "the gateway has never heard of it"
     assert effects() == {}
