@@ -66,7 +66,7 @@ end
 function verbs.answered(probe, hold)
   if hold > 0 then set('held_until', math.max(get('held_until'), now + hold)) end
   local open = get('open_until')
-  if open > 0 and probe ~= get('probes') then return {'', '0'} end
+  if open > 0 and (probe == 0 or probe ~= get('probes')) then return {'', '0'} end
   redis.call('DEL', failing)
   redis.call('HDEL', gate, 'failures')
   if open == 0 then return {'', '0'} end
