@@ -87,13 +87,16 @@ def table(rows: list[Result], naive: dict[tuple[str, str, str], Result]) -> str:
             naively(naive.get(name(row))),
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+    notes = [f"- {row['boundary']}, {row['fault']}: {note}" for row in rows for note in row["notes"]]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def naively(row: Result | None) -> str:
     """What the same fault did without a ledger."""
     if row is None:
         return "-"
+    if row["failed"]:
+        return "could not be brought about"
     found = [f"{row['lost']} lost"] if row["lost"] else []
     found += [f"{row['twice']} twice"] if row["twice"] else []
     found += [f"{row['stray']} stray"] if row["stray"] else []

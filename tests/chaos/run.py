@@ -5,10 +5,12 @@ import json
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 
 import celery
 import redis
+import urllib3
 from django.db import DatabaseError, connection
 
 from catalog.models import Product
@@ -44,6 +46,7 @@ class Result:
     seconds: float | None = None
     unanswered: int = 0
     took: float = 0.0
+    failed: bool = False  # the fault could not be brought about
     notes: list[str] = dataclasses.field(default_factory=list)
     findings: list[str] = dataclasses.field(default_factory=list)
 
@@ -56,6 +59,7 @@ class Result:
             *([f"{self.twice} twice"] if self.twice > self.allowed else []),
             *([f"{self.stray} stray"] if self.stray else []),
             *(["finished too late" if self.seconds else "not finished"] if late else []),
+            *(["the row itself failed"] if self.failed else []),
         ]
 
 
@@ -85,9 +89,11 @@ class Runner:
             self.wait_until_quiet(scene, row, result)
             self.judge(scene, customers, last, result)
         except Exception as error:
+            result.failed = True
             result.notes.append(f"the row itself failed: {type(error).__name__}: {error}")
             result.findings.append(traceback.format_exc()[-1500:])
-            self.house.heal()
+            with suppress(urllib3.exceptions.HTTPError):
+                self.house.heal()
         result.notes += scene.notes
         result.took = time.monotonic() - began
         return result
