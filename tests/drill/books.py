@@ -41,7 +41,7 @@ class Books:
         )
         mixed = Counter[tuple[str, str]]()
         for made_by, worker, number in found:
-            mixed[made_by, self.workers[worker]] += number
+            mixed[made_by, self.workers.get(worker, "?")] += number
         return mixed
 
     def handed_on(self) -> dict[str, int]:
@@ -54,9 +54,24 @@ class Books:
             )
         )
 
-    def dead(self) -> list[tuple[str, str, str, bool]]:
-        """Key, task, reason, and whether it was enqueued before the deploy was done, of each dead letter."""
-        return self.ask("SELECT key, task, split_part(error, E'\\n', 1), created_at FROM jobs_job WHERE state = 'dead'")
+    def dead(self) -> dict[str, str]:
+        """The reason of each dead letter, by its key."""
+        return dict(self.ask("SELECT key, split_part(error, E'\\n', 1) FROM jobs_job WHERE state = 'dead'"))
+
+    def waiting(self, made_by: str, but: list[str]) -> list[tuple]:
+        """Jobs of a release's making that are still to be done, other than those of these keys."""
+        return self.ask(
+            f"SELECT key FROM jobs_job WHERE {MADE_BY} = %s AND state IN ('ready', 'waiting', 'running')"  # noqa: S608
+            " AND task = ANY(%s) AND key <> ALL(%s)",
+            made_by,
+            list(TASKS),
+            but,
+        )
 
     def unfinished(self) -> list[str]:
-        return [key for (key,) in self.ask("SELECT key FROM jobs_job WHERE state IN ('ready', 'waiting', 'running')")]
+        return [
+            key
+            for (key,) in self.ask(
+                "SELECT key FROM jobs_job WHERE state IN ('ready', 'waiting', 'running') AND key <> ''"
+            )
+        ]

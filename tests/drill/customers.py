@@ -36,7 +36,7 @@ class Customers:
             thread.join()
 
     def shop(self, keeps: bool) -> None:
-        pool = urllib3.PoolManager(headers={} if keeps else {"Connection": "close"}, retries=False, timeout=30)
+        pool = urllib3.PoolManager(headers={} if keeps else {"Connection": "close"}, retries=False, timeout=120)
         turn = 0
         while not self.done.wait(1.5):
             products = self.ask(pool, "GET", "/api/products")
