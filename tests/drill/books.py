@@ -69,9 +69,6 @@ class Books:
         )
 
     def unfinished(self) -> list[str]:
-        return [
-            key
-            for (key,) in self.ask(
-                "SELECT key FROM jobs_job WHERE state IN ('ready', 'waiting', 'running') AND key <> ''"
-            )
-        ]
+        """Keys of jobs still to be done; the schedule's have none."""
+        found = self.ask("SELECT key FROM jobs_job WHERE state IN ('ready', 'waiting', 'running') AND key <> ''")
+        return [key for (key,) in found]

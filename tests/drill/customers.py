@@ -13,10 +13,10 @@ BUSINESS = {201, 202, 409}  # paid; being confirmed; sold out meanwhile
 
 
 class Customers:
-    """So many threads, each about an order in two seconds. Half of them keep their connection, as browsers and proxies
+    """So many threads, each an order a second at most. Half of them keep their connection, as browsers and proxies
     do, and half open one for each request. Use as a context: they are gone when it is left."""
 
-    def __init__(self, site: str, threads: int = 3) -> None:
+    def __init__(self, site: str, threads: int = 2) -> None:
         self.site = site
         self.answers = Counter[int]()  # by status
         self.failures: list[str] = []
@@ -38,7 +38,7 @@ class Customers:
     def shop(self, keeps: bool) -> None:
         pool = urllib3.PoolManager(headers={} if keeps else {"Connection": "close"}, retries=False, timeout=120)
         turn = 0
-        while not self.done.wait(1.5):
+        while not self.done.wait(1):
             products = self.ask(pool, "GET", "/api/products")
             slugs = [item["slug"] for item in products.get("items", []) if item["stock"] > 0]
             if slugs:
