@@ -2,8 +2,9 @@
 
 Plain SQL because each is a compare-and-set that must be one round trip: a reader sees the race it closes in its
 WHERE. All times are the database's own, so the clocks of other machines don't matter; what an index is asked for is
-compared with `statement_timestamp`, as for `clock_timestamp` no index is used. Errors of the database pass through as
-django.db.Error.
+compared with `statement_timestamp`, as for `clock_timestamp` no index is used. `state || ''` keeps PostgreSQL from
+looking for one id in the small index of a state, which is full of dead rows while somebody's transaction is left open.
+Errors of the database pass through as django.db.Error.
 """
 
 import json
@@ -104,7 +105,7 @@ def claim(id: str, worker: str) -> Claimed | None:
         f"""
         UPDATE jobs_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
                             claims = claims + 1, attempts = attempts + 1
-        WHERE id = %s AND state = 'ready' AND NOT ({PAUSED})
+        WHERE id = %s AND state || '' = 'ready' AND NOT ({PAUSED})
         RETURNING id, args, origin, key, claims, attempts, max_attempts
         """,  # noqa: S608 - PAUSED stands above
         worker,
@@ -121,7 +122,7 @@ def _put_aside(id: str) -> None:
     stays ready without a message: lost, and given back."""
     rows(
         f"UPDATE jobs_job SET state = 'waiting', run_at = COALESCE(run_at, published_at)"  # noqa: S608
-        f" WHERE id = %s AND state = 'ready' AND ({PAUSED}) RETURNING id",
+        f" WHERE id = %s AND state || '' = 'ready' AND ({PAUSED}) RETURNING id",
         id,
     )
 
@@ -146,12 +147,12 @@ def _succeed(job: Claimed, result: str) -> list[tuple]:
         f"""
         WITH done AS (
             UPDATE jobs_job SET state = 'succeeded', finished_at = clock_timestamp(), result = %s::jsonb, error = ''
-            WHERE id = %s AND state = 'running' AND claims = %s RETURNING id, result
+            WHERE id = %s AND state || '' = 'running' AND claims = %s RETURNING id, result
         ), next AS (
             UPDATE jobs_job child SET state = 'ready', published_at = clock_timestamp(), run_at = clock_timestamp(),
                 args = CASE child.takes_result WHEN '' THEN child.args
                        ELSE child.args || jsonb_build_object(child.takes_result, done.result) END
-            FROM done WHERE child.after_id = done.id AND child.state = 'waiting' AND child.run_at IS NULL
+            FROM done WHERE child.after_id = done.id AND child.state || '' = 'waiting' AND child.run_at IS NULL
             RETURNING child.id, child.task, child.queue, child.args, child.origin, child.published_at
         )
         SELECT id, NULL, NULL, NULL, NULL, NULL FROM done
@@ -194,7 +195,7 @@ def bury(job: Claimed, error: str) -> None:
 
 
 def _finish(job: Claimed, changes: str, parameters: tuple, keep: bool = True) -> None:
-    sql = f"UPDATE jobs_job SET {changes} WHERE id = %s AND state = 'running' AND claims = %s"  # noqa: S608
+    sql = f"UPDATE jobs_job SET {changes} WHERE id = %s AND state || '' = 'running' AND claims = %s"  # noqa: S608
     if not rows(keeping(sql) if keep else f"{sql} RETURNING id", *parameters, job.id, job.claims):
         raise Superseded(f"claim {job.claims} of job {job.id} came too late")
 
