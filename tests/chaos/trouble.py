@@ -48,7 +48,7 @@ class Trouble:
         self.pending.clear()
 
     def signal_to_a_process(self) -> str:
-        name = self.dice.choice(("web", "web", *BACK_ROOM))
+        name = self.dice.choice(("web", *BACK_ROOM))
         number = self.dice.choice((SIGKILL, SIGKILL, SIGSTOP, SIGTERM))
         family = self.family(name)
         whom = "main" if number == SIGTERM else self.dice.choice(("main", "a child", "all"))
