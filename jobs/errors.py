@@ -5,20 +5,22 @@ class Permanent(Exception):
     """Trying again can't help: the job becomes a dead letter at once."""
 
 
-class RetryAfter(Exception):
+class _Later(Exception):
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple:
+        """Celery pickles what it reports, and tells what it can't as something else."""
+        return type(self), (self.seconds, str(self))
+
+
+class RetryAfter(_Later):
     """Try again, not before `seconds` from now (a partner's Retry-After). Uses an attempt."""
 
-    def __init__(self, seconds: float, why: str) -> None:
-        super().__init__(why)
-        self.seconds = seconds
 
-
-class Snooze(Exception):
+class Snooze(_Later):
     """Not now, through no fault of the job's: it waits `seconds` and no attempt is used."""
-
-    def __init__(self, seconds: float, why: str) -> None:
-        super().__init__(why)
-        self.seconds = seconds
 
 
 class PartnerUnavailable(Exception):

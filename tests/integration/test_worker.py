@@ -11,7 +11,8 @@ from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
-from jobs import Permanent, Snooze, enqueue_all, ledger, task, worker
+from jobs import Permanent, RetryAfter, Snooze, enqueue_all, ledger, task, worker
+from jobs.errors import Away
 from jobs.models import Job
 from tests.waiting import until
 
@@ -81,6 +82,14 @@ def test_whatever_is_raised_is_written_down_and_tried_again(error):
 def test_a_snooze_uses_no_attempt_and_permanent_is_the_end():
     assert attempt(raising(Snooze(60, "later"))).attempts == 0
     assert attempt(raising(Permanent("never"))).state == "dead"
+
+
+@pytest.mark.parametrize("error", [Snooze(60, "later"), RetryAfter(60, "busy"), Away(60, "resting")])
+def test_celery_is_told_the_error_itself(error):
+    bodies["now"] = raising(error)
+    with pytest.raises(Retry) as caught:
+        worker.perform(body, body.enqueue("now"))
+    assert type(caught.value.exc) is type(error)
 
 
 def test_no_row_of_the_database_is_quoted_in_an_error_not_even_in_a_chained_one(caplog):
