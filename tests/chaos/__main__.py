@@ -20,7 +20,7 @@ DOCUMENT = CHECKOUT / "docs" / "crash-matrix.md"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The crash matrix.")
     parser.add_argument("--houses", type=int, default=4, help="ledgered houses side by side")
-    parser.add_argument("--naive", type=int, default=4, metavar="HOUSES", help="naive houses beside them")
+    parser.add_argument("--naive", type=int, default=6, metavar="HOUSES", help="naive houses beside them")
     parser.add_argument("--quick", action="store_true", help="only the quick subset")
     parser.add_argument(
         "--rows", default="", metavar="PATTERN", help="only rows whose name matches: part | boundary | fault"

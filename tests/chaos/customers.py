@@ -9,7 +9,7 @@ import urllib3
 
 from tests.house import CUSTOMER
 
-PAUSE = 2.0  # seconds between two orders of one customer, about
+PAUSE = 2.0
 TIMEOUT = 12.0  # of one request
 PATIENT_FOR = 30.0  # so long a customer who tries again does so
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -18,9 +18,12 @@ TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 class Customers:
     """Some customers at a time, as threads, patient or not; use as a context: they are gone when it is left."""
 
-    def __init__(self, site: str, products: list[str], email: str, patience: tuple[bool, ...]) -> None:
+    def __init__(
+        self, site: str, products: list[str], email: str, patience: tuple[bool, ...], pause: float = PAUSE
+    ) -> None:
         self.site, self.products, self.email = site, products, email
         self.pool = urllib3.PoolManager(maxsize=3)
+        self.pause = pause  # seconds between two orders of one customer, about
         self.stopping = threading.Event()
         self.answers: list[dict] = []  # what was answered with an order's number
         self.failures: list[str] = []  # requests that no try got an answer for
@@ -39,7 +42,7 @@ class Customers:
             thread.join()
 
     def buy_again_and_again(self, patient: bool) -> None:
-        while not self.stopping.wait(PAUSE * random.uniform(0.5, 1.5)):
+        while not self.stopping.wait(self.pause * random.uniform(0.5, 1.5)):
             self.buy(patient)
 
     def buy(self, patient: bool) -> None:

@@ -109,10 +109,11 @@ INTRODUCTION = """\
 Written by `make chaos`; regenerate it with that. Each row starts from a whole house of real processes under
 supervisord (web, three workers, dispatcher, PostgreSQL, Valkey, the partners), with customers who order through the
 API all the while: two who send a request again until it is answered, with one Idempotency-Key, and one who does
-neither. Then one process, server or partner is broken at one boundary, on purpose: a
-[failpoint](../lab/failpoints/__init__.py) set from outside stops it there, or a partner holds it, and the signal comes
-while it stands still. supervisord restarts what dies. When nothing happens any more, `manage.py audit` compares the
-orders with the partners' own records.
+neither. (A checkout that was cut is finished by its customer's second request, so where web processes are broken most
+rows have only customers who send none, and the safety net has to come.) Then one process, server or partner is broken
+at one boundary, on purpose: a [failpoint](../lab/failpoints/__init__.py) set from outside stops it there, or a partner
+holds it, and the signal comes while it stands still. supervisord restarts what dies. When nothing happens any more,
+`manage.py audit` compares the orders with the partners' own records.
 
 - **orders**: taken during the row. **effects**: that the partners did for them, of those expected; with the invoice.
 - **lost**: effects that will never happen, orders whose number a customer was given and which are not there, charges

@@ -107,7 +107,8 @@ def dispatcher() -> list[Row]:
             fault = f"{told(number, 'only')}, {'one of two' if needs else 'the only one'}"
             quick = (boundary, number, "only") in QUICK and bool(needs)
             rows.append(Row("dispatcher", boundary, fault, act, RESCUED, 0, needs, False, quick))
-    return rows
+    both = Row("dispatcher", "-", "two of them", faults.two_dispatchers, RESCUED, 0, ("dispatcher-2",), False)
+    return [*rows, both]
 
 
 def beat() -> list[Row]:
@@ -171,14 +172,13 @@ def partners() -> list[Row]:
 def oddities() -> list[Row]:
     """What else the ledger promises to outlive."""
     return [
-        Row(part, boundary, fault, act, RESCUED, 0, needs, naive=False, quick=quick)
-        for part, boundary, fault, act, needs, quick in (
-            ("publish", "of an order's jobs", "arrived, its answer got lost", faults.answer_lost, (), False),
-            ("publish", "of every job", "each message twice more", faults.delivered_twice, (), True),
-            ("dispatcher", "-", "two of them", faults.two_dispatchers, ("dispatcher-2",), False),
-            ("job", "poison", "os._exit in each attempt", faults.poison("exit"), (), False),
-            ("job", "poison", "killed for its memory in each attempt", faults.poison("out of memory"), (), False),
-            ("job", "45 s long", "none: a live worker keeps it", faults.long_job, (), False),
+        Row(part, boundary, fault, act, RESCUED, naive=False, quick=quick)
+        for part, boundary, fault, act, quick in (
+            ("publish", "of an order's jobs", "arrived, its answer got lost", faults.answer_lost, False),
+            ("publish", "of every job", "each message twice more", faults.delivered_twice, True),
+            ("job", "poison", "os._exit in each attempt", faults.poison("exit"), False),
+            ("job", "poison", "killed for its memory in each attempt", faults.poison("out of memory"), False),
+            ("job", "45 s long", "none: a live worker keeps it", faults.long_job, False),
         )
     ]
 

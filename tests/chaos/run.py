@@ -24,6 +24,7 @@ from tests.chaos.rows import Row
 from tests.chaos.scene import Scene
 
 BEFORE, AFTER = 2.0, 3.0  # seconds of load before a row begins and after its fault
+PAUSE = 3.0  # seconds between two orders of one customer: ten houses share the machine
 UNQUIET = 60.0  # seconds more than promised that a row is waited for
 
 
@@ -81,7 +82,8 @@ class Runner:
         try:
             self.prepare(row)
             last = newest()
-            customers = Customers(self.house.site, self.products, f"row{time.time_ns()}@example.org", row.patience)
+            name = f"row{time.time_ns()}@example.org"
+            customers = Customers(self.house.site, self.products, name, row.patience, PAUSE)
             with customers:
                 time.sleep(BEFORE)
                 row.act(scene)
