@@ -3,7 +3,7 @@
 import pytest
 import urllib3
 
-from orders import cancellation
+from orders import cancellation, settlement
 from orders.models import Order, Status
 from tests.acceptance.conftest import House, effects, fault, in_state, job
 from tests.waiting import until
@@ -18,12 +18,11 @@ def money(partners: str, number: int) -> dict[str, int]:
 
 
 def capture_on_its_way(house: House, partners: str) -> int:
-    """The number of an order whose capture the gateway has heard of and will do in four seconds."""
-    fault(partners, "fraud", latency_ms=1500)
-    number = house.order().json()["number"]
-    fault(partners, "payments", latency_ms=4000)
-    fault(partners, "fraud")
-    until(in_state(f"capture:{number}", "running"))
+    """The number of an order whose capture the gateway has heard of and will do in eight seconds."""
+    number = house.order(lines=[{"product": "whole-stall", "quantity": 1}]).json()["number"]
+    until(lambda: job(f"capture:{number}").error.startswith("Snooze"), what="its capture sees that it is on hold")
+    fault(partners, "payments", latency_ms=8000)
+    assert settlement.release_hold(number)
     asked = f"{partners}/traffic"
     until(lambda: urllib3.request("GET", asked).json()["payments"]["requests"] > 1, what="the capture at the gateway")
     fault(partners, "payments")
@@ -34,7 +33,7 @@ def test_a_worker_killed_while_it_takes_the_money_takes_it_once(house: House, pa
     number = capture_on_its_way(house, partners)
     house.kill("worker-default")
     house.start("worker-default")
-    until(in_state(f"shipment:{number}", "succeeded"), 40)
+    until(in_state(f"shipment:{number}", "succeeded"), 60)
     assert job(f"capture:{number}").attempts == 2
     assert money(partners, number) == {"authorization": 1, "charge": 1}
 
@@ -53,7 +52,7 @@ def test_an_order_cancelled_while_its_money_is_taken_has_it_back_once_whoever_is
     house.kill("worker-default")
     house.start("worker-default")
     for kind in ("refund", "capture"):
-        until(in_state(f"{kind}:{number}", "succeeded"), 40)
+        until(in_state(f"{kind}:{number}", "succeeded"), 60, f"{kind} of {number}")
     how = {"voided": {"void": 1}, "refunded": {"charge": 1, "refund": 1}}[job(f"refund:{number}").result]
     assert money(partners, number) == {"authorization": 1} | how
     assert effects(partners, f"shipment:{number}") == []
