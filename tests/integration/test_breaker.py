@@ -175,6 +175,7 @@ def test_no_more_than_the_rate_get_through_and_the_others_are_given_its_next_pla
             waits.append(away.seconds + time.monotonic() - begin)
     took = time.monotonic() - begin
     assert passed <= 20 * (breaker.BURST + took) + 1
+    assert len(waits) > 20
     gaps = [later - earlier for earlier, later in pairwise(waits)]
     assert gaps == [pytest.approx(1 / 20, abs=0.03)] * len(gaps), "one place each, one after the other"
 
