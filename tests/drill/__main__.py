@@ -87,7 +87,7 @@ class Drill:
 
     def roll(self, release: str) -> None:
         """One worker first, then the web, then all the rest; in between, both releases work side by side. The last
-        worker of the one that goes stays until the jobs of its making are done: some only it knows."""
+        workers of the one that goes stay until the jobs are done that only they know."""
         going = self.releases.current
         say(f"\n{paint(f'Rolling to the release {release}', BOLD)}")
         self.manage("check", folder=self.releases.folder / release)
@@ -98,7 +98,7 @@ class Drill:
         time.sleep(SIDE_BY_SIDE)
         self.reload_web()
         time.sleep(SIDE_BY_SIDE)
-        until(lambda: not self.books.waiting(going, but=[REMOVED, NEW]), PATIENCE, f"jobs made by {going} are done")
+        until(lambda: not self.books.only_known_to(going, but=[REMOVED, NEW]), PATIENCE, f"what only {going} knows")
         for name in WORKERS:
             self.restart_worker(name)
         self.ctl("restart", "dispatcher")

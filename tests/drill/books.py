@@ -11,6 +11,10 @@ TASKS = (
 # Whose making a job is, as its task or its arguments tell.
 MADE_BY = """CASE WHEN args ? 'order' OR args ? 'source' OR task IN ('orders.ship_order', 'orders.thank')
              THEN 'after' ELSE 'before' END"""
+ONLY = {
+    "before": "task = 'orders.update_recommendations'",
+    "after": "(task IN ('orders.ship_order', 'orders.thank') OR args ? 'source')",
+}
 
 
 class Books:
@@ -58,13 +62,11 @@ class Books:
         """The reason of each dead letter, by its key."""
         return dict(self.ask("SELECT key, split_part(error, E'\\n', 1) FROM jobs_job WHERE state = 'dead'"))
 
-    def waiting(self, made_by: str, but: list[str]) -> list[tuple]:
-        """Jobs of a release's making that are still to be done, other than those of these keys."""
+    def only_known_to(self, release: str, but: list[str]) -> list[tuple]:
+        """Jobs still to be done that the other release can't run, other than those of these keys."""
         return self.ask(
-            f"SELECT key FROM jobs_job WHERE {MADE_BY} = %s AND state IN ('ready', 'waiting', 'running')"  # noqa: S608
-            " AND task = ANY(%s) AND key <> ALL(%s)",
-            made_by,
-            list(TASKS),
+            f"SELECT key FROM jobs_job WHERE {ONLY[release]} AND state IN ('ready', 'waiting', 'running')"  # noqa: S608
+            " AND key <> ALL(%s)",
             but,
         )
 
