@@ -21,7 +21,7 @@ from tests.waiting import until
 TOLD = {"WORKER_GRACE": "30", "DEPLOY_WINDOW": "30"}  # seconds; a real deploy is granted more than this
 SIDE_BY_SIDE = 4  # seconds for which two releases work beside each other, again and again
 PATIENCE = 300  # seconds for whatever takes two on a machine that has nothing else to do
-WORKERS = ("worker-critical", "worker-default", "worker-bulk")
+WORKERS = ("worker-one", "worker-two")
 REMOVED, NEW = "drill:removed", "drill:new"  # keys of the two jobs that are meant to die
 
 
@@ -34,19 +34,24 @@ def main() -> int:
     releases = Releases(folder / "releases")
 
     def shop(env: Mapping[str, str]) -> list[Process]:
-        return [replace(each, command=command(each, releases.link)) for each in with_a_second_worker(env)]
+        return [replace(each, command=command(each, releases.link)) for each in with_two_workers(env)]
 
     say(f"{paint('Starting the release from before the deploy', BOLD)}: all of it, with its logs, is in {folder}")
     with house.running(folder / "var", ports.free(), TOLD, shop, releases.link) as supervisor:
         return Drill(supervisor, releases).run()
 
 
-def with_a_second_worker(env: Mapping[str, str]) -> list[Process]:
-    """The shop, but Flower, and one more worker, for all queues: so two releases can serve each of them."""
+def with_two_workers(env: Mapping[str, str]) -> list[Process]:
+    """The shop, but Flower, and instead of a worker for each queue two for all of them: so two releases can serve each
+    queue beside each other."""
     usual = [process for process in processes.shop(env) if process.name != "flower"]
+    kept = [process for process in usual if not process.name.startswith("worker-")]
     bulk = next(process for process in usual if process.name == "worker-bulk")
-    swap = {"--queues=bulk": f"--queues={','.join(processes.QUEUES)}", "--hostname=bulk@%h": "--hostname=second@%h"}
-    return [*usual, replace(bulk, name="worker-second", command=[swap.get(part, part) for part in bulk.command])]
+    queues = {"--queues=bulk": f"--queues={','.join(processes.QUEUES)}"}
+    for name in WORKERS:
+        swap = queues | {"--hostname=bulk@%h": f"--hostname={name.removeprefix('worker-')}@%h"}
+        kept.append(replace(bulk, name=name, command=[swap.get(part, part) for part in bulk.command]))
+    return kept
 
 
 def command(process: Process, link: Path) -> list[str]:
@@ -86,21 +91,20 @@ class Drill:
     # A rolling restart, with the commands of docs/deploying.md
 
     def roll(self, release: str) -> None:
-        """One worker first, then the web, then all the rest; in between, both releases work side by side. The last
-        workers of the one that goes stay until the jobs are done that only they know."""
+        """One worker first, then the web, then all the rest; in between, both releases work side by side. The other
+        worker stays until the jobs are done that only it knows."""
         going = self.releases.current
         say(f"\n{paint(f'Rolling to the release {release}', BOLD)}")
         self.manage("check", folder=self.releases.folder / release)
         self.manage("migrate", "--noinput", folder=self.releases.folder / release)
         self.releases.switch(release)
         say(f"  $ ln -sfn {release} current")
-        self.restart_worker("worker-second")
+        self.restart_worker(WORKERS[0])
         time.sleep(SIDE_BY_SIDE)
         self.reload_web()
         time.sleep(SIDE_BY_SIDE)
         until(lambda: not self.books.only_known_to(going, but=[REMOVED, NEW]), PATIENCE, f"what only {going} knows")
-        for name in WORKERS:
-            self.restart_worker(name)
+        self.restart_worker(WORKERS[1])
         self.ctl("restart", "dispatcher")
         self.ctl("restart", "beat")
         time.sleep(SIDE_BY_SIDE)
