@@ -69,7 +69,7 @@ class Drill:
 
     def run(self) -> int:
         begin = time.monotonic()
-        self.books.new_workers("before")
+        until(lambda: self.books.meet_workers("before") == len(WORKERS), PATIENCE, "the workers live")
         with Customers(self.supervisor.env["SITE_URL"]) as customers:
             time.sleep(SIDE_BY_SIDE)
             self.park("before", "update_recommendations", REMOVED)
@@ -110,8 +110,9 @@ class Drill:
         time.sleep(SIDE_BY_SIDE)
 
     def restart_worker(self, name: str) -> None:
+        known = len(self.books.workers)
         self.ctl("restart", name)
-        until(lambda: self.books.new_workers(self.releases.current), PATIENCE, f"{name} is back")
+        until(lambda: self.books.meet_workers(self.releases.current) > known, PATIENCE, f"{name} is back")
 
     def reload_web(self) -> None:
         old = self.web_children()

@@ -27,11 +27,11 @@ class Books:
     def ask(self, sql: str, *parameters: object) -> list[tuple]:
         return self.database.execute(sql, parameters).fetchall()  # type: ignore[arg-type]
 
-    def new_workers(self, release: str) -> list[str]:
-        """Workers that were not known yet: from now on known as of this release."""
+    def meet_workers(self, release: str) -> int:
+        """Workers that were not known yet are of this release; returns how many there have been."""
         names = [name for (name,) in self.ask("SELECT name FROM jobs_worker") if name not in self.workers]
         self.workers |= dict.fromkeys(names, release)
-        return names
+        return len(self.workers)
 
     def state(self, key: str) -> str:
         return self.ask("SELECT state FROM jobs_job WHERE key = %s", key)[0][0]
