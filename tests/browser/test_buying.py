@@ -39,7 +39,7 @@ def test_bought_by_mouse_and_the_timeline_ends_in_all_green_without_a_reload(pag
     expect(page.locator("#news")).to_contain_text("done")  # what a screen reader is told of it
     assert download_invoice(page, Locator.click).startswith(b"%PDF")
     done = effects(order=str(order_number(page)))
-    assert len(done) == 5, done
+    assert len(done) == 6, done
     assert set(done.values()) == {1}, done
 
 
