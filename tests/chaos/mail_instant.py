@@ -4,7 +4,7 @@ SMTP has no idempotency, so a worker that dies between the server's 250 and the 
 mail again. Here each worker process (a prefork child that sends mail after mail) is killed once, a random time after
 the 250 to one of its mails:
   aimed     within 10 ms, in which the instant lies
-  anywhere  within 400 ms, in which it sends others: so at any moment of sending a mail
+  anywhere  within 400 ms, in which most have begun their next mail
 """
 
 import os
