@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from structlog.contextvars import bound_contextvars
 
@@ -58,11 +59,12 @@ def run(limit: int = LIMIT, dry_run: bool = False) -> Outcome:
     window = min(WINDOW, timedelta(days=settings.JOBS_RETENTION_DAYS) / 2)
     orders = Order.objects.filter(created_at__range=(Now() - window, Now() - AGE)).order_by("number")
     numbers = list(orders.values_list("number", flat=True))
+    redone = _redone(orders)  # before the look: what another reconciler has run again since is not in vain yet
     ours, theirs, known = audit.look(numbers, datetime.now(UTC) - window - SKEW)
     found = _by_order(theirs)
     gaps = {number: gaps_of(order, found[number]) for number, order in ours.items() if not order.moved}
     blank = [number for number in gaps if ours[number].paid and not found[number]]
-    doubts = believe(gaps, blank, _last_mail(theirs), _redone(gaps))
+    doubts = believe(gaps, blank, _last_mail(theirs), redone)
     outcome = Outcome(orders=len(ours))
     for number in [number for number, each in gaps.items() if any(gap.act in MENDABLE for gap in each)]:
         if limit > 0:
@@ -129,10 +131,9 @@ def _last_mail(theirs: Iterable[dict[str, Any]]) -> datetime | None:
     return max((datetime.fromisoformat(row["at"]) for row in theirs if row["partner"] == "mail"), default=None)
 
 
-def _redone(gaps: dict[int, list[Gap]]) -> set[str]:
-    """The keys among these gaps' whose jobs were run again before."""
-    keys = [gap.key for each in gaps.values() for gap in each if gap.act == Act.REDONE]
-    return set(Repair.objects.filter(act=Act.REDONE, key__in=keys).values_list("key", flat=True)) if keys else set()
+def _redone(orders: QuerySet[Order]) -> set[str]:
+    """The keys of jobs of these orders that were run again before."""
+    return set(Repair.objects.filter(act=Act.REDONE, order__in=orders).values_list("key", flat=True))
 
 
 def _for_a_person(

@@ -85,7 +85,7 @@ def test_a_partner_that_is_down_is_tried_again_as_the_timeline_says_until_it_is_
     expect(shipment).to_contain_text(re.compile(r"attempt \d+, next (in \d+ s|any moment)"))
     tab_to(page, invoice)
     invoice.evaluate("link => link.seenBefore = true")
-    page.wait_for_function("!document.getElementById('invoice').seenBefore")
+    expect(page.locator("#invoice")).not_to_have_js_property("seenBefore", True)
     assert has_focus(invoice), "the page took the focus away when it looked again"
     fault("warehouse")
     expect_all_green(page)

@@ -1,6 +1,7 @@
 """The database in trouble under the back room: no attempt is used, nothing is half-done, all go on by themselves."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import timedelta
@@ -104,20 +105,21 @@ def test_a_job_is_not_claimed_half_while_the_database_is_read_only():
 
 def test_a_finish_outlasts_an_outage_and_the_body_runs_once():
     ran: list[int] = []
-    over = threading.Event()
+    begun, down = threading.Event(), threading.Event()
 
     def fail_over() -> None:
+        assert begun.wait(10)
         with sick.read_only():
             down.set()
-            over.wait(0.3)
+            time.sleep(0.3)
 
     def work() -> str:
         ran.append(1)
+        begun.set()
         assert down.wait(10)
         connection.close()
         return "done"
 
-    down = threading.Event()
     with sick.meanwhile(fail_over):
         job = attempt(work)
     assert (job.state, job.claims, job.result, ran) == ("succeeded", 1, "done", [1])
