@@ -149,7 +149,7 @@ def servers() -> list[Row]:
 FAULTS = {
     "3 s of latency": {"latency_ms": 3000},
     "every second request fails": {"error_rate": 0.5},
-    "every request fails (503)": {"status": 503},
+    "every request fails": {"error_rate": 1.0},  # 500, and 451 of the mail server: its 5xx would refuse for good
     "hangs": {"hang": True},
     "down": {"down": True},
     "does the work and says it failed": {"accept_then_fail": True},
