@@ -12,14 +12,8 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 
-
-def tie(name: str) -> None:
-    """From now on this process gets the signal of this name, such as TERM, when its parent dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.Signals[f"SIG{name}"].value)
-
-
 if __name__ == "__main__":
     name, *command = sys.argv[1:]
-    tie(name)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.Signals[f"SIG{name}"].value)
     os.execvp(command[0], command)  # noqa: S606 - the command comes from our own lists

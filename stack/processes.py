@@ -78,7 +78,6 @@ def _web(port: str) -> list[str]:
         "--threads=4",
         "--graceful-timeout=25",
         "--no-control-socket",
-        "--logger-class=shop.logs.GunicornLogger",
     ]
 
 

@@ -1,0 +1,19 @@
+"""gunicorn's main process, which outlives a HUP."""
+
+import subprocess
+import sys
+
+LOAD = """
+import sys
+from gunicorn.app.wsgiapp import WSGIApplication
+sys.argv = ["gunicorn", "shop.wsgi"]
+print(WSGIApplication().cfg.logger_class.__name__, {name.partition(".")[0] for name in sys.modules})
+"""
+
+
+def test_it_loads_none_of_our_packages_so_that_a_reload_brings_new_code():
+    done = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True)
+    logger, _, modules = done.stdout.partition(" ")
+    assert logger == "GunicornLogger"  # the file was read
+    ours = {"shop", "orders", "catalog", "notifications", "jobs", "partners", "stack"}
+    assert not {name for name in ours if f"'{name}'" in modules}
