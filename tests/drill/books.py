@@ -49,14 +49,9 @@ class Books:
         return mixed
 
     def handed_on(self) -> dict[str, int]:
-        """How many jobs met a worker that did not know their task or arguments and were done by another, by reason."""
-        return dict(
-            self.ask(
-                "SELECT split_part(a.error, E'\\n', 1), count(DISTINCT a.job_id) FROM jobs_attempt a"
-                " JOIN jobs_job j ON j.id = a.job_id WHERE j.state = 'succeeded' AND a.became = 'waiting'"
-                " AND (a.error LIKE 'no task is named %%' OR a.error LIKE '%%argument%%') GROUP BY 1 ORDER BY 1"
-            )
-        )
+        """How many jobs of a task met a worker that did not know it, or its arguments, and were done by another."""
+        refused = "refused_at IS NOT NULL AND state = 'succeeded'"
+        return dict(self.ask(f"SELECT task, count(*) FROM jobs_job WHERE {refused} GROUP BY 1 ORDER BY 1"))  # noqa: S608
 
     def dead(self) -> dict[str, str]:
         """The reason of each dead letter, by its key."""

@@ -1,7 +1,8 @@
 """Two releases of the shop: copies of this tree, changed as deploys do change tasks.
 
-*before* is this tree, and has learned that an argument and a task will be renamed, as docs/deploying.md advises. *after*
-renames both, and takes the former names for one release; adds an argument with a default, removes a task, has a new one.
+*before* is this tree, and has learned that an argument and a task will be renamed, as docs/deploying.md advises.
+*after* renames both, and takes the former names for one release; adds an argument with a default, removes a task, and
+has a new one.
 """
 
 import os
