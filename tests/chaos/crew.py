@@ -37,9 +37,8 @@ def work(house: houses.House, kind: str, folder: Path, options: SimpleNamespace)
         if not wanted(row, kind, options) or not taken(folder / f"{kind} {row.id.replace('/', ' ')}"):
             continue
         result = runner.run(row)
-        print(
-            json.dumps(dataclasses.asdict(result) | {"broken": result.broken, "place": rows.ALL.index(row)}), flush=True
-        )
+        about = {"broken": result.broken, "place": rows.ALL.index(row), "comparable": row.naive}
+        print(json.dumps(dataclasses.asdict(result) | about), flush=True)
 
 
 def wanted(row, kind: str, options: SimpleNamespace) -> bool:

@@ -84,17 +84,17 @@ def table(rows: list[Result], naive: dict[tuple[str, str, str], Result]) -> str:
             row["lost"] + row["stray"],
             row["twice"],
             "-" if row["seconds"] is None else f"{row['seconds']:.1f}",
-            naively(naive.get(name(row))),
+            naively(row, naive.get(name(row))),
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     notes = [f"- {row['boundary']}, {row['fault']}: {note}" for row in rows for note in row["notes"]]
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def naively(row: Result | None) -> str:
+def naively(ours: Result, row: Result | None) -> str:
     """What the same fault did without a ledger."""
     if row is None:
-        return "-"
+        return "not run" if ours["comparable"] else "-"
     if row["failed"]:
         return "could not be brought about"
     found = [f"{row['lost']} lost"] if row["lost"] else []
