@@ -149,7 +149,7 @@ def servers() -> list[Row]:
 FAULTS = {
     "3 s of latency": {"latency_ms": 3000},
     "every second request fails": {"error_rate": 0.5},
-    "every request fails": {"error_rate": 1.0},  # 500, and 451 of the mail server: its 5xx would refuse for good
+    "every request fails": {"status": 503},
     "hangs": {"hang": True},
     "down": {"down": True},
     "does the work and says it failed": {"accept_then_fail": True},
@@ -165,6 +165,8 @@ def partners() -> list[Row]:
     for partner, (fault, switches) in product(("payments", "warehouse", "fraud", "analytics", "mail"), FAULTS.items()):
         # A mail that was kept without a clear 250 is sent again each time: the sender can't know.
         twice = 1000 if partner == "mail" and fault.startswith("does the work") else 0
+        if partner == "mail" and "status" in switches:
+            switches = {"status": 451}  # a mail server's 5xx refuses a mail for good, and a dead letter is right
         rows.append(Row(f"partner {partner}", "for 6 s", fault, faults.partner(partner, switches), HEALED, twice))
     return rows
 
