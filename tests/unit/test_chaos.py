@@ -13,7 +13,8 @@ def result(**more) -> Result:
 
 
 def told(*results: Result) -> str:
-    return document([dataclasses.asdict(one) | {"broken": one.broken, "place": 0, "comparable": True} for one in results], 1)
+    about = {"place": 0, "comparable": True}
+    return document([dataclasses.asdict(one) | about | {"broken": one.broken} for one in results], 1)
 
 
 def test_what_is_lost_done_twice_stray_late_or_never_finished_breaks_a_promise():
