@@ -9,11 +9,11 @@ TASKS = (
     "orders.update_recommendations", "orders.thank",
 )  # fmt: skip
 # Whose making a job is, as its task or its arguments tell.
-MADE_BY = """CASE WHEN args ? 'order' OR args ? 'source' OR task IN ('orders.ship_order', 'orders.thank')
+MADE_BY = """CASE WHEN args ? 'order' OR args ->> 'source' = 'web' OR task IN ('orders.ship_order', 'orders.thank')
              THEN 'after' ELSE 'before' END"""
 ONLY = {
     "before": "task = 'orders.update_recommendations'",
-    "after": "(task = 'orders.thank' OR args ? 'source')",
+    "after": "task = 'orders.thank'",
 }
 
 

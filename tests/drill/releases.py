@@ -1,8 +1,8 @@
 """Two releases of the shop: copies of this tree, changed as deploys do change tasks.
 
-*before* is this tree, and has learned that an argument and a task will be renamed, as docs/deploying.md advises.
-*after* renames both, and takes the former names for one release; adds an argument with a default, removes a task, and
-has a new one.
+*before* is this tree, and has learned that an argument and a task will be renamed and an argument added, as
+docs/deploying.md advises. *after* does so, and takes the former names for one release. Without notice it removes a task,
+has a new one, and gives another an argument.
 """
 
 import os
@@ -18,6 +18,7 @@ def mail_receipt(number: int) -> None:
     \"\"\"The receipt, with the invoice attached.\"\"\"
     emails.send_receipt(number)
 """
+REPORT = """def mail_sales_report(day: str | None = None) -> None:"""
 ANALYTICS = """def send_analytics(number: int) -> None:"""
 SHIPMENT = """@task(name="orders.request_shipment", key="shipment:{number}", retry=PATIENT)
 """
@@ -51,13 +52,18 @@ def renaming(text: str, there: str, here: str) -> str:
 Changes = dict[str, list[tuple[str, str]]]  # file → what stands there and what takes its place
 
 BEFORE: Changes = {
-    "orders/tasks.py": [(RECEIPT, renaming(RECEIPT, "order", "number")), (SHIPMENT, SHIP + SHIPMENT)],
+    "orders/tasks.py": [
+        (RECEIPT, renaming(RECEIPT, "order", "number")),
+        (SHIPMENT, SHIP + SHIPMENT),
+        (ANALYTICS, ANALYTICS.replace("number: int", 'number: int, source: str = ""')),
+    ],
 }
 AFTER: Changes = {
     "orders/tasks.py": [
         (RECEIPT, renaming(RECEIPT.replace("number", "order"), "number", "order")),
         (SHIPMENT, SHIP + SHIPMENT),
         (ANALYTICS, ANALYTICS.replace("number: int", 'number: int, source: str = "web"')),
+        (REPORT, REPORT.replace("None = None", 'None = None, to: str = ""')),
         (RECOMMENDATIONS, THANK),
     ],
     "orders/settlement.py": [
