@@ -154,7 +154,7 @@ class Drill:
         self.manage("shell", "-c", f"from datetime import timedelta; from orders import tasks; {code}", folder=folder)
 
     def die(self, *keys: str) -> None:
-        """Call the jobs forward, now that nobody knows them; they are handed on for DEPLOY_WINDOW, then dead letters."""
+        """Call jobs forward, now that nobody knows them; they are handed on for DEPLOY_WINDOW, then dead letters."""
         self.manage("shell", "-c", f"from jobs import ledger; [ledger.hasten(key) for key in {keys!r}]")
         for key in keys:
             until(lambda key=key: self.books.state(key) == "dead", PATIENCE, f"{key} is a dead letter")

@@ -1,7 +1,7 @@
 """Two releases of the shop: copies of this tree, changed as deploys do change tasks.
 
 *before* is this tree, and has learned that an argument and a task will be renamed and an argument added, as
-docs/deploying.md advises. *after* does so, and takes the former names for one release. Without notice it removes a task,
+docs/deploying.md advises. *after* does so, and takes the former names for one release. Unannounced, it removes a task,
 has a new one, and gives another an argument.
 """
 
