@@ -6,8 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 
-import kombu
+import redis
 from django.db import connection
+from kombu.exceptions import KombuError
 
 from jobs import ledger, publisher
 from jobs.models import LIVE, Job
@@ -225,7 +226,7 @@ def delivered_twice(scene: Scene) -> None:
     sent = 0
     for _ in range(20):
         jobs = Job.objects.order_by("-created_at").exclude(task="orders.settle_payment")[:30]
-        with suppress(kombu.exceptions.OperationalError):  # our own connection may be older than this broker
+        with suppress(KombuError, redis.RedisError):  # our own connection may be older than this broker
             publisher.send([ledger.Nudge(str(j.id), j.task, j.queue, j.args, j.origin, time.time()) for j in jobs] * 2)
             sent += 1
         time.sleep(0.25)
