@@ -21,6 +21,7 @@ Act = Callable[[Scene], None]
 OUTAGE = 6.0  # seconds of a partner's trouble
 COLD = 8.0  # seconds for which a server is frozen
 SHORTEST = 6.0  # seconds more, for others to come upon what a frozen process left
+UNHEARD = 15.0  # where nobody will do its work, as there is no ledger
 FREEZE = 25.0  # at most; a silent worker is noticed sooner
 NET = 100.0  # at most; the net under the checkout is a minute away
 LIMIT = 80.0  # at most; the hard time limit of a job, and a rescue
@@ -56,7 +57,11 @@ def deal(scene: Scene, hit: Hit, number: Signals, which: str) -> None:
     send(number, victims)
     scene.house.heal()
     if number == SIGSTOP:
-        patience = 15.0 if scene.house.naive else NET if hit.process == "web" else LIMIT if which == "child" else FREEZE
+        patience = FREEZE if which != "child" else LIMIT
+        if hit.process == "web":
+            patience = NET
+        elif scene.house.naive:
+            patience = UNHEARD
         if not scene.wait(scene.given_away(hit), patience):
             scene.notes.append(f"thawed after {patience:g} s, its work not done by others")
         time.sleep(SHORTEST)

@@ -72,7 +72,8 @@ class Runner:
         self.house = house
         self.known: dict[str, Counter] = {"lost": Counter(), "duplicated": Counter(), "stray": Counter()}
         self.counts = (0, 0, 0)
-        self.products = list(Product.objects.values_list("slug", flat=True))
+        # Nothing so dear that the fraud review holds the order for a person, who never comes.
+        self.products = list(Product.objects.filter(price__lt=100).values_list("slug", flat=True))
         Product.objects.update(stock=1_000_000)
 
     def run(self, row: Row) -> Result:
