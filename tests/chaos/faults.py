@@ -77,10 +77,12 @@ def dispatching(boundary: str, number: Signals) -> Act:
 
     def act(scene: Scene) -> None:
         if boundary == "rows locked":
-            in_the_statement(scene, number)
-        else:
+            return in_the_statement(scene, number)
+        with scene.kept_away("dispatcher-2"):
+            armed = scene.arm(boundary, "dispatcher")
             scene.due_jobs()
-            deal(scene, scene.hit(boundary, "dispatcher"), number, "only")
+            hit = armed.wait(PATIENCE)
+        deal(scene, hit, number, "only")
 
     return act
 
@@ -119,10 +121,9 @@ def two_beats(scene: Scene) -> None:
 
 
 def two_dispatchers(scene: Scene) -> None:
+    """No fault but that there are two."""
     scene.strike()
     scene.due_jobs()
-    time.sleep(4)
-    scene.house.heal()
 
 
 def broker_killed(scene: Scene) -> None:
@@ -255,6 +256,7 @@ def poison(how: str) -> Act:
         neighbours = Job.objects.filter(task="orders.send_analytics").exclude(id=id).exclude(state__in=LIVE)
         assert not neighbours.exclude(state="succeeded").exists()
         ledger.replay([id])
+        scene.mended()
 
     return act
 

@@ -90,9 +90,10 @@ class Scene:
         until(lambda: self.broker.llen("bulk") >= 4, PATIENCE, "a pile of messages")
 
     def due_jobs(self) -> None:
-        """Give the dispatcher something to do: the analytics partner fails, so there are retries."""
+        """Give the dispatcher something to do: the analytics partner fails for a moment, so there is a retry."""
         self.house.fault("analytics", status=503)
         until(lambda: Job.objects.filter(state="waiting", attempts__gt=0).exists(), PATIENCE, "a retry")
+        self.house.heal()
 
     @contextmanager
     def statements_held(self) -> Iterator[Callable[[], Hit | None]]:
