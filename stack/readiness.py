@@ -50,7 +50,7 @@ def worker_answers(broker: str, queue: str) -> bool:
 
     The command would take a second of CPU to start; this needs no settings, only the broker.
     """
-    with celery.Celery("ask", broker=broker) as app:
+    with celery.Celery("ask", broker=broker, set_as_current=False) as app:
         try:
             return bool(app.control.ping(timeout=0.5, limit=1, pattern=f"{queue}@*", matcher="glob"))
         except (kombu.exceptions.OperationalError, redis.RedisError):  # the latter of a line that broke meanwhile

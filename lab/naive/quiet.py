@@ -26,7 +26,10 @@ class InHand(NamedTuple):
 def in_hand(broker: str) -> InHand:
     """Ask the broker at this address and all workers on it; a worker that does not answer within a second counts as
     dead. Messages move while we look: believe it when it says twice that all is quiet. Raises redis.RedisError."""
-    with redis.Redis.from_url(broker, socket_timeout=2) as client, celery.Celery("ask", broker=broker) as app:
+    with (
+        redis.Redis.from_url(broker, socket_timeout=2) as client,
+        celery.Celery("ask", broker=broker, set_as_current=False) as app,
+    ):
         workers = app.control.inspect(timeout=1.0)
         running, fetched, later = (ask() or {} for ask in (workers.active, workers.reserved, workers.scheduled))
         held = {task["id"] for tasks in (*running.values(), *fetched.values()) for task in tasks}

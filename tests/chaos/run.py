@@ -132,7 +132,10 @@ class Runner:
         """Without a ledger: no message waits, no live worker has one but for the net of orders that are paid."""
         url = self.house.env["BROKER_URL"]
         try:
-            with celery.Celery("ask", broker=url) as app, redis.Redis.from_url(url, socket_timeout=2) as client:
+            with (
+                celery.Celery("ask", broker=url, set_as_current=False) as app,
+                redis.Redis.from_url(url, socket_timeout=2) as client,
+            ):
                 workers = app.control.inspect(timeout=1.0)
                 waiting = [e["request"] for found in (workers.scheduled() or {}).values() for e in found]
                 held = [*(workers.active() or {}).values(), *(workers.reserved() or {}).values()]
