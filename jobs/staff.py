@@ -8,28 +8,28 @@ from typing import Any
 
 from django.db import transaction
 
-from jobs import ledger
+from jobs import control
 from jobs.models import Action, Job, Pause
 
 
 def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
-    """Replay dead or discarded jobs, so many seconds apart; see ledger.replay. Returns the ids of those."""
+    """Replay dead or discarded jobs, so many seconds apart; see control.replay. Returns the ids of those."""
     with transaction.atomic():
-        return _record("replayed", ledger.replay(ids, apart), who, why)
+        return _record("replayed", control.replay(ids, apart), who, why)
 
 
 def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
     """Replay a dead or discarded job with other arguments, which its task knows. False if it is neither any more."""
     with transaction.atomic():
         before = Job.objects.get(id=id).args
-        done = ledger.replay([id], args=args)
+        done = control.replay([id], args=args)
         return bool(_record("edited and replayed", done, who, why, f", its arguments before: {json.dumps(before)}"))
 
 
 def discard(ids: Sequence[str], who: str, why: str) -> list[str]:
-    """Say that jobs need not run, nor those behind them; see ledger.discard. Returns the ids of those."""
+    """Say that jobs need not run, nor those behind them; see control.discard. Returns the ids of those."""
     with transaction.atomic():
-        return _record("discarded", ledger.discard(ids, why=f"discarded by {who}" + (why and f": {why}")), who, why)
+        return _record("discarded", control.discard(ids, why=f"discarded by {who}" + (why and f": {why}")), who, why)
 
 
 def pause(what: str, who: str, why: str) -> bool:

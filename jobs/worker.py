@@ -15,7 +15,7 @@ from celery.worker import state
 from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
 from django.db import DatabaseError, Error, connection, transaction
 
-from jobs import alive, ledger, publisher, rescue, trail, trouble
+from jobs import alive, control, ledger, publisher, rescue, trail, trouble
 from jobs.errors import Snooze, Superseded, Unwritten
 from jobs.retry import judge
 
@@ -166,4 +166,4 @@ def _revoke(request: Any, terminated: bool, **_: Any) -> None:
     if terminated:
         rescue.bury_terminated(request.id, alive.name)
     else:
-        ledger.discard([request.id], why="revoked by remote control")
+        control.discard([request.id], why="revoked by remote control")

@@ -7,7 +7,7 @@ nothing.
 
 from django.db import transaction
 
-from jobs import enqueue_all, ledger
+from jobs import control, enqueue_all
 from orders import loyalty, settlement, stock, tasks
 from orders.models import Order, Status
 
@@ -29,7 +29,7 @@ def cancel_paid(number: int) -> bool:
             return False
         order = Order.objects.get(number=number)
         for kind in NEEDLESS:
-            ledger.call_off(f"{kind}:{number}", "the order was cancelled")
+            control.call_off(f"{kind}:{number}", "the order was cancelled")
         if order.sent_at is None:  # else they may be on their way
             stock.give_back(number)
         loyalty.take_back(order)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from catalog.models import Product
-from jobs import Permanent, RetryAfter, ledger, trail, trouble
+from jobs import Permanent, RetryAfter, control, trail, trouble
 from jobs.http import PartnerUnavailable
 from orders import payments, settlement, stock
 from orders.models import Order, OrderLine, Status
@@ -198,6 +198,6 @@ def _pay(order: Order, card: str) -> None:
     except (PartnerUnavailable, RetryAfter, Permanent):
         payment = payments.PENDING
     if payment == payments.PENDING:
-        ledger.hasten(f"settle:{order.number}", seconds=5)
+        control.hasten(f"settle:{order.number}", seconds=5)
     else:
         trouble.again_after_clash(settlement.conclude, order.number, payment)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models.functions import Now
 
-from jobs import Call, Retry, Snooze, enqueue_all, ledger, task
+from jobs import Call, Retry, Snooze, control, enqueue_all, task
 from orders import payments, stock, tasks
 from orders.models import Order, Status
 
@@ -36,7 +36,7 @@ def mark_paid(number: int) -> bool:
         if not placed.update(status=Status.PAID, paid_at=Now()):
             return False
         enqueue_all(*follow_ups(number))
-        ledger.call_off(f"settle:{number}", "the payment is settled")
+        control.call_off(f"settle:{number}", "the payment is settled")
     return True
 
 
@@ -58,7 +58,7 @@ def end_unpaid(number: int, status: Status) -> bool:
         if not Order.objects.filter(number=number, status=Status.PLACED).update(status=status):
             return False
         stock.give_back(number)
-        ledger.call_off(f"settle:{number}", "the payment is settled")
+        control.call_off(f"settle:{number}", "the payment is settled")
     return True
 
 
@@ -96,7 +96,7 @@ def release_hold(number: int) -> bool:
         if not held.update(status=Status.PAID):
             return False
         for kind in ("capture", "shipment"):
-            ledger.hasten(f"{kind}:{number}")
+            control.hasten(f"{kind}:{number}")
     return True
 
 

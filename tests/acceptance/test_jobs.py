@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.urls import reverse
 
-from jobs import ledger, publisher
+from jobs import control, ledger, publisher
 from jobs.models import Job
 from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
@@ -157,7 +157,7 @@ def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_tha
     house.kill("web")
     customer.wait(20)
     assert job(f"settle:{number}").state == "waiting"
-    ledger.hasten(f"settle:{number}")  # it would be asked in a minute
+    control.hasten(f"settle:{number}")  # it would be asked in a minute
     until(lambda: all_done(number), 40)
     assert [effect["count"] for effect in effects(partners, f"payment:{number}")] == [1]
 
@@ -240,10 +240,10 @@ def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: House
     key = f"fraud:{number}"
     until(lambda: Job.objects.filter(key=key, state="waiting", attempts=1).exists())
     current_app.control.revoke(str(job(key).id))
-    ledger.hasten(key)
+    control.hasten(key)
     until(in_state(key, "discarded"))
     fault(partners, "fraud")
-    ledger.replay([str(job(key).id)])
+    control.replay([str(job(key).id)])
     until(in_state(key, "succeeded"))
 
 
@@ -255,5 +255,5 @@ def test_a_job_terminated_from_flower_is_a_dead_letter(house: House, partners: s
     current_app.control.revoke(str(job(key).id), terminate=True, signal="SIGKILL")
     until(in_state(key, "dead"))
     fault(partners, "analytics")
-    ledger.replay([str(job(key).id)])
+    control.replay([str(job(key).id)])
     until(in_state(key, "succeeded"))

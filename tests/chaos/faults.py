@@ -10,7 +10,7 @@ import redis
 from django.db import connection
 from kombu.exceptions import KombuError
 
-from jobs import ledger, publisher
+from jobs import control, ledger, publisher
 from jobs.models import LIVE, Job
 from lab.failpoints import Hit
 from tests.chaos.house import descendants, send
@@ -255,7 +255,7 @@ def poison(how: str) -> Act:
         until(lambda: Job.objects.filter(id=id, state="dead", attempts=3).exists(), 30, "a dead letter")
         neighbours = Job.objects.filter(task="orders.send_analytics").exclude(id=id).exclude(state__in=LIVE)
         assert not neighbours.exclude(state="succeeded").exists()
-        ledger.replay([id])
+        control.replay([id])
         scene.mended()
 
     return act

@@ -14,7 +14,7 @@ from datetime import timedelta
 import redis
 from django.db import connection, transaction
 
-from jobs import Retry, enqueue_all, ledger, publisher, rescue, task
+from jobs import Retry, control, enqueue_all, ledger, publisher, rescue, task
 from jobs.dispatcher import Dispatcher
 from jobs.errors import Superseded
 from jobs.models import LIVE, Job, Worker
@@ -105,7 +105,7 @@ class World:
 
     def run(self, statement: Statement) -> Outcome:
         name, arguments = statement
-        function = getattr(self, name, None) or getattr(ledger, name, None) or getattr(rescue, name)
+        function = next(getattr(room, name) for room in (self, ledger, control, rescue) if hasattr(room, name))
         try:
             return Outcome(name, arguments, function(*arguments))
         except Superseded as late:
@@ -142,7 +142,7 @@ class World:
     def redo(self, id: str) -> bool:
         """As somebody does who saw the ledger before this step."""
         job = self.court.jobs.get(id)
-        return ledger.redo(id, job.claims if job else 0, "its effect got lost")
+        return control.redo(id, job.claims if job else 0, "its effect got lost")
 
     def give_back_unclaimed(self, queue: str, oldest: str | None) -> list[str]:
         message = oldest and self.broker.lindex(queue, -1)
@@ -162,7 +162,7 @@ def jobs_in_every_state(world: World) -> tuple[ledger.Claimed, ledger.Claimed, l
     ledger.take_due(9)
     running, dead, done = (ledger.claim(number(n), "one") for n in (1, 6, 8))
     world.fail(dead, OSError("x"))
-    ledger.discard([number(7)])
+    control.discard([number(7)])
     world.succeed(done)
     world.enqueue(["c", None], None)  # no job 9: 8 has the key
     ledger.claim(world.enqueue([None], None), "two")

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from jobs import ledger
+from jobs import control
 from jobs.models import Job, State
 from orders import audit, payments, settlement, timeline
 from orders.models import Invoice, LoyaltyAccount, Order, Status
@@ -132,7 +132,7 @@ def test_an_effect_that_never_happened_is_lost(kind, finding):
     order = buy()
     finish(order, kind)
     for key in live_keys(order.number):
-        ledger.call_off(key, "for the test")
+        control.call_off(key, "for the test")
     if kind == "invoice":  # the receipt needs it; this audit is about what is kept, not about how it was made
         Invoice.objects.filter(order=order).delete()
     assert (*finding, f"{kind}:{order.number}") in findings(audit.run().lost)
@@ -171,7 +171,7 @@ def test_an_order_that_nobody_settles_is_lost():
     product()
     fault("payments", down=True)
     order = buy()
-    ledger.call_off(f"settle:{order.number}", "for the test")
+    control.call_off(f"settle:{order.number}", "for the test")
     assert findings(audit.run().lost) == [("orders", "settlement", f"settle:{order.number}")]
 
 
@@ -179,7 +179,7 @@ def test_money_reserved_for_a_cancelled_order_is_noticed_and_money_given_back_is
     product()
     order = buy()
     for key in live_keys(order.number):
-        ledger.call_off(key, "for the test")
+        control.call_off(key, "for the test")
     Order.objects.update(status=Status.CANCELLED)
     Order.objects.update(paid_at=None)
     assert findings(audit.run().stray) == [("payments", "authorization", f"payment:{order.number}")]

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from jobs import Permanent, Snooze, figures, history, ledger, rescue, task
+from jobs import Permanent, Snooze, control, figures, history, ledger, rescue, task
 from jobs.dispatcher import Dispatcher
 from jobs.models import Attempt, Job, Process, QueueMinute, TaskMinute
 from tests.integration.test_worker import attempt, raising
@@ -70,10 +70,10 @@ def test_a_lost_attempt_is_kept_and_so_is_the_one_after_which_a_job_is_dead():
 def test_attempts_are_purged_with_their_job():
     id = noted.enqueue()
     ledger.wait(ledger.claim(id, "one"), 0, "OSError: x", uses_attempt=True)
-    ledger.discard([id])
-    assert (ledger.purge(days=1), Attempt.objects.count()) == (0, 1)
+    control.discard([id])
+    assert (control.purge(days=1), Attempt.objects.count()) == (0, 1)
     Job.objects.update(finished_at=timezone.now() - timedelta(days=2))
-    assert (ledger.purge(days=1), Attempt.objects.count()) == (1, 0)
+    assert (control.purge(days=1), Attempt.objects.count()) == (1, 0)
 
 
 def test_a_minute_that_is_over_is_written_with_all_that_ended_in_it():

@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 
-from jobs import Permanent, Retry, ledger, rescue, task
+from jobs import Permanent, Retry, control, ledger, rescue, task
 from jobs.dispatcher import Dispatcher
 from jobs.enqueue import enqueue_all
 from jobs.errors import Superseded
@@ -83,7 +83,7 @@ def test_a_waiting_job_can_not_be_claimed_before_it_is_due():
     id = note.using(run_after=timedelta(minutes=1)).enqueue(1)
     assert ledger.claim(id, "a") is None
     assert ledger.take_due(10) == []
-    assert ledger.hasten("note:1")
+    assert control.hasten("note:1")
     assert [nudge.id for nudge in ledger.take_due(10)] == [id]
 
 
@@ -156,8 +156,8 @@ def test_a_message_older_than_the_oldest_in_the_broker_is_lost():
 def test_replaying_twice_is_once_and_gives_all_attempts_again():
     id = note.enqueue(1)
     ledger.bury(ledger.claim(id, "a"), "gave up")
-    assert ledger.replay([id]) == [id]
-    assert ledger.replay([id]) == []
+    assert control.replay([id]) == [id]
+    assert control.replay([id]) == []
     assert Job.objects.get(id=id).attempts == 0
 
 
@@ -166,18 +166,18 @@ def test_discarding_takes_the_followers_along_but_no_running_job():
     running = note.enqueue(4)
     ledger.claim(running, "a")
     head = str(Job.objects.get(task="tests.add").id)
-    assert len(ledger.discard([head, running], why="not needed")) == 2
+    assert len(control.discard([head, running], why="not needed")) == 2
     assert state(running) == "running"
 
 
 def test_what_succeeded_is_redone_once_by_two_who_miss_its_effect():
     id = note.enqueue(1)
     ledger.succeed(ledger.claim(id, "a"), 1)
-    assert ledger.redo(id, 1, "no effect")
-    assert not ledger.redo(id, 1, "no effect")
+    assert control.redo(id, 1, "no effect")
+    assert not control.redo(id, 1, "no effect")
     ledger.take_due(9)
     ledger.succeed(ledger.claim(id, "a"), 1)
-    assert not ledger.redo(id, 1, "no effect"), "it was done meanwhile"
+    assert not control.redo(id, 1, "no effect"), "it was done meanwhile"
     assert state(id) == "succeeded"
 
 
@@ -197,7 +197,7 @@ def test_purge_keeps_dead_letters_and_what_is_fresh():
     ledger.bury(ledger.claim(dead, "a"), "gave up")
     ledger.succeed(ledger.claim(fresh, "a"), None)
     Job.objects.exclude(id=fresh).update(finished_at="2020-01-01T00:00Z")
-    assert ledger.purge(30) == 1
+    assert control.purge(30) == 1
     assert set(Job.objects.values_list("key", flat=True)) == {"note:2", "note:3"}
 
 
@@ -254,7 +254,7 @@ def test_a_job_whose_task_nobody_knows_is_handed_on_during_a_deploy_and_then_a_d
     Job.objects.update(state="ready", refused_at=F("refused_at") - timedelta(seconds=2))
     rescue.refuse([id], "no task is named tests.once")
     assert (state(id), Job.objects.get(id=id).error) == ("dead", "no task is named tests.once")
-    ledger.replay([id])
+    control.replay([id])
     Job.objects.update(state="ready")
     rescue.refuse([id], "no task is named tests.once")
     assert state(id) == "waiting"  # a replay begins another deploy
@@ -304,7 +304,7 @@ def test_apply_and_a_retry_with_other_arguments_are_refused():
 def test_discarding_a_running_job_leaves_its_followers():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     ledger.claim(head, "a")
-    assert ledger.discard([head]) == []
+    assert control.discard([head]) == []
     assert Job.objects.get(key="note:3").state == "waiting"
 
 
@@ -319,10 +319,10 @@ def test_a_worker_that_has_just_begun_is_let_speak():
 def test_a_follower_whose_predecessor_was_purged_runs_when_it_is_replayed():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     follower = str(Job.objects.get(key="note:3").id)
-    ledger.discard([follower])
+    control.discard([follower])
     ledger.succeed(ledger.claim(head, "a"), 3)
     Job.objects.filter(id=head).delete()
-    assert ledger.replay([follower]) == [follower]
+    assert control.replay([follower]) == [follower]
     assert [nudge.id for nudge in ledger.take_due(10)] == [follower]
 
 

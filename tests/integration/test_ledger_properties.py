@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from jobs import Permanent, RetryAfter, Snooze, ledger, rescue
+from jobs import Permanent, RetryAfter, Snooze, control, ledger, rescue
 from jobs.models import Job, State, Worker
 from tests.integration.ledger_judge import MOVES, holds
 from tests.integration.ledger_world import MONTH, QUEUE, Statement, World, hurry, jobs_in_every_state, number
@@ -198,7 +198,7 @@ def test_a_job_is_not_purged_while_one_is_enqueued_behind_it(outside):
 def test_a_job_that_is_replayed_at_this_moment_is_not_purged(outside):
     world = World(*outside)
     world.enqueue([None], None)
-    ledger.discard([number(1)])
+    control.discard([number(1)])
     world.pass_time(MONTH)
     world.happen_at_once(("replay", ([number(1)],)), ("purge", (30,)))
 
@@ -206,9 +206,9 @@ def test_a_job_that_is_replayed_at_this_moment_is_not_purged(outside):
 def test_a_discarded_job_is_not_purged_while_another_waits_for_it(outside):
     world = World(*outside)
     world.enqueue(["a", None], None)
-    ledger.call_off("a", "done elsewhere")
+    control.call_off("a", "done elsewhere")
     world.pass_time(MONTH)
-    assert ledger.purge(30) == 0
+    assert control.purge(30) == 0
 
 
 def every_statement(late: ledger.Claimed, running: ledger.Claimed) -> list[Statement]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from jobs import ledger, rescue, task
+from jobs import control, ledger, rescue, task
 from jobs.figures import figures
 
 
@@ -36,8 +36,8 @@ QUESTIONS: dict[str, Callable[[], object]] = {
     "worker: succeed": lambda: ledger._succeed(JOB, "null"),
     "worker: wait": lambda: ledger._finish(JOB, "state = 'waiting'", ()),
     "web: the job of a key": lambda: ledger.ids_of(["aged:1"]),
-    "web: called off": lambda: ledger.call_off("aged:1", ""),
-    "beat: old enough to be purged": lambda: ledger.purge(30),
+    "web: called off": lambda: control.call_off("aged:1", ""),
+    "beat: old enough to be purged": lambda: control.purge(30),
     "people: depth of the queues": figures,
 }
 
@@ -126,6 +126,6 @@ def cycle(begin: int) -> int:
     for change in ("state = 'running', worker = 'a'", "state = 'succeeded', finished_at = now() - interval '2 days'"):
         for half in (ids[::2], ids[1::2]):
             execute(f"UPDATE jobs_job SET {change} WHERE id = ANY(%s::uuid[])", half)  # noqa: S608
-    assert ledger.purge(1) == 1_000
+    assert control.purge(1) == 1_000
     execute("VACUUM jobs_job")
     return execute("SELECT pg_total_relation_size('jobs_job')")[0][0]

@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from jobs import ledger, rescue
+from jobs import control, ledger, rescue
 from jobs.models import Job, State
 from orders import audit, cancellation, gaps, reconcile, settlement, tasks
 from orders.books import Effect
@@ -303,7 +303,7 @@ def test_a_lost_receipt_is_sent_as_soon_as_a_later_mail_shows_that_records_are_k
 def test_dead_letters_and_discarded_jobs_are_left_to_a_person():
     fault("analytics", status=400)
     dead, discarded = sold(), buy()
-    ledger.discard([str(Job.objects.get(key=f"invoice:{discarded.number}").id)], why="discarded by a person")
+    control.discard([str(Job.objects.get(key=f"invoice:{discarded.number}").id)], why="discarded by a person")
     fault("analytics")
     work()
     old()

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from jobs import ledger
+from jobs import control, ledger
 from jobs.dispatcher import Dispatcher
 from jobs.models import Job
 from shop.logs import formatter
@@ -74,7 +74,7 @@ def test_a_request_its_jobs_their_retries_a_replay_and_the_calls_of_partners_are
     fault("analytics", status=400)
     assert attempt(key).state == "dead"
     fault("analytics")
-    ledger.replay([str(Job.objects.get(key=key).pk)])
+    control.replay([str(Job.objects.get(key=key).pk)])
     assert attempt(key).state == "succeeded"
     found = spans.get_finished_spans()
     assert len({span.context.trace_id for span in found}) == 1

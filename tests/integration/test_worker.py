@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
-from jobs import Permanent, RetryAfter, Snooze, enqueue_all, ledger, task, worker
+from jobs import Permanent, RetryAfter, Snooze, control, enqueue_all, ledger, task, worker
 from jobs.errors import Away
 from jobs.models import Job
 from tests.waiting import until
@@ -183,7 +183,7 @@ def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
 
     def discard() -> None:
         try:
-            discarded.extend(ledger.discard([head]))
+            discarded.extend(control.discard([head]))
         finally:
             connection.close()
 
