@@ -1,6 +1,7 @@
 """The ledger's tables. A row is the truth about a job; a broker message is only a nudge.
 
-All changes of state stand in ledger.py, control.py and rescue.py, as single SQL statements; nothing else writes these tables.
+All changes of state stand in ledger.py, control.py and rescue.py, as single SQL statements; nothing else writes these
+tables.
 """
 
 from collections.abc import Collection

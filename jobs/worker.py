@@ -1,21 +1,20 @@
 """In a worker: claim the job that a message names, run it, finish it."""
 
 import logging
-import re
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import psycopg
 from celery import signals
 from celery.exceptions import Ignore, Retry
 from celery.worker import state
 from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
-from django.db import DatabaseError, Error, connection, transaction
+from django.db import Error, connection, transaction
 
 from jobs import alive, control, ledger, publisher, rescue, trail, trouble
+from jobs.cleanse import clean, cleanse
 from jobs.errors import Snooze, Superseded, Unwritten
 from jobs.retry import judge
 
@@ -28,7 +27,6 @@ T = TypeVar("T")
 
 PAUSES = (0, 1, 2, 4)  # seconds between tries at a database that does not answer
 LONG_PAUSES = (8, 8, 8, 8)  # and further ones, where the work is done: it would have to be done again
-DETAIL = re.compile(r"^DETAIL:.*?(?=^[A-Z]+:|^\S|\Z)", re.MULTILINE | re.DOTALL)
 ERROR_LIMIT = 8_000  # characters of a traceback that are kept: its end
 
 
@@ -115,12 +113,12 @@ def _on_a_live_connection(statement: Callable[..., T], *arguments: Any, longer: 
 
 def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exception:
     """Write down how a failed attempt goes on; returns what to raise for Celery to report."""
-    _cleanse(error)
+    cleanse(error)
     verdict = judge(error, task.policy, job.attempts, job.max_attempts)
-    summary = _clean(f"{type(error).__name__}: {error}")
+    summary = clean(f"{type(error).__name__}: {error}")
     text = summary
     if not isinstance(error, Snooze):  # which may come often, and where it was raised tells nobody anything
-        text += f"\n{_clean(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
+        text += f"\n{clean(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
     try:
         if verdict.state == "dead":
             _on_a_live_connection(ledger.bury, job, text)
@@ -133,19 +131,6 @@ def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exceptio
         log.error("job %s: %s. That could not be written down, it will run again: %s", job.id, summary, unwritten)
         return Ignore()
     return Retry(message=summary, exc=error, when=verdict.seconds)
-
-
-def _clean(text: str) -> str:
-    """Without PostgreSQL's DETAIL, which quotes the row and so a customer's data, and without what it can't store."""
-    return DETAIL.sub("", text).replace("\x00", "").encode(errors="replace").decode()
-
-
-def _cleanse(error: BaseException | None) -> None:
-    """Clean an error and all that led to it: Celery reports them to its log and to Flower."""
-    while error:
-        if isinstance(error, DatabaseError | psycopg.Error):
-            error.args = tuple(_clean(part) if isinstance(part, str) else part for part in error.args)
-        error = error.__cause__ or error.__context__
 
 
 @signals.task_unknown.connect

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -27,24 +28,32 @@ structlog.configure(
 )
 
 
-def formatter(kind: str) -> logging.Formatter:
-    """The formatter for one of FORMATS."""
-    pretty = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
-    json = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+def formatter(kind: str, clean: Callable[[str], str] = str) -> logging.Formatter:
+    """The formatter for one of FORMATS; texts and tracebacks go through `clean`."""
+
+    def cleaned(logger: Any, name: str, line: dict[str, Any]) -> dict[str, Any]:
+        return line | {part: clean(str(line[part])) for part in ("event", "exception") if part in line}
+
+    pretty = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     return structlog.stdlib.ProcessorFormatter(
         # Without what libraries add as `extra`: Django's is a request, with a token in its address.
         foreign_pre_chain=COMMON,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *(json if kind == "json" else pretty)],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            cleaned,
+            structlog.processors.JSONRenderer() if kind == "json" else pretty,
+        ],
     )
 
 
-def configuration(kind: str) -> dict[str, Any]:
+def configuration(kind: str, clean: Callable[[str], str]) -> dict[str, Any]:
     """Django's LOGGING. Left out is what RequestLog and jobs/trail.py say in one line: Celery's lines on each task, and
     Django's on what was not found."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"()": formatter, "kind": kind}},
+        "formatters": {"line": {"()": formatter, "kind": kind, "clean": clean}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": "INFO"},
         "loggers": {

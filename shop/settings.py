@@ -8,6 +8,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
+from jobs.cleanse import clean
 from shop.environment import read
 from shop.logs import FORMATS, configuration
 from shop.schedule import SCHEDULE
@@ -190,7 +191,7 @@ if not DEBUG and len(SECRET_KEY) < 50:
 LOG_FORMAT = env.checked("str", "LOG_FORMAT", default="pretty" if DEBUG else "json")
 if LOG_FORMAT not in FORMATS:
     raise ImproperlyConfigured(f"LOG_FORMAT should be one of: {', '.join(FORMATS)}.")
-LOGGING = configuration(LOG_FORMAT)
+LOGGING = configuration(LOG_FORMAT, clean)
 TRACING = "OTEL_EXPORTER_OTLP_ENDPOINT" in env  # OpenTelemetry reads it itself
 if TRACING:
     env.address("OTEL_EXPORTER_OTLP_ENDPOINT", ("http", "https"))

@@ -5,15 +5,19 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
+from django.db import IntegrityError
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from jobs import control, ledger
+from jobs.cleanse import clean
 from jobs.dispatcher import Dispatcher
 from jobs.models import Job
-from shop.logs import formatter
+from orders.models import Order
+from shop.logs import FORMATS, formatter
 from tests.integration.buying import FORM, attempt, fault, product
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("partners")]
@@ -46,7 +50,7 @@ def lines() -> Iterator[list[dict]]:
             found.append(json.loads(self.format(record)))
 
     reader = Reader()
-    reader.setFormatter(formatter("json"))
+    reader.setFormatter(formatter("json", clean))
     logging.getLogger().addHandler(reader)
     yield found
     logging.getLogger().removeHandler(reader)
@@ -137,3 +141,17 @@ def test_no_line_holds_a_token_an_address_or_a_word_searched_for(client, lines):
     assert "a-word" not in text
     for personal in ("email", "name", "address", "city", "postcode"):
         assert FORM[personal] not in text, personal
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_line_quotes_a_row_of_the_database(kind: str):
+    customer = {name: value for name, value in FORM.items() if name != "card"}
+    with pytest.raises(IntegrityError) as caught:
+        Order.objects.create(**customer, total=None, currency="EUR", fingerprint="")
+    error = caught.value
+    assert FORM["name"] in str(error)
+    record = logging.LogRecord("django.request", logging.ERROR, "", 0, "x %s", (error,), (type(error), error, None))
+    options = dict(settings.LOGGING["formatters"]["line"], kind=kind)
+    line = options.pop("()")(**options).format(record)
+    assert "violates not-null constraint" in line
+    assert FORM["name"] not in line
