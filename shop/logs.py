@@ -42,7 +42,7 @@ def formatter(kind: str, clean: Callable[[str], str] = str) -> logging.Formatter
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             cleaned,
-            structlog.processors.JSONRenderer() if kind == "json" else pretty,
+            structlog.processors.JSONRenderer(ensure_ascii=False) if kind == "json" else pretty,
         ],
     )
 
