@@ -9,12 +9,11 @@ from playwright.sync_api import Page, expect
 
 from jobs import roles
 from tests.browser.shopping import expect_all_green, row
+from tests.browser.staff import PASSWORD, log_in
 from tests.house import House
 from tests.integration.buying import fault
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
-
-PASSWORD = "a greengrocer's"
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +26,7 @@ def people(house: House) -> None:
 def enter(page: Page, name: str) -> None:
     """Ask for the page, be led to the login and back."""
     page.goto("/ops/")
-    page.get_by_label("Username").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    log_in(page, name)
     expect(page).to_have_url(re.compile("/ops/$"))
 
 

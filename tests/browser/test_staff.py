@@ -7,25 +7,17 @@ from django.contrib.auth import get_user_model
 from playwright.sync_api import Page, expect
 
 from tests.browser.shopping import PAID, expect_all_green, heading, row
+from tests.browser.staff import PASSWORD, log_in
 from tests.house import House
 from tests.integration.buying import fault
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
-
-PASSWORD = "a greengrocer's"
 
 
 @pytest.fixture(scope="module")
 def chief(house: House) -> str:
     """A superuser's name. Of the module's scope, as what a test itself writes is never committed."""
     return get_user_model().objects.create_superuser("chief", password=PASSWORD).get_username()
-
-
-def log_in(page: Page, name: str) -> None:
-    page.goto("/admin/")
-    page.get_by_label("Username").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
 
 
 def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_until_the_customer_sees_green(
@@ -38,6 +30,7 @@ def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_until_the_custome
     expect(row(customer, "analytics")).to_have_attribute("data-state", "stuck")
     expect(row(customer, "analytics")).to_contain_text("This did not work, and a person will see to it.")
     fault("analytics")
+    page.goto("/admin/")
     log_in(page, chief)
     page.locator("#content").get_by_role("link", name="Jobs", exact=True).click()
     filters = page.locator("#changelist-filter")
@@ -70,6 +63,7 @@ def test_staff_release_one_order_from_hold_and_cancel_another_and_both_customers
         customer.goto(order["url"])
         expect(heading(customer)).to_have_text("Thank you! We look at your order first.")
         expect(row(customer, "capture")).to_contain_text("A person looks at this order before your card is charged.")
+    page.goto("/admin/")
     log_in(page, chief)
     press(page, released["number"], "release_hold")
     press(page, cancelled["number"], "cancel")
