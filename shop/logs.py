@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from celery.signals import setup_logging
 from gunicorn.glogging import Logger
+from structlog.typing import EventDict
 
 FORMATS = ("json", "pretty")
 
@@ -31,8 +32,8 @@ structlog.configure(
 def formatter(kind: str, clean: Callable[[str], str] = str) -> logging.Formatter:
     """The formatter for one of FORMATS; texts and tracebacks go through `clean`."""
 
-    def cleaned(logger: Any, name: str, line: dict[str, Any]) -> dict[str, Any]:
-        return line | {part: clean(str(line[part])) for part in ("event", "exception") if part in line}
+    def cleaned(logger: Any, name: str, line: EventDict) -> EventDict:
+        return dict(line) | {part: clean(str(line[part])) for part in ("event", "exception") if part in line}
 
     pretty = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     return structlog.stdlib.ProcessorFormatter(
