@@ -250,7 +250,7 @@ def every_statement(late: ledger.Claimed, running: ledger.Claimed) -> list[State
 def test_every_statement_that_changes_a_job_is_tried():
     writers = {
         name
-        for module in (ledger, rescue)
+        for module in (ledger, control, rescue)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     } - {"rows", "keeping", "ids_of"}
