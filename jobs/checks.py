@@ -11,7 +11,7 @@ from jobs.alive import GOODBYE
 
 @register()
 def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The Celery settings that the ledger's promises rest on."""
+    """The settings that the ledger's promises rest on."""
     celery, conf = current_app, current_app.conf
     found: list[CheckMessage] = []
     if celery.task_cls != "jobs.task:LedgerTask":
@@ -47,5 +47,10 @@ def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found.append(
             Warning("breakers and rates of partners are off: they are kept in Redis or Valkey",
                     hint="use one as the broker; without, each job asks its partner as its Retry says", id="jobs.W001")
+        )  # fmt: skip
+    if not settings.ALERT_MAIL_TO:
+        found.append(
+            Warning("nobody is mailed when something is wrong", hint="set ALERT_MAIL_TO to the addresses of whoever is"
+                    " on call, with commas", id="jobs.W002")
         )  # fmt: skip
     return found

@@ -80,6 +80,19 @@ def percentile(histogram: Counter[str], share: float) -> float | None:
     return None
 
 
+def seconds(value: float | None) -> str:
+    """Seconds as people say them."""
+    if value is None:
+        return "-"
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 120:
+        return f"{value:.0f} s"
+    if value < 7200:
+        return f"{value / 60:.0f} min"
+    return f"{value / 3600:.0f} h" if value < 172_800 else f"{value / 86_400:.0f} days"
+
+
 def minutes(span: float) -> tuple[float, list[TaskMinute]]:
     """What ended in the last `span` seconds and, to the full minute, a little before; and how many seconds that is."""
     ((now, last),) = rows("SELECT clock_timestamp(), max(minute) FROM jobs_queueminute")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from django.db.models.functions import Now
 
-from jobs.ledger import rows
+from jobs.ledger import PAUSED, rows
 from jobs.models import QueueMinute, TaskMinute
 
 SETTLING = 10  # seconds after a minute's end
@@ -34,27 +34,28 @@ SELECT task, queue, outcome, wait, run, count(*) FROM (
 ) ended GROUP BY task, queue, outcome, wait, run
 """  # noqa: S608 - BUCKET stands above
 
-QUEUES = """
+QUEUES = f"""
 SELECT queue, COALESCE(sum(n) FILTER (WHERE state = 'ready'), 0)::int,
        COALESCE(sum(n) FILTER (WHERE state = 'due'), 0)::int, COALESCE(sum(n) FILTER (WHERE state = 'later'), 0)::int,
        COALESCE(sum(n) FILTER (WHERE state = 'running'), 0)::int,
        COALESCE(sum(n) FILTER (WHERE state = 'dead'), 0)::int,
-       COALESCE(extract(epoch FROM clock_timestamp() - min(since)), 0)::float
+       COALESCE(extract(epoch FROM clock_timestamp() - min(since) FILTER (WHERE NOT ({PAUSED}))), 0)::float
 FROM (
-    SELECT queue, 'ready' AS state, count(*) AS n, min(COALESCE(run_at, published_at)) AS since
-    FROM jobs_job WHERE state = 'ready' GROUP BY queue
-    UNION ALL SELECT queue, 'due', count(*), min(run_at)
-    FROM jobs_job WHERE state = 'waiting' AND run_at <= now() GROUP BY queue
-    UNION ALL SELECT queue, 'later', count(*), NULL
-    FROM jobs_job WHERE state = 'waiting' AND (run_at > now() OR run_at IS NULL) GROUP BY queue
-    UNION ALL SELECT queue, 'running', count(*), NULL FROM jobs_job WHERE state = 'running' GROUP BY queue
-    UNION ALL SELECT queue, 'dead', count(*), NULL FROM jobs_job WHERE state = 'dead' GROUP BY queue
+    SELECT queue, task, 'ready' AS state, count(*) AS n, min(COALESCE(run_at, published_at)) AS since
+    FROM jobs_job WHERE state = 'ready' GROUP BY queue, task
+    UNION ALL SELECT queue, task, 'due', count(*), min(run_at)
+    FROM jobs_job WHERE state = 'waiting' AND run_at <= now() GROUP BY queue, task
+    UNION ALL SELECT queue, task, 'later', count(*), NULL
+    FROM jobs_job WHERE state = 'waiting' AND (run_at > now() OR run_at IS NULL) GROUP BY queue, task
+    UNION ALL SELECT queue, task, 'running', count(*), NULL FROM jobs_job WHERE state = 'running' GROUP BY queue, task
+    UNION ALL SELECT queue, task, 'dead', count(*), NULL FROM jobs_job WHERE state = 'dead' GROUP BY queue, task
 ) live GROUP BY queue ORDER BY queue
-"""  # each part by a partial index of its own
+"""  # noqa: S608 - PAUSED is ours; each part is by a partial index of its own
 
 
 class Level(NamedTuple):
-    """A queue now. `depth` is what could run at once: ready, or due and not published yet."""
+    """A queue now. `depth` is what could run at once: ready, or due and not published yet; `oldest_s` since when the
+    oldest of them could, what is paused aside."""
 
     queue: str
     ready: int = 0

@@ -205,3 +205,29 @@ class TaskMinute(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task} at {self.minute:%H:%M}"
+
+
+class Alert(models.Model):
+    """Something that is wrong by a rule of jobs/rules.py, from its first sight to its end: jobs/alerts.py."""
+
+    rule = models.CharField(max_length=50)
+    subject = models.CharField(max_length=200, default="", help_text="the queue, task or partner")
+    says = models.TextField(help_text="what was wrong, when it fired")
+    since = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now(), help_text="when a watcher last found it wrong")
+    fired_at = models.DateTimeField(null=True, help_text="null: it has not lasted long enough")
+    mailed_at = models.DateTimeField(null=True)
+    calm_since = models.DateTimeField(null=True, help_text="since when it has been well again")
+    recovered_at = models.DateTimeField(null=True)
+    recovery_mailed_at = models.DateTimeField(null=True)
+    mailing_until = models.DateTimeField(null=True, help_text="a watcher is mailing it, or died over it")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rule", "subject"], condition=models.Q(recovered_at=None), name="jobs_alert_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.says

@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 
 FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -33,6 +34,16 @@ class Environment(environ.Env):
         if value not in FLAGS:
             raise ImproperlyConfigured(f"{name} should be true or false.")
         return FLAGS[value]
+
+    def addresses(self, name: str) -> list[str]:
+        """Mail addresses with commas between them; none where it is not set. Raises ImproperlyConfigured."""
+        found = [address.strip() for address in self.checked("str", name, default="").split(",") if address.strip()]
+        try:
+            for address in found:
+                validate_email(address)
+        except ValidationError:
+            raise ImproperlyConfigured(f"{name} should be mail addresses, with commas between them.") from None
+        return found
 
     def rate(self, name: str, default: float) -> float:
         """So many a second, above 0; 0.5 is one in two seconds. Raises ImproperlyConfigured."""

@@ -144,6 +144,7 @@ DEFAULT_FROM_EMAIL = "Backroom Greengrocer <shop@backroom.example>"
 STAFF_EMAIL = env.checked("str", "STAFF_EMAIL", default="staff@backroom.example")
 if "@" not in STAFF_EMAIL:
     raise ImproperlyConfigured("STAFF_EMAIL should be a mail address.")
+ALERT_MAIL_TO = env.addresses("ALERT_MAIL_TO")  # who is called when something is wrong; nobody is a warning at boot
 
 # The shop and its neighbours
 STORE_CURRENCY = "EUR"
@@ -173,6 +174,7 @@ CELERY_TASK_TIME_LIMIT = 60  # seconds; WORKER_GRACE is more, so that every job 
 CELERY_TASK_SOFT_TIME_LIMIT = 50
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("critical", "default", "bulk")]
+QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900}  # seconds a job may be due before somebody is called
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_DB_REUSE_MAX = 1_000_000_000  # keep the connection: Celery would close it after every task
 CELERY_BEAT_SCHEDULER = "jobs.beat:LedgerScheduler"

@@ -16,7 +16,8 @@ from stack.ports import HOST
 FILE = "env"
 STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
 OVERRIDES = (
-    "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH", "WORKER_GRACE"
+    "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH", "WORKER_GRACE",
+    "ALERT_MAIL_TO",
 )  # fmt: skip
 
 
@@ -87,6 +88,7 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
         "INBOX_URL": address("http", "MAIL_PORT"),
         "FLOWER_BASIC_AUTH": f"{STAFF}:{staff}",
         "STAFF_PASSWORD": staff,
+        "ALERT_MAIL_TO": "oncall@backroom.example",
     }
     env |= {name: str(port) for name, port in ports.items()}
     return env | {name: given[name] for name in OVERRIDES if given and given.get(name)}

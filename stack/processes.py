@@ -44,6 +44,7 @@ def shop(env: Mapping[str, str]) -> list[Process]:
         *workers,
         Process("dispatcher", _python("manage.py", "dispatcher"), stage=5),
         Process("beat", _celery("beat"), stage=5),
+        Process("watcher", _python("manage.py", "watcher"), stage=6),  # stops before those whom it would miss
         Process("flower", _flower(env), stage=6),
     ]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils.formats import number_format
 
+from jobs.figures import seconds
 from jobs.ledger import rows
 
 WIDTH, HEIGHT = 600, 120  # of the drawing; the page stretches it
@@ -128,16 +129,3 @@ def _path(values: list[Value], step: float, top: float) -> str:
 
 def _count(value: float) -> str:
     return number_format(round(value, 1) if value < 10 else round(value), use_l10n=True, force_grouping=True)
-
-
-def seconds(value: float | None) -> str:
-    """Seconds as people say them."""
-    if value is None:
-        return "-"
-    if value < 10:
-        return f"{value:.1f} s"
-    if value < 120:
-        return f"{value:.0f} s"
-    if value < 7200:
-        return f"{value / 60:.0f} min"
-    return f"{value / 3600:.0f} h" if value < 172_800 else f"{value / 86_400:.0f} days"

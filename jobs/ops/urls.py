@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.ops import acts, dead, edit, health, job, pauses, search
+from jobs.ops import acts, alerts, dead, edit, health, job, pauses, search
 
 app_name = "ops"
 urlpatterns = [
@@ -16,4 +16,5 @@ urlpatterns = [
     path("pause/", pauses.page, {"verb": "pause"}, name="pause"),
     path("resume/", pauses.page, {"verb": "resume"}, name="resume"),
     path("actions/", acts.recorded, name="actions"),
+    path("alerts/", alerts.page, name="alerts"),
 ]

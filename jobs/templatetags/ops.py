@@ -3,7 +3,7 @@
 from django import template
 from django.utils.text import Truncator
 
-from jobs.ops.charts import seconds
+from jobs.figures import seconds
 
 register = template.Library()
 register.filter("seconds", seconds)

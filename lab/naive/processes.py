@@ -1,4 +1,4 @@
-"""The naive shop's processes: those of the shop, without a dispatcher, on another Celery app and settings module."""
+"""The naive shop's processes: those of the shop, on another Celery app and settings module."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,6 +7,7 @@ from stack import processes
 from stack.processes import Process
 
 SETTINGS = "lab.naive.settings"
+LEDGERED = ("dispatcher", "watcher")  # who has nothing to do without a ledger
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:
@@ -16,7 +17,7 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 def shop(env: Mapping[str, str]) -> list[Process]:
     """The processes in the order in which they start."""
-    return [_naively(process) for process in processes.shop(env) if process.name != "dispatcher"]
+    return [_naively(process) for process in processes.shop(env) if process.name not in LEDGERED]
 
 
 def commands(env: Mapping[str, str]) -> dict[str, list[str]]:

@@ -152,7 +152,7 @@ def test_ctrl_c_stops_everything_in_order_and_leaves_no_process(demo):
     assert demo.ctrl_c() == 0
     assert (demo.processes(), demo.ports_in_use()) == ([], [])
     stages = re.findall(r"^  (\S.*?) +stopped", demo.text, re.MULTILINE)
-    assert stages == ["flower", "dispatcher, beat", "worker", "web", "partners", "postgres, valkey"]
+    assert stages == ["watcher, flower", "dispatcher, beat", "worker", "web", "partners", "postgres, valkey"]
 
 
 def test_the_data_is_still_there_and_even_a_kill_leaves_no_process(demo):
