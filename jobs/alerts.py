@@ -3,9 +3,10 @@
     wrong ──lasting──► fired ──► (calm ──lasting──►) recovered
       └─ well again: deleted     mailed_at           recovery_mailed_at
 
-Each step is one statement on one row, so that of two watchers one makes it; all times are the database's. Whoever mails
-takes the row for LEASE seconds first: one that dies before it wrote down that the server took the mail leaves it to be
-sent again, with the same Message-ID.
+`lasting` both ways is what Prometheus calls `for` and `keep_firing_for`
+(https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/). Each step is one statement on one row, so
+that of two watchers one makes it; all times are the database's. Whoever mails takes the row for LEASE seconds first:
+one that dies before it wrote down that the server took the mail leaves it to be sent again, with the same Message-ID.
 """
 
 import logging

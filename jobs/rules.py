@@ -83,6 +83,10 @@ def _failures(health: Health) -> Iterable[Reading]:
             yield Reading(task, ended.failure_rate, f"{ended.dead} of {ended.finished}")
 
 
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"
+
+
 def _deaths(health: Health) -> Iterable[Reading]:
     died = health.ended_by("queue", WINDOW)
     for queue in health.queues:
@@ -151,7 +155,7 @@ RULES = (
         do="Look what its workers are busy with; add workers, or pause a task that floods the queue.",
     ),
     Rule(
-        "failure-rate", _failures, over=0.05, shown="{:.1%}".format,
+        "failure-rate", _failures, over=0.05, shown=_percent,
         when=f"over {{limit}} of the jobs of a task failed within ten minutes, of {LEAST} or more",
         says="{value} of the jobs of {subject} failed within ten minutes ({also}); {limit} is the limit.",
         do="Read the cause under Dead letters; mend it, then replay the group.",

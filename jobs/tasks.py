@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from jobs import control, history
+from jobs import alerts, control, history
 from jobs.task import task
 
 
@@ -10,4 +10,5 @@ from jobs.task import task
 def purge() -> int:
     """Delete finished jobs after their retention; dead letters stay for a person."""
     history.purge()
+    alerts.purge()
     return control.purge(settings.JOBS_RETENTION_DAYS)

@@ -45,8 +45,9 @@ class House:
         self.processes: dict[str, subprocess.Popen] = {}
 
     def commands(self) -> dict[str, list[str]]:
-        """The command line of each process."""
-        return processes.commands(self.env)
+        """The command line of each process, and of a second watcher."""
+        found = processes.commands(self.env)
+        return found | {"watcher-2": found["watcher"]}
 
     def start(self, *names: str, **env: str) -> None:
         """Start those that don't run, with `env` added to their environment, and wait until all are ready."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -24,10 +23,6 @@ class Line:
     says: str
     rule: rules.Rule
     alert: Alert | None
-
-    @property
-    def since(self) -> datetime | None:
-        return self.alert and self.alert.since
 
 
 def lines(found: Iterable[rules.Finding]) -> list[Line]:

@@ -112,6 +112,7 @@ class Drill:
         self.restart_worker(WORKERS[1])
         self.ctl("restart", "dispatcher")
         self.ctl("restart", "beat")
+        self.ctl("restart", "watcher")
         time.sleep(SIDE_BY_SIDE)
 
     def restart_worker(self, name: str) -> None:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 def all_at_work() -> None:
     for queue in "bulk", "critical", "default":
         rescue.see_worker(queue, queue, [], pool=2, memory=150 * 2**20)
-    for role in "dispatcher", "beat":
+    for role in "dispatcher", "beat", "watcher":
         Sign(role).give()
 
 
@@ -59,8 +59,8 @@ def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_fi
     for words in (
         "The back room needs you",
         "No beat is alive",
-        "No worker serves the queue bulk.",
-        "The oldest job on default has been due for 10 min.",
+        "No worker serves the queue bulk (0 to run now).",
+        "The oldest job of the queue default has been due for 10 min, over its objective of 2 min (1 to run now).",
         "1 dead letter wait",
     ):
         assert words in page
@@ -153,6 +153,7 @@ PAGES = {  # how often each asks the ledger
     "/ops/jobs/?q=4711": 1,
     "/ops/jobs/?q=number:47*": 1,
     "/ops/dead/": 1,
+    "/ops/alerts/": 0,
     "/ops/dead/?task=tests.task_5&cause=Permanent:+order+%23+is+gone": 3,
 }
 

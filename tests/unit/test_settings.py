@@ -23,6 +23,7 @@ WRONG = {
     "WORKER_GRACE": "soon",
     "DEPLOY_WINDOW": "soon",
     "MAIL_RATE": "nan",
+    "ALERT_MAIL_TO": "a@shop.example,nobody",
 }
 
 

@@ -1,0 +1,54 @@
+"""A person is called while the workers are dead: by a process that lives when they don't, over a real mail server."""
+
+import pytest
+import urllib3
+
+from jobs import rescue
+from jobs.models import Alert, Process, Worker
+from tests.acceptance.conftest import House
+from tests.integration.watching import QUEUES, goes_by
+from tests.waiting import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
+
+WATCHERS = ("watcher", "watcher-2")
+WORKERS = [f"worker-{queue}" for queue in QUEUES]
+
+
+@pytest.fixture
+def watched(house: House):
+    """The house, with two watchers who have looked at it."""
+    house.start(*WATCHERS)
+    until(lambda: Process.objects.filter(role="watcher").count() == 2, what="both have looked")
+    yield house
+    for name in WATCHERS:
+        house.processes[name].terminate()
+        assert house.processes[name].wait(15) == 0
+
+
+def mails(partners: str, what: str) -> list[int]:
+    """How often each mail about queues came that says that something fired, or is over."""
+    found = urllib3.request("GET", f"{partners}/effects?partner=mail").json()["effects"]
+    return [
+        effect["count"]
+        for effect in found
+        if effect["key"].startswith("alert:queue-without-worker.") and effect["key"].endswith(what)
+    ]
+
+
+def test_killed_workers_are_mailed_while_they_are_dead_and_once_more_when_they_are_back(watched: House, partners: str):
+    gone = Alert.objects.filter(rule="queue-without-worker", recovered_at=None)
+    for name in WORKERS:
+        watched.kill(name)
+    until(lambda: gone.count() == len(QUEUES), rescue.SILENCE + 20, "their silence is noticed")
+    goes_by()
+    until(lambda: gone.filter(mailed_at=None).count() == 0, what="it is mailed")
+    assert not any(watched.processes[name].poll() is None for name in WORKERS)
+    assert mails(partners, ".fired") == [1] * len(QUEUES)
+    watched.start(*WORKERS)
+    assert Worker.objects.filter(queues__in=QUEUES).count() >= len(QUEUES)
+    until(lambda: gone.filter(calm_since=None).count() == 0, what="their return is noticed")
+    goes_by()
+    until(lambda: mails(partners, ".over") == [1] * len(QUEUES), what="their return is mailed")
+    until(lambda: not gone.exists())
+    assert mails(partners, ".fired") == mails(partners, ".over") == [1] * len(QUEUES)

@@ -1,0 +1,393 @@
+"""Each rule fires for real and is over again; each is mailed once, whoever dies and however many watch."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from email.message import EmailMessage
+
+import pytest
+from celery import current_app
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+
+from jobs import alerts, breaker, health, ledger, rescue, rules, staff
+from jobs.errors import PartnerUnavailable
+from jobs.models import Alert, Attempt, Job
+from jobs.signs import Sign
+from jobs.watcher import Watcher
+from stack import ports
+from tests.integration import mailbox as smtp
+from tests.integration import sick_database as sick
+from tests.integration.gates import pause_over
+from tests.integration.staff import customer, reader, text
+from tests.integration.test_breaker import broker_at
+from tests.integration.test_history import noted
+from tests.integration.watching import all_at_work, goes_by, looking, silent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else() -> Iterator[None]:
+    yield
+    current_app.control.purge()
+
+
+@pytest.fixture
+def mailbox(settings) -> Iterator[smtp.Mailbox]:
+    settings.ALERT_MAIL_TO = ["oncall@shop.example"]
+    with smtp.serving(settings) as mailbox:
+        yield mailbox
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    all_at_work()
+    return Watcher()
+
+
+def end(count: int, error: str = "") -> None:
+    for _ in range(count):
+        job = ledger.claim(noted.enqueue(), "default")
+        ledger.bury(job, error) if error else ledger.succeed(job, None)
+
+
+def due_for(seconds: float) -> None:
+    Job.objects.filter(state="ready").update(published_at=timezone.now() - timedelta(seconds=seconds))
+
+
+# What makes each rule's trouble, and after the yield ends it. Workers' and processes' signs are real rows grown old.
+def dispatcher_silent() -> Iterator[None]:
+    silent("jobs_process", "role = 'dispatcher'")
+    yield
+    Sign("dispatcher").give()
+
+
+def beat_silent() -> Iterator[None]:
+    silent("jobs_process", "role = 'beat'")
+    yield
+    Sign("beat").give()
+
+
+def queue_without_worker() -> Iterator[None]:
+    silent("jobs_worker", "queues = 'bulk'")
+    yield
+    rescue.see_worker("another", "bulk", [])
+
+
+def queue_late() -> Iterator[None]:
+    noted.using(queue_name="critical").enqueue()
+    due_for(31)
+    yield
+    ledger.succeed(ledger.claim(str(Job.objects.get().id), "critical"), None)
+
+
+def failure_rate() -> Iterator[None]:
+    end(20)
+    end(2, "Permanent: no such order")
+    yield
+    end(40)
+
+
+def dead_letters_growing() -> Iterator[None]:
+    end(3, "Permanent: no such order")
+    yield
+    Attempt.objects.update(ended_at=F("ended_at") - timedelta(seconds=rules.WINDOW + 60))
+
+
+def breaker_open() -> Iterator[None]:
+    for number in range(breaker.THRESHOLD):
+        with suppress(PartnerUnavailable), breaker.guard("warehouse", f"shipment:{number}", lease=5):
+            raise PartnerUnavailable("no")
+    breaker._client().hincrbyfloat("jobs:partner:{warehouse}", "since", -301)
+    yield
+    pause_over("warehouse")
+    with breaker.guard("warehouse", "shipment:1", lease=5):
+        pass
+
+
+def broker_away() -> Iterator[None]:
+    with broker_at("redis://127.0.0.1:9/0"):
+        yield
+
+
+def database_away() -> Iterator[None]:
+    with sick.away():
+        yield
+
+
+TROUBLES = [
+    dispatcher_silent, beat_silent, queue_without_worker, queue_late, failure_rate, dead_letters_growing, breaker_open,
+    broker_away, database_away,
+]  # fmt: skip
+
+
+def test_every_rule_that_is_watched_is_tried_here():
+    named = [trouble.__name__.replace("_", "-") for trouble in TROUBLES]
+    assert sorted(named) == sorted(rule.name for rule in rules.RULES if rule.watched)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.__name__)
+def test_each_rule_fires_once_it_lasts_and_is_over_once_it_has_been_well_as_long(trouble, mailbox, watcher):
+    with contextmanager(trouble)():
+        watcher.look()
+        assert not mailbox.mails, "it has not lasted"
+        goes_by(watcher=watcher)
+        for _ in range(3):
+            watcher.look()
+        (fired,) = mailbox.mails
+    rule = trouble.__name__.replace("_", "-")
+    assert fired["To"] == "oncall@shop.example"
+    assert fired["Subject"].startswith("Alert: ")
+    assert f"/ops/alerts/#{rule}" in body(fired)
+    assert rules.BY_NAME[rule].do in body(fired)
+    watcher.look()
+    assert len(mailbox.mails) == 1, "it has not been well for long"
+    goes_by()
+    for _ in range(3):
+        watcher.look()
+    (_, over) = mailbox.mails
+    assert over["Subject"] == fired["Subject"].replace("Alert: ", "Over: ")
+    assert over["In-Reply-To"] == fired["Message-ID"] != over["Message-ID"]
+    (alert,) = Alert.objects.all()
+    assert alert.fired_at <= alert.mailed_at <= alert.recovered_at <= alert.recovery_mailed_at
+
+
+def body(mail: EmailMessage) -> str:
+    return mail.get_content()
+
+
+def fire(trouble: Callable[[], Iterator[None]], watcher: Watcher) -> Iterator[None]:
+    """Let something go wrong until it fires; the next step of what it returns ends it."""
+    going = trouble()
+    next(going)
+    watcher.look()
+    goes_by()
+    watcher.look()
+    return going
+
+
+def test_what_a_shop_that_has_just_begun_does_not_have_yet_is_no_alert(mailbox):
+    watcher = Watcher()
+    for _ in range(3):
+        watcher.look()
+        goes_by(rules.LASTING / 4)
+    all_at_work()
+    watcher.look()
+    goes_by()
+    watcher.look()
+    assert not mailbox.mails
+    assert not Alert.objects.exists()
+
+
+def test_what_was_missing_when_the_machine_went_off_counts_from_its_next_start(mailbox):
+    Watcher().look()
+    night = timedelta(hours=8)
+    Alert.objects.update(since=F("since") - night, seen_at=F("seen_at") - night)
+    Watcher().look()
+    assert not mailbox.mails
+    assert timezone.now() - Alert.objects.earliest("since").since < timedelta(seconds=10)
+
+
+def test_a_figure_that_sways_about_its_limit_calls_once(mailbox, watcher):
+    going = fire(queue_late, watcher)
+    for seconds in (29, 31, 25, 40, 29):
+        due_for(seconds)
+        watcher.look()
+        goes_by()
+        watcher.look()
+    assert len(mailbox.mails) == 1
+    due_for(20)
+    watcher.look()
+    due_for(31)  # well for a moment only
+    goes_by()
+    watcher.look()
+    assert len(mailbox.mails) == 1
+    next(going, None)
+
+
+def test_what_is_paused_is_not_late_and_the_page_says_that_it_is_paused(mailbox, watcher):
+    noted.using(queue_name="critical").enqueue()
+    due_for(3600)
+    for what in "queue:critical", "task:tests.noted":
+        assert [finding.rule.name for finding in rules.findings(health.look(rules.WINDOW))] == ["queue-late"]
+        staff.pause(what, "me", "a drill")
+        assert rules.findings(health.look(rules.WINDOW)) == []
+        assert "is paused, by me: a drill" in text(reader().get("/ops/"))
+        staff.resume(what, "me", "over")
+
+
+def test_watchers_at_the_same_moment_mail_each_alert_once(mailbox, watcher):
+    silent("jobs_worker", "true")
+    silent("jobs_process", "role <> 'watcher'")
+    for wrong in True, False:
+        watcher.look()
+        goes_by()
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(look_thrice) for _ in range(4)]:
+                done.result()
+        assert len(mailbox.mails) == (5 if wrong else 10)
+        all_at_work()
+    assert len({mail["Message-ID"] for mail in mailbox.mails}) == 10
+
+
+def look_thrice() -> None:
+    with looking() as watcher:
+        for _ in range(3):
+            watcher.look()
+
+
+@pytest.mark.parametrize("trouble", ["refused", "not now", "hangs", "drops the line"])
+def test_a_mail_server_in_trouble_is_asked_again_until_it_takes_the_alert_once(trouble, mailbox, watcher, settings):
+    port = settings.EMAIL_PORT
+    if trouble == "refused":
+        settings.EMAIL_PORT = ports.free(["SMTP_PORT"])["SMTP_PORT"]
+    mailbox.answers = {"RCPT": "451 4.7.1 greylisted"} if trouble == "not now" else {}
+    mailbox.hangs_at = "DATA" if trouble == "hangs" else ""
+    mailbox.drops_at = "MAIL" if trouble == "drops the line" else ""
+    going = fire(queue_without_worker, watcher)
+    watcher.look()
+    assert not mailbox.mails
+    assert "not mailed yet" in text(reader().get("/ops/"))
+    settings.EMAIL_PORT, mailbox.answers, mailbox.hangs_at, mailbox.drops_at = port, {}, "", ""
+    for _ in range(2):
+        watcher.look()
+    assert [mail["Subject"] for mail in mailbox.mails] == ["Alert: No worker serves the queue bulk (0 to run now)"]
+    next(going, None)
+
+
+def test_what_was_over_before_it_could_be_mailed_is_one_mail_that_says_both(mailbox, watcher, settings):
+    port, settings.EMAIL_PORT = settings.EMAIL_PORT, ports.free(["SMTP_PORT"])["SMTP_PORT"]
+    next(fire(queue_without_worker, watcher), None)
+    watcher.look()
+    goes_by()
+    watcher.look()
+    settings.EMAIL_PORT = port
+    for _ in range(2):
+        watcher.look()
+    (only,) = mailbox.mails
+    assert only["Subject"].startswith("Over: No worker serves the queue bulk")
+    assert "the only mail about it" in body(only)
+
+
+def test_a_watcher_that_dies_after_the_mail_leaves_it_to_be_sent_again_as_the_same(mailbox, watcher):
+    silent("jobs_worker", "queues = 'bulk'")
+    watcher.look()
+    goes_by()
+    with sick.cut_at(b"recovery_mailed_at = CASE", 1, delivered=False):
+        watcher.look()
+    for _ in range(2):
+        Watcher().look()
+    assert len(mailbox.mails) == 1, "the other one's lease"
+    Alert.objects.update(mailing_until=F("mailing_until") - timedelta(seconds=alerts.LEASE))
+    for _ in range(2):
+        Watcher().look()
+    first, second = (mail["Message-ID"] for mail in mailbox.mails)
+    assert first == second
+
+
+def test_two_watchers_that_lost_the_database_each_say_so_and_one_says_that_it_is_back(mailbox, watcher):
+    others = Watcher()
+    with sick.away():
+        for each in watcher, others:
+            each.look()
+            goes_by(watcher=each)
+            each.look()
+            each.look()
+    assert len(mailbox.mails) == 2
+    for _ in range(2):
+        for each in watcher, others:
+            each.look()
+        goes_by()
+    assert [mail["Subject"][:6] for mail in mailbox.mails] == ["Alert:", "Alert:", "Over: "]
+    assert Alert.objects.count() == 1
+
+
+def test_a_database_that_only_reads_is_as_good_as_away(mailbox, watcher):
+    watcher.sign.due = 0
+    with sick.read_only():
+        watcher.look()
+        goes_by(watcher=watcher)
+        watcher.look()
+    (mail,) = mailbox.mails
+    assert mail["Subject"].startswith("Alert: The database does not answer")
+
+
+def test_without_an_address_it_is_on_the_page_and_in_the_table_and_a_warning_at_boot(mailbox, watcher, settings):
+    settings.ALERT_MAIL_TO = []
+    going = fire(queue_without_worker, watcher)
+    assert not mailbox.mails
+    assert "No worker serves the queue bulk" in text(reader().get("/ops/"))
+    assert "Nobody is mailed: ALERT_MAIL_TO is not set" in text(reader().get("/ops/alerts/"))
+    next(going, None)
+
+
+def test_the_page_says_since_when_who_was_told_and_what_to_do_and_keeps_what_was(mailbox, watcher):
+    client = reader()
+    assert customer().get("/ops/alerts/").status_code == 403
+    silent("jobs_worker", "queues = 'bulk'")
+    assert "seen just now · the rule" in text(client.get("/ops/"))
+    watcher.look()
+    assert "nobody is mailed yet · the rule Start one for this queue" in text(client.get("/ops/"))
+    goes_by()
+    watcher.look()
+    alert = Alert.objects.get()
+    assert f"since {alert.since:%-d %b %H:%M:%S}, mailed {alert.mailed_at:%H:%M:%S}" in text(client.get("/ops/"))
+    assert "still wrong" in text(client.get("/ops/alerts/"))
+    all_at_work()
+    watcher.look()
+    assert "well again since" in text(client.get("/ops/"))
+    goes_by()
+    watcher.look()
+    assert "The back room is healthy" in text(client.get("/ops/"))
+    history = text(client.get("/ops/alerts/"))
+    assert f"queue-without-worker No worker serves the queue bulk (0 to run now). {alert.since:%d %b %Y}" in history
+    for rule in rules.RULES:
+        assert rule.condition.split(":")[0] in history
+
+
+def test_nobody_reports_his_own_silence_but_the_page_reports_the_watchers(watcher):
+    all_at_work()
+    assert "No watcher is at work" in text(reader().get("/ops/"))
+    watcher.look()
+    assert "The back room is healthy" in text(reader().get("/ops/"))
+    silent("jobs_process", "role = 'watcher'", rules.LASTING + 1)
+    assert "No watcher is at work" in text(reader().get("/ops/"))
+
+
+def test_an_alert_of_another_releases_rule_is_left_to_its_watcher_unless_that_is_gone(mailbox, watcher):
+    alert = Alert.objects.create(rule="of-tomorrow", says="x", fired_at=timezone.now(), mailed_at=timezone.now())
+    watcher.look()
+    goes_by()
+    watcher.look()
+    alert.refresh_from_db()
+    assert alert.calm_since is None
+    Alert.objects.update(seen_at=timezone.now() - timedelta(seconds=3 * alerts.UNSEEN))
+    watcher.look()
+    goes_by()
+    watcher.look()
+    assert [mail["Subject"] for mail in mailbox.mails] == ["Over: x"]
+
+
+def test_what_was_over_long_ago_is_purged_and_what_is_not_over_is_kept():
+    old = timezone.now() - timedelta(days=alerts.KEPT + 1)
+    Alert.objects.create(rule="a", says="x", since=old, recovered_at=old)
+    kept = Alert.objects.create(rule="b", says="x", since=old)
+    alerts.purge()
+    assert list(Alert.objects.all()) == [kept]
+
+
+def test_a_watcher_says_that_it_lives_only_after_it_has_looked_at_all_and_that_it_stops():
+    all_at_work()
+    watcher = Watcher()
+    with sick.away():
+        watcher.look()
+    assert health.look(0).silent_s("watcher") > 3600
+    watcher.look()
+    assert health.look(0).silent_s("watcher") < 5
+    watcher.stop.set()
+    watcher.run()
+    assert health.look(0).silent_s("watcher") > 3600
+    connection.close()

@@ -1,0 +1,51 @@
+"""A watcher that looks when it is told to, and time that passes for what it has found, without waiting."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db import connection
+from django.db.models import F
+
+from jobs import rescue
+from jobs.models import Alert
+from jobs.rules import LASTING
+from jobs.signs import Sign
+from jobs.watcher import Watcher
+
+QUEUES = ("bulk", "critical", "default")
+
+
+def all_at_work() -> None:
+    """A worker for each queue, a dispatcher and a beat have just said that they live."""
+    for queue in QUEUES:
+        rescue.see_worker(queue, queue, [])
+    for role in "dispatcher", "beat":
+        Sign(role).give()
+
+
+def goes_by(seconds: float = LASTING, watcher: Watcher | None = None) -> None:
+    """So much time, in which watchers saw no change."""
+    past = timedelta(seconds=seconds)
+    if watcher and watcher.outage:
+        watcher.outage.since -= past
+    else:
+        Alert.objects.filter(recovered_at=None).update(since=F("since") - past, calm_since=F("calm_since") - past)
+
+
+def silent(table: str, where: str, seconds: float = rescue.SILENCE + 1) -> None:
+    """Those of whom nothing was heard for so long."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET seen_at = now() - %s * interval '1 second' WHERE {where}",  # noqa: S608
+            [seconds],
+        )
+
+
+@contextmanager
+def looking() -> Iterator[Watcher]:
+    """A watcher for a thread of its own."""
+    try:
+        yield Watcher()
+    finally:
+        connection.close()

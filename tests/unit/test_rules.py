@@ -1,0 +1,43 @@
+"""The rules for people: each has limits that make sense, and the guide says the same as the rule."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from jobs.health import Health, Queue
+from jobs.history import Level
+from jobs.rules import BY_NAME, CALM, RULES, findings
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+
+
+def late(queue: str, seconds: float) -> list[tuple[str, bool]]:
+    """What is found where a queue's oldest job has been due for so long."""
+    level = Level(queue, ready=1, oldest_s=seconds)
+    now = Health(datetime.now(UTC), [Queue(queue, level, [], None)], [], [], {}, [], broker=True, minutes=[])
+    return [(finding.subject, finding.wrong) for finding in findings(now) if finding.rule.name == "queue-late"]
+
+
+def test_a_queue_has_an_objective_of_its_own():
+    assert settings.QUEUE_OBJECTIVES.keys() == {queue.name for queue in settings.CELERY_TASK_QUEUES}
+
+
+@pytest.mark.parametrize(("queue", "limit"), [*settings.QUEUE_OBJECTIVES.items(), ("another", 120)])
+def test_above_its_limit_a_figure_is_wrong_and_a_little_below_not_well_yet(queue, limit):
+    assert late(queue, limit + 0.1) == [(queue, True)]
+    assert late(queue, limit) == late(queue, CALM * limit + 0.1) == [(queue, False)]
+    assert late(queue, CALM * limit) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_the_guide_has_each_rule_with_its_limit(rule):
+    (row,) = [line for line in GUIDE.splitlines() if line.startswith(f"| `{rule.name}` |")]
+    assert rule.condition in row
+
+
+def test_the_guide_has_no_rule_that_is_not_there():
+    rows = re.findall(r"^\| `([a-z-]+)` \|", GUIDE.partition("## Alerts")[2].partition("\n## ")[0], re.MULTILINE)
+    assert rows == list(BY_NAME)
