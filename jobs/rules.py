@@ -96,7 +96,7 @@ def _deaths(health: Health) -> Iterable[Reading]:
 
 def _open_breakers(health: Health) -> Iterable[Reading]:
     for gate in health.partners or ():
-        if gate["state"] != "closed":
+        if gate["state"] != "closed" and gate["since"]:
             yield Reading(gate["partner"], (health.now - gate["since"]).total_seconds())
 
 
