@@ -49,5 +49,5 @@ def _told(alert: Alert) -> dict[str, object]:
 
 def _message_id(alert: Alert, what: str) -> str:
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    micros = f"{alert.since:%Y%m%dT%H%M%S.%f}"
-    return f"<alert.{alert.rule}.{micros}.{what}@{domain}>"
+    micros = int(alert.since.timestamp() * 1_000_000)
+    return f"<alert.{alert.rule}.{micros:x}.{what}@{domain}>"

@@ -58,7 +58,7 @@ def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_fi
     page = text(reader().get("/ops/"))
     for words in (
         "The back room needs you",
-        "No beat is alive",
+        "No beat is at work",
         "No worker serves the queue bulk (0 to run now).",
         "The oldest job of the queue default has been due for 10 min, over its objective of 2 min (1 to run now).",
         "1 dead letter wait",

@@ -30,7 +30,8 @@ def goes_by(seconds: float = LASTING, watcher: Watcher | None = None) -> None:
     if watcher and watcher.outage:
         watcher.outage.since -= past
     else:
-        Alert.objects.filter(recovered_at=None).update(since=F("since") - past, calm_since=F("calm_since") - past)
+        Alert.objects.filter(fired_at=None).update(since=F("since") - past)
+        Alert.objects.filter(recovered_at=None).update(calm_since=F("calm_since") - past)
 
 
 def silent(table: str, where: str, seconds: float = rescue.SILENCE + 1) -> None:

@@ -73,5 +73,5 @@ def test_paths_with_spaces_and_percent_signs_reach_the_process_as_they_are(progr
 
 def test_commands_names_every_process_of_the_shop(tmp_path):
     env = environment.build(Path(tmp_path), ports.DEFAULTS)
-    names = "partners web worker-critical worker-default worker-bulk dispatcher beat flower"
+    names = "partners web worker-critical worker-default worker-bulk dispatcher beat watcher flower"
     assert list(processes.commands(env)) == names.split()
