@@ -199,12 +199,34 @@ class TaskMinute(models.Model):
     dead = models.PositiveIntegerField(default=0)
     waits = models.JSONField(default=dict)
     runs = models.JSONField(default=dict)
+    wait_s = models.FloatField(db_default=0.0, default=0.0, help_text="seconds waited by all of them")
+    run_s = models.FloatField(db_default=0.0, default=0.0, help_text="seconds run by all of them")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["minute", "task", "queue"], name="jobs_task_minute")]
 
     def __str__(self) -> str:
         return f"{self.task} at {self.minute:%H:%M}"
+
+
+class TaskTotal(models.Model):
+    """All minutes of a task on a queue since ever, summed up: what Prometheus wants, which counts only upwards."""
+
+    task = models.CharField(max_length=200)
+    queue = models.CharField(max_length=100)
+    succeeded = models.BigIntegerField(default=0)
+    retried = models.BigIntegerField(default=0)
+    dead = models.BigIntegerField(default=0)
+    waits = models.JSONField(default=dict)
+    runs = models.JSONField(default=dict)
+    wait_s = models.FloatField(default=0.0)
+    run_s = models.FloatField(default=0.0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "queue"], name="jobs_task_total")]
+
+    def __str__(self) -> str:
+        return f"{self.task} on {self.queue}"
 
 
 class Alert(models.Model):

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from jobs import Permanent, Snooze, control, figures, history, ledger, rescue, task
 from jobs.dispatcher import Dispatcher
-from jobs.models import Attempt, Job, Process, QueueMinute, TaskMinute
+from jobs.models import Attempt, Job, Process, QueueMinute, TaskMinute, TaskTotal
 from tests.integration.test_worker import attempt, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,7 +105,7 @@ def test_two_dispatchers_write_a_minute_once():
     finished(5, last_minute())
     with ThreadPoolExecutor(2) as pool:
         assert [run.result() for run in [pool.submit(write_and_close) for _ in range(2)]]
-    assert TaskMinute.objects.get().succeeded == 5
+    assert TaskMinute.objects.get().succeeded == TaskTotal.objects.get().succeeded == 5
     assert QueueMinute.objects.count() == len(QUEUES)
 
 
