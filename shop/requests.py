@@ -1,5 +1,5 @@
-"""One line in the log and one span for each request, and the id by which its line, its jobs' lines and the answer's
-X-Request-ID belong together.
+"""One line in the log, one span and one count for each request, and the id by which its line, its jobs' lines and the
+answer's X-Request-ID belong together.
 
 Not django-structlog's middleware: it logs the whole address, where an order's token or a search for a name may stand,
 and it asks for the user, which costs each page a query.
@@ -15,6 +15,7 @@ from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, StatusCode
 
 from jobs import trail
+from shop import counting
 
 log = structlog.get_logger(__name__)
 QUIET = {"/healthz", "/readyz", "/metrics"}  # asked by machines, every few seconds
@@ -40,6 +41,7 @@ class RequestLog:
                 span.set_status(StatusCode.ERROR)
         response["X-Request-ID"] = id
         if request.path not in QUIET:
-            seconds = round(time.monotonic() - begin, 3)
-            log.info("request", method=request.method, route=route, status=response.status_code, seconds=seconds)
+            seconds, method = time.monotonic() - begin, request.method or ""
+            counting.request(f"/{route}" if request.resolver_match else route, method, response.status_code, seconds)
+            log.info("request", method=method, route=route, status=response.status_code, seconds=round(seconds, 3))
         return response

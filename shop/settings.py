@@ -3,6 +3,7 @@
 Junk is refused here, at boot, with the variable's name. The numbers behind Celery's settings were measured.
 """
 
+import re
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -117,7 +118,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from within, by machines
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -189,11 +190,15 @@ if JOBS_RETENTION_DAYS < 1:
 if not DEBUG and len(SECRET_KEY) < 50:
     raise ImproperlyConfigured("SECRET_KEY is too short: use 50 random characters or more.")
 
-# Logs and traces
+# Logs, metrics and traces
 LOG_FORMAT = env.checked("str", "LOG_FORMAT", default="pretty" if DEBUG else "json")
 if LOG_FORMAT not in FORMATS:
     raise ImproperlyConfigured(f"LOG_FORMAT should be one of: {', '.join(FORMATS)}.")
 LOGGING = configuration(LOG_FORMAT, clean)
+METRICS_TOKEN = env.checked("str", "METRICS_TOKEN", default="")  # without one /metrics is for staff only
+if METRICS_TOKEN and not re.fullmatch(r"[\x21-\x7e]{20,}", METRICS_TOKEN):
+    raise ImproperlyConfigured("METRICS_TOKEN should be 20 random characters or more, without spaces, or not be set.")
+METRICS_DIR = Path(env.checked("str", "METRICS_DIR", default=str(VAR / "metrics")))  # where web processes count
 TRACING = "OTEL_EXPORTER_OTLP_ENDPOINT" in env  # OpenTelemetry reads it itself
 if TRACING:
     env.address("OTEL_EXPORTER_OTLP_ENDPOINT", ("http", "https"))

@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from orders.api import api
 from shop import health
+from shop.metrics import metrics
 
 admin.site.site_header = admin.site.site_title = "Backroom"
 admin.site.enable_nav_sidebar = False  # the lists need the room
@@ -18,4 +19,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics),
 ]

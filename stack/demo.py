@@ -43,6 +43,7 @@ def _addresses(env: Mapping[str, str], environ: Mapping[str, str]) -> None:
         "the partners": env["PARTNERS_URL"],
         "the API": f"{site}/api/docs",
         "admin": f"{site}/admin/  ({account})",
+        "metrics": f"{site}/metrics  (once logged in there)",
         "Flower": f"{env['FLOWER_URL']}  ({env['FLOWER_BASIC_AUTH'].replace(':', ' / ', 1)})",
     }
     if environ.get("EMAIL_URL"):

@@ -18,6 +18,7 @@ STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
 OVERRIDES = (
     "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH", "WORKER_GRACE",
     "ALERT_MAIL_TO",
+    "METRICS_TOKEN",
 )  # fmt: skip
 
 
@@ -89,6 +90,7 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
         "FLOWER_BASIC_AUTH": f"{STAFF}:{staff}",
         "STAFF_PASSWORD": staff,
         "ALERT_MAIL_TO": "oncall@backroom.example",
+        "METRICS_TOKEN": secret(var, "metrics"),
     }
     env |= {name: str(port) for name, port in ports.items()}
     return env | {name: given[name] for name in OVERRIDES if given and given.get(name)}

@@ -147,6 +147,7 @@ def plans(queries: CaptureQueriesContext) -> list[str]:
 PAGES = {  # how often each asks the ledger
     "/ops/": 3,
     "/ops/history/?span=week": 0,
+    "/metrics?only=jobs": 2,
     "/ops/jobs/": 1,
     "/ops/jobs/?state=dead&task=tests.task_5": 1,
     "/ops/jobs/?state=succeeded&task=tests.task_99": 2,

@@ -24,6 +24,7 @@ WRONG = {
     "DEPLOY_WINDOW": "soon",
     "MAIL_RATE": "nan",
     "ALERT_MAIL_TO": "a@shop.example,nobody",
+    "METRICS_TOKEN": "too short",
 }
 
 

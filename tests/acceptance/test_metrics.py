@@ -1,0 +1,48 @@
+"""`/metrics` as gunicorn's several processes answer it."""
+
+import os
+import signal
+
+import pytest
+import urllib3
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.acceptance.conftest import House
+from tests.acceptance.test_jobs import children
+from tests.waiting import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
+
+
+def pages(house: House, number: int) -> None:
+    """Ask for so many pages, each on a connection of its own, so that every process gets some."""
+    for _ in range(number):
+        with urllib3.PoolManager() as visitor:
+            assert visitor.request("GET", f"{house.site}/products/", retries=False).status == 200
+
+
+def counted(house: House) -> float:
+    """How many pages /metrics says that there were."""
+    headers = {"Authorization": f"Bearer {house.env['METRICS_TOKEN']}"}
+    answer = urllib3.request("GET", f"{house.site}/metrics?only=web", headers=headers, retries=3)
+    found = text_string_to_metric_families(answer.data.decode())
+    samples = [sample for family in found for sample in family.samples]
+    name, route = "backroom_http_request_duration_seconds_count", "/products/"
+    return sum(s.value for s in samples if s.name == name and s.labels["route"] == route)
+
+
+def test_whichever_process_is_asked_it_tells_of_all_also_of_those_that_died_or_were_replaced(house: House):
+    before = counted(house)
+    pages(house, 20)
+    assert {counted(house) for _ in range(10)} == {before + 20}
+
+    killed, other = children(house.processes["web"].pid)[:2]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: killed not in children(house.processes["web"].pid) and counted(house), what="another takes its place")
+    pages(house, 20)
+    assert {counted(house) for _ in range(10)} == {before + 40}
+
+    house.processes["web"].send_signal(signal.SIGHUP)
+    until(lambda: other not in children(house.processes["web"].pid), 60)
+    pages(house, 20)
+    assert {counted(house) for _ in range(10)} == {before + 60}
