@@ -1,0 +1,52 @@
+"""The probes of real processes: killed or frozen, each is found out within the time that docs/signals.md states."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from django.utils import timezone
+
+from jobs.models import Process
+from probe import SILENCE
+from stack.supervisor import CHECKOUT
+from tests.house import House
+from tests.waiting import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
+
+ASKED = {
+    "worker-bulk": ["worker", "bulk"],
+    "worker-default": ["worker", "default"],
+    "dispatcher": ["dispatcher"],
+    "beat": ["beat"],
+}
+
+
+def lives(house: House, name: str) -> bool:
+    command = [sys.executable, "probe.py", *ASKED[name]]
+    return subprocess.run(command, cwd=CHECKOUT, env=house.env, capture_output=True).returncode == 0
+
+
+def test_a_process_that_is_killed_or_frozen_is_found_out_in_time_and_passes_when_it_is_well(house: House):
+    begin = timezone.now()
+    house.start("beat")
+    until(lambda: Process.objects.filter(role="beat", seen_at__gt=begin).exists())
+    until(lambda: all(lives(house, name) for name in ASKED))
+    since = time.monotonic()
+    house.kill("dispatcher")
+    house.kill("worker-bulk")
+    frozen = [house.processes[name] for name in ("beat", "worker-default")]
+    for process in frozen:
+        os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        until(lambda: not any(lives(house, name) for name in ASKED), 60)
+        took = time.monotonic() - since
+    finally:
+        for process in frozen:
+            os.killpg(process.pid, signal.SIGCONT)
+    assert SILENCE - 5 < took < SILENCE + 10  # what is over SILENCE is four probes on a busy machine
+    house.start("dispatcher", "worker-bulk")
+    until(lambda: all(lives(house, name) for name in ASKED), 30)

@@ -1,0 +1,63 @@
+"""`probe.py`, as a container's health check runs it: what it says of which sign of life."""
+
+import os
+import socket
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+import probe
+from jobs import rescue
+from jobs.models import Process, Worker
+from jobs.signs import Sign
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PROBE = Path(__file__).parents[2] / "probe.py"
+HERE = socket.gethostname()
+LIVES, SILENT, UNKNOWN = 0, 1, 2
+
+
+def ask(*arguments: str, url: str = "") -> tuple[int, str]:
+    """Its exit status and what it says."""
+    ours = f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"
+    env = {**os.environ, "DATABASE_URL": url or ours}
+    done = subprocess.run([sys.executable, str(PROBE), *arguments], env=env, capture_output=True, text=True, timeout=20)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_whoever_spoke_within_ten_seconds_lives_and_after_that_no_more():
+    assert probe.SILENCE == rescue.SILENCE
+    assert ask("dispatcher") == (SILENT, f"no dispatcher on {HERE} has given a sign of life\n")
+    Sign("dispatcher").give()
+    assert ask("dispatcher")[0] == LIVES
+    assert ask("beat")[0] == SILENT
+    Process.objects.update(seen_at=timezone.now() - timedelta(seconds=probe.SILENCE + 1))
+    assert ask("dispatcher")[0] == SILENT
+
+
+def test_a_worker_is_found_by_its_machine_and_its_queue():
+    rescue.see_worker(f"bulk@{HERE}/0123abcd", "bulk,default", [])
+    rescue.see_worker("critical@elsewhere/0123abcd", "critical", [])
+    assert ask("worker")[0] == ask("worker", "default")[0] == LIVES
+    assert ask("worker", "critical")[0] == SILENT
+    assert ask("worker", "critical", "--host=elsewhere")[0] == LIVES
+    Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=probe.SILENCE + 1))
+    assert ask("worker")[0] == SILENT
+    rescue.see_worker(f"bulk@{HERE}/4567cdef", "bulk,default", [])  # restarted
+    assert ask("worker")[0] == LIVES
+
+
+def test_where_the_database_can_not_be_asked_it_says_that_and_not_that_somebody_is_dead():
+    Sign("beat").give()
+    assert ask("beat", url="postgres://nobody:none@127.0.0.1:9/none") == (
+        UNKNOWN,
+        "nobody can tell: the database can't be asked (OperationalError)\n",
+    )
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        assert ask("beat", url=f"postgres://a:b@127.0.0.1:{hangs.getsockname()[1]}/c")[0] == UNKNOWN
