@@ -1,7 +1,7 @@
-"""Does this machine's worker, dispatcher or beat live? `python probe.py worker`, for the health checks of containers.
+"""Do this machine's worker, dispatcher, beat and watcher live? `python probe.py worker`, for containers' health checks.
 
-It reads the sign of life that the process writes into the database every two seconds (a beat: five at most). Who is
-killed or frozen, or can't reach the database, is silent, and not well SILENCE seconds later. Without Django, whose
+It reads the sign of life that the process writes into the database every two seconds (a beat and a watcher: five). Who
+is killed or frozen, or can't reach the database, is silent, and not well SILENCE seconds later. Without Django, whose
 start would be most of the cost of a check that is made again and again.
 
 Exit status 0: it lives. 1: it is silent, or has never spoken. 2: the database can't be asked, so nobody can tell.
@@ -17,14 +17,13 @@ from typing import Any
 
 import psycopg
 
-SILENCE = 10  # seconds, as for the rescue of a worker's jobs (jobs/rescue.py)
+# Seconds, as for the rescue of a worker's jobs (jobs/rescue.py) and the alerts (jobs/rules.py). A watcher may have to
+# wait for a mail server.
+SILENCE = {"worker": 10, "dispatcher": 10, "beat": 10, "watcher": 60}
 PATIENCE = 4  # seconds for everything
 
-SIGNS = {
-    "worker": "SELECT split_part(name, '/', 1), queues, seen_at FROM jobs_worker",
-    "dispatcher": "SELECT '@' || split_part(name, '/', 1), '', seen_at FROM jobs_process WHERE role = 'dispatcher'",
-    "beat": "SELECT '@' || split_part(name, '/', 1), '', seen_at FROM jobs_process WHERE role = 'beat'",
-}
+WORKERS = "SELECT split_part(name, '/', 1), queues, seen_at FROM jobs_worker"
+PROCESSES = "SELECT '@' || split_part(name, '/', 1), '', seen_at FROM jobs_process WHERE role = '{role}'"
 NEWEST = """
 SELECT extract(epoch FROM clock_timestamp() - max(seen_at))::float FROM ({signs}) signs (name, queues, seen_at)
 WHERE split_part(name, '@', 2) = %s AND (%s = '' OR %s = ANY (string_to_array(queues, ',')))
@@ -33,8 +32,9 @@ WHERE split_part(name, '@', 2) = %s AND (%s = '' OR %s = ANY (string_to_array(qu
 
 def silent_for(role: str, queue: str, host: str) -> float | None:
     """Seconds since the newest sign of life; None if there is none. Raises psycopg.Error, OSError and TimeoutError."""
+    signs = WORKERS if role == "worker" else PROCESSES.format(role=role)
     with psycopg.connect(address(), connect_timeout=3) as database:
-        (found,) = database.execute(NEWEST.format(signs=SIGNS[role]), (host, queue, queue)).fetchall()
+        (found,) = database.execute(NEWEST.format(signs=signs), (host, queue, queue)).fetchall()
         return found[0]
 
 
@@ -52,7 +52,7 @@ def too_long(*_: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Does it live on this machine? 0: yes, 1: no, 2: nobody can tell.")
-    parser.add_argument("role", choices=SIGNS)
+    parser.add_argument("role", choices=SILENCE)
     parser.add_argument("queue", nargs="?", default="", help="of the worker, where several run on one machine")
     parser.add_argument("--host", default=socket.gethostname(), help="what stands behind the @ in the worker's name")
     asked = parser.parse_args()
@@ -66,7 +66,7 @@ def main() -> None:
     if silent is None:
         sys.exit(f"no {asked.role} on {asked.host} has given a sign of life")
     print(f"{asked.role} on {asked.host}: last seen {silent:.1f} s ago")
-    sys.exit(silent > SILENCE)
+    sys.exit(silent > SILENCE[asked.role])
 
 
 if __name__ == "__main__":

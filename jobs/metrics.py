@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from celery import current_app
-from django.conf import settings
 from django.db import Error, transaction
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -22,13 +21,14 @@ from jobs.history import BUCKETS, COULD_RUN, COUNTS, LIVE
 from jobs.ledger import rows
 from jobs.models import TaskTotal
 from jobs.rescue import SILENCE
+from jobs.rules import BY_NAME, RULES
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 2  # seconds for each statement: a scrape must not be what brings a database in trouble down
 STATES = ("ready", "due", "later", "running", "dead")
-OBJECTIVE = 120  # seconds, of a queue that has none in QUEUE_OBJECTIVES
-ROLES = ("dispatcher", "beat")
+# When a process of a role is taken for silent, in seconds since its sign of life.
+SILENT = {role: BY_NAME[f"{role}-silent"].over for role in ("dispatcher", "beat", "watcher")}
 # Every second edge of the ledger's buckets, in seconds: each twice the one before. The last bucket has no edge.
 EDGES = [(bucket, floatToGoString(2 ** (bucket / 2) / 1000)) for bucket in range(0, BUCKETS - 1, 2)]
 
@@ -46,11 +46,9 @@ SELECT DISTINCT ON (worker) split_part(name, '/', 1) AS worker, queues, pool, me
 FROM jobs_worker ORDER BY worker, seen_at DESC
 """
 
-PROCESSES = """
-SELECT role, count(*) FILTER (WHERE seen_s < %s), min(seen_s)
-FROM (SELECT role, extract(epoch FROM clock_timestamp() - seen_at)::float AS seen_s FROM jobs_process) signs
-GROUP BY role
-"""
+PROCESSES = "SELECT role, extract(epoch FROM clock_timestamp() - seen_at)::float FROM jobs_process ORDER BY 2"
+
+ALERTS = "SELECT rule, count(*) FROM jobs_alert WHERE fired_at IS NOT NULL AND recovered_at IS NULL GROUP BY rule"
 
 
 def gauge(name: str, says: str, *labels: str) -> GaugeMetricFamily:
@@ -67,7 +65,7 @@ class BackRoom(Collector):
         try:
             with transaction.atomic():
                 rows("SELECT set_config('statement_timeout', %s, true)", f"{PATIENCE}s")
-                found = [*queues(), *workers(), *processes(), *pauses(), *totals()]
+                found = [*queues(), *workers(), *processes(), *alerts(), *pauses(), *totals()]
         except Error as error:
             if not trouble.is_trouble(error):
                 raise
@@ -96,7 +94,7 @@ def queues() -> Iterable[Metric]:
         ages = {state: found.get((queue, state), (0, 0.0))[1] for state in STATES}
         oldest.add_metric([queue], max(ages["ready"], ages["due"]))
         longest.add_metric([queue], ages["running"])
-        objective.add_metric([queue], settings.QUEUE_OBJECTIVES.get(queue, OBJECTIVE))
+        objective.add_metric([queue], BY_NAME["queue-late"].limit(queue))
     return jobs, oldest, objective, longest
 
 
@@ -121,16 +119,27 @@ def workers() -> Iterable[Metric]:
 
 
 def processes() -> Iterable[Metric]:
-    """Signs of life of dispatchers and beats."""
-    alive = gauge("processes", f"Live ones, with a sign of life within {SILENCE} seconds", "role")
+    """Signs of life of dispatchers, beats and watchers."""
+    alive = gauge("processes", "How many live", "role")
     seen = gauge("process_seen_seconds", "Since the newest sign of life of any of them in the last hour", "role")
-    found = {role: (live, age) for role, live, age in rows(PROCESSES, SILENCE)}
-    for role in ROLES:
-        live, age = found.get(role, (0, None))
-        alive.add_metric([role], live)
-        if age is not None:
-            seen.add_metric([role], age)
+    ages: dict[str, list[float]] = {}
+    for role, age in rows(PROCESSES):
+        ages.setdefault(role, []).append(age)
+    for role, limit in SILENT.items():
+        found = ages.get(role, [])
+        alive.add_metric([role], sum(age <= limit for age in found))
+        if found:
+            seen.add_metric([role], found[0])
     return alive, seen
+
+
+def alerts() -> Iterable[Metric]:
+    """What the shop's own watcher calls for a person for."""
+    fired = gauge("alerts", "How many queues, tasks or partners it has fired for and is not over", "rule")
+    counts = dict(rows(ALERTS))
+    for rule in RULES:
+        fired.add_metric([rule.name], counts.get(rule.name, 0))
+    return [fired]
 
 
 def pauses() -> Iterable[Metric]:

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from jobs.models import Process
-from probe import SILENCE
+from jobs.rescue import SILENCE
 from stack.supervisor import CHECKOUT
 from tests.house import House
 from tests.waiting import until

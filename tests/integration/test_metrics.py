@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from jobs import breaker, control, history, ledger, rescue
 from jobs.errors import PartnerUnavailable
-from jobs.models import Attempt, Job, Pause, Process, QueueMinute, TaskMinute, Worker
+from jobs.models import Alert, Attempt, Job, Pause, Process, QueueMinute, TaskMinute, Worker
 from jobs.signs import Sign
 from shop import counting
 from tests.integration.sick_database import away
@@ -205,6 +205,21 @@ def test_silent_processes_are_not_alive_and_who_never_spoke_is_not_either():
     assert (scrape("processes", role="dispatcher"), scrape("processes", role="beat")) == (1, 0)
     assert scrape("process_seen_seconds", role="dispatcher") < 5
     assert scrape("process_seen_seconds", role="beat") is None
+
+
+def test_a_watcher_that_waits_for_a_mail_server_is_alive_for_longer():
+    Sign("watcher").give()
+    for silent, alive in (50, 1), (70, 0):
+        Process.objects.update(seen_at=timezone.now() - timedelta(seconds=silent))
+        assert Scrape()("processes", role="watcher") == alive
+
+
+def test_what_has_fired_and_is_not_over_is_told_by_rule():
+    now = timezone.now()
+    for subject, fired, over in ("bulk", now, None), ("critical", now, now), ("default", None, None):
+        Alert.objects.create(rule="queue-late", subject=subject, says="s", fired_at=fired, recovered_at=over)
+    scrape = Scrape()
+    assert (scrape("alerts", rule="queue-late"), scrape("alerts", rule="beat-silent")) == (1, 0)
 
 
 def test_pauses_and_breakers_are_told():

