@@ -1,5 +1,6 @@
 """The ports of the demo: each an environment variable, each checked before anything starts."""
 
+import random
 import socket
 from collections.abc import Iterable, Mapping
 
@@ -15,6 +16,8 @@ DEFAULTS = {
     "BROKER_PORT": 6390,
     "DATABASE_PORT": 5433,
 }
+# Below those that Linux gives to outgoing connections (from 32768), or one of them has ours when we come to use it.
+FREE = range(20_000, 32_768)
 
 
 class PortError(Problem):
@@ -54,11 +57,20 @@ def check_free(ports: Mapping[str, int], command: str = "make demo") -> None:
 
 def free(names: Iterable[str] = tuple(DEFAULTS)) -> dict[str, int]:
     """A free port for each name. Somebody may take one before it is used: then starting on it fails."""
-    sockets = {name: _bind(0) for name in names}  # all bound at once, so that all differ
+    sockets = {name: _bind_any() for name in names}  # all bound at once, so that all differ
     ports = {name: held.getsockname()[1] for name, held in sockets.items()}
     for held in sockets.values():
         held.close()
     return ports
+
+
+def _bind_any() -> socket.socket:
+    for port in random.sample(FREE, len(FREE)):
+        try:
+            return _bind(port)
+        except OSError:
+            continue
+    raise PortError(f"no port from {FREE.start} to {FREE.stop - 1} is free")
 
 
 def _bind(port: int) -> socket.socket:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stack import servers, signals
+from stack import ports, servers, signals
 from stack.supervisor import CHECKOUT
 from tests.chaos.document import document
 
@@ -49,10 +49,13 @@ def run(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """All results, in no order."""
     folder.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
-    chosen = json.dumps({"quick": options.quick, "rows": options.rows})
     crews = []
-    for kind in [*["ours"] * options.houses, *["naive"] * options.naive]:
-        command = [*servers.LEASH, "TERM", sys.executable, "-m", "tests.chaos.crew", kind, str(folder), chosen]
+    kinds = [*["ours"] * options.houses, *["naive"] * options.naive]
+    # Chosen for all at once: houses that choose side by side may choose the same.
+    free = iter(ports.free(f"{name} {house}" for house in range(len(kinds)) for name in ports.DEFAULTS).values())
+    for kind in kinds:
+        chosen = {"quick": options.quick, "rows": options.rows, "ports": dict(zip(ports.DEFAULTS, free, strict=False))}
+        command = [*servers.LEASH, "TERM", sys.executable, "-m", "tests.chaos.crew", kind, folder, json.dumps(chosen)]
         crews.append(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True))
     listeners = [threading.Thread(target=listen, args=(crew, results)) for crew in crews]
     for listener in listeners:

@@ -11,6 +11,7 @@ import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import django
 
@@ -21,24 +22,37 @@ from tests.chaos import house as houses
 def main(kind: str, folder: Path, options: SimpleNamespace) -> None:
     """Bring a house up and run rows on it until none is left."""
     signals.install()
-    with houses.running(folder / f"{kind}-{os.getpid()}", kind == "naive") as house:
+    environ = dict(os.environ)
+    with houses.running(folder / f"{kind}-{uuid4().hex[:8]}", kind == "naive", options.ports) as house:
         ours = {name: value for name, value in house.env.items() if name != "DJANGO_SETTINGS_MODULE"}
         os.environ.update(ours, DJANGO_SETTINGS_MODULE="shop.settings")
         django.setup()
         logging.getLogger().setLevel(logging.ERROR)
-        work(house, kind, folder, options)
+        stands = work(house, kind, folder, options)
+    if not stands:
+        # A process anew: Django is set up once, for one house.
+        command = [sys.executable, "-m", "tests.chaos.crew", *sys.argv[1:]]
+        os.execve(sys.executable, command, environ)  # noqa: S606
 
 
-def work(house: houses.House, kind: str, folder: Path, options: SimpleNamespace) -> None:
+def work(house: houses.House, kind: str, folder: Path, options: SimpleNamespace) -> bool:
+    """False where a row could not be brought about: no verdict on the shop, so it is given back, once, and the next is
+    for a new house, as this one may be past helping."""
     from tests.chaos import rows, run  # noqa: PLC0415 - they need Django to be set up
 
     runner = run.Runner(house)
     for row in sorted(rows.ALL, key=lambda row: -row.within):  # the long ones first, or everybody waits for them
-        if not wanted(row, kind, options) or not taken(folder / f"{kind} {row.id.replace('/', ' ')}"):
+        claim = folder / f"{kind} {row.id.replace('/', ' ')}"
+        if not wanted(row, kind, options) or not taken(claim):
             continue
         result = runner.run(row)
+        if result.failed and taken(claim.with_name(claim.name + ".failed")):
+            print(*result.notes, *result.findings, sep="\n", file=sys.stderr)
+            claim.unlink()
+            return False
         about = {"broken": result.broken, "place": rows.ALL.index(row), "comparable": row.naive}
         print(json.dumps(dataclasses.asdict(result) | about), flush=True)
+    return True
 
 
 def wanted(row, kind: str, options: SimpleNamespace) -> bool:

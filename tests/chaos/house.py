@@ -100,10 +100,10 @@ def send(number: signal.Signals, pids: list[int]) -> None:
 
 
 @contextlib.contextmanager
-def running(var: Path, naive: bool = False) -> Iterator[House]:
-    """A house of its own on free ports, for as long as the block lasts."""
+def running(var: Path, naive: bool = False, numbers: dict[str, int] | None = None) -> Iterator[House]:
+    """A house of its own, on these ports or on free ones, for as long as the block lasts."""
     with environment.locked(var):
-        numbers = ports.free()
+        numbers = numbers or ports.free()
         shop_env = environment.build(var, numbers)
         environment.write(var, shop_env)
         servers.prepare_postgres(var)
