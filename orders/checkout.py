@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 
 from catalog.models import Product
 from jobs import Permanent, RetryAfter, control, trail, trouble
-from jobs.http import PartnerUnavailable
+from jobs.errors import Away, PartnerUnavailable, PartnerUnreachable
 from orders import payments, settlement, stock
 from orders.models import Order, OrderLine, Status
 
@@ -78,8 +78,9 @@ class KeyReused(Refused):
 
 
 def place(customer: Customer, wanted: Sequence[Wanted], card: str, key: str | None = None) -> Order:
-    """Place an order and pay for it; returns it as it then stands: paid, declined, or placed while the payment is
-    being confirmed. The same key again returns the order that it named first, and charges nothing.
+    """Place an order and pay for it; returns it as it then stands: paid, declined, cancelled where the gateway could
+    not be asked, or placed while the payment is being confirmed. The same key again returns the order that it named
+    first, and charges nothing.
 
     Raises Refused, and django.db.Error while nothing is charged: an order that stands is always answered, as placed
     where the database is lost on the way. Must not be called inside a transaction.
@@ -192,9 +193,12 @@ def _earlier(key: str | None, fingerprint: str) -> Order | None:
 
 
 def _pay(order: Order, card: str) -> None:
-    """Ask the gateway. Where it gives no clear answer, the card may have been charged: settling finds out, soon."""
+    """Ask the gateway. Where it gives no clear answer, the card may have been charged: settling finds out, soon. Where
+    it was never asked there is nothing to find out, and nobody keeps the card to ask later: the order is over."""
     try:
         payment = payments.authorize(order.number, order.total, order.currency, card)
+    except (Away, PartnerUnreachable):
+        payment = None
     except (PartnerUnavailable, RetryAfter, Permanent):
         payment = payments.PENDING
     if payment == payments.PENDING:

@@ -130,6 +130,9 @@ def _buy(request: HttpRequest) -> HttpResponse:
         return _checkout_form(request, form, str(error), 409)
     if order.status == Status.DECLINED:
         return _again(request, "The card was declined, and nothing was charged. Try another one.", 402)
+    if order.status == Status.CANCELLED and order.paid_at is None:
+        away = "Our payment company takes no payments at the moment, and nothing was charged. Try again in a minute."
+        return _again(request, away, 503)
     return _bought(request, cart, order, key)
 
 

@@ -109,25 +109,22 @@ def test_a_gateway_that_is_down_costs_the_customer_no_money_and_the_shop_no_piec
     assert effects() == {}
 
 
-def test_a_gateway_that_others_found_silent_is_not_waited_for():
+def test_a_gateway_that_others_found_silent_is_not_asked_and_the_order_is_over_at_once():
     product(stock=10)
     fault("payments", down=True)
     for _ in range(breaker.THRESHOLD):
         buy()
-    asked = traffic("payments")
+    asked, left = traffic("payments"), stock_of()
     started = time.monotonic()
     order = buy()
     assert time.monotonic() - started < 0.5
-    assert order.status == Status.PLACED
-    settle = attempt(f"settle:{order.number}")
-    assert (settle.state, settle.attempts) == (State.WAITING, 0), "settling waits and uses no attempt"
+    assert (order.status, stock_of()) == (Status.CANCELLED, left), "nobody will ever ask for its money"
+    assert live_keys(order.number) == {f"void:{order.number}"}
     assert traffic("payments") == asked, "nobody has troubled the gateway"
 
     fault("payments")
     pause_over("payments")
-    assert attempt(settle.key).state == State.SUCCEEDED
-    order.refresh_from_db()
-    assert order.status == Status.CANCELLED, "the gateway has never heard of it"
+    assert attempt(f"void:{order.number}").state == State.SUCCEEDED
     assert effects() == {}
 
 

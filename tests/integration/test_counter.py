@@ -8,10 +8,11 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from catalog.models import Product
+from jobs import breaker
 from jobs.models import Job
 from orders import cart
 from orders.models import Order
-from tests.integration.buying import FORM, attempt, effects, fault, product, stock_of
+from tests.integration.buying import FORM, attempt, buy, effects, fault, product, stock_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
@@ -130,6 +131,22 @@ def test_a_payment_not_yet_known_is_told_as_such(client):
     put_in_cart(client)
     fault("payments", down=True)
     assert "being confirmed" in client.get(send(client).url).content.decode()
+
+
+def test_a_payment_company_that_is_away_keeps_the_cart_and_a_second_try_buys(client):
+    product(stock=10)
+    fault("payments", down=True)
+    for _ in range(breaker.THRESHOLD):
+        buy()
+    left = stock_of()
+    put_in_cart(client)
+    response = send(client)
+    assert response.status_code == 503
+    assert "nothing was charged" in response.content.decode()
+    assert (in_cart(client), stock_of()) == ({"apples": 2}, left)
+    fault("payments")
+    breaker.reset()
+    assert send(client, key_in(response)).url == Order.objects.get(status="paid").get_absolute_url()
 
 
 def test_wrong_fields_are_shown_beside_what_was_typed(client):
