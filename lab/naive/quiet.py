@@ -1,7 +1,7 @@
 """When is a house without a ledger quiet? Only the broker and the workers can be asked."""
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import celery
 import redis
@@ -9,12 +9,19 @@ import redis
 from stack.processes import QUEUES
 
 
+class Held(NamedTuple):
+    """A message with a live worker: running, or waiting there for its time."""
+
+    task: str
+    arguments: dict[str, Any]
+
+
 class InHand(NamedTuple):
-    """Messages by where they are. `held`: with a live worker: running, or waiting there for their time. `forsaken`: a
-    worker that died had fetched them; they come back after the visibility timeout, an hour."""
+    """Messages by where they are. `forsaken`: a worker that died had fetched them; they come back after the visibility
+    timeout, an hour."""
 
     queued: int
-    held: int
+    held: list[Held]
     forsaken: int
 
     @property
@@ -32,8 +39,9 @@ def in_hand(broker: str) -> InHand:
     ):
         workers = app.control.inspect(timeout=1.0)
         running, fetched, later = (ask() or {} for ask in (workers.active, workers.reserved, workers.scheduled))
-        held = {task["id"] for tasks in (*running.values(), *fetched.values()) for task in tasks}
-        held |= {entry["request"]["id"] for entries in later.values() for entry in entries}
+        requests = [request for found in (*running.values(), *fetched.values()) for request in found]
+        requests += [entry["request"] for found in later.values() for entry in found]
+        held = {request["id"]: Held(request["name"], request["kwargs"]) for request in requests}
         unacked = [json.loads(message)[0]["headers"]["id"] for message in client.hvals("unacked")]
         queued = sum(client.llen(name) for name in QUEUES)
-    return InHand(queued, len(held), sum(id not in held for id in unacked))
+    return InHand(queued, list(held.values()), sum(id not in held for id in unacked))

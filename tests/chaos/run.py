@@ -15,9 +15,9 @@ from django.db import DatabaseError, connection
 
 from catalog.models import Product
 from jobs.models import Job
+from lab.naive.quiet import in_hand
 from orders import audit
 from orders.models import Order, Status
-from stack.processes import QUEUES
 from tests.chaos.customers import Customers
 from tests.chaos.house import ALWAYS, House
 from tests.chaos.rows import Row
@@ -121,28 +121,21 @@ class Runner:
 
     def is_quiet(self, scene: Scene) -> bool:
         try:
-            if Order.objects.filter(status=Status.PLACED).exists():
-                return False
-            return self.nothing_in_hand() if self.house.naive else not busy(scene)
+            placed = set(Order.objects.filter(status=Status.PLACED).values_list("number", flat=True))
+            return self.nothing_in_hand(placed) if self.house.naive else not (placed or busy(scene))
         except DatabaseError:
             connection.close()
             return False
 
-    def nothing_in_hand(self) -> bool:
-        """Without a ledger: no message waits, no live worker has one but for the net of orders that are paid."""
-        url = self.house.env["BROKER_URL"]
+    def nothing_in_hand(self, placed: set[int]) -> bool:
+        """Without a ledger: whether no message waits and no live worker has one, but for the nets of orders that are
+        paid. What only comes back after an hour, or never, is not waited for."""
         try:
-            with (
-                celery.Celery("ask", broker=url, set_as_current=False) as app,
-                redis.Redis.from_url(url, socket_timeout=2) as client,
-            ):
-                workers = app.control.inspect(timeout=1.0)
-                waiting = [e["request"] for found in (workers.scheduled() or {}).values() for e in found]
-                held = [*(workers.active() or {}).values(), *(workers.reserved() or {}).values()]
-                waits = any(request["name"] != "orders.settle_payment" for request in waiting)
-                return not (waits or any(held) or any(client.llen(name) for name in QUEUES))
+            found = in_hand(self.house.env["BROKER_URL"])
         except (redis.RedisError, OSError, celery.exceptions.CeleryError):
             return False
+        nets = [held.arguments["number"] for held in found.held if held.task == "orders.settle_payment"]
+        return not found.queued and len(nets) == len(found.held) and not placed.intersection(nets)
 
     def judge(self, scene: Scene, customers: Customers, last: int, result: Result) -> None:
         """What the audit finds that it had not found before, and how long it took until all was finished."""

@@ -44,8 +44,13 @@ def _django_db_helper() -> None:
 def test_it_does_everything_once_and_without_a_ledger_while_nothing_dies(naive_house: NaiveHouse):
     for _ in range(ORDERS):
         assert naive_house.order().json()["status"] == "paid"
+
     # What is left are the nets under the checkouts, due in a minute, which find nothing to do.
-    until(lambda: in_hand(naive_house.env["BROKER_URL"])[:2] == (0, ORDERS), 60, f"see {naive_house.logs}")
+    def only_nets() -> bool:
+        queued, held, _ = in_hand(naive_house.env["BROKER_URL"])
+        return not queued and len(held) == ORDERS and {task for task, _ in held} == {"orders.settle_payment"}
+
+    until(only_nets, 60, f"see {naive_house.logs}")
     report = audit.run()
     assert report.orders == ORDERS
     assert report.effects_found == report.effects_expected > ORDERS
