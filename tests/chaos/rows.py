@@ -46,7 +46,8 @@ def web() -> list[Row]:
         for number, which, patient in CUTS:
             if (number, which) == (SIGSTOP, "child") and boundary != "after authorize":
                 continue
-            within = SETTLED if boundary in net and number != SIGTERM else RESCUED
+            # With all of the web go the requests of other customers, wherever they stand.
+            within = SETTLED if (boundary in net or which == "all") and number != SIGTERM else RESCUED
             fault = told(number, which) + (", the customer asks again" if patient else "")
             act = faults.at("web", boundary, number, which)
             quick = (boundary, number, which) in QUICK and not patient
