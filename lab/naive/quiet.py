@@ -30,15 +30,16 @@ class InHand(NamedTuple):
         return not (self.queued or self.held)
 
 
-def in_hand(broker: str) -> InHand:
-    """Ask the broker at this address and all workers on it; a worker that does not answer within a second counts as
-    dead. Messages move while we look: believe it when it says twice that all is quiet. Raises redis.RedisError."""
+def in_hand(broker: str, workers: int | None = None) -> InHand:
+    """Ask the broker at this address and all workers on it, or until so many have answered; one that does not answer
+    within a second counts as dead. Messages move while we look: believe it when it says twice that all is quiet.
+    Raises redis.RedisError."""
     with (
         redis.Redis.from_url(broker, socket_timeout=2) as client,
         celery.Celery("ask", broker=broker, set_as_current=False) as app,
     ):
-        workers = app.control.inspect(timeout=1.0)
-        running, fetched, later = (ask() or {} for ask in (workers.active, workers.reserved, workers.scheduled))
+        fleet = app.control.inspect(timeout=1.0, limit=workers)
+        running, fetched, later = (ask() or {} for ask in (fleet.active, fleet.reserved, fleet.scheduled))
         requests = [request for found in (*running.values(), *fetched.values()) for request in found]
         requests += [entry["request"] for found in later.values() for entry in found]
         held = {request["id"]: Held(request["name"], request["kwargs"]) for request in requests}
