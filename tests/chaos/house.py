@@ -44,13 +44,15 @@ class House:
             readiness.wait(self.supervisor, name, checks.get(name) or partial(self.says_so, name))
 
     def says_so(self, name: str) -> bool:
-        """Whether a worker or beat has told its log that it is ready, since it last began. A ping has half a second,
-        which is not enough where many houses start at once."""
+        """Whether a worker, dispatcher or beat has told its log that it is ready, since it last began. A ping has half
+        a second, which is not enough where many houses start at once."""
         kind = name.partition("-")[0]
-        if kind not in SAYINGS:
-            return True
         log = self.supervisor.log(name)
         text = log.read_text() if log.exists() else ""
+        if kind == "dispatcher":
+            return f"dispatcher {self.pid(name)} is ready" in text
+        if kind not in SAYINGS:
+            return True
         begins, ready = SAYINGS[kind]
         return text.rfind(ready) > text.rfind(begins)
 

@@ -1,11 +1,15 @@
 """`manage.py dispatcher`: publish what is due, rescue what was lost, until SIGTERM."""
 
+import logging
+import os
 import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from jobs.dispatcher import Dispatcher
+
+log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -15,4 +19,5 @@ class Command(BaseCommand):
         dispatcher = Dispatcher()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: dispatcher.stop.set())
+        log.info("dispatcher %d is ready", os.getpid())
         dispatcher.run()
