@@ -139,7 +139,7 @@ def test_a_payment_company_that_is_away_keeps_the_cart_and_a_second_try_buys(cli
     for _ in range(breaker.THRESHOLD):
         buy()
     left = stock_of()
-    put_in_cart(client)
+    put_in_cart(client, 2)
     response = send(client)
     assert response.status_code == 503
     assert "nothing was charged" in response.content.decode()
