@@ -132,7 +132,7 @@ def _buy(request: HttpRequest) -> HttpResponse:
         return _again(request, "The card was declined, and nothing was charged. Try another one.", 402)
     if order.status == Status.CANCELLED and order.paid_at is None:
         away = "Our payment company takes no payments at the moment, and nothing was charged. Try again in a minute."
-        return _again(request, away, 503)
+        return _again(request, away, 402)  # with a 5xx Django would not keep the new key
     return _bought(request, cart, order, key)
 
 

@@ -141,7 +141,7 @@ def test_a_payment_company_that_is_away_keeps_the_cart_and_a_second_try_buys(cli
     left = stock_of()
     put_in_cart(client, 2)
     response = send(client)
-    assert response.status_code == 503
+    assert response.status_code == 402
     assert "nothing was charged" in response.content.decode()
     assert (in_cart(client), stock_of()) == ({"apples": 2}, left)
     fault("payments")
