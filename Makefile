@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo test chaos soak mail-instant outage check bench smoke deploy-drill lock clean lint-containers
+.PHONY: help demo test chaos soak mail-instant pictures outage check bench smoke deploy-drill lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -45,6 +45,9 @@ lint-containers: .venv/.ready
 	@if $(DCLINT) --version >/dev/null 2>&1; then $(DCLINT) --max-warnings=0 docker-compose.yml; \
 	else echo "docker-compose.yml was not linted: dclint needs npx of Node.js 20.19 or newer, and its registry"; fi
 
+pictures: .venv/.ready ## every page by day and by night, wide and as on a phone, into var/pictures; those of the docs, too
+	@$(RUN) -m pytest tests/browser/pictures.py --quiet
+
 outage: .venv/.ready ## 2,000 mails wait out a mail server that is down for a minute, then drain at the allowed rate
 	@$(RUN) -m pytest tests/acceptance/test_partners_in_trouble.py -m slow -s
 
@@ -52,6 +55,7 @@ bench: .venv/.ready ## what the ledger costs and saves, as ratios of this machin
 	@$(RUN) -m bench.checkout
 	@$(RUN) -m bench.drain 2>/dev/null
 	@$(RUN) -m bench.table
+	@$(RUN) -m bench.pages
 
 smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, audit, exit
 	@$(RUN) -m stack smoke

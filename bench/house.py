@@ -13,10 +13,11 @@ from stack import servers
 
 
 @contextmanager
-def running() -> Iterator[dict[str, str]]:
-    """A fresh database with the catalogue, an empty broker, and Django's settings loaded; yields the environment."""
+def running(**more: str) -> Iterator[dict[str, str]]:
+    """A fresh database with the catalogue, an empty broker, and Django's settings loaded, with `more` in the
+    environment; yields the environment."""
     with tempfile.TemporaryDirectory(prefix="backroom-bench-") as folder, servers.running(Path(folder)) as env:
-        os.environ.update(env, DJANGO_SETTINGS_MODULE="shop.settings")
+        os.environ.update(env, DJANGO_SETTINGS_MODULE="shop.settings", **more)
         django.setup()
         call_command("migrate", verbosity=0)
         call_command("seed", verbosity=0)

@@ -9,11 +9,12 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from catalog.pictures import picture_url
+from catalog.text import keeps_its_direction
 
 
 class Category(models.Model):
     slug = models.SlugField(unique=True)
-    name = models.CharField(max_length=60)
+    name = models.CharField(max_length=60, validators=[keeps_its_direction])
     position = models.PositiveSmallIntegerField(default=0, help_text="Smaller numbers come first.")
 
     class Meta:
@@ -33,7 +34,7 @@ class Product(models.Model):
     LOW_STOCK = 5  # from here on the customer is told how many are left
 
     slug = models.SlugField(unique=True, help_text="Also the name of its picture.")
-    name = models.CharField(max_length=100)
+    name = models.CharField(max_length=100, validators=[keeps_its_direction])
     also_called = models.CharField(
         max_length=200, blank=True, help_text="Other words people look for it by: zucchini, jalapeno."
     )
@@ -42,7 +43,9 @@ class Product(models.Model):
     price = models.DecimalField(max_digits=8, decimal_places=2, help_text="For one unit, VAT included.")
     currency = models.CharField(max_length=3, default="EUR")
     vat_rate = models.DecimalField("VAT rate", max_digits=4, decimal_places=2, default=Decimal("5.00"))
-    unit = models.CharField(max_length=30, default="piece", help_text="kg, piece, bunch, jar …")
+    unit = models.CharField(
+        max_length=30, default="piece", help_text="kg, piece, bunch, jar …", validators=[keeps_its_direction]
+    )
     stock = models.IntegerField(default=0)
     active = models.BooleanField(default=True, help_text="Only active products are shown and sold.")
     # PostgreSQL keeps this up to date itself. English stems find "tomatoes" by "tomato"; the bare words

@@ -11,7 +11,8 @@ A task is declared with `@task`, and called with `.enqueue()`:
 
 from jobs.enqueue import Call, enqueue_all
 from jobs.errors import Permanent, RetryAfter, Snooze
+from jobs.journal import progress, report
 from jobs.retry import Retry
 from jobs.task import task
 
-__all__ = ["Call", "Permanent", "Retry", "RetryAfter", "Snooze", "enqueue_all", "task"]
+__all__ = ["Call", "Permanent", "Retry", "RetryAfter", "Snooze", "enqueue_all", "progress", "report", "task"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from jobs.journal import report
 from jobs.ledger import rows
 
 
@@ -113,11 +114,13 @@ def purge(days: int, batch: int = 5_000) -> int:
                              WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'discarded'))
                          LIMIT %s FOR UPDATE OF job SKIP LOCKED),
             gone AS (DELETE FROM jobs_job USING old WHERE jobs_job.id = old.id RETURNING jobs_job.id),
-            tries AS (DELETE FROM jobs_attempt USING gone WHERE job_id = gone.id)
+            tries AS (DELETE FROM jobs_attempt USING gone WHERE job_id = gone.id),
+            tales AS (DELETE FROM jobs_journal USING gone WHERE job_id = gone.id)
             SELECT count(*) FROM gone
             """,
             days,
             batch,
         )
         deleted += more
+        report(deleted)
     return deleted

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from django.db import DataError, connection
 
+from jobs import journal
 from jobs.errors import Permanent, Superseded
 
 
@@ -128,14 +129,15 @@ def _put_aside(id: str) -> None:
     )
 
 
-def succeed(job: Claimed, result: Any) -> list[Nudge]:
-    """Finish a job and release those that waited for it, which are returned to be published.
+def succeed(job: Claimed, result: Any, told: journal.Entry | None = None) -> list[Nudge]:
+    """Finish a job and release those that waited for it, which are returned to be published. `told`: what the attempt
+    told of itself, to be kept with it.
 
     Raises Superseded when the job is no longer this claim's, and Permanent for a result that is not JSON: the body
     would return the like again.
     """
     try:
-        found = _succeed(job, json.dumps(result, allow_nan=False))
+        found = _succeed(job, json.dumps(result, allow_nan=False), told)
     except (TypeError, ValueError, DataError) as error:
         raise Permanent(f"the task returned what can't be stored as JSON ({type(error).__name__})") from error
     if not found:
@@ -143,29 +145,36 @@ def succeed(job: Claimed, result: Any) -> list[Nudge]:
     return _nudges(row for row in found if row[1] is not None)
 
 
-def _succeed(job: Claimed, result: str) -> list[tuple]:
+def _succeed(job: Claimed, result: str, told: journal.Entry | None = None) -> list[tuple]:
     return rows(
         f"""
-        WITH done AS (
+        WITH ended AS (
             UPDATE jobs_job SET state = 'succeeded', finished_at = clock_timestamp(), result = %s::jsonb, error = ''
-            WHERE id = %s AND state || '' = 'running' AND claims = %s RETURNING id, result
+            WHERE id = %s AND state || '' = 'running' AND claims = %s RETURNING id, claims, result
         ), next AS (
             UPDATE jobs_job child SET state = 'ready', published_at = clock_timestamp(), run_at = clock_timestamp(),
                 args = CASE child.takes_result WHEN '' THEN child.args
-                       ELSE child.args || jsonb_build_object(child.takes_result, done.result) END
-            FROM done WHERE child.after_id = done.id AND child.state || '' = 'waiting' AND child.run_at IS NULL
+                       ELSE child.args || jsonb_build_object(child.takes_result, ended.result) END
+            FROM ended WHERE child.after_id = ended.id AND child.state || '' = 'waiting' AND child.run_at IS NULL
             RETURNING child.id, child.task, child.queue, child.args, child.origin, child.published_at
-        )
-        SELECT id, NULL, NULL, NULL, NULL, NULL FROM done
+        ){_telling(told)}
+        SELECT id, NULL, NULL, NULL, NULL, NULL FROM ended
         UNION ALL SELECT id, task, queue, args, origin, {STAMP} FROM next
         """,  # noqa: S608
         result,
         job.id,
         job.claims,
+        *(told or ()),
     )
 
 
-def keeping(change: str, which: str = "true") -> str:
+def _telling(told: journal.Entry | None) -> str:
+    """The part of a statement that keeps what the ended attempt told; its parameters are the last. Nothing for one that
+    told nothing: the common case costs nothing."""
+    return f", told AS ({journal.AT_THE_END})" if told else ""
+
+
+def keeping(change: str, which: str = "true", told: journal.Entry | None = None) -> str:
     """The statement that makes this change, which ends attempts without success, and keeps them for people; it gives
     the ids. A success is not kept apart, as the job's row tells it all: so the common case costs nothing."""
     return f"""
@@ -174,30 +183,34 @@ def keeping(change: str, which: str = "true") -> str:
                                       error)
             SELECT id, task, queue, attempts, state, worker, published_at,
                    CASE WHEN started_at >= published_at THEN started_at END, clock_timestamp(), error
-            FROM ended WHERE {which})
+            FROM ended WHERE {which}){_telling(told)}
         SELECT id FROM ended
         """  # noqa: S608 - the changes stand here and in rescue.py
 
 
-def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool) -> None:
+def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool, told: journal.Entry | None = None) -> None:
     """Put a failed or snoozed job aside for a while. Raises Superseded."""
     _finish(
         job,
         "state = 'waiting', run_at = clock_timestamp() + %s * interval '1 second', attempts = attempts - %s,"
         " refused_at = NULL, error = %s",
         (seconds, 0 if uses_attempt else 1, error),
+        told,
         keep=uses_attempt,
     )
 
 
-def bury(job: Claimed, error: str) -> None:
+def bury(job: Claimed, error: str, told: journal.Entry | None = None) -> None:
     """Make a job a dead letter. Raises Superseded."""
-    _finish(job, "state = 'dead', finished_at = clock_timestamp(), error = %s", (error,))
+    _finish(job, "state = 'dead', finished_at = clock_timestamp(), error = %s", (error,), told)
 
 
-def _finish(job: Claimed, changes: str, parameters: tuple, keep: bool = True) -> None:
+def _finish(
+    job: Claimed, changes: str, parameters: tuple, told: journal.Entry | None = None, keep: bool = True
+) -> None:
     sql = f"UPDATE jobs_job SET {changes} WHERE id = %s AND state || '' = 'running' AND claims = %s"  # noqa: S608
-    if not rows(keeping(sql) if keep else f"{sql} RETURNING id", *parameters, job.id, job.claims):
+    sql = keeping(sql, "true" if keep else "false", told) if keep or told else f"{sql} RETURNING id"
+    if not rows(sql, *parameters, job.id, job.claims, *(told or ())):
         raise Superseded(f"claim {job.claims} of job {job.id} came too late")
 
 

@@ -75,11 +75,18 @@ def of_publishing(nudges: Sequence[Nudge]) -> Iterator[None]:
 
 @contextmanager
 def of_call(partner: str, what: str) -> Iterator[dict[str, str]]:
-    """A span for a call of a partner; yields the headers with which it may go on with the trace."""
+    """A span and a line for a call of a partner; yields the headers with which it may go on with the trace."""
     headers: dict[str, str] = {}
+    started, failed = time.monotonic(), {}
     with tracer.start_as_current_span(f"{what} {partner}", kind=SpanKind.CLIENT):
         propagate.inject(headers)
-        yield headers
+        try:
+            yield headers
+        except Exception as error:
+            failed = {"error": type(error).__name__}
+            raise
+        finally:
+            log.info("call", partner=partner, what=what, **failed, seconds=round(time.monotonic() - started, 3))
 
 
 @contextmanager

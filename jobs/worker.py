@@ -13,7 +13,7 @@ from celery.worker import state
 from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
 from django.db import Error, connection, transaction
 
-from jobs import alive, control, ledger, publisher, rescue, trail, trouble
+from jobs import alive, control, journal, ledger, publisher, rescue, trail, trouble
 from jobs.cleanse import clean, cleanse
 from jobs.errors import Snooze, Superseded, Unwritten
 from jobs.retry import judge
@@ -44,7 +44,7 @@ def perform(task: "LedgerTask", id: str) -> Any:
         job = job._replace(args=task.arguments(job.args))
     except TypeError as error:
         _hand_on(job, f"{task.name}: {error}")
-    with trail.of_attempt(task.name, job):
+    with trail.of_attempt(task.name, job), journal.of_attempt(job.id, job.claims, job.attempts):
         return _attempt(task, job)
 
 
@@ -90,9 +90,9 @@ def _run(task: "LedgerTask", job: ledger.Claimed) -> tuple[Any, list[ledger.Nudg
     if task.atomic:
         with transaction.atomic():
             result = task.run(**job.args)
-            return result, ledger.succeed(job, result)
+            return result, ledger.succeed(job, result, journal.entry())
     result = task.run(**job.args)
-    return result, _on_a_live_connection(ledger.succeed, job, result, longer=LONG_PAUSES)
+    return result, _on_a_live_connection(ledger.succeed, job, result, journal.entry(), longer=LONG_PAUSES)
 
 
 def _on_a_live_connection(statement: Callable[..., T], *arguments: Any, longer: Sequence[float] = ()) -> T:
@@ -121,9 +121,10 @@ def _fail(task: "LedgerTask", job: ledger.Claimed, error: Exception) -> Exceptio
         text += f"\n{clean(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
     try:
         if verdict.state == "dead":
-            _on_a_live_connection(ledger.bury, job, text)
+            _on_a_live_connection(ledger.bury, job, text, journal.entry())
             return error
-        _on_a_live_connection(ledger.wait, job, verdict.seconds, text, verdict.uses_attempt)
+        told = journal.entry(of_a_snooze=not verdict.uses_attempt)
+        _on_a_live_connection(ledger.wait, job, verdict.seconds, text, verdict.uses_attempt, told)
     except Superseded as late:
         log.warning("%s", late)
         return Ignore()

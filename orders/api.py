@@ -6,8 +6,9 @@ send itself. Whoever has an order's token may see the order; nothing else here i
 Malformed JSON is 400; JSON that says something impossible is 422.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -127,9 +128,16 @@ def _other_methods(path: str, *methods: str) -> None:
     api.api_operation(others, path, include_in_schema=False)(refuse_number if "number" in path else refuse)
 
 
-_other_methods("/products", "GET")
+def _head_too(path: str, get: Callable[..., Any]) -> None:
+    """RFC 9110, 9.3.2: wherever GET is, HEAD is. The server sends no body."""
+    api.api_operation(["HEAD"], path, include_in_schema=False)(get)
+
+
+_head_too("/products", products)
+_head_too("/orders/{int:number}", show_order)
+_other_methods("/products", "GET", "HEAD")
 _other_methods("/orders", "POST")
-_other_methods("/orders/{int:number}", "GET")
+_other_methods("/orders/{int:number}", "GET", "HEAD")
 
 
 @api.api_operation(sorted(ALL_METHODS), "/{path:anything}", include_in_schema=False)

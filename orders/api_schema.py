@@ -58,7 +58,7 @@ class OrderIn(Schema):
 
     model_config = ConfigDict(extra="forbid")
 
-    email: Annotated[str, _line_of("email"), _checked(validate_email)]
+    email: Annotated[str, _line_of("email"), _checked(validate_email), Printable]
     name: Annotated[str, _line_of("name"), Printable]
     address: Annotated[str, _line_of("address"), Printable]
     city: Annotated[str, _line_of("city"), Printable]

@@ -41,7 +41,12 @@ class UpdateForm(CartForm):
 class CheckoutForm(forms.Form):
     """A guest's order. `key` makes a form that is sent twice one order."""
 
-    email = forms.EmailField(label="E-mail", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    email = forms.EmailField(
+        label="E-mail",
+        max_length=254,
+        validators=[one_printable_line],
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
     name = _text("name", "Name", "name")
     address = _text("address", "Street and number", "street-address")
     postcode = _text("postcode", "Postcode", "postal-code")

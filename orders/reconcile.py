@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from structlog.contextvars import bound_contextvars
 
-from jobs import Retry, control, enqueue_all, ledger, rescue, task
+from jobs import Retry, control, enqueue_all, ledger, progress, rescue, task
 from orders import audit, tasks
 from orders.books import Effect, OrderState, our_books
 from orders.gaps import MENDABLE, Gap, believe, gaps_of, missing_jobs
@@ -66,7 +66,7 @@ def run(limit: int = LIMIT, dry_run: bool = False) -> Outcome:
     blank = [number for number in gaps if ours[number].paid and not found[number]]
     doubts = believe(gaps, blank, _last_mail(theirs), redone)
     outcome = Outcome(orders=len(ours))
-    for number in [number for number, each in gaps.items() if any(gap.act in MENDABLE for gap in each)]:
+    for number in progress([number for number, each in gaps.items() if any(gap.act in MENDABLE for gap in each)]):
         if limit > 0:
             outcome.repairs += mend(number, gaps[number], found[number], dry_run)
         limit -= 1

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from django.db.models import Count, F, QuerySet, Sum
 
+from jobs import progress
 from jobs.models import Job, State
 from orders.models import Order, OrderLine, Status
 from orders.vat import VatLine, breakdown
@@ -55,7 +56,8 @@ def sales_of(day: date) -> SalesReport:
 
 def _taxes(lines: QuerySet[OrderLine]) -> list[VatLine]:
     by_order: dict[int, list[tuple[Decimal, Decimal]]] = {}
-    for line in lines.only("order_id", "vat_rate", "unit_price", "quantity").iterator():
+    found = lines.only("order_id", "vat_rate", "unit_price", "quantity").iterator()
+    for line in progress(found, total=lines.count()):
         by_order.setdefault(line.order_id, []).append((line.vat_rate, line.total))
     taxes: dict[Decimal, VatLine] = {}
     for amounts in by_order.values():

@@ -6,6 +6,7 @@ from typing import cast
 from django.core.exceptions import ValidationError
 from django.db.models import CharField
 
+from catalog.text import keeps_its_direction
 from orders.models import Order
 
 UNWANTED = {"Cc", "Cs", "Zl", "Zp"}  # control characters (NUL among them), lone surrogates, line separators
@@ -15,6 +16,7 @@ def one_printable_line(text: str) -> None:
     """Raises Django's ValidationError for line breaks and characters that nobody can see."""
     if any(unicodedata.category(character) in UNWANTED for character in text):
         raise ValidationError("Use one line of plain text, without control characters.")
+    keeps_its_direction(text)
 
 
 def room_for(field: str) -> int:

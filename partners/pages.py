@@ -1,5 +1,6 @@
 """Pages from the files in `templates`: what is filled in is escaped, unless it is markup already."""
 
+import os
 from collections.abc import Iterable
 from functools import cache
 from html import escape
@@ -46,6 +47,12 @@ def link(href: str, text: str) -> Html:
     return fill("link.html", href=href, text=text)
 
 
+def way_to_the_shop() -> Html:
+    """A link to the shop, where whoever started us says where that is; nothing else here knows of it."""
+    site = os.environ.get("SITE_URL", "")
+    return link(site, "Shop") if site.startswith(("http://", "https://")) else Html()
+
+
 def when(at: str) -> str:
     """A moment of the store, to the second."""
     return at[:19].replace("T", " ")
@@ -53,7 +60,7 @@ def when(at: str) -> str:
 
 def page(title: str, content: Html, nav: Html) -> web.Response:
     """A whole page."""
-    text = fill("layout.html", title=title, content=content, nav=nav)
+    text = fill("layout.html", title=title, content=content, nav=join([nav, way_to_the_shop()]))
     return web.Response(text=text, content_type="text/html", headers=SECURITY)
 
 

@@ -55,8 +55,11 @@ def configuration(kind: str, clean: Callable[[str], str]) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": formatter, "kind": kind, "clean": clean}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"handlers": ["stderr"], "level": "INFO"},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+            "journal": {"class": "jobs.journal.Handler"},
+        },
+        "root": {"handlers": ["stderr", "journal"], "level": "INFO"},
         "loggers": {
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},

@@ -89,7 +89,7 @@ def _worker(queue: str) -> list[str]:
 
 
 def _flower(env: Mapping[str, str]) -> list[str]:
-    # Its password comes from FLOWER_BASIC_AUTH, which it reads itself: `ps` shows command lines to everybody.
+    # Its password comes from FLOWER_BASIC_AUTH, not from here: `ps` shows command lines to everybody.
     database = Path(env["BACKROOM_VAR"]) / "flower.db"
     flower = _celery("flower", f"--address={HOST}", f"--port={env['FLOWER_PORT']}")
-    return [*flower, "--persistent=True", f"--db={database}", "--state_save_interval=60000"]
+    return [*flower, "--conf=shop/flowerconfig.py", f"--db={database}"]

@@ -15,6 +15,7 @@ from jobs.models import Pause, QueueMinute
 from jobs.ops import alerts
 from jobs.ops.access import looks
 from jobs.ops.charts import SPANS, charts
+from jobs.running import running
 
 TASKS_SPAN = 3600  # seconds over which tasks are counted
 LOOK_BACK = timedelta(minutes=10)  # for the forecast
@@ -50,6 +51,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "notes": list(rules.notes(now)),
         "queues": list(queues(now)),
         "tasks": list(tasks(now)),
+        "running": running(),
         "schedules": list(schedules(now.now)),
     }
     if request.headers.get("HX-Request"):

@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from jobs.ledger import rows
-from jobs.models import LIVE, Action, Attempt, Job, State
+from jobs.models import LIVE, Action, Attempt, Job, Journal, State
 from jobs.ops.access import looks
 
 CHAIN = """
@@ -46,8 +46,27 @@ def page(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     return render(request, "ops/job.html", {"tab": "jobs", **told(job)})
 
 
+def origin(job: Job) -> dict[str, str]:
+    """Where it comes from, by the ids with which its log lines and spans are found. The trace's id is the second part
+    of W3C's traceparent (00-trace-span-flags)."""
+    named = {"request_id": "Request", "order": "Order", "traceparent": "Trace"}
+    found = {named.get(name, name): str(value) for name, value in job.origin.items()}
+    if "Trace" in found:
+        found["Trace"] = found["Trace"].removeprefix("00-").partition("-")[0]
+    return found
+
+
+JOURNALS_SHOWN = 50  # the newest
+
+
+def journals(job: Job) -> list[Journal]:
+    """What its attempts told, in turn."""
+    return list(Journal.objects.filter(job_id=job.id).order_by("-claim")[:JOURNALS_SHOWN])[::-1]
+
+
 def told(job: Job) -> dict[str, Any]:
-    steps = chain(job)
+    steps, said = chain(job), journals(job)
+    current = said[-1] if said and said[-1].claim == job.claims and job.state == State.RUNNING else None
     due = job.run_at or job.created_at
     ended = job.finished_at if job.state == State.SUCCEEDED else None
     return {
@@ -57,11 +76,13 @@ def told(job: Job) -> dict[str, Any]:
         "attempts": Attempt.objects.filter(job_id=job.id).order_by("id")[:300],
         "chain": steps if len(steps) > 1 else [],
         "gone": job.after_id and not any(step.id == job.after_id for step in steps),
+        "journals": said,
+        "current": current,
         "stranded": job.stranded(steps),
         "live": job.state in LIVE,
         "wait_ms": (job.started_at - due).total_seconds() * 1000 if job.started_at and ended else None,
         "run_ms": (ended - job.started_at).total_seconds() * 1000 if job.started_at and ended else None,
         "flower": f"{settings.FLOWER_URL}/task/{job.id}",
-        "origin": job.origin.items(),
+        "origin": origin(job),
         "actions": Action.objects.filter(jobs__contains=[job.id]).order_by("-id")[:20],
     }

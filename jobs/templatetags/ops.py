@@ -26,6 +26,18 @@ def percent(share: float) -> str:
 
 
 @register.filter
+def whole_percent(share: float) -> str:
+    """A share that grows: it says 100 only when all is done."""
+    return f"{int(share * 100)} %"
+
+
+@register.filter
+def grouped(count: float) -> str:
+    """1,234; with a decimal below ten, if it is no whole number."""
+    return f"{count:,.1f}" if count < 10 and count != int(count) else f"{count:,.0f}"
+
+
+@register.filter
 def mebibytes(count: int | None) -> str:
     return "-" if count is None else f"{count / 2**20:.0f} MiB"
 

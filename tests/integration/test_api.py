@@ -132,6 +132,9 @@ WRONG = [
     ("/name", {"name": "nul\0"}),
     ("/name", {"name": "two\nlines"}),
     ("/name", {"name": "\ud800"}),
+    ("/name", {"name": "turned \u202e around"}),
+    ("/city", {"city": "\u2067 from the right"}),
+    ("/email", {"email": "a@ex\u202eample.com"}),
     ("/name", {"name": 7}),
     ("/name", {"name": ["Łąka"]}),
     ("/country", {"country": "Poland"}),
@@ -214,14 +217,24 @@ def test_an_unknown_address_is_404(client, method, path):
     [
         ("get", "/api/orders", "POST"),
         ("options", "/api/orders", "POST"),
-        ("put", "/api/products", "GET"),
-        ("delete", "/api/orders/1001", "GET"),
+        ("put", "/api/products", "GET, HEAD"),
+        ("delete", "/api/orders/1001", "GET, HEAD"),
     ],
 )
 def test_a_wrong_method_is_405_and_told_the_right_one(client, method, path, allowed):
     response = getattr(client, method)(path)
     problem(response, 405)
     assert response["Allow"] == allowed
+
+
+def test_head_is_answered_wherever_get_is(client):
+    product()
+    placed = post(client, ORDER).json()
+    for path, query in ("/api/products", {}), (f"/api/orders/{placed['number']}", {"token": placed["token"]}):
+        response = client.head(path, query)
+        assert (response.status_code, response.content) == (200, b"")
+        assert response["Content-Type"] == client.get(path, query)["Content-Type"]
+    assert client.head(f"/api/orders/{placed['number']}").status_code == 404
 
 
 def test_a_mistake_of_ours_is_500_without_details(client):

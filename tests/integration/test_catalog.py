@@ -4,6 +4,7 @@ import re
 from decimal import Decimal
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.template.loader import render_to_string
 from django.test import Client
 
@@ -223,6 +224,19 @@ def test_no_page_needs_inline_scripts_or_styles(client, shelves, address):
     page = client.get(address).content.decode()
     assert not re.search(r"<script(?![^>]*\bsrc=)", page)
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)
+
+
+@pytest.mark.parametrize("turning", ["\u202e", "\u202b", "\u2067"])
+def test_a_name_that_would_turn_a_page_around_is_refused_and_others_may_be_written_from_the_right(shelves, turning):
+    feta = Product.objects.get(slug="feta")
+    for field in "name", "unit":
+        setattr(feta, field, f"a{turning}b")
+        with pytest.raises(ValidationError) as refused:
+            feta.full_clean()
+        feta.refresh_from_db()
+        assert refused.value.message_dict == {field: ["Leave out the invisible characters that turn text around."]}
+    feta.name = "فيتا"
+    feta.full_clean()
 
 
 # When something goes wrong

@@ -564,6 +564,13 @@ def test_mails_are_counted_by_the_key_in_their_message_id(world):
     assert (found[""]["kind"], found[""]["count"]) == ("mail", 1)
 
 
+def test_the_desk_and_the_inbox_lead_back_to_the_shop(world):
+    world.send(receipt())
+    link = f'<a href="{os.environ["SITE_URL"]}">Shop</a>'
+    for page in world.call("GET", "/")[1], world.page("/"), world.page(f"/mails/{newest(world)}/"):
+        assert link in page
+
+
 def test_a_mail_is_shown_with_its_html_text_and_attachments(world):
     message = receipt(subject="Rachunek: żółte jabłka 🍏")
     message.add_alternative("<html><head></head><body><h1>Dziękujemy</h1></body></html>", subtype="html")

@@ -1,6 +1,8 @@
-"""`manage.py jobs`: the back room in figures; `jobs dead`, `jobs replay`, `jobs discard`: its dead letters."""
+"""`manage.py jobs`: the back room in figures, with `--watch` again and again; `jobs running`: what runs, with bars;
+`jobs dead`, `jobs replay`, `jobs discard`: its dead letters."""
 
 import json
+import time
 import uuid
 from argparse import ArgumentParser
 from typing import Any
@@ -11,22 +13,36 @@ from django.db import Error
 from jobs import breaker, staff, trouble
 from jobs.figures import figures
 from jobs.models import Job
+from jobs.running import bar, running
+
+WATCH_EVERY = 1.0  # seconds
+CLEAR = "\033[H\033[2J"
+
+
+ACTIONS = ["show", "running", "dead", "replay", "discard"]
 
 
 class Command(BaseCommand):
     help = "Show queues, tasks, partners and workers; list, replay or discard dead letters."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", nargs="?", choices=["show", "dead", "replay", "discard"], default="show")
+        parser.add_argument("action", nargs="?", choices=ACTIONS, default="show")
         parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); for replay and discard")
         parser.add_argument("--task", help="all dead letters of this task")
         parser.add_argument("--all", action="store_true", help="all dead letters")
         parser.add_argument("--why", default="", help="to be remembered with what you do")
         parser.add_argument("--json", action="store_true")
+        parser.add_argument("--watch", action="store_true", help="show, or running: once a second until Ctrl-C")
 
-    def handle(self, action: str, **options: Any) -> None:
+    def handle(self, action: str, watch: bool, **options: Any) -> None:
         try:
             self.do(action, **options)
+            while watch and action in ("show", "running"):
+                time.sleep(WATCH_EVERY)
+                self.stdout.write(CLEAR if self.stdout.isatty() else "", ending="")
+                self.do(action, **options)
+        except KeyboardInterrupt:
+            return
         except Error as error:
             if not trouble.is_trouble(error):
                 raise
@@ -35,6 +51,8 @@ class Command(BaseCommand):
     def do(self, action: str, **options: Any) -> None:
         if action == "show":
             return self.show(**options)
+        if action == "running":
+            return self.show_running(**options)
         if action == "dead":
             return self.list_dead(**options)
         chosen = self.choose(**options)
@@ -74,7 +92,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(dead)} dead letters")
 
     def show(self, **options: Any) -> None:
-        now = {**figures(), "partners": breaker.states()}
+        now = {**figures(), "partners": breaker.states(), "running": [each.as_dict() for each in running()]}
         if options["json"]:
             self.stdout.write(json.dumps(now, indent=2))
             return
@@ -88,7 +106,19 @@ class Command(BaseCommand):
         else:
             lines = [{**gate, "since": gate["since"] or "-"} for gate in now["partners"]]
             self.table(lines, ["partner", "state", "since", "failures", "next_s", "rate"])
+        self.stdout.write("")
+        self.show_running(**options)
         self.stdout.write("\nworkers: " + (", ".join(worker["name"] for worker in now["workers"]) or "none!"))
+
+    def show_running(self, **options: Any) -> None:
+        found = running()
+        if options["json"]:
+            self.stdout.write(json.dumps([each.as_dict() for each in found], indent=2))
+            return
+        for each in found:
+            told = bar(each.journal) if each.journal and each.journal.done is not None else ""
+            self.stdout.write(f"{each.job}  attempt {each.job.attempts}  {told}".rstrip())
+        self.stdout.write(f"{len(found)} running")
 
     def table(self, lines: list[dict[str, Any]], columns: list[str]) -> None:
         cells = [columns] + [

@@ -1,0 +1,103 @@
+"""Flower as it is run: it shows nothing without the password, and does nothing even with it."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import urllib3
+from flower.urls import handlers
+from tornado.web import URLSpec
+
+from stack import ports
+from tests.house import House
+from tests.waiting import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
+
+OPEN = {"/healthcheck", r"/static/(.*)", r"/login/?", "/logout", ".*"}  # whether it runs; its own scripts; no such page
+
+
+def paths() -> list[str]:
+    """Every address that this version of Flower knows, as a pattern."""
+    return [each.regex.pattern.rstrip("$") if isinstance(each, URLSpec) else each[0] for each in handlers]
+
+
+def filled_in(path: str) -> str:
+    return re.sub(r"\(\.[+*]\)", "bulk@nowhere", path)
+
+
+DOES = re.compile("/api/(worker/|task/(apply|async-apply|send-task|abort|timeout|rate-limit|revoke)/)")
+SHOWS = [path for path in paths() if path not in OPEN and not DOES.match(path)]
+ACTS = [path for path in paths() if DOES.match(path)]
+
+
+@pytest.fixture(scope="module")
+def flower(open_house: House) -> str:
+    """The shop's own Flower; its address."""
+    open_house.start("flower")
+    return open_house.env["FLOWER_URL"]
+
+
+def ask(method: str, url: str, account: str = "", **options) -> urllib3.BaseHTTPResponse:
+    headers = urllib3.make_headers(basic_auth=account) if account else {}
+    return urllib3.request(method, url, headers=headers, redirect=False, timeout=20, **options)
+
+
+@pytest.mark.parametrize("account", ["", "staff:guess"])
+def test_without_the_password_nothing_is_shown_and_nothing_done(flower: str, account: str):
+    assert len(SHOWS) > 10
+    assert len(ACTS) > 10
+    for method, some in ("GET", SHOWS), ("POST", ACTS):
+        for path in some:
+            answer = ask(method, flower + filled_in(path), account)
+            assert (answer.status, answer.data in (b"", b"Access denied")) == (401, True), path
+    for path in "/login", "/nonsense":
+        answer = ask("GET", flower + path)
+        assert (answer.status, b"bulk@" in answer.data) == (404, False), path
+    assert ask("GET", f"{flower}/healthcheck").data == b"OK"
+
+
+def test_with_the_password_it_shows_all_and_does_nothing(flower: str, open_house: House):
+    account = open_house.env["FLOWER_BASIC_AUTH"]
+    for path in "/workers", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/task/types":
+        assert ask("GET", flower + path, account).status == 200, path
+    for path in ACTS:
+        answer = ask("POST", flower + filled_in(path), account, json={"args": []})
+        assert (answer.status, answer.data) == (403, b"Read only mode is enabled"), path
+
+
+def test_it_acts_only_when_told_so_by_its_own_variable(house: House, tmp_path: Path):
+    port = ports.free(["FLOWER_PORT"])["FLOWER_PORT"]
+    other = House(tmp_path)
+    other.env |= {"FLOWER_PORT": str(port), "FLOWER_URL": f"http://{ports.HOST}:{port}", "BACKROOM_VAR": str(tmp_path)}
+    try:
+        other.start("flower", FLOWER_READ_ONLY="false")
+        account = other.env["FLOWER_BASIC_AUTH"]
+        worker = until(
+            lambda: next((name for name in workers(other.env["FLOWER_URL"], account) if "bulk" in name), None)
+        )
+        grown = ask("POST", f"{other.env['FLOWER_URL']}/api/worker/pool/grow/{worker}?n=1", account)
+        assert (grown.status, b"Growing" in grown.data) == (200, True), grown.data
+        shrunk = ask("POST", f"{other.env['FLOWER_URL']}/api/worker/pool/shrink/{worker}?n=1", account)
+        assert shrunk.status == 200, shrunk.data
+    finally:
+        other.stop()
+
+
+def workers(flower: str, account: str) -> list[str]:
+    return list(ask("GET", f"{flower}/api/workers?refresh=1", account).json())
+
+
+def test_without_a_password_of_its_own_it_does_not_start(house: House):
+    other = House(house.logs)
+    for junk in "", "staff", "staff:":
+        other.env["FLOWER_BASIC_AUTH"] = junk
+        assert "FLOWER_BASIC_AUTH should be user:password" in said(other)
+
+
+def said(house: House) -> str:
+    """What Flower says when it ends by itself."""
+    return subprocess.run(
+        house.commands()["flower"], env=house.env, capture_output=True, text=True, timeout=30, check=False
+    ).stderr

@@ -1,0 +1,154 @@
+"""Pictures of pages, to be looked at: `make pictures`. By day and by night, wide and as on a phone, with 100,000 jobs
+in the ledger. No test of `make test`.
+
+They go to $PICTURES (default: var/pictures), and those that the documents show into docs/images, too.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.template.loader import render_to_string
+from playwright.sync_api import Page, expect
+
+from bench import full
+from jobs import staff
+from jobs.models import Job, Journal
+from orders.tasks import mail_sales_report
+from tests.browser.shopping import expect_all_green, row
+from tests.browser.staff import PASSWORD, log_in
+from tests.house import House
+from tests.integration.buying import fault
+from tests.waiting import until
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db, pytest.mark.timeout(900)]
+
+CHECKOUT = Path(__file__).parents[2]
+FOLDER = Path(os.environ.get("PICTURES") or CHECKOUT / "var" / "pictures")
+LOOKS = [(name, scheme, width) for width in (1280, 390) for name, scheme in (("day", "light"), ("night", "dark"))]
+GROUP = "task=orders.request_shipment&cause=Permanent:+shipment+of+order+%23+was+refused"
+
+
+@pytest.fixture(scope="module")
+def busy(house: House) -> House:
+    """The house after a busy week, with all its processes."""
+    with transaction.atomic():
+        full.fill(100_000)
+        Job.objects.filter(state="running").delete()  # nobody has them, so they would be rescued
+    User.objects.create_superuser("operator", password=PASSWORD)
+    house.start("beat")
+    return house
+
+
+def shoot(page: Page, address: str, name: str, prepare: Callable[[Page], None] = lambda page: None) -> None:
+    """A page in all its looks."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for look, scheme, width in LOOKS:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        if address:
+            page.goto(address)
+        prepare(page)
+        page.screenshot(path=FOLDER / f"{name}-{look}-{width}.png", full_page=True)
+        too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert too_wide <= 0, f"{name} at {width}: {too_wide} pixels too wide"
+
+
+def for_docs(page: Page, address: str, file: str, height: int = 900) -> None:
+    """The picture that a document shows."""
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1280, "height": height})
+    page.goto(address)
+    page.screenshot(path=CHECKOUT / "docs" / "images" / file)
+
+
+def test_pictures(busy: House, open_page: Callable, troubles: list[str]):
+    customer, page = open_page(), open_page(reduced_motion="reduce")
+    page.goto("/ops/")
+    log_in(page, "operator")
+    failed = troubled_order(busy)
+    order = busy.order().json()
+    customer.goto(order["url"])
+    expect_all_green(customer)
+    shoot(customer, "/", "shop")
+    for_docs(customer, "/", "shop.png")
+    shoot(customer, order["url"], "order")
+    for_docs(customer, order["url"], "timeline.png")
+    sorry(customer)
+    cancelled(busy, customer, page)
+    ops(page, failed)
+    long_job(page)
+    troubles.clear()  # pages that were left while they loaded
+
+
+def troubled_order(house: House) -> Job:
+    """A job of a new order that was tried twice and refused then."""
+    fault("analytics", status=503)
+    number = house.order().json()["number"]
+    job = until(lambda: Job.objects.filter(key=f"analytics:{number}", attempts__gte=2, state="waiting").first(), 60)
+    fault("analytics", status=400)
+    until(lambda: Job.objects.filter(id=job.id, state="dead").exists(), 60)
+    fault("analytics")
+    return job
+
+
+def sorry(page: Page) -> None:
+    html = render_to_string("503.html", {"fields": [], "action": "/"})
+    page.goto("/")
+    shoot(page, "", "sorry", lambda page: page.set_content(html))
+    html = render_to_string("503.html", {"fields": [("email", "x")], "action": "/"})
+    shoot(page, "", "sorry-form", lambda page: page.set_content(html))
+
+
+def cancelled(house: House, customer: Page, page: Page) -> None:
+    order = house.order().json()
+    page.goto(f"/admin/orders/order/?q={order['number']}")
+    page.locator("#result_list tbody tr").get_by_role("checkbox").check()
+    page.get_by_label("Action:").select_option(label=re.compile("[Cc]ancel"))
+    page.get_by_role("button", name="Go").click()
+    customer.goto(order["url"])
+    expect(row(customer, "refund")).to_have_attribute("data-state", "done")
+    shoot(customer, order["url"], "order-cancelled")
+
+
+def ops(page: Page, failed: Job) -> None:
+    for span in "hour", "day", "week":
+        shoot(page, f"/ops/?span={span}", f"health-{span}")
+    for_docs(page, "/ops/", "ops-health.png", height=1600)
+    shoot(page, "/ops/jobs/", "jobs")
+    shoot(page, "/ops/jobs/?state=dead&task=orders.request_shipment", "jobs-dead")
+    shoot(page, "/ops/jobs/?q=99999999", "jobs-none")
+
+    def unfold(page: Page) -> None:
+        page.locator("details").first.evaluate("each => each.open = true")
+
+    shoot(page, f"/ops/jobs/{failed.id}/", "job", unfold)
+    shoot(page, f"/ops/jobs/{Job.objects.filter(key__startswith='receipt:10').order_by('-id')[0].id}/", "job-done")
+    shoot(page, "/ops/dead/", "dead")
+    shoot(page, f"/ops/dead/?{GROUP}", "group")
+    shoot(page, f"/ops/act/?verb=replay&{GROUP}&per_minute=60", "preview-replay")
+    shoot(page, f"/ops/act/?verb=discard&id={failed.id}", "preview-discard")
+    shoot(page, f"/ops/jobs/{failed.id}/edit/", "edit")
+    shoot(page, "/ops/pause/?what=queue:bulk", "pause")
+    staff.pause("task:orders.send_analytics", "operator", "the partner moves house")
+    shoot(page, "/ops/resume/?what=task:orders.send_analytics", "resume")
+    shoot(page, "/ops/", "health-paused")
+    staff.resume("task:orders.send_analytics", "operator", "the partner has moved")
+    shoot(page, "/ops/actions/", "actions")
+
+
+def long_job(page: Page) -> None:
+    """The sales report of a day, while the mail server takes its time."""
+    fault("mail", latency_ms=4800)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT (clock_timestamp() AT TIME ZONE 'utc')::date::text")
+        (day,) = cursor.fetchone()
+    id = mail_sales_report.enqueue(day)
+    until(lambda: Journal.objects.filter(job_id=id, done__gt=0).exists())
+    Journal.objects.filter(job_id=id).update(done=8123, total=20000, rate=911)  # the day was a quiet one
+    shoot(page, f"/ops/jobs/{id}/", "job-running")
+    fault("mail")

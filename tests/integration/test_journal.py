@@ -1,0 +1,284 @@
+"""What an attempt tells while it runs: its progress and its log lines, and what becomes of them."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from io import StringIO
+
+import psycopg
+import pytest
+import structlog
+from celery.exceptions import Retry
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from jobs import Permanent, Snooze, control, journal, ledger, progress, report, rescue, task, worker
+from jobs.errors import Superseded
+from jobs.models import Job, Journal
+from jobs.running import bar
+from tests.integration.staff import reader, text
+from tests.waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+log = logging.getLogger("tests.journal")
+bodies: dict[str, object] = {}
+
+
+@task(name="tests.telling")
+def telling() -> object:
+    return bodies["now"]()
+
+
+@task(name="tests.telling_atomic", atomic=True)
+def telling_atomic() -> object:
+    return bodies["now"]()
+
+
+@pytest.fixture
+def often(monkeypatch) -> None:
+    """Let what is told be written twenty times a second."""
+    monkeypatch.setattr(journal, "EVERY", 0.05)
+
+
+def attempt(function, of=telling) -> Job:
+    """Run one attempt of a job with this body; returns the job afterwards."""
+    bodies["now"] = function
+    return again(of.enqueue(), of)
+
+
+def again(id: str, of=telling) -> Job:
+    with suppress(Retry, Exception):
+        worker.perform(of, id)
+    return Job.objects.get(id=id)
+
+
+def told(job: Job) -> list[list[str]]:
+    """The lines of each attempt."""
+    return [[line["text"] for line in row.lines] for row in Journal.objects.filter(job_id=job.id).order_by("claim")]
+
+
+def raising(error: Exception, *lines: str):
+    def function() -> None:
+        for line in lines:
+            log.info(line)
+        raise error
+
+    return function
+
+
+def test_progress_is_seen_while_the_body_is_in_its_transaction_and_stays_when_that_is_rolled_back(often):
+    def body() -> None:
+        for number in progress("abcd"):
+            if number == "c":
+                User.objects.create(username="never")
+                until(lambda: Journal.objects.filter(done=2, total=4, ended=False).exists())
+                raise Permanent("x")
+
+    job = attempt(body, telling_atomic)
+    assert job.state == "dead"
+    assert not User.objects.filter(username="never").exists()
+    row = Journal.objects.get(job_id=job.id)
+    assert (row.attempt, row.claim, row.done, row.total, row.ended) == (1, 1, 2, 4, True)
+
+
+def test_however_often_it_is_told_it_is_written_no_more_than_once_in_a_while(monkeypatch):
+    monkeypatch.setattr(journal, "EVERY", 0.2)
+    before = writes()
+
+    def body() -> None:
+        end = time.monotonic() + 1
+        for number in progress(iter(int, 1), total=10_000_000):
+            if number or time.monotonic() > end:
+                return
+
+    job = attempt(body)
+    assert Journal.objects.get(job_id=job.id).done > 1000
+    assert 3 <= writes() - before <= 7  # five in a second, the first a little later, and the one with the end
+
+
+def writes() -> int:
+    """How often a row of the table was written, by all sessions."""
+    until(lambda: not others(), what="the thread lets go of its connection")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'jobs_journal'")
+        return cursor.fetchone()[0]
+
+
+def others() -> list:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND query LIKE '%jobs_journal%'"
+        )
+        return cursor.fetchall()
+
+
+def test_a_report_outside_of_a_job_does_nothing_and_nonsense_is_refused():
+    report(1, 2)
+    assert list(progress([1, 2])) == [1, 2]
+    for done, of in (-1, 2), (1, -2), (2**63, None):
+        with pytest.raises(ValueError, match="progress is counted from 0"):
+            report(done, of)
+    assert not Journal.objects.exists()
+
+
+def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_its_bar():
+    id = telling.enqueue()
+    late = ledger.claim(id, "one")
+    ghost = journal.Notes(id, late.claims, late.attempts)
+    ghost.report(90, 100)
+    ghost.write()
+    assert "Attempt 1 90 %, 90 of 100" in text(page(id))
+    Job.objects.update(started_at=timezone.now() - timedelta(seconds=rescue.SLACK + 1))
+    assert rescue.give_back_of_silent_workers() == [id]
+    ledger.take_due(9)
+    now = ledger.claim(id, "two")
+    assert "of 100" not in text(page(id)).partition("logged")[0]
+    own = journal.Notes(id, now.claims, now.attempts)
+    own.report(5, 100)
+    own.write()
+    ghost.report(95, 100)
+    ghost.write()
+    with pytest.raises(Superseded):
+        ledger.succeed(late, None, ghost.entry())
+    found = text(page(id))
+    assert "Attempt 2 5 %, 5 of 100" in found
+    assert "It had no time to say goodbye" in found
+    ledger.succeed(now, None, own.entry())
+    own.report(4, 100)  # a write that was on its way
+    own.write()
+    assert Journal.objects.get(claim=2).done == 5
+
+
+def page(id: str):
+    return reader().get(f"/ops/jobs/{id}/")
+
+
+def test_lines_are_kept_in_the_statement_that_ends_the_attempt():
+    def body() -> None:
+        log.info("asked %s", "the oracle")
+        structlog.get_logger("tests").warning("answered", answer=42)
+
+    with CaptureQueriesContext(connection) as quiet:
+        silent = attempt(lambda: None)
+    with CaptureQueriesContext(connection) as speaking:
+        job = attempt(body)
+    assert (told(silent), told(job)) == ([], [["asked the oracle", "answered answer=42"]])
+    assert (silent.state, job.state, len(speaking)) == ("succeeded", "succeeded", len(quiet))
+    row = Journal.objects.get(job_id=job.id)
+    assert ([line["level"] for line in row.lines], row.done, row.ended) == (["info", "warning"], None, True)
+    assert "info asked the oracle" in text(page(str(job.id)))
+    assert "logged Nothing." in text(page(str(silent.id)))
+
+
+def test_lines_of_attempts_that_failed_are_kept_and_a_snooze_keeps_none():
+    job = attempt(raising(OSError("x"), "first"))
+    for error, line in (Snooze(0, "x"), "a snooze"), (Permanent("x"), "second"):
+        Job.objects.update(run_at=timezone.now())
+        ledger.take_due(9)
+        bodies["now"] = raising(error, line)
+        job = again(str(job.id))
+    assert job.state == "dead"
+    assert told(job) == [["first"], ["second"]]
+    assert list(Journal.objects.order_by("claim").values_list("attempt", flat=True)) == [1, 2]
+
+
+def test_what_is_said_is_bounded_and_the_last_lines_are_the_ones_kept():
+    def body() -> None:
+        for number in range(journal.LINES + 50):
+            log.info("%s %s", number, "x" * 5000)
+
+    row = Journal.objects.get(job_id=attempt(body).id)
+    assert (len(row.lines), row.left_out) == (journal.LINES, 50)
+    assert row.lines[-1]["text"].startswith(f"{journal.LINES + 49} xxx")
+    assert {len(line["text"]) for line in row.lines} == {journal.LINE_LIMIT}
+    assert "50 earlier lines not kept" in text(page(str(row.job_id)))
+
+
+def test_no_line_quotes_a_row_of_the_database_or_can_not_be_stored():
+    User.objects.create(username="Zofia")
+
+    def body() -> None:
+        try:
+            with transaction.atomic():
+                User.objects.create(username="Zofia")
+        except IntegrityError:
+            log.exception("twice \x00 \ud800")
+
+    job = attempt(body)
+    assert job.state == "succeeded"
+    ((line,),) = told(job)
+    assert line.startswith("twice  ? (IntegrityError: duplicate key value")
+    assert "Zofia" not in line
+
+
+@pytest.mark.parametrize("of", [telling, telling_atomic])
+def test_a_body_does_not_notice_that_nothing_can_be_written_meanwhile(often, of):
+    """The table is locked; the end waits for it, as for any other."""
+
+    def body() -> None:
+        report(1, 2)
+        until(lambda: waiting_for_a_lock())
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        report(2, 2)
+        somebody.rollback()
+
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as somebody:
+        somebody.execute("LOCK TABLE jobs_journal IN ACCESS EXCLUSIVE MODE")
+        job = attempt(body, of)
+    assert job.state == "succeeded"
+    assert Journal.objects.get(job_id=job.id).done == 2
+
+
+def waiting_for_a_lock() -> list:
+    return ledger.rows("SELECT pid FROM pg_locks WHERE NOT granted")
+
+
+def test_what_was_told_goes_with_its_job():
+    job = attempt(lambda: log.info("x"))
+    other = attempt(lambda: log.info("y"))
+    Job.objects.filter(id=job.id).update(finished_at=timezone.now() - timedelta(days=31))
+    assert control.purge(30) == 1
+    assert [row.job_id for row in Journal.objects.all()] == [other.id]
+
+
+@pytest.fixture
+def halfway() -> Iterator[Journal]:
+    """A running job that told where it is."""
+    claimed = ledger.claim(telling.enqueue(), "one")
+    notes = journal.Notes(claimed.id, claimed.claims, claimed.attempts)
+    notes.report(0, 4000)
+    notes.report(1000, 4000)
+    notes.write()
+    Journal.objects.update(rate=250)
+    return Journal.objects.get()
+
+
+def test_running_jobs_are_shown_with_their_bars_on_the_page_and_at_the_command_line(halfway):
+    ledger.claim(telling.enqueue(), "one")  # one that tells nothing
+    found = text(reader().get("/ops/", headers={"HX-Request": "true"}))
+    assert "25 %, 1,000 of 4,000 · 250 a second · 12 s left" in found
+    out = StringIO()
+    call_command("jobs", "running", stdout=out)
+    assert "attempt 1  [########----------------------]  25%  1,000 of 4,000  250 a second  12 s left" in out.getvalue()
+    assert out.getvalue().splitlines()[-1] == "2 running"
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "rate", "drawn"),
+    [
+        (0, 4, None, "[----]  0%  0 of 4"),
+        (7, 4, 0.5, "[####]  100%  7 of 4  0.5 a second  0 s left"),
+        (7, None, 2.0, "[????]  7  2.0 a second"),
+    ],
+)
+def test_a_bar_of_what_is_beyond_its_total_or_has_none(done, total, rate, drawn):
+    assert bar(Journal(done=done, total=total, rate=rate), width=4) == drawn
