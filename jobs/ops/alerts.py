@@ -53,7 +53,7 @@ def page(request: HttpRequest) -> HttpResponse:
             "alerts": alerts[:SHOWN],
             "more": urlencode({"before": alerts[SHOWN - 1].id}) if len(alerts) > SHOWN else "",
             "rules": rules.RULES,
-            "calm": rules.CALM,
+            "lasting": rules.LASTING,
             "mailed_to": settings.ALERT_MAIL_TO,
         },
     )

@@ -345,6 +345,7 @@ def test_the_page_says_since_when_who_was_told_and_what_to_do_and_keeps_what_was
     watcher.look()
     assert "The back room is healthy" in text(client.get("/ops/"))
     history = text(client.get("/ops/alerts/"))
+    assert "still wrong" not in history
     assert f"queue-without-worker No worker serves the queue bulk (0 to run now). {alert.since:%d %b %Y}" in history
     for rule in rules.RULES:
         assert rule.condition.split(":")[0] in history
