@@ -385,7 +385,9 @@ def test_what_was_over_long_ago_is_purged_and_what_is_not_over_is_kept():
 def test_a_watcher_says_that_it_lives_only_after_it_has_looked_at_all_and_that_it_stops():
     all_at_work()
     watcher = Watcher()
-    with sick.away():
+    with sick.another_session() as somebody, connection.cursor() as cursor:
+        somebody.execute("LOCK TABLE jobs_alert")
+        cursor.execute("SET lock_timeout = '20ms'")
         watcher.look()
     assert health.look(0).silent_s("watcher") > 3600
     watcher.look()
