@@ -138,7 +138,7 @@ RULES = (
     ),
     Rule(
         "watcher-silent", _silence_of("watcher"), over=LASTING, watched=False,
-        when="no watcher has been seen for {limit}; on the page only",
+        when="no watcher has been seen for {limit}; no mail can say so",
         says="No watcher is at work: nobody is mailed when something is wrong.",
         do="Start one (manage.py watcher); its log says why the last one ended.",
     ),
