@@ -15,4 +15,5 @@ def shopfront(request: HttpRequest) -> dict[str, Any]:
         "INBOX_URL": settings.INBOX_URL,
         "FLOWER_URL": settings.FLOWER_URL,
         "PARTNERS_URL": settings.PARTNERS_URL,
+        "LAB_URL": getattr(settings, "LAB_URL", ""),  # of the demo's settings only
     }

@@ -1,10 +1,15 @@
 """`make demo`: the whole shop on this machine, one sample order, and then it stays until Ctrl-C."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 
-from stack import environment, house, order, ports, terminal
+from stack import environment, house, order, ports, processes, terminal
+from stack.processes import Process
 from stack.terminal import BOLD, GREEN, RED, paint, say
+
+LAB = "lab.house"  # by name: the lab stands above this room
+OWN = ("DATABASE_URL", "BROKER_URL", "EMAIL_URL")
 
 
 def run(var: Path, environ: Mapping[str, str]) -> int:
@@ -12,7 +17,7 @@ def run(var: Path, environ: Mapping[str, str]) -> int:
     numbers = ports.chosen(environ)
     say(f"{paint('Backroom', BOLD)}: data, logs and passwords are in {var}\n")
     try:
-        with house.running(var, numbers, environ) as supervisor:
+        with house.running(var, numbers, environ, _processes(environ)) as supervisor:
             _sample_order(supervisor.env["SITE_URL"])
             _addresses(supervisor.env, environ)
             supervisor.child.wait()
@@ -21,6 +26,15 @@ def run(var: Path, environ: Mapping[str, str]) -> int:
         return 0
     say("supervisord is gone, and the processes with it. Start again: the data is safe.")
     return 1
+
+
+def has_lab(environ: Mapping[str, str]) -> bool:
+    """Whether the demo lets itself be broken: all its servers are its own, and DEBUG is on."""
+    return not any(environ.get(name) for name in OWN) and environ.get("DEBUG", "").lower() in ("", "true")
+
+
+def _processes(environ: Mapping[str, str]) -> Callable[[Mapping[str, str]], list[Process]]:
+    return import_module(LAB).demo if has_lab(environ) else processes.shop
 
 
 def _sample_order(site: str) -> None:
@@ -46,6 +60,8 @@ def _addresses(env: Mapping[str, str], environ: Mapping[str, str]) -> None:
         "metrics": f"{site}/metrics  (once logged in there)",
         "Flower": f"{env['FLOWER_URL']}  ({env['FLOWER_BASIC_AUTH'].replace(':', ' / ', 1)})",
     }
+    if has_lab(environ):
+        rows["the lab"] = f"{site}/lab/  (break it yourself)"
     if environ.get("EMAIL_URL"):
         rows["its mails"] = "go to your own EMAIL_URL"
     say(f"\n{paint('Open', BOLD)}")

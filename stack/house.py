@@ -93,7 +93,8 @@ def _start(supervisor: Supervisor, embedded: Sequence[Process]) -> None:
     _wait(supervisor, embedded, started)
     with terminal.step("tables and products"):
         _prepare(supervisor.env)
-    others, started = supervisor.processes[len(embedded) :], time.monotonic()
+    others = [process for process in supervisor.processes[len(embedded) :] if not process.standby]
+    started = time.monotonic()
     supervisor.start(process.name for process in others)
     _wait(supervisor, others, started)
 

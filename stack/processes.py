@@ -22,6 +22,7 @@ class Process:
     stage: int
     stop: signal.Signals = signal.SIGTERM
     grace: int = 15  # seconds from the stop signal to SIGKILL
+    standby: bool = False  # started by somebody else, if at all
 
 
 def postgres(var: Path, port: int) -> Process:

@@ -76,23 +76,12 @@ def _section(name: str, **values: Any) -> str:
     return "\n".join([f"[{name}]", *lines, ""])
 
 
-class Supervisor:
-    """A running supervisord. Its methods raise SupervisorGone when it is no longer there."""
+class Control:
+    """What may be said to a running supervisord, through its socket. Methods raise SupervisorGone when it is no longer
+    there, and Refused."""
 
-    def __init__(self, var: Path, processes: Sequence[Process], env: Mapping[str, str], code: Path = CHECKOUT) -> None:
-        self.processes = list(processes)
-        self.env = dict(env)
-        self.logs = environment.private_folder(var / "log")
-        too_long = len(os.fsencode(var / "supervisor.sock")) > LONGEST_SOCKET
-        self.spare = Path(tempfile.mkdtemp(prefix="backroom-")) if too_long else None
-        self.socket = (self.spare or var) / "supervisor.sock"
-        file = environment.private_file(var / "supervisord.conf", config(self.socket, self.processes, code))
-        command = [*servers.LEASH, "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
-        with (self.logs / "supervisord.log").open("ab") as log:
-            # A session of its own: Ctrl-C goes to the whole foreground group, and we stop things in order.
-            self.child = subprocess.Popen(
-                command, env=self.env, cwd=var, stdout=log, stderr=log, start_new_session=True
-            )
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
 
     def call(self, method: str, *arguments: Any) -> Any:
         """One call of supervisord's XML-RPC interface, on a connection of its own."""
@@ -122,10 +111,6 @@ class Supervisor:
         """STARTING, RUNNING, BACKOFF, FATAL, STOPPING, STOPPED or EXITED."""
         return self.call("getProcessInfo", name)["statename"]
 
-    def log(self, name: str) -> Path:
-        """The log of a process."""
-        return self.logs / f"{name}.log"
-
     def stop(self, stage: Iterable[str]) -> None:
         """Stops these processes together, and returns when all are gone, however long their grace is."""
         stopping = [name for name in stage if self.state(name) not in GONE]
@@ -134,6 +119,29 @@ class Supervisor:
                 self.call("stopProcess", name, False)
         while any(self.state(name) not in GONE for name in stopping):
             time.sleep(0.05)
+
+
+class Supervisor(Control):
+    """A supervisord of ours, started with this object."""
+
+    def __init__(self, var: Path, processes: Sequence[Process], env: Mapping[str, str], code: Path = CHECKOUT) -> None:
+        self.processes = list(processes)
+        self.env = dict(env)
+        self.logs = environment.private_folder(var / "log")
+        too_long = len(os.fsencode(var / "supervisor.sock")) > LONGEST_SOCKET
+        self.spare = Path(tempfile.mkdtemp(prefix="backroom-")) if too_long else None
+        super().__init__((self.spare or var) / "supervisor.sock")
+        file = environment.private_file(var / "supervisord.conf", config(self.socket, self.processes, code))
+        command = [*servers.LEASH, "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
+        with (self.logs / "supervisord.log").open("ab") as log:
+            # A session of its own: Ctrl-C goes to the whole foreground group, and we stop things in order.
+            self.child = subprocess.Popen(
+                command, env=self.env, cwd=var, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def log(self, name: str) -> Path:
+        """The log of a process."""
+        return self.logs / f"{name}.log"
 
     def close(self) -> None:
         """Ends supervisord, which first stops whatever still runs, in order and with every grace period."""

@@ -10,5 +10,5 @@ dispatcher. That is all there is to lose by, so that the comparison is fair:
 * an `atomic` task runs in a transaction, a partner's Retry-After and a breaker's snooze are obeyed;
 * partners are asked with the same idempotency keys.
 
-All of it is swapped in from this folder, and settings.py refuses to load outside a demo.
+Nor has it a reconciler. All of it is swapped in from this folder, and settings.py refuses to load outside a demo.
 """

@@ -1,6 +1,8 @@
 """When is a house without a ledger quiet? Only the broker and the workers can be asked."""
 
+import ast
 import json
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import celery
@@ -10,7 +12,7 @@ from stack.processes import QUEUES
 
 
 class Held(NamedTuple):
-    """A message with a live worker: running, or waiting there for its time."""
+    """A message that waits in the broker, or is with a live worker: running, or waiting there for its time."""
 
     task: str
     arguments: dict[str, Any]
@@ -20,7 +22,7 @@ class InHand(NamedTuple):
     """Messages by where they are. `forsaken`: a worker that died had fetched them; they come back after the visibility
     timeout, an hour."""
 
-    queued: int
+    queued: list[Held]
     held: list[Held]
     forsaken: int
 
@@ -44,5 +46,13 @@ def in_hand(broker: str, workers: int | None = None) -> InHand:
         requests += [entry["request"] for found in later.values() for entry in found]
         held = {request["id"]: Held(request["name"], request["kwargs"]) for request in requests}
         unacked = [json.loads(message)[0]["headers"]["id"] for message in client.hvals("unacked")]
-        queued = sum(client.llen(name) for name in QUEUES)
+        waiting = [json.loads(message)["headers"] for name in QUEUES for message in client.lrange(name, 0, -1)]
+        queued = [Held(headers["task"], _arguments(headers["kwargsrepr"])) for headers in waiting]
     return InHand(queued, list(held.values()), sum(id not in held for id in unacked))
+
+
+def _arguments(told: str) -> dict[str, Any]:
+    """A message's arguments by name, as its headers tell them; what is too long or odd is none."""
+    with suppress(ValueError, SyntaxError):
+        return dict(ast.literal_eval(told))
+    return {}

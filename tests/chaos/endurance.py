@@ -10,11 +10,11 @@ from django.db.models import F, Max
 
 from catalog.models import Product
 from jobs.models import LIVE, Attempt, Job, State
+from lab.customers import Customers
 from orders import audit
 from orders.gaps import MENDABLE
 from orders.models import Order, Repair, Status
 from stack.supervisor import GONE
-from tests.chaos.customers import Customers
 from tests.chaos.house import ALWAYS, House
 from tests.chaos.trouble import Trouble
 from tests.chaos.vitals import Vitals

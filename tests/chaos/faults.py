@@ -13,7 +13,7 @@ from kombu.exceptions import KombuError
 from jobs import control, ledger, publisher
 from jobs.models import LIVE, Job
 from lab.failpoints import Hit
-from tests.chaos.house import descendants, send
+from lab.machine import descendants, send
 from tests.chaos.scene import PATIENCE, SLOT_IN, Scene
 from tests.waiting import until
 

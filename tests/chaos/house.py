@@ -13,6 +13,7 @@ from pathlib import Path
 import urllib3
 
 from lab import failpoints
+from lab.machine import descendants, fault, heal, send
 from lab.naive import processes as naively
 from stack import environment, ports, processes, readiness, servers
 from stack.processes import Process
@@ -70,35 +71,16 @@ class House:
 
     def fault(self, partner: str, **faults: object) -> None:
         """Set a partner's faults; none heals it."""
-        answer = urllib3.request("PUT", f"{self.partners}/faults/{partner}", json=faults)
-        assert answer.status == 200, answer.data
+        fault(self.partners, partner, **faults)
 
     def heal(self) -> None:
         """No partner has a fault."""
-        for partner in ("payments", "warehouse", "fraud", "analytics", "mail"):
-            self.fault(partner)
+        heal(self.partners)
 
     def effects(self, key: str) -> int:
         """How often the partners did what this key names."""
         found = urllib3.request("GET", f"{self.partners}/effects", fields={"key": key}).json()["effects"]
         return sum(effect["count"] for effect in found)
-
-
-def descendants(pid: int) -> list[int]:
-    """A process and all that it started, directly or not."""
-    found = [pid]
-    for parent in found:
-        for folder in Path(f"/proc/{parent}/task").glob("*"):
-            with contextlib.suppress(OSError):
-                found += [int(child) for child in (folder / "children").read_text().split()]
-    return found
-
-
-def send(number: signal.Signals, pids: list[int]) -> None:
-    """A signal to all of these that are still there."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 @contextlib.contextmanager

@@ -15,10 +15,10 @@ from django.db import DatabaseError, connection
 
 from catalog.models import Product
 from jobs.models import Job
+from lab.customers import Customers
 from lab.naive.quiet import in_hand
 from orders import audit
 from orders.models import Order, Status
-from tests.chaos.customers import Customers
 from tests.chaos.house import ALWAYS, House
 from tests.chaos.rows import Row
 from tests.chaos.scene import Scene

@@ -1,6 +1,5 @@
 """What a row of the matrix has at hand while it happens: a house under load, and what may be asked of it."""
 
-import random
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +9,13 @@ from signal import SIGCONT, SIGSTOP
 
 import psycopg
 import redis
-from django.db import connection
 
 from jobs.models import LIVE, Job
+from lab import slots
 from lab.failpoints import Armed, Hit
+from lab.machine import send
 from orders.models import Order, Status
-from tests.chaos.house import House, send
+from tests.chaos.house import House
 from tests.waiting import until
 
 PATIENCE = 90.0  # seconds until a process comes by a point; on a machine with nothing else to do it is one or two
@@ -116,10 +116,7 @@ class Scene:
 
     def slot(self) -> None:
         """Have a slot of the schedule due in some seconds: a report that is mailed to staff."""
-        day = f"{random.randint(1000, 1899)}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"
-        with connection.cursor() as cursor:
-            cursor.execute(SLOT, [f"report of {day}", f'["{day}"]', SLOT_IN])
-        self.mails.append(f"sales-report:{day}")
+        self.mails.append(slots.add(SLOT_IN))
 
 
 HELD = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -128,17 +125,4 @@ CREATE OR REPLACE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$;
 CREATE TRIGGER hold AFTER UPDATE ON jobs_job FOR EACH ROW
     WHEN (OLD.state = 'waiting' AND NEW.state = 'ready' AND OLD.run_at IS NOT NULL) EXECUTE FUNCTION hold()
-"""
-# Daily, and fired a day less some seconds ago. The last table tells beat to look again.
-SLOT = """
-WITH daily AS (
-    INSERT INTO django_celery_beat_intervalschedule (every, period) VALUES (1, 'days') RETURNING id
-), entry AS (
-    INSERT INTO django_celery_beat_periodictask (name, task, args, kwargs, interval_id, enabled, one_off, description,
-        headers, total_run_count, date_changed, last_run_at)
-    SELECT %s, 'orders.mail_sales_report', %s, '{}', id, true, false, '', '{}', 0, now(),
-           now() - interval '1 day' + %s * interval '1 second' FROM daily RETURNING id
-)
-INSERT INTO django_celery_beat_periodictasks (ident, last_update) SELECT 1, now() FROM entry
-ON CONFLICT (ident) DO UPDATE SET last_update = now()
 """

@@ -7,8 +7,9 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 import redis
 
+from lab.machine import descendants, send
 from stack.processes import QUEUES
-from tests.chaos.house import House, descendants, send
+from tests.chaos.house import House
 
 BACK_ROOM = (*(f"worker-{queue}" for queue in QUEUES), "dispatcher", "dispatcher-2", "beat")
 PARTNERS = ("payments", "warehouse", "fraud", "analytics", "mail")

@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import redis
 
-from tests.chaos.house import House, descendants
+from lab.machine import descendants
+from tests.chaos.house import House
 
 MIB = 1024 * 1024
 MORE, NOISE = 1.1, 4  # what still counts as flat: this factor, and so many MiB (or connections)

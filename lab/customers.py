@@ -1,18 +1,35 @@
-"""Steady checkout load through the real API: customers who try again when the web dies, and some who don't."""
+"""Customers: who buys what, through the real API. Some try again when the web dies, and some don't.
+
+For the lab's button, the crash matrix and locustfile.py; so nothing of Django here.
+"""
 
 import random
+import statistics
 import threading
 import time
 import uuid
+from collections import deque
+from typing import Any
 
 import urllib3
 
-from tests.house import CUSTOMER
+from stack.order import CUSTOMER
 
 PAUSE = 2.0
 TIMEOUT = 12.0  # of one request
 PATIENT_FOR = 30.0  # so long a customer who tries again does so
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+DEAR = 100  # nothing so dear that the fraud review holds the order for a person, who never comes
+
+
+def cheap(items: list[dict[str, Any]]) -> list[str]:
+    """The slugs of what one may buy without being looked at, out of the items of `GET /api/products`."""
+    return [item["slug"] for item in items if float(item["price"]) < DEAR and item["stock"] > 0]
+
+
+def basket(products: list[str], email: str = CUSTOMER["email"]) -> dict[str, Any]:
+    """The body of an order of one piece of something."""
+    return {**CUSTOMER, "email": email, "lines": [{"product": random.choice(products), "quantity": 1}]}  # noqa: S311
 
 
 class Customers:
@@ -27,6 +44,7 @@ class Customers:
         self.stopping = threading.Event()
         self.answers: list[dict] = []  # what was answered with an order's number
         self.failures: list[str] = []  # requests that no try got an answer for
+        self.latest: deque[tuple[float, float]] = deque(maxlen=50)  # when answered, by time.time, after how many s
         self.threads = [
             threading.Thread(target=self.buy_again_and_again, args=(patient,), daemon=True) for patient in patience
         ]
@@ -42,25 +60,24 @@ class Customers:
             thread.join()
 
     def buy_again_and_again(self, patient: bool) -> None:
-        while not self.stopping.wait(self.pause * random.uniform(0.5, 1.5)):
-            self.buy(patient)
+        while not self.stopping.wait(self.pause * random.uniform(0.5, 1.5)):  # noqa: S311
+            self.buy({"Idempotency-Key": str(uuid.uuid4())} if patient else {})
 
-    def buy(self, patient: bool) -> None:
+    def buy(self, headers: dict[str, str]) -> None:
         """Place one order. A patient customer sends the same request, with its key, until it is answered."""
-        line = {"product": random.choice(self.products), "quantity": 1}
-        body = {**CUSTOMER, "email": self.email, "lines": [line]}
-        headers = {"Idempotency-Key": str(uuid.uuid4())} if patient else {}
+        body = basket(self.products, self.email)
         deadline = time.monotonic() + PATIENT_FOR
         while True:
             why = self.ask(body, headers)
             if why is None:
                 return
-            if not patient or time.monotonic() > deadline:
+            if not headers or time.monotonic() > deadline:
                 return self.failures.append(why)
             time.sleep(0.5)
 
     def ask(self, body: dict, headers: dict) -> str | None:
         """One request; None when it was answered for good, else why not."""
+        begin = time.monotonic()
         try:
             answer = self.pool.request(
                 "POST", f"{self.site}/api/orders", json=body, headers=headers, retries=False, timeout=TIMEOUT
@@ -70,7 +87,17 @@ class Customers:
         if answer.status in TRY_AGAIN:
             return str(answer.status)
         try:
-            self.answers.append({"status": answer.status, "number": int(answer.json()["number"])})
+            number = int(answer.json()["number"])
         except (ValueError, KeyError):
             return f"{answer.status} {answer.data[:200]!r}"
+        seconds = time.monotonic() - begin
+        self.answers.append({"status": answer.status, "number": number, "seconds": seconds})
+        self.latest.append((time.time(), seconds))
         return None
+
+    def latency(self, within: float = 60.0) -> float | None:
+        """Seconds that a checkout took in the median, of the latest 20 within so many seconds; None if there were
+        none."""
+        since = time.time() - within
+        seconds = [taken for at, taken in list(self.latest)[-20:] if at > since]
+        return statistics.median(seconds) if seconds else None

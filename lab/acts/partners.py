@@ -1,0 +1,68 @@
+"""Partners that are slow, fail, hang, or want to be asked less often."""
+
+from jobs.models import Attempt
+from lab.judges import Judge, all_done, gate
+from lab.scene import Scene
+
+
+def slow_partner(scene: Scene) -> Judge:
+    """Two seconds for each request."""
+    scene.fault("warehouse", latency_ms=2000)
+    scene.tell("The warehouse takes two seconds for each request.")
+    scene.buy_all(3)
+    return all_done(scene, "shipments took two seconds each, in the back room")
+
+
+def failing_partner(scene: Scene) -> Judge:
+    """503 until its breaker is open, then well again."""
+    scene.fault("warehouse", status=503)
+    scene.tell("The warehouse answers 503 to everything.")
+    scene.buy_all(6)
+    if scene.naive:
+        scene.rest(4)
+    else:
+        scene.wait(lambda: gate("warehouse") == "open", "the breaker opens")
+        scene.tell("Five orders failed there: the breaker is open, nobody asks the warehouse any more.")
+    asked = scene.machine.asked("warehouse")
+    scene.rest(1.5)
+    meanwhile = scene.machine.asked("warehouse") - asked
+    scene.fault("warehouse")
+    scene.tell(f"The warehouse is well again. In the last 1.5 s it was asked {meanwhile} times.")
+    return all_done(scene, "the breaker closed with the first answer, each order was shipped once")
+
+
+def hanging_partner(scene: Scene) -> Judge:
+    """It takes a request and never answers."""
+    scene.fault("analytics", hang=True)
+    scene.tell("Analytics takes requests and never answers.")
+    scene.buy_all(2)
+    others = [f"{kind}:{one.number}" for one in scene.placed for kind in ("receipt", "shipment")]
+    scene.wait(lambda: all(scene.machine.effects(key) for key in others), "receipts and shipments")
+    scene.tell("Meanwhile receipts were mailed and parcels sent: they have workers of their own.")
+    if scene.naive:
+        scene.rest(5)
+    else:
+        scene.wait(lambda: tried_again(scene, "analytics"), "the timeout ends an attempt")
+        scene.tell("After five seconds the timeout ended the first attempt; its worker is free again.")
+    scene.fault("analytics")
+    return all_done(scene, "analytics was told once of each order")
+
+
+def tried_again(scene: Scene, kind: str) -> bool:
+    """Whether an attempt at a job of this kind has failed."""
+    return Attempt.objects.filter(job_id__in=[job.id for job in scene.jobs(kind)]).exists()
+
+
+def limiting_partner(scene: Scene) -> Judge:
+    """429 with Retry-After: 2."""
+    scene.fault("warehouse", status=429)
+    scene.tell("The warehouse answers 429, come back in two seconds.")
+    before = scene.machine.asked("warehouse")
+    scene.buy_all(4)
+    scene.wait(lambda: scene.machine.asked("warehouse") > before, "somebody asks the warehouse")
+    asked = scene.machine.asked("warehouse")
+    scene.rest(3)
+    meanwhile = scene.machine.asked("warehouse") - asked
+    scene.fault("warehouse")
+    scene.tell(f"In three seconds four orders asked it {meanwhile} times. Now it answers again.")
+    return all_done(scene, "each order was shipped once, none before the warehouse wanted")

@@ -1,0 +1,100 @@
+"""Work that is trouble itself: a job that kills, too many at once, and a schedule with nobody or two to keep it."""
+
+import time
+
+from jobs import control
+from jobs.models import LIVE, Job, State
+from lab import slots, tasks
+from lab.judges import Judge, all_done
+from lab.machine import Machine
+from lab.poison import Poison, empty_all
+from lab.scene import NotSeen, Scene
+
+CAMPAIGN = 2000  # mails
+
+
+def poison_job(scene: Scene) -> Judge:
+    """A job that kills its worker's process, and orders beside it."""
+    bottle = Poison(scene.name)
+    bottle.fill()
+    scene.enqueue(tasks.poison, [scene.name])
+    scene.tell("A job is under way that kills the process that runs it, each time.")
+    scene.buy_all(2)
+    if scene.naive:
+        return lambda: poison_without_ledger(scene, bottle)
+    mine = Job.objects.filter(task="lab.poison", args__name=scene.name)
+    return all_done(
+        scene,
+        "after two dead processes the job is a dead letter, and its neighbours went on. Without the poison it is"
+        " replayed now",
+        lambda: mine.filter(state=State.DEAD, attempts=2).exists(),
+    )
+
+
+def poison_without_ledger(scene: Scene, bottle: Poison) -> str:
+    """It was acknowledged before it ran."""
+    if not (bottle.tastes() and scene.tally().done):
+        return ""
+    return f"It ran {bottle.tastes()} time, its process died, and nobody knows of it any more."
+
+
+def flood(scene: Scene) -> Judge:
+    """2,000 mails of a campaign, and then one for which a person waits."""
+    scene.enqueue(tasks.mail_campaign, [f"{scene.name}-{number}" for number in range(CAMPAIGN)])
+    sent = scene.machine.asked("mail")
+    scene.tell(f"{CAMPAIGN} mails of a campaign are enqueued.")
+    scene.rest(1)
+    begin = time.monotonic()
+    scene.enqueue(tasks.mail_reset, [scene.name])
+    scene.wait(lambda: scene.machine.effects(f"reset:{scene.name}"), "the mail that somebody waits for", 120)
+    seconds, left = time.monotonic() - begin, CAMPAIGN - (scene.machine.asked("mail") - sent) + 1
+    scene.tell(f"The password's mail arrived after {seconds:.1f} s, {left} mails of the campaign were still to come.")
+    if seconds > 3 or left < CAMPAIGN / 4:
+        raise NotSeen("the mail that somebody waits for had to wait for the campaign")
+    return lambda: f"The password's mail took {seconds:.1f} s, before {left} mails of the campaign."
+
+
+def stop_beat(scene: Scene) -> Judge:
+    """No beat while a slot falls due."""
+    scene.machine.stop(scene.machine.name("beat"))
+    key = slots.add(1.0)
+    scene.tell("Beat is stopped, and a report falls due in a second.")
+    scene.rest(3)
+    if scene.machine.effects(key):
+        raise NotSeen("the report was mailed although no beat runs")
+    scene.tell("Nobody noticed that the report is due. Beat is started again.")
+    scene.machine.start(scene.machine.name("beat"))
+    return lambda: "The report came late, and once." if scene.machine.effects(key) == 1 else ""
+
+
+def two_beats(scene: Scene) -> Judge:
+    """Two of them, and three slots."""
+    second = f"{scene.machine.name('beat')}-2"
+    keys = [slots.add(8.0) for _ in range(3)]
+    begin = time.monotonic()
+    scene.machine.start(second)
+    scene.tell("Two beats run, and three reports fall due in some seconds.")
+
+    def judge() -> str:
+        sent = [scene.machine.effects(key) for key in keys]
+        if time.monotonic() < begin + 11 or not all(sent):  # a second mail would come beside the first one
+            return ""
+        if scene.naive:
+            return f"Three reports were due, {sum(sent)} were mailed."
+        if sent != [1, 1, 1]:
+            raise NotSeen(f"three reports were due, {sum(sent)} were mailed")
+        return "Three reports were due, and each was mailed once."
+
+    return judge
+
+
+def tidy(machine: Machine) -> None:
+    """Take away what experiments leave in the back room: slots, poison, and the rest of a campaign with its messages,
+    behind which all that comes later would wait."""
+    slots.remove()
+    empty_all()
+    dead = Job.objects.filter(task=tasks.poison.name, state=State.DEAD)
+    control.replay([str(id) for id in dead.values_list("id", flat=True)])
+    left = Job.objects.filter(task=tasks.mail_campaign.name, state__in=LIVE)
+    control.discard([str(id) for id in left.values_list("id", flat=True)], why="the lab's campaign is over")
+    machine.forget("bulk", tasks.mail_campaign.name)
