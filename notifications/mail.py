@@ -20,6 +20,9 @@ from django.template.loader import render_to_string
 from jobs import Permanent, breaker, trail
 from jobs.errors import PartnerUnavailable, PartnerUnreachable
 
+# Seconds for which a mail that a person waits for waits for its turn at the gate. A campaign's mails don't wait there,
+# they take an appointment; so whoever waits, if only for a moment, is before all of them.
+URGENT = 1.0
 STEPS = 9  # of the conversation: connect, banner, greeting, login in two, sender, recipient, data, content
 
 
@@ -34,14 +37,15 @@ def send(
     template: str,
     context: dict[str, Any],
     attachments: Sequence[tuple[str, bytes, str]] = (),
+    patience: float = 0.0,
 ) -> None:
     """Send the mail that `key` names ("receipt:1001") to one address.
 
     `template` is a path without ending: its .txt and .html are both rendered with `context`. An attachment
-    is a file name, its content, its media type. Each step of the conversation may take
-    settings.EMAIL_TIMEOUT seconds. Raises Away where the server is not to be asked now, or does not speak to
-    us; MailUnavailable for what else may pass; Permanent when it refuses this mail, and for an address or subject
-    that would break out of its header.
+    is a file name, its content, its media type. `patience`: 0, or URGENT where a person waits. Each step of the
+    conversation may take settings.EMAIL_TIMEOUT seconds. Raises Away where the server is not to be asked now, or does
+    not speak to us; MailUnavailable for what else may pass; Permanent when it refuses this mail, and for an address or
+    subject that would break out of its header.
     """
     mail = EmailMultiAlternatives(
         subject=subject,
@@ -51,7 +55,8 @@ def send(
         headers={"Message-ID": message_id(key), "Auto-Submitted": "auto-generated"},
     )
     mail.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
-    with breaker.guard("mail", key, lease=STEPS * settings.EMAIL_TIMEOUT), trail.of_call("mail", "send"):
+    lease = STEPS * settings.EMAIL_TIMEOUT + patience
+    with breaker.guard("mail", key, lease, patience), trail.of_call("mail", "send"):
         _deliver(mail)
 
 

@@ -35,6 +35,7 @@ def send_receipt(number: int) -> None:
             "url": settings.SITE_URL + order.get_absolute_url(),
         },
         attachments=[(f"invoice-{number}.pdf", bytes(order.invoice.pdf), "application/pdf")],
+        patience=mail.URGENT,
     )
 
 
@@ -47,6 +48,7 @@ def send_cancellation(number: int) -> None:
         subject=f"Your order {number} was cancelled",
         template="orders/mail/cancellation",
         context={"order": order, "url": settings.SITE_URL + order.get_absolute_url()},
+        patience=mail.URGENT,
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -143,3 +144,14 @@ def test_a_subject_that_breaks_out_of_its_header_is_refused_for_good(mailbox):
     with pytest.raises(Permanent):
         send(subject="Hello\nBcc: everybody@example.com")
     assert not mailbox.mails
+
+
+def test_a_mail_that_a_person_waits_for_is_sent_before_a_campaigns(mailbox, settings):
+    settings.PARTNER_RATES = {"mail": 2.0}
+    for _ in range(30):  # one or two are let through, the others get appointments, for a quarter of a minute
+        with suppress(Away):
+            send()
+    sent = len(mailbox.mails)
+    assert sent < 10
+    send(patience=mail.URGENT)
+    assert len(mailbox.mails) == sent + 1
