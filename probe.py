@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("queue", nargs="?", default="", help="of the worker, where several run on one machine")
     parser.add_argument("--host", default=socket.gethostname(), help="what stands behind the @ in the worker's name")
     asked = parser.parse_args()
+    who = f"{' '.join(filter(None, [asked.role, asked.queue]))} on {asked.host}"
     signal.signal(signal.SIGALRM, too_long)  # a database may also hang with the connection made
     signal.alarm(PATIENCE)
     try:
@@ -64,8 +65,8 @@ def main() -> None:
         print(f"nobody can tell: the database can't be asked ({type(error).__name__})")
         sys.exit(2)
     if silent is None:
-        sys.exit(f"no {asked.role} on {asked.host} has given a sign of life")
-    print(f"{asked.role} on {asked.host}: last seen {silent:.1f} s ago")
+        sys.exit(f"no {who} has given a sign of life")
+    print(f"{who}: last seen {silent:.1f} s ago")
     sys.exit(silent > SILENCE[asked.role])
 
 

@@ -169,7 +169,8 @@ def totals() -> Iterable[Metric]:
         wait.add_metric(whose, cumulative(total.waits), total.wait_s)
         run.add_metric(whose, cumulative(total.runs), total.run_s)
     for (last,) in rows("SELECT extract(epoch FROM max(minute) + interval '1 minute')::float FROM jobs_queueminute"):
-        until.add_metric([], last or 0.0)
+        if last:
+            until.add_metric([], last)
     return attempts, wait, run, until
 
 

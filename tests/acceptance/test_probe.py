@@ -47,6 +47,6 @@ def test_a_process_that_is_killed_or_frozen_is_found_out_in_time_and_passes_when
     finally:
         for process in frozen:
             os.killpg(process.pid, signal.SIGCONT)
-    assert SILENCE - 5 < took < SILENCE + 10  # what is over SILENCE is four probes on a busy machine
+    assert SILENCE - 5 < took < SILENCE + 15  # what is over SILENCE are the probes, on a busy machine
     house.start("dispatcher", "worker-bulk")
     until(lambda: all(lives(house, name) for name in ASKED), 30)
