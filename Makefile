@@ -45,7 +45,7 @@ lint-containers: .venv/.ready
 	@if $(DCLINT) --version >/dev/null 2>&1; then $(DCLINT) --max-warnings=0 docker-compose.yml; \
 	else echo "docker-compose.yml was not linted: dclint needs npx of Node.js 20.19 or newer, and its registry"; fi
 
-pictures: .venv/.ready ## every page by day and by night, wide and as on a phone, into var/pictures; those of the docs, too
+pictures: .venv/.ready ## every page by day and by night, wide and as on a phone, into var/pictures
 	@$(RUN) -m pytest tests/browser/pictures.py --quiet
 
 outage: .venv/.ready ## 2,000 mails wait out a mail server that is down for a minute, then drain at the allowed rate

@@ -43,9 +43,12 @@ SURROUNDINGS = [
     """,
     """
     INSERT INTO jobs_queueminute (minute, queue, depth, running, oldest_s, succeeded, retried, dead)
-    SELECT minute, queue, 5, 1, 2.5, 20, 1, 0
-    FROM generate_series(date_trunc('minute', now()) - interval '1 day' * %(days)s, now() - interval '2 minutes',
-                         '1 minute') minute, unnest(ARRAY['bulk', 'critical', 'default']) queue
+    SELECT minute, queue, 4 + round(3 * wave), 1, 2 + wave, 20 + round(12 * wave), greatest(0, round(2 * wave)),
+           (wave > 0.97)::int
+    FROM (SELECT minute, queue, sin(extract(epoch FROM minute) / 700 + length(queue)) AS wave
+          FROM generate_series(date_trunc('minute', now()) - interval '1 day' * %(days)s,
+                               now() - interval '2 minutes', '1 minute') minute,
+               unnest(ARRAY['bulk', 'critical', 'default']) queue) minutes
     """,
     """
     INSERT INTO jobs_taskminute (minute, task, queue, succeeded, retried, dead, waits, runs)

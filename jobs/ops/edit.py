@@ -15,6 +15,7 @@ from jobs.models import Job, State
 from jobs.ops.access import acts
 from jobs.ops.acts import WHY_LIMIT
 from jobs.ops.job import found_or_404
+from jobs.ops.search import load_tasks
 
 
 def read(job: Job, text: str) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def read(job: Job, text: str) -> dict[str, Any]:
         raise ValueError("The arguments are an object: names with values.")
     if len(json.dumps(args)) > ARGS_LIMIT:
         raise ValueError(f"The arguments are over {ARGS_LIMIT} bytes: pass the id of a row instead.")
-    current_app.loader.import_default_modules()
+    load_tasks()
     task = current_app.tasks.get(job.task)
     if task is None or not hasattr(task, "parameters"):
         raise ValueError(f"No task is named {job.task} here, so nobody can say whether these fit.")

@@ -1,5 +1,6 @@
 """The first page: is the back room healthy? What is wrong stands first, by the rules of jobs/rules.py."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -99,8 +100,13 @@ def schedules(now: datetime) -> Iterable[dict[str, Any]]:
         last = entry.last_run_at
         next_ = None
         if entry.enabled:
-            next_ = now + entry.schedule.remaining_estimate(last or now)
+            next_ = now + whole_seconds(entry.schedule.remaining_estimate(last or now))
         yield {"name": entry.name, "task": entry.task, "last": last, "next": next_, "enabled": entry.enabled}
+
+
+def whole_seconds(left: timedelta) -> timedelta:
+    """Rounded up: Celery looks at the clock a little later than we, and the slot of 01:00 would be shown as 00:59."""
+    return timedelta(seconds=math.ceil(left.total_seconds()))
 
 
 @looks

@@ -9,11 +9,12 @@ from jobs import staff
 from jobs.models import LIVE, Job, Pause, State
 from jobs.ops.access import acts
 from jobs.ops.acts import WHY_LIMIT
+from jobs.ops.search import load_tasks
 
 
 def named(what: str) -> Pause:
     """The queue or task of this name, paused or not. Raises Http404 for one that nobody knows."""
-    current_app.loader.import_default_modules()
+    load_tasks()
     known = {f"queue:{queue}" for queue in current_app.amqp.queues} | {f"task:{task}" for task in current_app.tasks}
     paused = Pause.objects.filter(what=what).first()
     if paused is None and what not in known:
