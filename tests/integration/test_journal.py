@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from io import StringIO
@@ -251,15 +250,13 @@ def test_what_was_told_goes_with_its_job():
 
 
 @pytest.fixture
-def halfway() -> Iterator[Journal]:
+def halfway(often) -> None:
     """A running job that told where it is."""
     claimed = ledger.claim(telling.enqueue(), "one")
     notes = journal.Notes(claimed.id, claimed.claims, claimed.attempts)
-    notes.report(0, 4000)
     notes.report(1000, 4000)
-    notes.write()
+    until(lambda: notes.written)
     Journal.objects.update(rate=250)
-    return Journal.objects.get()
 
 
 def test_running_jobs_are_shown_with_their_bars_on_the_page_and_at_the_command_line(halfway):
