@@ -40,7 +40,7 @@ class Demo:
         return self.output.read_text()
 
     def wait_until_up(self) -> "Demo":
-        until(lambda: UP in self.text or self.process.poll() is not None, seconds=120, what="the demo is up")
+        until(lambda: UP in self.text or self.process.poll() is not None, seconds=200, what="the demo is up")
         assert UP in self.text, self.text
         return self
 
