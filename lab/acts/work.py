@@ -69,21 +69,21 @@ def stop_beat(scene: Scene) -> Judge:
 
 def two_beats(scene: Scene) -> Judge:
     """Two of them, and three slots."""
-    second = f"{scene.machine.name('beat')}-2"
-    keys = [slots.add(8.0) for _ in range(3)]
-    begin = time.monotonic()
-    scene.machine.start(second)
-    scene.tell("Two beats run, and three reports fall due in some seconds.")
+    scene.machine.start(f"{scene.machine.name('beat')}-2")
+    due = time.monotonic() + 6  # both look for new slots every five seconds
+    keys = [slots.add(6.0) for _ in range(3)]
+    scene.tell("Two beats run, and three reports fall due in six seconds.")
 
     def judge() -> str:
         sent = [scene.machine.effects(key) for key in keys]
-        if time.monotonic() < begin + 11 or not all(sent):  # a second mail would come beside the first one
+        patience = 10 if scene.naive and sum(sent) < 6 else 3  # a second mail would come beside the first one
+        if time.monotonic() < due + patience or not all(sent):
             return ""
-        if scene.naive:
-            return f"Three reports were due, {sum(sent)} were mailed."
-        if sent != [1, 1, 1]:
+        if sent != [1, 1, 1] and not scene.naive:
             raise NotSeen(f"three reports were due, {sum(sent)} were mailed")
-        return "Three reports were due, and each was mailed once."
+        return (
+            f"Three reports were due, {'and each was mailed once' if sum(sent) == 3 else f'{sum(sent)} were mailed'}."
+        )
 
     return judge
 
