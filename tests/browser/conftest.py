@@ -38,9 +38,7 @@ def chromium() -> str:
 @pytest.fixture(scope="package")
 def house(chromium, django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[House]:
     """The shop open for business; everything it wrote is gone afterwards."""
-    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
-        # Playwright keeps an event loop in this thread, so Django takes the tests for coroutines and refuses its ORM.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with django_db_blocker.unblock():
         current_app.control.purge()
         call_command("seed", verbosity=0)
         house = House(tmp_path_factory.mktemp("house"))
@@ -55,7 +53,9 @@ def house(chromium, django_db_setup, django_db_blocker, partners_process, tmp_pa
 @pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     """One Chromium for all tests."""
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
+        # Playwright keeps an event loop in this thread, so Django takes the tests for coroutines and refuses its ORM.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
         browser.close()
