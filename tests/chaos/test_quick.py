@@ -11,7 +11,7 @@ import pytest
 from stack.supervisor import CHECKOUT
 from tests.chaos.__main__ import told
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]  # minutes more where other things go on, too
 ROWS = 10
 
 
