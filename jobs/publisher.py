@@ -135,4 +135,7 @@ def oldest_messages(queues: Iterable[str]) -> dict[str, float | None]:
 
 def _published_at(message: bytes | None) -> float | None:
     """A message of someone else's, without our stamp, proves nothing lost: 0."""
-    return None if message is None else float(json.loads(message)["headers"].get("published_at") or 0)
+    try:
+        return None if message is None else float(json.loads(message)["headers"]["published_at"])
+    except (ValueError, TypeError, LookupError):
+        return 0.0

@@ -79,6 +79,8 @@ class LedgerTask(Task):
     def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
         """A job's arguments as this version of the task names them. Raises TypeError for those that don't fit: they
         were kept by another version."""
+        if not isinstance(kept, dict):
+            raise TypeError("the arguments are no object: names with values")
         given = {self.renamed.get(name, name): value for name, value in kept.items()}
         self.parameters.bind(**given)
         return given

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from ipaddress import ip_address
 
 from aiohttp import web
 
@@ -48,9 +49,25 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return Problem(500, "The partners' process itself went wrong; its log says more.").response()
 
 
+def is_address(name: str) -> bool:
+    """Whether this is an IP address, and no name."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 @web.middleware
 async def same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what another site's page makes a browser send. Programs send neither header and pass."""
+    """Refuse what another site's page makes a browser send. Programs send neither header and pass.
+
+    And whoever comes by a name of the public internet: it may be another site's, that now points to this machine (DNS
+    rebinding). Addresses, and names without a dot (localhost, a container's), can't be that.
+    """
+    name = request.url.host or ""
+    if "." in name and not is_address(name):
+        raise Problem(403, f"Nobody is known here as {name}: come by http://127.0.0.1 or a name without a dot.")
     if request.method not in ("GET", "HEAD"):
         site = request.headers.get("Sec-Fetch-Site", "none")
         origin = request.headers.get("Origin")

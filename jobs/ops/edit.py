@@ -34,12 +34,20 @@ def read(job: Job, text: str) -> dict[str, Any]:
         raise ValueError(f"No task is named {job.task} here, so nobody can say whether these fit.")
     try:
         task.parameters.bind(**args)
-        key = task.job_key.format(**args) if task.job_key else None
+        key = _key(task, args)
     except (TypeError, KeyError) as error:
         raise ValueError(f"They don't fit {job.task}{task.parameters}: {error}.") from error
-    if task.job_key and job.key == task.job_key.format(**job.args) != key:
+    try:
+        declared = _key(task, job.args) == job.key
+    except (TypeError, KeyError):  # what it has does not fit either: that may be why it is edited
+        declared = task.job_key is not None
+    if declared and job.key != key:
         raise ValueError(f"These make it {key}, and this job is {job.key}: enqueue another job for another effect.")
     return args
+
+
+def _key(task: Any, args: Any) -> str | None:
+    return task.job_key.format(**args) if task.job_key else None
 
 
 def _refuse(constant: str) -> None:

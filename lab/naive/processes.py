@@ -17,7 +17,7 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 def shop(env: Mapping[str, str]) -> list[Process]:
     """The processes in the order in which they start."""
-    return [_naively(process) for process in processes.shop(env) if process.name not in LEDGERED]
+    return [_naively(process, env["BACKROOM_VAR"]) for process in processes.shop(env) if process.name not in LEDGERED]
 
 
 def commands(env: Mapping[str, str]) -> dict[str, list[str]]:
@@ -25,8 +25,10 @@ def commands(env: Mapping[str, str]) -> dict[str, list[str]]:
     return {process.name: process.command for process in shop(env)}
 
 
-def _naively(process: Process) -> Process:
+def _naively(process: Process, var: str) -> Process:
     command = list(process.command)
+    if process.name == "beat":
+        command.append(f"--schedule={var}/celerybeat-schedule")  # Celery's default is a file where it was started
     if "-A" in command:
         command[command.index("-A") + 1] = "lab.naive"
     return replace(process, command=command)

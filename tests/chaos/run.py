@@ -49,6 +49,7 @@ class Result:
     unanswered: int = 0
     took: float = 0.0
     failed: bool = False  # the fault could not be brought about
+    quiet: bool = False  # whether nothing happened any more in the end
     notes: list[str] = dataclasses.field(default_factory=list)
     findings: list[str] = dataclasses.field(default_factory=list)
 
@@ -60,6 +61,9 @@ class Result:
             *([f"{self.lost} lost"] if self.lost else []),
             *([f"{self.twice} twice"] if self.twice > self.allowed else []),
             *([f"{self.stray} stray"] if self.stray else []),
+            # What is still under way the audit does not call lost.
+            *([] if self.quiet else ["never quiet"]),
+            *([f"{self.expected - self.found} missing"] if self.found < self.expected else []),
             *(["finished too late" if self.seconds else "not finished"] if late else []),
             *(["the row itself failed"] if self.failed else []),
         ]
@@ -120,6 +124,7 @@ class Runner:
                 result.notes.append(f"not quiet {patience:g} s after the fault")
                 return
             time.sleep(0.3)
+        result.quiet = True
 
     def is_quiet(self, scene: Scene) -> bool:
         try:
@@ -155,7 +160,7 @@ class Runner:
         self.counts = now
         self.judge_mails(scene, result)
         self.judge_answers(customers, result)
-        if not self.house.naive and scene.struck:
+        if not self.house.naive and scene.struck and result.quiet:
             result.seconds, slowest = seconds_to_recover(scene, last)
             result.findings.append(f"the last one: {slowest}")
 

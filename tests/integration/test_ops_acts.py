@@ -181,6 +181,15 @@ def test_arguments_that_do_not_fit_the_task_or_make_it_another_effect_are_refuse
     assert states(id) == ["dead"]
 
 
+@pytest.mark.parametrize("unfit", [{"nummer": 1}, [1]])
+def test_arguments_that_no_longer_fit_are_edited_into_such_that_do(unfit):
+    id = dead(1)
+    Job.objects.filter(id=id).update(args=unfit)
+    assert edit(id, '{"number": 2}').status_code == 422, "another effect"
+    assert edit(id, '{"number": 1}').status_code == 302
+    assert Job.objects.get(id=id).args == {"number": 1}
+
+
 def test_a_job_that_is_not_dead_is_not_edited():
     id = fails.enqueue(1)
     assert edit(id, '{"number": 1, "hurry": true}').status_code == 302

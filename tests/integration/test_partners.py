@@ -463,6 +463,14 @@ def test_pages_of_other_sites_can_change_nothing(world, headers):
     assert world.call("GET", "/faults/fraud")[1] == HEALTHY
 
 
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8100"])
+def test_who_comes_by_a_name_of_the_internet_sees_and_changes_nothing(world, host):
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    for method, path in (("GET", "/"), ("GET", "/effects"), ("PUT", "/faults/fraud")):
+        assert world.call(method, path, {} if method == "PUT" else None, headers=headers)[0] == 403
+    assert world.call("GET", "/effects", headers={"Host": "partners:8100"})[0] == 200
+
+
 # Faults over HTTP
 
 

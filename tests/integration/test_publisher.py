@@ -109,6 +109,13 @@ def test_the_oldest_message_of_a_queue_is_known():
     assert begin <= publisher.oldest_messages(["default"])["default"] <= middle
 
 
+@pytest.mark.parametrize("message", [b"junk", b"{}", b"[1, 2]", b"null", b'{"headers": {"published_at": "soon"}}'])
+def test_a_message_that_is_no_task_does_not_keep_others_from_being_rescued(message):
+    with publisher.connection() as broker:
+        broker.default_channel.client.lpush("default", message)
+    assert publisher.oldest_messages(["default", "bulk"]) == {"default": 0.0, "bulk": None}
+
+
 def test_two_dispatchers_at_once_publish_each_due_job_once():
     ids = [nothing.enqueue() for _ in range(50)]
     ledger.unpublish(ids)

@@ -9,7 +9,9 @@ from tests.chaos.run import Result
 
 
 def result(**more) -> Result:
-    return dataclasses.replace(Result("web", "after commit A", "SIGKILL", False, 20, 0, seconds=5.0), **more)
+    return dataclasses.replace(
+        Result("web", "after commit A", "SIGKILL", False, 20, 0, seconds=5.0, quiet=True), **more
+    )
 
 
 def told(*results: Result) -> str:
@@ -20,6 +22,7 @@ def told(*results: Result) -> str:
 def test_what_is_lost_done_twice_stray_late_or_never_finished_breaks_a_promise():
     assert result().broken == []
     broken = [result(lost=1), result(twice=1), result(stray=1), result(seconds=21.0), result(seconds=None)]
+    broken += [result(quiet=False), result(expected=7, found=6)]  # what is still under way is not lost, but not done
     assert all(one.broken for one in broken)
 
 
