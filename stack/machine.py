@@ -51,7 +51,7 @@ def make_venv():
 
 def install():
     """Installs requirements.txt, wheels only: nothing is compiled here. Returns what went wrong, or None."""
-    print("Installing requirements.txt into .venv (a minute the first time)", flush=True)
+    print("Installing requirements.txt into .venv (some minutes the first time)", flush=True)
     pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:")
     code, output = run(*pip, "--requirement", CHECKOUT / "requirements.txt")
     if code:

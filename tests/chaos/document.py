@@ -51,7 +51,7 @@ def recovery(rows: list[Result]) -> str:
     """Seconds to recover, for each promise on its own."""
     lines = ["| promised within | rows | median | 99th percentile | longest |", "| --: | --: | --: | --: | --: |"]
     for within in sorted({row["within"] for row in rows}):
-        seconds = sorted(row["seconds"] for row in rows if row["within"] == within and row["seconds"] is not None)
+        seconds = sorted(row["seconds"] for row in rows if row["within"] == within and row["seconds"])
         if seconds:
             high = seconds[ceil(0.99 * len(seconds)) - 1]
             middle = statistics.median(seconds)
@@ -83,7 +83,7 @@ def table(rows: list[Result], naive: dict[tuple[str, str, str], Result]) -> str:
             f"{row['found']} of {row['expected']}",
             row["lost"] + row["stray"],
             row["twice"],
-            "-" if row["seconds"] is None else f"{row['seconds']:.1f}",
+            f"{row['seconds']:.1f}" if row["seconds"] else "-",
             naively(row, naive.get(name(row))),
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -118,6 +118,8 @@ holds it, and the signal comes while it stands still. supervisord restarts what 
 - **orders**: taken during the row. **effects**: that the partners did for them, of those expected; with the invoice.
 - **lost**: effects that will never happen, orders whose number a customer was given and which are not there, charges
   without an order and effects without one (the audit calls these stray). **twice**: effects that happened again.
+  A partner does what one key names once, however often it is asked, as real ones do, and the naive shop sends the same
+  keys: so it is mails, which know no keys, and points, which are rows of ours, that a second run shows twice.
 - **child** is the process that stands at the boundary, **main** the one that started it, **all** both and their
   siblings. SIGTERM goes to main, and the process at the boundary goes on half a second later. A frozen process
   (SIGSTOP) is thawed (SIGCONT) after its work was done by others, and then goes on where it stood.
@@ -130,7 +132,8 @@ RECOVERY = """\
 From the fault until the last job was finished of all orders placed before it; where a server or a partner was away,
 from when it was back, and of all orders placed until then. Promised are 15 s for the job of a dead or silent worker (20
 here, with a process's start), a minute for a message that the broker lost, a minute and the rescue for an order whose
-web process died with the payment open (80), and half a minute for the retries that an outage of some seconds caused."""
+web process died with the payment open (80), and half a minute for the retries that an outage of some seconds caused. A
+dash: nothing was left to do when the fault came, so there was nothing to recover."""
 
 LIMITS = """\
 SMTP knows no keys ([the limit](guarantees.md#the-limits-in-full)): a mail is sent again if its worker dies between the

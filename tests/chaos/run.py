@@ -31,7 +31,8 @@ UNQUIET_NAIVE = 20.0  # where nothing is promised
 
 @dataclasses.dataclass
 class Result:
-    """What came of a row. `seconds` is None where nothing is promised (no ledger) or it never became quiet."""
+    """What came of a row. `seconds` is None where nothing is promised (no ledger) or it never became quiet, and 0
+    where nothing was under way when the fault came."""
 
     part: str
     boundary: str

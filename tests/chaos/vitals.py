@@ -43,13 +43,12 @@ class Vitals:
         return sum(pss(pid) for pid in descendants(told["pid"])) / MIB
 
     def trends(self) -> dict[str, tuple[float, float]]:
-        """For each series how high it was in its second quarter and in its last: the first one is the warm-up. The
-        upper quartile, as a process that has just been started is small."""
+        """For each series how high it was in its first half and in its last quarter. The upper quartile, as a process
+        that has just been started, or is long at starting, is small."""
         found = {}
         for name, values in self.samples.items():
             if (quarter := len(values) // 4) > 0:
-                second, last = values[quarter : 2 * quarter], values[-quarter:]
-                found[name] = (high(second), high(last))
+                found[name] = (high(values[: 2 * quarter]), high(values[-quarter:]))
         return found
 
     def growing(self) -> list[str]:
