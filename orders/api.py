@@ -61,8 +61,9 @@ def place_order(
         ),
     ] = None,
 ):
-    """201: paid. 202: the payment is still being confirmed; look at the order later. 402: nothing is charged, as
-    the card was declined, or no payments are taken at the moment (then try again, with another key).
+    """201: paid. 202: the payment is still being confirmed; look at the order later, and the customer is mailed what
+    came of it. 402: nothing is charged, as the card was declined, or no payments are taken at the moment (then try
+    again, with another key).
     503: our database is in trouble; send it again after Retry-After seconds.
 
     Send an Idempotency-Key, and a request whose answer got lost can be sent again: it is one order and one charge.

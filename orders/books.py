@@ -15,6 +15,7 @@ that was never paid and by `refund:N` for one that was:
     warehouse  shipment       shipment:N      paid; may be of one cancelled after the warehouse was first asked
     analytics  order_paid     analytics:N     paid, on hold, cancelled after it was paid
     mail       cancellation   cancellation:N  cancelled after it was paid
+    mail       unpaid         unpaid:N        declined or cancelled behind its customer's back (`ends_by_mail`)
 """
 
 from collections import defaultdict
@@ -54,6 +55,7 @@ KEY_OF = {  # kind of effect: partner, first part of its key
     "shipment": ("warehouse", "shipment"),
     "order_paid": ("analytics", "analytics"),
     "cancellation": ("mail", "cancellation"),
+    "unpaid": ("mail", "unpaid"),
 }
 OF_A_SALE = ("authorization", "invoice", "order_paid")  # happen to every order that was paid, whatever became of it
 MONEY = ("authorization", "charge", "void", "refund")
@@ -62,10 +64,11 @@ MONEY = ("authorization", "charge", "void", "refund")
 @dataclass
 class OrderState:
     """An order as our own books have it. `jobs` are states by key, `invoiced` whether the invoice exists, `paid`
-    whether it was ever paid, `sent` whether the warehouse was asked, `moved` whether its status has changed since.
+    whether it was ever paid, `sent` whether the warehouse was asked, `by_mail` whether a mail tells that it ended
+    unpaid, `moved` whether its status has changed since.
 
-    `rows` are the jobs themselves, `counted` the keys of what only our own tables know of, `paid_at` is for the
-    reconciler, too."""
+    `rows` are the jobs themselves, `counted` the keys of what only our own tables know of; these, `placed_at` and
+    `paid_at` are for the reconciler, too."""
 
     number: int
     status: str
@@ -73,9 +76,11 @@ class OrderState:
     jobs: dict[str, str]
     paid: bool = False
     sent: bool = False
+    by_mail: bool = False
     moved: bool = False
     rows: dict[str, Job] = field(default_factory=dict)
     counted: frozenset[str] = frozenset()
+    placed_at: datetime | None = None
     paid_at: datetime | None = None
 
     def effect(self, kind: str) -> Effect:
@@ -83,8 +88,8 @@ class OrderState:
         return Effect(partner, kind, f"{key}:{self.number}")
 
     def expected(self) -> list[Effect]:
-        """What must have happened outside once all its jobs are done: nothing for an order that was never paid. How
-        a cancelled one's money went back is up to the gateway: see `_judge_money`."""
+        """What must have happened outside once all its jobs are done: at most a mail for an order that was never paid.
+        How a cancelled one's money went back is up to the gateway: see `_judge_money`."""
         kinds: tuple[str, ...] = ()
         if self.status == Status.PAID:
             kinds = (*OF_A_SALE, "receipt", "review", "charge", "shipment")
@@ -92,6 +97,8 @@ class OrderState:
             kinds = (*OF_A_SALE, "receipt", "review")
         elif self.status == Status.CANCELLED and self.paid:
             kinds = (*OF_A_SALE, "cancellation")
+        elif self.by_mail:
+            kinds = ("unpaid",)
         return [self.effect(kind) for kind in kinds]
 
     def allowed(self) -> list[Effect]:
@@ -127,7 +134,7 @@ def our_books(numbers: Sequence[int] | None = None) -> dict[int, OrderState]:
     orders = list(
         Order.objects.filter(**some)
         .order_by("number")
-        .only("number", "status", "paid_at", "sent_at", "points", "learned")
+        .only("number", "status", "created_at", "paid_at", "sent_at", "ends_by_mail", "points", "learned")
     )
     jobs: dict[int, list[Job]] = defaultdict(list)
     for job in _jobs(numbers).only("key", "state", "run_at", "after_id", "claims", "finished_at"):
@@ -152,7 +159,9 @@ def _state(order: Order, jobs: list[Job], invoiced: bool) -> OrderState:
         {str(job.key): "behind a dead letter" if job.stranded(jobs) else job.state for job in jobs},
         paid=order.paid_at is not None,
         sent=order.sent_at is not None,
+        by_mail=order.ends_by_mail,
         rows={str(job.key): job for job in jobs},
         counted=frozenset(counted),
+        placed_at=order.created_at,
         paid_at=order.paid_at,
     )

@@ -204,4 +204,5 @@ def _pay(order: Order, card: str) -> None:
     if payment == payments.PENDING:
         control.hasten(f"settle:{order.number}", seconds=5)
     else:
-        trouble.again_after_clash(settlement.conclude, order.number, payment)
+        answered = True  # by what our caller says next
+        trouble.again_after_clash(settlement.conclude, order.number, payment, answered)

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from notifications import mail
 from orders.countries import COUNTRIES
-from orders.models import Order, Repair
+from orders.models import Order, Repair, Status
 from orders.report import sales_of
 from orders.vat import breakdown
 
@@ -48,6 +48,21 @@ def send_cancellation(number: int) -> None:
         subject=f"Your order {number} was cancelled",
         template="orders/mail/cancellation",
         context={"order": order, "url": settings.SITE_URL + order.get_absolute_url()},
+        patience=mail.URGENT,
+    )
+
+
+def send_unpaid(number: int) -> None:
+    """Mail the customer that the order ended unpaid, and nothing was charged. Raises what notifications.mail.send
+    does."""
+    order = Order.objects.get(number=number)
+    declined = order.status == Status.DECLINED
+    mail.send(
+        key=f"unpaid:{number}",
+        to=order.email,
+        subject=f"Your card was declined for order {number}" if declined else f"Your order {number} was cancelled",
+        template="orders/mail/unpaid",
+        context={"order": order, "declined": declined, "url": settings.SITE_URL + order.get_absolute_url()},
         patience=mail.URGENT,
     )
 

@@ -44,14 +44,14 @@ def gaps_of(order: OrderState, found: Collection[Effect]) -> list[Gap]:
     """What is missing of an order. `found`: the effects that the partners have on record for it."""
     done, owed = _done(order, found), _owed(order, found)
     gaps: list[Gap] = []
-    for kinds in _kinds(order.status, order.paid):
+    for kinds in _kinds(order.status, order.paid, order.by_mail):
         before = ""
         for kind in kinds:
             key = f"{kind}:{order.number}"
             if job := order.rows.get(key):
                 gaps += _gaps_of_job(key, job, before, order, done, owed)
             elif key not in done:
-                gaps.append(Gap(Act.ENQUEUED, key, "there was no job for it", at=order.paid_at))
+                gaps.append(Gap(Act.ENQUEUED, key, "there was no job for it", at=order.paid_at or order.placed_at))
             before = key
     return gaps
 
@@ -126,24 +126,23 @@ def _chains(order: OrderState) -> list[list[Call]]:
         heads = [settlement.settle_payment.call(order.number)]
     elif order.status in MONEY_KEPT:
         heads = settlement.follow_ups(order.number)
-    elif order.status == Status.CANCELLED:
+    elif order.paid:
         heads = _after_cancelling(order)
     else:
-        heads = []
+        heads = [settlement.void_payment.call(order.number)] * (order.status == Status.CANCELLED)
+        heads += [tasks.mail_unpaid.call(order.number)] * order.by_mail
     return [[replace(step, followers=()) for step in (head, *head.followers)] for head in heads]
 
 
 @cache
-def _kinds(status: str, paid: bool) -> list[list[str]]:
+def _kinds(status: str, paid: bool, by_mail: bool) -> list[list[str]]:
     """The same without the number, for a look at many orders."""
-    chains = _chains(OrderState(0, status, False, {}, paid=paid))
+    chains = _chains(OrderState(0, status, False, {}, paid=paid, by_mail=by_mail))
     return [[str(step.key).partition(":")[0] for step in steps] for steps in chains]
 
 
 def _after_cancelling(order: OrderState) -> list[Call]:
     number, owed = order.number, {effect.key for effect in order.expected()}
-    if not order.paid:
-        return [settlement.void_payment.call(number)]
     follow_ups = [step for head in settlement.follow_ups(number) for step in (head, *head.followers)]
     left = [replace(step, followers=()) for step in follow_ups if step.key in owed]
     return [*left, tasks.refund_payment.call(number), tasks.mail_cancellation.call(number)]

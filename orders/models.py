@@ -54,6 +54,10 @@ class Order(models.Model):
         null=True, editable=False, help_text="when the warehouse was first asked; its pieces are not ours any more"
     )
     returned_at = models.DateTimeField(null=True, editable=False, help_text="when the bank gave the money back")
+    # False is also what an old release leaves behind, which mails nobody: no mail is missed there.
+    ends_by_mail = models.BooleanField(
+        db_default=False, editable=False, help_text="it ended unpaid behind its customer's back, who is mailed so"
+    )
     points = models.PositiveIntegerField(db_default=0, editable=False, help_text="that its customer has for it")
     learned = models.BooleanField(db_default=False, editable=False, help_text="its pairs are in the recommendations")
 

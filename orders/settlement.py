@@ -19,14 +19,15 @@ from orders.models import Order, Status
 PATIENCE = timedelta(hours=1)  # so long are pieces reserved for an order whose payment nobody can confirm
 
 
-def conclude(number: int, payment: str | None) -> None:
-    """Draw the consequence of how the payment stands (None: the gateway never heard of it) for a placed order."""
+def conclude(number: int, payment: str | None, answered: bool = False) -> None:
+    """Draw the consequence of how the payment stands (None: the gateway never heard of it) for a placed order.
+    `answered`: it is the answer to a request, so no mail need tell the customer that nothing came of the order."""
     if payment in (payments.APPROVED, payments.CAPTURED):
         mark_paid(number)
     elif payment == payments.DECLINED:
-        end_unpaid(number, Status.DECLINED)
+        end_unpaid(number, Status.DECLINED, answered)
     else:
-        cancel(number)
+        cancel(number, answered)
 
 
 def mark_paid(number: int) -> bool:
@@ -52,17 +53,21 @@ def follow_ups(number: int) -> list[Call]:
     ]
 
 
-def end_unpaid(number: int, status: Status) -> bool:
-    """End a placed order as declined or cancelled and put its pieces back; False if it is no longer placed."""
+def end_unpaid(number: int, status: Status, answered: bool = False) -> bool:
+    """End a placed order as declined or cancelled and put its pieces back; False if it is no longer placed. A customer
+    who is not `answered` was told at the checkout that we go on asking, and is mailed."""
     with transaction.atomic():
-        if not Order.objects.filter(number=number, status=Status.PLACED).update(status=status):
+        placed = Order.objects.filter(number=number, status=Status.PLACED)
+        if not placed.update(status=status, ends_by_mail=not answered):
             return False
+        if not answered:
+            tasks.mail_unpaid.enqueue(number)
         stock.give_back(number)
         control.call_off(f"settle:{number}", "the payment is settled")
     return True
 
 
-def cancel(number: int) -> bool:
+def cancel(number: int, answered: bool = False) -> bool:
     """Give up on a payment: cancel the placed order, and have whatever was or will be charged voided.
 
     First our own decision is committed, then the gateway learns of it, by a job in the same transaction. The other way
@@ -70,7 +75,7 @@ def cancel(number: int) -> bool:
     also an authorization that is still on its way: the gateway remembers the key.
     """
     with transaction.atomic():
-        cancelled = end_unpaid(number, Status.CANCELLED)
+        cancelled = end_unpaid(number, Status.CANCELLED, answered)
         if cancelled:
             void_payment.enqueue(number)
     return cancelled

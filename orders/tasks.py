@@ -50,6 +50,12 @@ def mail_cancellation(number: int) -> None:
     emails.send_cancellation(number)
 
 
+@task(name="orders.mail_unpaid", queue="critical", key="unpaid:{number}", retry=PATIENT)
+def mail_unpaid(number: int) -> None:
+    """The customer who was told that we go on asking the bank learns that nothing came of it."""
+    emails.send_unpaid(number)
+
+
 @task(name="orders.request_shipment", key="shipment:{number}", retry=PATIENT)
 def request_shipment(number: int) -> None:
     """The warehouse is asked to send the order."""

@@ -11,9 +11,10 @@ from django.db.models.functions import Now
 from catalog.models import Product
 from jobs import breaker
 from jobs.models import Job, State
-from orders import checkout, payments, settlement
+from orders import cancellation, checkout, payments, settlement
 from orders.checkout import Wanted, place
 from orders.models import Order, OrderLine, Status
+from tests.integration import mailbox as smtp
 from tests.integration.buying import (
     CUSTOMER,
     all_at_once,
@@ -30,6 +31,12 @@ from tests.integration.gates import pause_over
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
+
+
+@pytest.fixture
+def mailbox(settings):
+    with smtp.serving(settings) as mailbox:
+        yield mailbox
 
 
 def place_only() -> Order:
@@ -104,9 +111,37 @@ def test_a_gateway_that_is_down_costs_the_customer_no_money_and_the_shop_no_piec
     attempt(settle.key)
     order.refresh_from_db()
     assert (order.status, stock_of()) == (Status.CANCELLED, 10)
-    assert live_keys(order.number) == {f"void:{order.number}"}
+    assert live_keys(order.number) == {f"void:{order.number}", f"unpaid:{order.number}"}
     assert attempt(f"void:{order.number}").state == State.SUCCEEDED
     assert effects() == {}
+
+
+@pytest.mark.parametrize(
+    ("card", "said"), [("", "could not be confirmed, so we cancelled"), ("demo-decline", "your bank declined the card")]
+)
+def test_whoever_was_told_that_we_go_on_asking_is_mailed_once_that_nothing_came_of_it(card, said, mailbox):
+    product()
+    fault("payments", status=500)
+    order = buy()  # answered with "being confirmed"
+    fault("payments")
+    if card:
+        payments.authorize(order.number, order.total, order.currency, card)
+    attempt(f"settle:{order.number}")
+    for verb in settlement.settle, settlement.cancel:
+        verb(order.number)  # comes too late
+    assert attempt(f"unpaid:{order.number}").state == State.SUCCEEDED
+    (mail,) = mailbox.mails
+    words = " ".join(mail.get_body(("plain",)).get_content().split())
+    assert said in words
+    assert "Nothing is charged" in words
+    assert order.get_absolute_url() in words
+
+
+def test_an_order_that_staff_cancels_while_it_is_being_confirmed_is_told_to_its_customer():
+    product()
+    order = place_only()
+    assert cancellation.cancel(order.number)
+    assert f"unpaid:{order.number}" in live_keys(order.number)
 
 
 def test_a_gateway_that_others_found_silent_is_not_asked_and_the_order_is_over_at_once():

@@ -219,6 +219,24 @@ def test_the_money_of_a_cancelled_order_goes_back_although_the_job_is_gone():
     }
 
 
+@pytest.mark.parametrize(("damage", "act"), [(lose, Act.ENQUEUED), (falsify, Act.REDONE)])
+def test_the_mail_that_nothing_came_of_an_order_is_made_up_for_and_only_where_it_was_promised(damage, act):
+    mailed, answered, before = buy(card="demo-slow"), buy(card="demo-decline"), buy(card="demo-slow")
+    for order in mailed, before:
+        settlement.cancel(order.number)
+    Order.objects.filter(number=before.number).update(ends_by_mail=False)  # as a release without this mail left it
+    lose(f"unpaid:{before.number}")
+    damage(f"unpaid:{mailed.number}")
+    work()
+    sold()  # a later mail is on record
+    assert [row["key"] for row in audit.run().lost] == [f"unpaid:{mailed.number}"]
+    assert done(reconcile.run()) == {(act, "unpaid")}
+    assert_all_is_well()
+    told = [key for key in effects(partner="mail") if key.startswith("mail/unpaid")]
+    assert told == [f"mail/unpaid unpaid:{mailed.number}"]
+    assert not Job.objects.filter(key=f"unpaid:{answered.number}").exists()
+
+
 @pytest.mark.parametrize("kind", ["receipt", "fraud", "capture", "shipment", "analytics"])
 def test_a_job_that_says_it_succeeded_without_an_effect_is_run_again_once(kind):
     order = buy()

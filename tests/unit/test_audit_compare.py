@@ -125,6 +125,16 @@ def test_an_order_that_was_never_paid_causes_nothing(status):
 
 
 @pytest.mark.parametrize("status", ["declined", "cancelled"])
+def test_a_customer_who_was_to_be_mailed_that_nothing_came_of_it_was_or_the_mail_is_lost(status):
+    never = order(status, paid=False, invoiced=False, by_mail=True)
+    assert compared(never, happened(1001, "unpaid")).clean
+    assert [row["kind"] for row in compared(never, []).lost] == ["unpaid"]
+    answered = order(status, paid=False, invoiced=False)
+    assert compared(answered, []).clean
+    assert [row["kind"] for row in compared(answered, happened(1001, "unpaid")).stray] == ["unpaid"]
+
+
+@pytest.mark.parametrize("status", ["declined", "cancelled"])
 def test_money_reserved_for_an_order_that_was_never_paid_is_let_go(status):
     never = order(status, paid=False, invoiced=False)
     assert compared(never, happened(1001, "authorization", "void")).clean
