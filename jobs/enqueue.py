@@ -1,6 +1,7 @@
 """Enqueueing: rows in the caller's transaction, one INSERT for all; ids to the broker on commit, one round trip."""
 
 import json
+import re
 import secrets
 import time
 import uuid
@@ -16,12 +17,26 @@ from django.utils.timezone import is_aware
 from jobs import ledger, publisher, trail
 
 ARGS_LIMIT = 8_000  # bytes; arguments are ids and small values
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
 
 
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562): ids sort by time, so the primary key finds the newest jobs."""
     parts = (time.time_ns() // 1_000_000 << 80) | (7 << 76) | (secrets.randbits(12) << 64) | (2 << 62)
     return str(uuid.UUID(int=parts | secrets.randbits(62)))
+
+
+def check_arguments(args: dict[str, Any]) -> None:
+    """Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep, or is too long."""
+    text = json.dumps(args, allow_nan=False, ensure_ascii=False)
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError("half a surrogate pair is no character") from error
+    if NUL.search(text):
+        raise ValueError("PostgreSQL keeps no NUL character")
+    if size > ARGS_LIMIT:
+        raise ValueError(f"over {ARGS_LIMIT} bytes: pass the id of a row instead")
 
 
 @dataclass(frozen=True)
@@ -52,8 +67,10 @@ class Call:
 
     def row(self, after_id: str | None) -> dict[str, Any]:
         """The ledger's row for this call. Raises TypeError or ValueError for what can't be an argument."""
-        if len(json.dumps(self.args, allow_nan=False)) > ARGS_LIMIT:
-            raise ValueError(f"{self.task}: arguments over {ARGS_LIMIT} bytes; pass the id of a row instead")
+        try:
+            check_arguments(self.args)
+        except ValueError as error:
+            raise ValueError(f"{self.task}: its arguments can't be enqueued: {error}") from error
         if not isinstance(self.run_after, timedelta | datetime | None):
             raise TypeError(f"{self.task}: run_after is a timedelta or an aware datetime, not {self.run_after!r}")
         if self.queue not in current_app.amqp.queues:

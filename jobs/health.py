@@ -58,6 +58,12 @@ class Queue:
     level: Level
     served_by: list[Worker]
     pause: Pause | None
+    declared: bool = True
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody should serve it: of a queue that is declared no more, dead letters may be left."""
+        return self.declared or bool(self.level.depth or self.level.later or self.level.running)
 
     @property
     def workers(self) -> int:
@@ -126,15 +132,16 @@ FROM jobs_process ORDER BY role DESC, name
 def _queues(workers: list[Worker], paused: dict[str, Pause]) -> list[Queue]:
     """Every queue that a worker could know, and any other that has jobs."""
     levels = history.levels()
-    names = sorted({*(queue.name for queue in current_app.amqp.queues.values()), *levels})
+    declared = {queue.name for queue in current_app.amqp.queues.values()}
     return [
         Queue(
             name,
             levels.get(name, Level(name)),
             [worker for worker in workers if name in worker.queues],
             paused.get(f"queue:{name}"),
+            name in declared,
         )
-        for name in names
+        for name in sorted(declared | levels.keys())
     ]
 
 

@@ -69,7 +69,8 @@ def _silence_of(role: str) -> Callable[[Health], Iterable[Reading]]:
 
 
 def _silent_queues(health: Health) -> Iterable[Reading]:
-    return (Reading(queue.name, queue.silent_s, f"{queue.level.depth} to run now") for queue in health.queues)
+    wanted = (queue for queue in health.queues if queue.wanted)
+    return (Reading(queue.name, queue.silent_s, f"{queue.level.depth} to run now") for queue in wanted)
 
 
 def _oldest(health: Health) -> Iterable[Reading]:

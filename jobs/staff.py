@@ -56,7 +56,7 @@ def _record(verb: str, done: list[str], who: str, why: str, more: str = "") -> l
     if done:
         first = str(Job.objects.get(id=done[0]))
         what = (first if len(done) == 1 else f"{len(done)} jobs, {first} and others") + more
-        Action.objects.create(who=who, verb=verb, what=what[:300], jobs=done, why=why)
+        Action.objects.create(who=who, verb=verb, what=what, jobs=done, why=why)
     return done
 
 

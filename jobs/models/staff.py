@@ -33,7 +33,7 @@ class Action(models.Model):
     at = models.DateTimeField(db_default=Now())
     who = models.CharField(max_length=150)
     verb = models.CharField(max_length=20)
-    what = models.CharField(max_length=300)
+    what = models.TextField()
     jobs = ArrayField(models.UUIDField(), default=list)
     why = models.CharField(max_length=200)
 

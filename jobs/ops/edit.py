@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from jobs import staff
-from jobs.enqueue import ARGS_LIMIT
+from jobs.enqueue import check_arguments
 from jobs.models import Job, State
 from jobs.ops.access import acts
 from jobs.ops.acts import WHY_LIMIT
@@ -24,10 +24,14 @@ def read(job: Job, text: str) -> dict[str, Any]:
         args = json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         raise ValueError(f"That is no JSON: {error}.") from error
+    except RecursionError as error:
+        raise ValueError("These are nested too deep.") from error
     if not isinstance(args, dict):
         raise ValueError("The arguments are an object: names with values.")
-    if len(json.dumps(args)) > ARGS_LIMIT:
-        raise ValueError(f"The arguments are over {ARGS_LIMIT} bytes: pass the id of a row instead.")
+    try:
+        check_arguments(args)
+    except ValueError as error:
+        raise ValueError(f"These arguments can't be kept: {error}.") from error
     load_tasks()
     task = current_app.tasks.get(job.task)
     if task is None or not hasattr(task, "parameters"):

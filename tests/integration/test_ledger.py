@@ -201,10 +201,11 @@ def test_purge_keeps_dead_letters_and_what_is_fresh():
     assert set(Job.objects.values_list("key", flat=True)) == {"note:2", "note:3"}
 
 
-@pytest.mark.parametrize("arguments", [{"number": object()}, {"number": float("nan")}, {"number": "x" * 9000}])
-def test_arguments_that_are_not_small_json_are_refused(arguments):
+@pytest.mark.parametrize("number", [object(), float("nan"), "x" * 9000, "\0", "a\\\0", "\ud800"])
+def test_arguments_that_are_not_small_json_are_refused_before_the_database_is_asked(number):
     with pytest.raises((TypeError, ValueError)):
-        note.enqueue(**arguments)
+        note.enqueue(number)
+    assert note.enqueue("a\\u0000")
 
 
 def test_arguments_that_do_not_fit_the_task_are_refused_at_once():

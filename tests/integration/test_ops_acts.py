@@ -161,6 +161,14 @@ def test_a_dead_letter_is_replayed_with_other_arguments():
     assert Action.objects.get().what == 'fails:1, its arguments before: {"hurry": false, "number": 1}'
 
 
+def test_what_the_arguments_were_before_an_edit_is_kept_whole():
+    id = dead(1)
+    before = {"number": 1, "hurry": 7000 * "x"}
+    Job.objects.filter(id=id).update(args=before)
+    edit(id, '{"number": 1}')
+    assert 7000 * "x" in Action.objects.get().what
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -171,6 +179,10 @@ def test_a_dead_letter_is_replayed_with_other_arguments():
         ("{}", "missing a required argument"),
         ('{"number": 2}', "These make it fails:2, and this job is fails:1"),
         ('{"number": 1, "hurry": "' + 9000 * "x" + '"}', "over 8000 bytes"),
+        ('{"number": 1, "hurry": "\\u0000"}', "no NUL"),
+        ('{"number": 1, "hurry": "\\ud800"}', "half a surrogate pair"),
+        ('{"number": 1, "hurry": 1e999}', "not JSON compliant"),
+        (50_000 * "[", "nested too deep"),
     ],
 )
 def test_arguments_that_do_not_fit_the_task_or_make_it_another_effect_are_refused(args, words):

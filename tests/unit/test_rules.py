@@ -21,6 +21,12 @@ def late(queue: str, seconds: float) -> list[tuple[str, bool]]:
     return [(finding.subject, finding.wrong) for finding in findings(now) if finding.rule.name == "queue-late"]
 
 
+@pytest.mark.parametrize(("level", "found"), [(Level("old", dead=3), False), (Level("old", later=1), True)])
+def test_nobody_is_missed_at_a_queue_that_is_declared_no_more_and_holds_dead_letters_only(level, found):
+    now = Health(datetime.now(UTC), [Queue("old", level, [], None, False)], [], [], {}, [], broker=True, minutes=[])
+    assert ("queue-without-worker" in [finding.rule.name for finding in findings(now)]) is found
+
+
 def test_a_queue_has_an_objective_of_its_own():
     assert settings.QUEUE_OBJECTIVES.keys() == {queue.name for queue in settings.CELERY_TASK_QUEUES}
 
