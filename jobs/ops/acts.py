@@ -22,6 +22,7 @@ from jobs.ops import dead
 from jobs.ops.access import acts, looks
 
 AT_MOST = 10_000  # jobs in one deed
+SLOWEST = 1.0  # a minute: at that rate so many take a week
 SHOWN = 20
 WHY_LIMIT = 200
 
@@ -85,7 +86,9 @@ def asked(given: QueryDict) -> Deed | None:
     except ValueError:
         return None
     verb, task, cause = (given.get(name, "").replace("\x00", "") for name in ("verb", "task", "cause"))
-    if verb not in VERBS or not (ids or task) or not 0 <= per_minute <= 1e6 or timezone.is_naive(until):
+    if verb not in VERBS or not (ids or task) or timezone.is_naive(until):
+        return None
+    if per_minute and not SLOWEST <= per_minute <= 1e6:  # NaN is neither
         return None
     return Deed(verb, ids, task, cause, until, per_minute, given.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT])
 
@@ -95,7 +98,7 @@ def act(request: HttpRequest) -> HttpResponse:
     """GET, or POST with step=preview: what would happen. POST with step=do: it happens."""
     deed = asked(request.POST if request.method == "POST" else request.GET)
     if deed is None:
-        messages.error(request, "Choose at least one job, and a rate that is a number.")
+        messages.error(request, "Choose at least one job, and a rate of one a minute or more.")
         return redirect("ops:dead")
     if request.method == "POST" and request.POST.get("step") == "do":
         if deed.why:
