@@ -3,9 +3,10 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
@@ -115,6 +116,28 @@ def test_every_act_is_written_down_and_shown_to_all_who_may_look():
         assert "operator replayed 2 jobs, fails:1 and others the bank is back" in text(reader().get(address))
     call_command("jobs", "discard", *ids, why="at night", stdout=open("/dev/null", "w"))  # noqa: SIM115
     assert Action.objects.latest("id").why == "at night"
+
+
+def test_the_command_line_refuses_what_it_would_have_to_ignore_and_names_the_tasks_there_are():
+    first, second = dead(1), dead(2)
+    ambiguous = ("fails:1", "--all"), ("fails:1", "--task=tests.fails"), ("--task=tests.fails", "--all"), ()
+    for arguments in ambiguous:
+        with pytest.raises(CommandError, match="in one way") as error:
+            call_command("jobs", "discard", *arguments)
+        assert error.value.returncode == 2
+    for arguments in ("dead", "fails:1"), ("show", "--all"), ("running", "--task=tests.fails"):
+        with pytest.raises(CommandError, match="takes no ids"):
+            call_command("jobs", *arguments)
+    for verb in "discard", "dead":
+        with pytest.raises(CommandError, match=r"no task 'tests.fail'. Did you mean tests.fails"):
+            call_command("jobs", verb, "--task=tests.fail")
+    assert states(first, second) == ["dead", "dead"]
+    Job.objects.filter(id=second).update(task="tests.removed")  # by a release since then
+    out = StringIO()
+    call_command("jobs", "dead", "--task=tests.removed", stdout=out)
+    call_command("jobs", "discard", "--task=tests.removed", stdout=out)
+    assert out.getvalue().endswith("1 dead letters\n1 of 1 jobs: discard done\n")
+    assert states(first, second) == ["dead", "discarded"]
 
 
 def test_nothing_happens_without_a_reason_or_with_nonsense():

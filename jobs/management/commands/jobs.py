@@ -1,19 +1,23 @@
 """`manage.py jobs`: the back room in figures, with `--watch` again and again; `jobs running`: what runs, with bars;
 `jobs dead`, `jobs replay`, `jobs discard`: its dead letters."""
 
+import difflib
 import json
 import time
 import uuid
 from argparse import ArgumentParser
 from typing import Any
 
+from celery import current_app
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
+from django.db.models import QuerySet
 
 from jobs import breaker, staff, trouble
 from jobs.figures import figures
 from jobs.models import Job
 from jobs.running import bar, running
+from jobs.task import LedgerTask
 
 WATCH_EVERY = 1.0  # seconds
 CLEAR = "\033[H\033[2J"
@@ -23,12 +27,16 @@ ACTIONS = ["show", "running", "dead", "replay", "discard"]
 
 
 class Command(BaseCommand):
-    help = "Show queues, tasks, partners and workers; list, replay or discard dead letters."
+    help = (
+        "Show queues, tasks, partners and workers; list, replay or discard dead letters. Exit status: 0 done, also if "
+        "there was nothing to do; 1 the database is in trouble, or what you named does not exist; 2 the arguments make "
+        "no sense."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", nargs="?", choices=ACTIONS, default="show")
         parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); for replay and discard")
-        parser.add_argument("--task", help="all dead letters of this task")
+        parser.add_argument("--task", help="all dead letters of this task; for dead, too")
         parser.add_argument("--all", action="store_true", help="all dead letters")
         parser.add_argument("--why", default="", help="to be remembered with what you do")
         parser.add_argument("--json", action="store_true")
@@ -49,6 +57,7 @@ class Command(BaseCommand):
             raise CommandError(f"the database (DATABASE_URL) is in trouble: {trouble.summary(error)}") from error
 
     def do(self, action: str, **options: Any) -> None:
+        self.refuse_idle_arguments(action, **options)
         if action == "show":
             return self.show(**options)
         if action == "running":
@@ -62,15 +71,34 @@ class Command(BaseCommand):
 
     def choose(self, which: list[str], task: str | None, all: bool, **_: Any) -> list[str]:
         """The ids that the arguments name. Raises CommandError when they name nothing or the unknown."""
-        if task or all:
-            dead = Job.objects.filter(state="dead", **({"task": task} if task else {}))
-            return [str(id) for id in dead.values_list("id", flat=True)]
+        if (bool(which), task is not None, all).count(True) != 1:
+            usage = "say which, in one way: ids or keys such as receipt:1001, --task NAME, or --all"
+            raise CommandError(usage, returncode=2)
         if not which:
-            raise CommandError("say which: ids or keys such as receipt:1001, --task NAME, or --all")
+            return [str(id) for id in self.dead(task).values_list("id", flat=True)]
         found = {name: self.find(name) for name in which}
         if unknown := [name for name, id in found.items() if id is None]:
             raise CommandError(f"no such job: {', '.join(unknown)}")
         return [id for id in found.values() if id]
+
+    def refuse_idle_arguments(self, action: str, which: list[str], task: str | None, all: bool, **_: Any) -> None:
+        """Raises CommandError for arguments that this action would ignore."""
+        if action in ("show", "running", "dead") and (which or all or (task is not None and action != "dead")):
+            raise CommandError(f"{action} takes no ids, keys, --all or --task; replay and discard do", returncode=2)
+
+    def dead(self, task: str | None) -> QuerySet[Job]:
+        """The dead letters of a task, or all. Raises CommandError for a task that neither the code nor the ledger
+        knows: a removed one may have left some."""
+        dead = Job.objects.filter(state="dead")
+        if task is None:
+            return dead
+        current_app.loader.import_default_modules()  # nothing else here imports all tasks
+        known = {name for name, each in current_app.tasks.items() if isinstance(each, LedgerTask)}
+        known.update(dead.values_list("task", flat=True).distinct())
+        if task not in known:
+            near = difflib.get_close_matches(task, sorted(known), 3, 0) or sorted(known)
+            raise CommandError(f"there is no task {task!r}. Did you mean {', '.join(near)}?")
+        return dead.filter(task=task)
 
     def find(self, name: str) -> str | None:
         try:
@@ -82,7 +110,7 @@ class Command(BaseCommand):
     def list_dead(self, **options: Any) -> None:
         dead = [
             {"id": str(job.id), "task": job.task, "key": job.key, "error": job.error.partition("\n")[0]}
-            for job in Job.objects.filter(state="dead").order_by("finished_at")[:500]
+            for job in self.dead(options["task"]).order_by("finished_at")[:500]
         ]
         if options["json"]:
             self.stdout.write(json.dumps(dead, indent=2))
