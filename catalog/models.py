@@ -47,6 +47,9 @@ class Product(models.Model):
         max_length=30, default="piece", help_text="kg, piece, bunch, jar …", validators=[keeps_its_direction]
     )
     stock = models.IntegerField(default=0)
+    taken = models.IntegerField(
+        db_default=0, editable=False, help_text="pieces that orders took off the shelf and have not given back"
+    )
     active = models.BooleanField(default=True, help_text="Only active products are shown and sold.")
     # PostgreSQL keeps this up to date itself. English stems find "tomatoes" by "tomato"; the bare words
     # beside them let a word be found while it is still being typed.

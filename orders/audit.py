@@ -5,21 +5,21 @@ happened.
 between is found with more effects than expected of it, never with fewer; such a one counts as unfinished.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import urllib3
 from django.conf import settings
-from django.db.models.functions import Lower
 
 from jobs.models import LIVE, Job
+from orders import counts
 from orders.books import KEY_OF, KEYS, MONEY, MONEY_KEPT, Effect, OrderState, our_books, waiting_for_a_person
-from orders.models import LoyaltyAccount, Order, Status
+from orders.models import Order, Status
 
 TIMEOUT = 30  # seconds; the partners answer with all that ever happened
+SKEW = timedelta(hours=1)  # by which the partners' clocks may differ from ours
 
 
 class PartnersSilent(Exception):
@@ -46,13 +46,24 @@ class Report:
         return asdict(self)
 
 
-def run() -> Report:
-    """Audit all orders. Raises PartnersSilent."""
+def run(since: datetime | None = None) -> Report:
+    """Audit all orders, or those placed since a time and the effects since then; points, pieces and what was counted of
+    older orders has no time. Raises PartnersSilent."""
     report = Report()
-    ours, theirs, known = look()
+    ours, theirs, known = look() if since is None else _look_since(since)
     compare(report, ours, theirs, known)
-    check_points(report, ours)
+    for which, row in counts.findings(ours):
+        getattr(report, which).append(row)
     return report
+
+
+def _look_since(since: datetime) -> tuple[dict[int, OrderState], list[dict[str, Any]], set[int]]:
+    """The partners' clocks may be behind ours: what they say of these orders counts, whenever they say that it was."""
+    numbers = list(Order.objects.filter(created_at__gte=since).values_list("number", flat=True))
+    ours, theirs, known = look(numbers, since - SKEW)
+    again = {(row["partner"], row["key"]) for row in their_records(since)}
+    theirs = [row for row in theirs if number_of(row) in ours or (row["partner"], row["key"]) in again]
+    return ours, theirs, known
 
 
 def look(
@@ -114,10 +125,10 @@ def _compare_order(report: Report, order: OrderState, found: dict[Effect, dict[s
         report.unfinished += 1
         return
     if order.status == Status.PLACED:
-        report.lost.append(_finding(Effect("orders", "settlement", f"settle:{order.number}"), "nobody settles it"))
+        report.lost.append(Effect("orders", "settlement", f"settle:{order.number}").finding("nobody settles it"))
     for effect in expected:
         if effect not in found:
-            report.lost.append(_finding(effect, order.why_missing(effect)))
+            report.lost.append(effect.finding(order.why_missing(effect)))
     _judge_money(report, order, {kind for kind in MONEY if order.effect(kind) in found})
 
 
@@ -129,52 +140,31 @@ def _judge_money(report: Report, order: OrderState, had: set[str]) -> None:
             "void": "it was let go of, but the order is sold",
             "refund": "it was given back, but the order is sold",
         }
-        report.lost += [_finding(order.effect("authorization"), why) for kind, why in wrong.items() if kind in had]
+        report.lost += [order.effect("authorization").finding(why) for kind, why in wrong.items() if kind in had]
         if order.status == Status.ON_HOLD and "charge" in had:
-            report.stray.append(_finding(order.effect("charge"), "charged, but the order is on hold"))
+            report.stray.append(order.effect("charge").finding("charged, but the order is on hold"))
     elif "charge" in had and "refund" not in had:
-        report.stray.append(_finding(order.effect("charge"), f"charged, but the order is {order.status}"))
+        report.stray.append(order.effect("charge").finding(f"charged, but the order is {order.status}"))
     elif "authorization" in had and not had & {"charge", "void"}:
-        report.stray.append(_finding(order.effect("authorization"), f"reserved, but the order is {order.status}"))
+        report.stray.append(order.effect("authorization").finding(f"reserved, but the order is {order.status}"))
     if {"charge", "void"} <= had:
-        report.stray.append(_finding(order.effect("void"), "it was charged, too"))
+        report.stray.append(order.effect("void").finding("it was charged, too"))
     if "refund" in had and "charge" not in had:
-        report.stray.append(_finding(order.effect("refund"), "it was never charged"))
+        report.stray.append(order.effect("refund").finding("it was never charged"))
 
 
 def _compare_effect(
     report: Report, effect: Effect, row: dict[str, Any], ours: dict[int, OrderState], known: set[int]
 ) -> None:
     if row["count"] > 1:
-        report.duplicated.append(_finding(effect, f"it happened {row['count']} times", count=row["count"]))
+        report.duplicated.append(effect.finding(f"it happened {row['count']} times", count=row["count"]))
     if effect.partner == "mail" and effect.kind not in KEY_OF:
         return  # a mail that is about no order
     number = number_of(row)
     if number not in known:
-        report.stray.append(_finding(effect, "there is no such order"))
+        report.stray.append(effect.finding("there is no such order"))
     elif (order := ours.get(number)) and not order.unfinished() and effect not in order.fitting:
-        report.stray.append(_finding(effect, f"the order is {order.status}"))
-
-
-def check_points(report: Report, ours: dict[int, OrderState]) -> None:
-    """Loyalty points against the orders they are for. Both are rows of ours, so they must agree exactly."""
-    due: dict[str, int] = defaultdict(int)
-    busy = set()
-    kept = Order.objects.filter(status__in=MONEY_KEPT).values_list("number", Lower("email"), "total")
-    for number, email, total in kept:
-        due[email] += int(total)
-        if number not in ours or ours[number].unfinished():
-            busy.add(email)
-    have = dict(LoyaltyAccount.objects.values_list("email", "points"))
-    for email in (due.keys() | have.keys()) - busy:
-        difference = have.get(email, 0) - due[email]
-        if difference:
-            row = {"partner": "orders", "kind": "points", "key": "loyalty", "why": f"an account is off by {difference}"}
-            (report.duplicated if difference > 0 else report.lost).append(row)
-
-
-def _finding(effect: Effect, why: str, **more: Any) -> dict[str, Any]:
-    return effect._asdict() | {"why": why} | more
+        report.stray.append(effect.finding(f"the order is {order.status}"))
 
 
 def still_busy() -> int:

@@ -23,12 +23,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Left
 
-from jobs.models import LIVE, Job
+from jobs.models import LIVE, Job, State
 from orders.models import Invoice, Order, Status
 from orders.timeline import LABELS, ON_HOLD
 
@@ -42,6 +43,10 @@ class Effect(NamedTuple):
     partner: str
     kind: str
     key: str
+
+    def finding(self, why: str, **more: Any) -> dict[str, Any]:
+        """A row of an audit's report."""
+        return self._asdict() | {"why": why} | more
 
 
 KEY_OF = {  # kind of effect: partner, first part of its key
@@ -119,7 +124,12 @@ class OrderState:
         return self.moved or any(state in LIVE and key not in held for key, state in self.jobs.items())
 
     def why_missing(self, effect: Effect) -> str:
-        return f"its job is {self.jobs[effect.key]}" if effect.key in self.jobs else "there is no job for it"
+        """Why it has not happened, for people. A discarded job says by whom."""
+        state = self.jobs.get(effect.key)
+        if state is None:
+            return "there is no job for it"
+        said = str(vars(self.rows[effect.key])["said"]) if state == State.DISCARDED and effect.key in self.rows else ""
+        return f"its job is {state}" + (said and f" ({said.partition(chr(10))[0]})")
 
 
 def waiting_for_a_person(number: int) -> list[str]:
@@ -137,7 +147,8 @@ def our_books(numbers: Sequence[int] | None = None) -> dict[int, OrderState]:
         .only("number", "status", "created_at", "paid_at", "sent_at", "ends_by_mail", "points", "learned")
     )
     jobs: dict[int, list[Job]] = defaultdict(list)
-    for job in _jobs(numbers).only("key", "state", "run_at", "after_id", "claims", "finished_at"):
+    told = _jobs(numbers).annotate(said=Left("error", 300))
+    for job in told.only("key", "state", "run_at", "after_id", "claims", "finished_at"):
         jobs[int(str(job.key).partition(":")[2])].append(job)
     invoiced = set(Invoice.objects.filter(**some).values_list("order_id", flat=True))
     return {order.number: _state(order, jobs[order.number], order.number in invoiced) for order in orders}

@@ -181,6 +181,7 @@ def _line(order: Order, product: Product, quantity: int) -> OrderLine:
         unit_price=product.price,
         vat_rate=product.vat_rate,
         quantity=quantity,
+        taken=quantity,
     )
 
 

@@ -110,6 +110,10 @@ class OrderLine(models.Model):
     unit_price = models.DecimalField(max_digits=10, decimal_places=2)
     vat_rate = models.DecimalField(max_digits=4, decimal_places=2, help_text="per cent, included in the price")
     quantity = models.PositiveSmallIntegerField()
+    # 0 of a line of a release that did not count them yet.
+    taken = models.PositiveSmallIntegerField(
+        db_default=0, editable=False, help_text="of these, so many are counted in the product's `taken`"
+    )
 
     class Meta:
         ordering = ["id"]

@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 AGE = timedelta(minutes=5)  # of the youngest orders that it looks at: younger ones are in other hands
 WINDOW = timedelta(days=3)  # and of the oldest; or half of the time for which the ledger remembers, if that is less
-SKEW = timedelta(hours=1)  # by which the partners' clocks may differ from ours
 LIMIT = 100  # orders mended in one run: a mistake of ours must not become a storm
 
 Act = Repair.Act
@@ -60,7 +59,7 @@ def run(limit: int = LIMIT, dry_run: bool = False) -> Outcome:
     orders = Order.objects.filter(created_at__range=(Now() - window, Now() - AGE)).order_by("number")
     numbers = list(orders.values_list("number", flat=True))
     redone = _redone(orders)  # before the look: what another reconciler has run again since is not in vain yet
-    ours, theirs, known = audit.look(numbers, datetime.now(UTC) - window - SKEW)
+    ours, theirs, known = audit.look(numbers, datetime.now(UTC) - window - audit.SKEW)
     found = _by_order(theirs)
     gaps = {number: gaps_of(order, found[number]) for number, order in ours.items() if not order.moved}
     blank = [number for number in gaps if ours[number].paid and not found[number]]

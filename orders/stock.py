@@ -1,6 +1,7 @@
 """Taking pieces off the shelf and putting them back, always product by product in the order of their ids.
 
-That one order for all is what keeps two baskets with the same products from waiting for each other for ever.
+That one order for all is what keeps two baskets with the same products from waiting for each other for ever. `taken`
+counts the same pieces once more, for the audit.
 """
 
 from django.db.models import F
@@ -16,11 +17,11 @@ def reserve(product: Product, quantity: int) -> bool:
     transaction, and is then told no.
     """
     still_so = Product.objects.filter(pk=product.pk, active=True, price=product.price, stock__gte=quantity)
-    return still_so.update(stock=F("stock") - quantity) == 1
+    return still_so.update(stock=F("stock") - quantity, taken=F("taken") + quantity) == 1
 
 
 def give_back(number: int) -> None:
     """Put an order's pieces back; to be called once, in the transaction that ends the order."""
     lines = OrderLine.objects.filter(order_id=number).order_by("product_id")
-    for product_id, quantity in lines.values_list("product_id", "quantity"):
-        Product.objects.filter(pk=product_id).update(stock=F("stock") + quantity)
+    for product_id, quantity, taken in lines.values_list("product_id", "quantity", "taken"):
+        Product.objects.filter(pk=product_id).update(stock=F("stock") + quantity, taken=F("taken") - taken)

@@ -4,7 +4,7 @@ import pytest
 from django.db.models.functions import Now
 
 from jobs.models import Job
-from orders import reconcile, settlement
+from orders import audit, reconcile, settlement
 from orders.models import Order, Repair, Status
 from tests.acceptance.conftest import House, effects, in_state
 from tests.waiting import until
@@ -19,7 +19,7 @@ def test_jobs_that_somebody_deleted_are_made_up_for_and_their_effects_happen_onc
     lost = Job.objects.filter(key__in=[f"capture:{number}", f"shipment:{number}"])
     assert lost.delete()[0] == 2
     settlement.release_hold(number)  # hastens jobs that are not there any more
-    Order.objects.filter(number=number).update(created_at=Now() - reconcile.SKEW)
+    Order.objects.filter(number=number).update(created_at=Now() - audit.SKEW)
     reconcile.reconcile.enqueue()
     until(in_state(f"shipment:{number}", "succeeded"), 40)
     for key in ("capture", "shipment"):

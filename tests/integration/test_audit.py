@@ -1,19 +1,23 @@
 """The audit finds what was lost, what was done twice, and what nobody asked for; and only that."""
 
 import json
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import urllib3
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from jobs import control
+from catalog.models import Product
+from jobs import control, staff
 from jobs.models import Job, State
-from orders import audit, payments, settlement, timeline
-from orders.models import Invoice, LoyaltyAccount, Order, Status
+from orders import audit, cancellation, payments, settlement, stock, timeline
+from orders.counts import pieces_sold_twice
+from orders.models import Invoice, LoyaltyAccount, Order, OrderLine, Status
 from tests.integration.buying import attempt, buy, fault, live_keys, product
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
@@ -167,6 +171,61 @@ def test_points_counted_twice_or_not_at_all_are_noticed():
     assert findings(audit.run().lost) == [("orders", "points", "loyalty")]
 
 
+@pytest.mark.parametrize("kind", ["loyalty", "recommendations"])
+def test_an_order_that_was_not_counted_is_lost_and_it_is_said_who_discarded_its_job(kind):
+    product()
+    order = buy()
+    ids = [str(Job.objects.get(key=f"{each}:{order.number}").id) for each in (kind, "analytics")]
+    staff.discard(ids, "a colleague", "the statistics are full")
+    finish(order, kind, "analytics")
+    why = "its job is discarded (discarded by a colleague: the statistics are full)"
+    lost = {(row["key"], row["why"]) for row in audit.run().lost}
+    assert lost == {(f"analytics:{order.number}", why), (f"{kind}:{order.number}", why)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_ends_while_the_audit_reads_is_not_lost():
+    product()
+    order = buy()
+    finish(order, "loyalty", "recommendations")
+    looked = []
+
+    def end_behind_the_first_look(execute, *arguments):
+        found = execute(*arguments)
+        if not looked and "orders_order" in arguments[0]:
+            looked.append(arguments[0])
+            for kind in "loyalty", "recommendations":
+                attempt(f"{kind}:{order.number}")
+        return found
+
+    with connection.execute_wrapper(end_behind_the_first_look):
+        report = audit.run()
+    assert looked
+    assert (report.clean, report.unfinished) == (True, 0), report
+
+
+def test_pieces_that_were_put_back_although_an_order_keeps_them_are_sold_twice():
+    product(stock=10)
+    finish(buy(quantity=3))
+    declined, cancelled, placed = buy(card="demo-decline"), buy(), buy(card="demo-slow")
+    cancellation.cancel(cancelled.number)
+    assert not pieces_sold_twice()
+    stock.give_back(placed.number)
+    assert (declined.status, pieces_sold_twice()) == (Status.DECLINED, [("apples", 1)])
+    assert ("orders", "pieces", "apples") in findings(audit.run().duplicated)
+
+
+def test_pieces_that_another_release_took_or_put_back_without_counting_prove_nothing():
+    product(stock=10)
+    old, new = buy(quantity=3), buy(quantity=2)
+    OrderLine.objects.filter(order=old).update(taken=0)
+    Product.objects.update(taken=2)
+    Order.objects.filter(number=new.number).update(status=Status.CANCELLED)  # and the stock put back, not counted
+    assert not pieces_sold_twice()
+    assert cancellation.cancel(old.number)
+    assert (Product.objects.get().taken, pieces_sold_twice()) == (2, [])
+
+
 def test_an_order_that_nobody_settles_is_lost():
     product()
     fault("payments", down=True)
@@ -223,5 +282,54 @@ def test_a_cancelled_order_in_the_middle_of_its_void_is_unfinished():
 def test_silent_partners_are_one_clear_line(capsys, settings):
     settings.PARTNERS_URL = "http://127.0.0.1:9"
     status, printed = status_of_command(capsys)
-    assert (status, printed.count("\n")) == (2, 1)
+    assert (status, printed.count("\n")) == (4, 1)
     assert "http://127.0.0.1:9/effects" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        *((["--wait", wait], "is no number of seconds") for wait in ("nan", "inf", "-1", "soon")),
+        (["--since", "yesterday"], "is no time; say one such as"),
+        (["--since", "0001-01-01T00:00+14:00"], "is no time; say one such as"),
+        (["--since", "2999-01-01"], "is still to come"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_before_anything_is_read(arguments, said, settings):
+    settings.PARTNERS_URL = "http://127.0.0.1:9"
+    with pytest.raises(CommandError, match=said):
+        call_command("audit", *(f"{name}={value}" for name, value in zip(*[iter(arguments)] * 2, strict=True)))
+
+
+def test_what_was_found_and_seen_to_is_not_found_again_since_then_and_what_is_new_is(capsys):
+    product()
+    order, other = buy(), buy()
+    finish(order)
+    finish(other)
+
+    def mail_again(number: int) -> None:
+        Job.objects.filter(key=f"receipt:{number}").update(state=State.READY)  # as if its success got lost
+        attempt(f"receipt:{number}")
+
+    mail_again(order.number)
+    assert status_of_command(capsys)[0] == 1
+    time.sleep(0.002)  # the partners' records are to the millisecond
+    now = datetime.now(UTC).isoformat()
+    status, printed = status_of_command(capsys, "--since", now)
+    assert (status, printed[:9]) == (0, "0 orders,"), printed
+    finish(buy(), "analytics")
+    Job.objects.filter(key__startswith="analytics:").update(state=State.SUCCEEDED)
+    mail_again(other.number)
+    report = audit.run(datetime.fromisoformat(now))
+    assert report.orders == 1
+    assert [row["kind"] for row in report.lost] == ["order_paid"]
+    assert findings(report.duplicated) == [("mail", "receipt", f"receipt:{other.number}")]
+
+
+def test_partners_whose_clocks_are_behind_are_believed_about_orders_since_then():
+    product()
+    order = buy()
+    finish(order)
+    Order.objects.update(created_at=Now() + timedelta(seconds=30))  # later than all that they have on record
+    report = audit.run(datetime.now(UTC) + timedelta(seconds=20))
+    assert (report.orders, report.clean) == (1, True), report

@@ -59,7 +59,7 @@ def work() -> None:
 
 def old() -> None:
     """Let all orders be an hour old."""
-    Order.objects.update(created_at=Now() - reconcile.SKEW)
+    Order.objects.update(created_at=Now() - audit.SKEW)
 
 
 def sold(*but: str, **how) -> Order:
@@ -401,7 +401,7 @@ def test_partners_that_do_not_answer_are_waited_for(settings, capsys):
     assert "http://127.0.0.1:9/effects" in reconcile.reconcile()["silent"]
     with pytest.raises(SystemExit) as stop:
         call_command("reconcile")
-    assert stop.value.code == 2
+    assert stop.value.code == 4
     assert not Repair.objects.exists()
 
 

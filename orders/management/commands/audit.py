@@ -1,9 +1,11 @@
 """`manage.py audit`: was anything lost, was anything done twice?"""
 
 import json
+import math
 import sys
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import UTC, datetime
 
 from django.core.management.base import BaseCommand
 from django.db import Error
@@ -11,29 +13,62 @@ from django.db import Error
 from jobs import trouble
 from orders import audit
 
+NO_ANSWER = 4  # the exit status; 2 is Python's own for arguments that make no sense
+
+
+def seconds(text: str) -> float:
+    """How long to wait. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise ArgumentTypeError(f"{text!r} is no number of seconds; say 0 or more")
+    return value
+
+
+def moment(text: str) -> datetime:
+    """A time that has passed; without an offset it is UTC. Raises ArgumentTypeError."""
+    try:
+        found = datetime.fromisoformat(text)
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"{text!r} is no time; say one such as 2026-11-22T10:30:00+00:00") from None
+    if found > datetime.now(UTC):
+        raise ArgumentTypeError(f"{text} is still to come")
+    return found
+
 
 class Command(BaseCommand):
     help = (
         "Compare every order with the partners' own records. Exit status: 0 nothing lost, duplicated or stray; "
-        "1 something is; 2 the partners or the database don't answer; 3 jobs were still unfinished after --wait."
+        "1 something is; 2 the arguments make no sense; 3 jobs were still unfinished after --wait; "
+        "4 the partners or the database don't answer."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
-        parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="first let the jobs finish")
+        parser.add_argument("--wait", type=seconds, default=0, metavar="SECONDS", help="first let the jobs finish")
+        parser.add_argument(
+            "--since",
+            type=moment,
+            metavar="TIME",
+            help="only orders placed, and effects that happened, from this time on (ISO 8601, by itself UTC): what was "
+            "found before and seen to is not found again",
+        )
 
     def handle(self, **options) -> None:
         try:
             finished = self.wait(options["wait"])
-            report = audit.run()
+            report = audit.run(options["since"])
         except audit.PartnersSilent as error:
             self.stderr.write(f"The audit needs the partners' records: {error}")
-            sys.exit(2)
+            sys.exit(NO_ANSWER)
         except Error as error:
             if not trouble.is_trouble(error):
                 raise
             self.stderr.write(f"The audit needs the database (DATABASE_URL): {trouble.summary(error)}")
-            sys.exit(2)
+            sys.exit(NO_ANSWER)
         self.stdout.write(json.dumps(report.as_dict(), indent=2) if options["json"] else self.in_words(report))
         if not report.clean:
             sys.exit(1)

@@ -9,12 +9,14 @@ from django.db import OperationalError
 
 from orders import audit, reconcile
 
+NO_ANSWER = 4  # the exit status, as of `manage.py audit`
+
 
 class Command(BaseCommand):
     help = (
         "Compare the orders of the last days with their jobs and the partners' records, and put right what is missing. "
         "Exit status: 0 all is well, or is now on its way; 1 something needs a person, or another run; "
-        "2 the partners or the database don't answer."
+        "2 the arguments make no sense; 4 the partners or the database don't answer."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,10 +29,10 @@ class Command(BaseCommand):
             outcome = reconcile.run(options["limit"], options["dry_run"])
         except audit.PartnersSilent as error:
             self.stderr.write(f"Reconciling needs the partners' records: {error}")
-            sys.exit(2)
+            sys.exit(NO_ANSWER)
         except OperationalError as error:
             self.stderr.write(f"Reconciling needs the database (DATABASE_URL): {str(error).partition(chr(10))[0]}")
-            sys.exit(2)
+            sys.exit(NO_ANSWER)
         self.stdout.write(json.dumps(outcome.as_dict(), indent=2) if options["json"] else self.in_words(outcome))
         if outcome.reports or outcome.left:
             sys.exit(1)
