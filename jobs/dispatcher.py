@@ -86,14 +86,11 @@ class Dispatcher:
                 log.warning("rescued %d %s: %s", len(ids), name, " ".join(ids[:10]))
 
     def keep_books_if_time(self) -> None:
-        """Write down the minute that is over. Trouble with it must not keep anybody's job waiting."""
+        """Write down the minute that is over."""
         if time.monotonic() < self.books_at:
             return
         self.books_at = time.monotonic() + BOOKS_EVERY
-        try:
-            history.write([queue.name for queue in current_app.amqp.queues.values()])
-        except Error as error:
-            log.warning("the last minute's figures could not be written: %s", str(error).partition("\n")[0])
+        history.keep_books()
 
     def give_back_unclaimed(self) -> list[str]:
         """Give back jobs whose message the broker no longer has; none while the broker does not answer."""

@@ -1,7 +1,8 @@
 """The back room in figures, for people and machines: what `manage.py jobs` and the operations page show.
 
 Nothing here reads the ledger from end to end: what is live is counted by partial indexes, what has ended comes from the
-minutes that were written down (jobs/history.py), and from the ledger only for those of the last minute or two.
+minutes that were written down (jobs/history.py), and from the ledger only for the last three at most: where neither
+dispatcher nor watcher lives, what ended before that is missing until one does.
 """
 
 from collections import Counter
@@ -48,16 +49,16 @@ class Ended:
     @property
     def success_rate(self) -> float:
         """Of the jobs that finished."""
-        return round(self.succeeded / self.finished, 4) if self.finished else 0.0
+        return self.succeeded / self.finished if self.finished else 0.0
 
     @property
     def failure_rate(self) -> float:
-        return round(self.dead / self.finished, 4) if self.finished else 0.0
+        return self.dead / self.finished if self.finished else 0.0
 
     @property
     def retry_rate(self) -> float:
         """Of all attempts, those that were tried again."""
-        return round(self.retried / (self.finished + self.retried), 4) if self.finished + self.retried else 0.0
+        return self.retried / (self.finished + self.retried) if self.finished + self.retried else 0.0
 
     @property
     def waits_ms(self) -> list[float | None]:

@@ -18,6 +18,10 @@ from jobs.ledger import rows
 from jobs.models import Pause, TaskMinute
 from jobs.rescue import SILENCE
 
+# Seconds without a sign of life after which a process is taken for silent. A watcher gives its sign after a round, and
+# that may take 45 s while a mail server hangs.
+SILENT = {"dispatcher": SILENCE, "beat": SILENCE, "watcher": 60}
+
 
 @dataclass(frozen=True)
 class Worker:
@@ -47,7 +51,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        return self.seen_s < SILENCE
+        return self.seen_s < SILENT[self.role]
 
 
 @dataclass(frozen=True)

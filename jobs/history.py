@@ -1,31 +1,37 @@
 """What happened when: a row for each queue and each task a minute, in tables of our own, so that a restart forgets
 nothing and nobody who looks has to read the ledger.
 
-A dispatcher writes each minute once it is over, and adds it to the totals, which never go down: rows may be purged.
+Whoever comes first of dispatchers and watchers writes each minute once it is over, and adds it to the totals, which
+never go down: rows may be purged.
 The finish of a job that commits more than SETTLING after its stamp is missing here, and only here.
 """
 
+import logging
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db import transaction
+from celery import current_app
+from django.db import Error, transaction
 from django.db.models.functions import Now
 
 from jobs.ledger import PAUSED, rows
 from jobs.models import QueueMinute, TaskMinute, TaskTotal
+
+log = logging.getLogger(__name__)
 
 SETTLING = 10  # seconds after a minute's end
 CATCH_UP = 60  # minutes that are written afterwards, if no dispatcher ran
 TASKS_KEPT = timedelta(hours=25)
 QUEUES_KEPT = timedelta(days=8)
 MINUTE = timedelta(minutes=1)
-BUCKETS = 45  # bucket n is for times up to sqrt(2) ** n ms: the last for an hour and more
+BUCKETS = 60  # bucket n is for times up to sqrt(2) ** n ms: the last for a week and more
 
 COUNTS, HISTOGRAMS, SUMS = ("succeeded", "retried", "dead"), ("waits", "runs"), ("wait_s", "run_s")
 
 BUCKET = (  # GREATEST passes over a NULL, which is what an attempt has that was refused before it began
-    "CASE WHEN {0} IS NOT NULL THEN LEAST(ceil(2 * log(2, GREATEST(extract(epoch FROM {0}) * 1000, 1))), 44)::int END"
+    "CASE WHEN {0} IS NOT NULL"
+    f" THEN LEAST(ceil(2 * log(2, GREATEST(extract(epoch FROM {{0}}) * 1000, 1))), {BUCKETS - 1})::int END"
 )
 
 # Successes are found by the BRIN index over finished_at, all other ends by the index over attempts.
@@ -103,6 +109,14 @@ def ended(begin: datetime, end: datetime) -> list[TaskMinute]:
             if bucket is not None:  # it was refused before it began
                 histogram[str(bucket)] = histogram.get(str(bucket), 0) + count
     return [found[name] for name in sorted(found)]
+
+
+def keep_books() -> None:
+    """Write down what is over, for all queues. Trouble with that is logged: it must keep nobody from working."""
+    try:
+        write([queue.name for queue in current_app.amqp.queues.values()])
+    except Error as error:
+        log.warning("the last minute's figures could not be written: %s", str(error).partition("\n")[0])
 
 
 def write(queues: list[str]) -> int:

@@ -1,7 +1,7 @@
 """The back room for Prometheus. All of it is read from the database and the broker, so that any web process can tell it
 for all workers on all machines, and a restart forgets nothing.
 
-What counts upwards comes from the totals, to which a dispatcher adds each minute ten seconds after its end
+What counts upwards comes from the totals, to which a dispatcher or a watcher adds each minute ten seconds after its end
 (jobs/history.py): so the purge of old rows takes nothing away. docs/signals.md has the table of all metrics.
 """
 
@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from jobs import breaker, publisher, trouble
-from jobs.history import BUCKETS, COULD_RUN, COUNTS, LIVE
+from jobs.health import SILENT
+from jobs.history import COULD_RUN, COUNTS, LIVE
 from jobs.ledger import rows
 from jobs.models import TaskTotal
 from jobs.rescue import SILENCE
@@ -27,10 +28,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 2  # seconds for each statement: a scrape must not be what brings a database in trouble down
 STATES = ("ready", "due", "later", "running", "dead")
-# When a process of a role is taken for silent, in seconds since its sign of life.
-SILENT = {role: BY_NAME[f"{role}-silent"].over for role in ("dispatcher", "beat", "watcher")}
-# Every second edge of the ledger's buckets, in seconds: each twice the one before. The last bucket has no edge.
-EDGES = [(bucket, floatToGoString(2 ** (bucket / 2) / 1000)) for bucket in range(0, BUCKETS - 1, 2)]
+# Every second edge of the ledger's buckets, in seconds: each twice the one before, to an hour.
+EDGES = [(bucket, floatToGoString(2 ** (bucket / 2) / 1000)) for bucket in range(0, 45, 2)]
 
 LEVELS = f"""
 SELECT queue, state, sum(n)::int, COALESCE(extract(epoch FROM clock_timestamp() - min(since)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from django.conf import settings
 
 from jobs.figures import seconds
-from jobs.health import Health
+from jobs.health import SILENT, Health
 from jobs.rescue import SILENCE
 
 LASTING = 60  # seconds: longer than a deploy or the start of the shop leaves a place empty
@@ -40,6 +40,7 @@ class Rule:
     do: str
     shown: Callable[[float], str] = seconds
     over_of: Mapping[str, float] = field(default_factory=dict)  # subjects with a limit of their own
+    left: str = ""  # what there may still be to do when it is over
     lasting: float = LASTING  # seconds
     watched: bool = True  # False: for the page and Prometheus only
 
@@ -126,19 +127,19 @@ RULES = (
         do="Bring Valkey or Redis back; the dispatcher then publishes what waits.",
     ),
     Rule(
-        "dispatcher-silent", _silence_of("dispatcher"), over=SILENCE,
+        "dispatcher-silent", _silence_of("dispatcher"), over=SILENT["dispatcher"],
         when="no dispatcher has been seen for {limit}",
         says="No dispatcher is at work: retries and delayed jobs stand still, and nothing lost is rescued.",
         do="Start one (manage.py dispatcher); if one runs, its log says what it waits for.",
     ),
     Rule(
-        "beat-silent", _silence_of("beat"), over=SILENCE,
+        "beat-silent", _silence_of("beat"), over=SILENT["beat"],
         when="no beat has been seen for {limit}",
         says="No beat is at work: nothing that is scheduled begins, not even the reconciler.",
         do="Start one (celery -A shop beat); slots that passed become one late firing.",
     ),
     Rule(
-        "watcher-silent", _silence_of("watcher"), over=LASTING, watched=False,
+        "watcher-silent", _silence_of("watcher"), over=SILENT["watcher"], watched=False,
         when="no watcher has been seen for {limit}; no mail can say so",
         says="No watcher is at work: nobody is mailed when something is wrong.",
         do="Start one (manage.py watcher); its log says why the last one ended.",
@@ -160,12 +161,14 @@ RULES = (
         when=f"over {{limit}} of the jobs of a task failed within ten minutes, of {LEAST} or more",
         says="{value} of the jobs of {subject} failed within ten minutes ({also}); {limit} is the limit.",
         do="Read the cause under Dead letters; mend it, then replay the group.",
+        left="Those that failed wait under Dead letters, until somebody decides.",
     ),
     Rule(
         "dead-letters-growing", _deaths, over=2, shown="{:.0f}".format,
         when="over {limit} jobs of a queue became dead letters within ten minutes",
         says="{value} jobs of the queue {subject} became dead letters within ten minutes ({also}).",
         do="Read the causes under Dead letters; each waits for a decision: replay, edit or discard.",
+        left="No more came within ten minutes; those that came wait under Dead letters, until somebody decides.",
     ),
     Rule(
         "breaker-open", _open_breakers, over=300,

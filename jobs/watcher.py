@@ -11,7 +11,7 @@ from contextlib import suppress
 from django.db import Error, connection
 from django.utils import timezone
 
-from jobs import alert_mail, alerts, health, rules, signs, trouble
+from jobs import alert_mail, alerts, health, history, rules, signs, trouble
 from jobs.models import Alert
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class Watcher:
     def look(self) -> None:
         """One round: look, write down, mail. Trouble with the database is waited out, and mailed too."""
         try:
+            history.keep_books()  # rules read the minutes, also those in which no dispatcher was there to write them
             alerts.note(rules.findings(health.look(rules.WINDOW)))
             alerts.mail()
             self.sign.give()

@@ -68,8 +68,7 @@ def queues(now: Health) -> Iterable[QueueLine]:
         samples.setdefault(entry.queue, []).append((entry.minute + SAMPLED, entry.depth or 0))
     for queue in now.queues:
         per_minute = recent[queue.name].per_minute if queue.name in recent else 0.0
-        empty = "paused" if queue.pause else forecast(queue.level.depth, samples.get(queue.name, []), now.now)
-        yield QueueLine(queue, per_minute, empty)
+        yield QueueLine(queue, per_minute, drains(queue, samples.get(queue.name, []), now.now))
 
 
 def tasks(now: Health) -> Iterable[TaskLine]:
@@ -77,6 +76,15 @@ def tasks(now: Health) -> Iterable[TaskLine]:
     ended = now.ended_by("task", TASKS_SPAN)
     for name in sorted({*ended, *(pause.name for pause in now.paused.values() if pause.kind == "task")}):
         yield TaskLine(name, ended.get(name) or figures.Ended(TASKS_SPAN), now.paused.get(f"task:{name}"))
+
+
+def drains(queue: health.Queue, samples: list[tuple[datetime, int]], now: datetime) -> str:
+    """The forecast, where there can be one."""
+    if queue.pause:
+        return "paused"
+    if queue.level.depth and not queue.workers:
+        return "nobody serves it"
+    return forecast(queue.level.depth, samples, now)
 
 
 def forecast(depth: int, samples: list[tuple[datetime, int]], now: datetime) -> str:
@@ -87,7 +95,7 @@ def forecast(depth: int, samples: list[tuple[datetime, int]], now: datetime) -> 
         return "not known yet"
     at, most = max(samples, key=lambda sample: (sample[1], sample[0]))
     if most <= depth or at >= now:
-        return "growing"
+        return "growing" if depth > min(least for _, least in samples) else "standing still"
     empty = now + (now - at) * (depth / (most - depth))
     if empty - now > timedelta(days=1):
         return "in over a day"

@@ -19,9 +19,11 @@ def ms(value: float | None) -> str:
 
 @register.filter
 def percent(share: float) -> str:
-    """A share between 0 and 1; what is not nothing is not written as nothing."""
+    """A share between 0 and 1; what is not nothing is not written as nothing, nor what is not all as all."""
     if 0 < share < 0.001:
         return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
     return f"{share * 100:.1f} %" if 0 < share < 1 else f"{share * 100:.0f} %"
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from jobs import alerts, breaker, health, ledger, rescue, rules, staff
 from jobs.errors import PartnerUnavailable
-from jobs.models import Alert, Attempt, Job
+from jobs.models import Alert, Attempt, Job, TaskMinute
 from jobs.signs import Sign
 from jobs.watcher import Watcher
 from stack import ports
@@ -95,6 +95,7 @@ def dead_letters_growing() -> Iterator[None]:
     end(3, "Permanent: no such order")
     yield
     Attempt.objects.update(ended_at=F("ended_at") - timedelta(seconds=rules.WINDOW + 60))
+    TaskMinute.objects.update(minute=F("minute") - timedelta(seconds=rules.WINDOW + 60))
 
 
 def breaker_open() -> Iterator[None]:
@@ -152,6 +153,8 @@ def test_each_rule_fires_once_it_lasts_and_is_over_once_it_has_been_well_as_long
     (_, over) = mailbox.mails
     assert over["Subject"] == fired["Subject"].replace("Alert: ", "Over: ")
     assert over["In-Reply-To"] == fired["Message-ID"] != over["Message-ID"]
+    assert rules.BY_NAME[rule].left in body(over)
+    assert "Still to do" not in body(fired)
     (alert,) = Alert.objects.all()
     assert alert.fired_at <= alert.mailed_at <= alert.recovered_at <= alert.recovery_mailed_at
 

@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
-from jobs import Permanent, Snooze, control, figures, history, ledger, rescue, task
+from jobs import Permanent, Snooze, control, figures, health, history, ledger, rescue, rules, task
 from jobs.dispatcher import Dispatcher
 from jobs.models import Attempt, Job, Process, QueueMinute, TaskMinute, TaskTotal
+from jobs.watcher import Watcher
 from tests.integration.test_worker import attempt, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -114,6 +116,23 @@ def write_and_close() -> int:
         return history.write(QUEUES)
     finally:
         connection.close()
+
+
+def test_a_watcher_writes_what_no_dispatcher_is_there_to_write_and_its_rules_see_it():
+    at = last_minute()
+    QueueMinute.objects.create(minute=at.replace(second=0) - timedelta(minutes=6), queue="default")
+    finished(3, at - timedelta(minutes=5), error="Permanent: no such order")
+    assert not figures.minutes(rules.WINDOW)[1]
+    Watcher().look()
+    assert "dead-letters-growing" in {finding.rule.name for finding in rules.findings(health.look(rules.WINDOW))}
+
+
+def test_a_wait_of_many_hours_is_not_told_as_one():
+    finished(1, last_minute())
+    Job.objects.update(created_at=F("started_at") - timedelta(hours=9))
+    history.write(QUEUES)
+    (ended,) = figures.by("task", TaskMinute.objects.all(), 60).values()
+    assert 9 * 3_600_000 <= ended.waits_ms[0] <= 9 * 3_600_000 * 1.42
 
 
 def test_figures_count_each_end_once_whether_its_minute_is_written_or_not():

@@ -78,6 +78,13 @@ def test_the_broker_keeps_its_queues_as_the_demos_does(tmp_path):
     assert not [option for option in kept if option not in SERVICES["redis"]["command"][-1]]
 
 
+def test_postgres_logs_no_row_of_a_customer_as_in_the_demo(tmp_path):
+    demo = servers.postgres_command(tmp_path, 1)
+    quiet = [option for option in demo if option.startswith("log_")]
+    assert len(quiet) == 2
+    assert SERVICES["postgres"]["command"] == ["postgres", *(word for option in quiet for word in ("-c", option))]
+
+
 def test_postgres_is_stopped_without_waiting_for_clients_and_its_data_outlives_the_container(tmp_path):
     assert SERVICES["postgres"]["stop_signal"] == processes.postgres(tmp_path, 1).stop.name
     assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from jobs.ops.health import forecast
+from jobs.health import Queue
+from jobs.history import Level
+from jobs.ops.health import drains, forecast
 
 NOW = datetime(2026, 3, 1, 14, 0, tzinfo=UTC)
 
@@ -18,6 +20,12 @@ def test_it_goes_on_as_it_did_since_the_queue_was_fullest():
 
 def test_a_queue_that_is_as_full_as_ever_is_growing():
     assert forecast(400, ago(m2=100, m1=300), NOW) == "growing"
+
+
+def test_one_that_nobody_serves_is_promised_nothing():
+    assert forecast(34, ago(m3=34, m1=34), NOW) == "standing still"
+    assert drains(Queue("bulk", Level("bulk", ready=34), [], None), ago(m3=80), NOW) == "nobody serves it"
+    assert drains(Queue("bulk", Level("bulk"), [], None), ago(m3=80), NOW) == "empty"
 
 
 def test_nothing_is_said_without_a_sample_and_nothing_foolish_about_a_crawl():
