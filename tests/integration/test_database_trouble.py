@@ -302,7 +302,7 @@ def test_commands_say_it_in_one_line(capsys):
     for outage in (sick.away, sick.exhausted):  # the audit only reads
         with outage(), pytest.raises(SystemExit) as end:
             call_command("audit")
-        assert end.value.code == 2
+        assert end.value.code == 4
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
