@@ -7,7 +7,7 @@ import time
 import uuid
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import current_app
@@ -78,6 +78,7 @@ class Call:
         moment = self.run_after if isinstance(self.run_after, datetime) else None
         if moment and not is_aware(moment):
             raise ValueError(f"{self.task}: run_after needs a time zone")
+        _check_when(self)
         return {
             "id": self.id or new_id(),
             "task": self.task,
@@ -91,6 +92,18 @@ class Call:
             "delay": self.run_after.total_seconds() if isinstance(self.run_after, timedelta) else None,
             "moment": moment and moment.isoformat(),
         }
+
+
+def _check_when(call: Call) -> None:
+    """Raises ValueError for a time that nobody could read back (ledger.READABLE)."""
+    when = call.run_after or timedelta()
+    try:
+        moment = when if isinstance(when, datetime) else datetime.now(UTC) + when
+        readable = ledger.READABLE[0] <= moment <= ledger.READABLE[1]
+    except OverflowError:
+        readable = False
+    if not readable:
+        raise ValueError(f"{call.task}: run_after is beyond the years 1 to 9999")
 
 
 def enqueue_all(*calls: Call) -> list[str]:

@@ -10,12 +10,16 @@ Errors of the database pass through as django.db.Error.
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import DataError, connection
 
 from jobs import journal
 from jobs.errors import Permanent, Superseded
+
+# PostgreSQL knows earlier and later times, and infinity; Python can't read such a row, nor any answer that it is in.
+READABLE = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
 
 
 class Nudge(NamedTuple):
@@ -192,8 +196,9 @@ def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool, told: jou
     """Put a failed or snoozed job aside for a while. Raises Superseded."""
     _finish(
         job,
-        "state = 'waiting', run_at = clock_timestamp() + %s * interval '1 second', attempts = attempts - %s,"
-        " refused_at = NULL, error = %s",
+        # No longer than 31 years, whatever a task asks for: what is said in seconds may lie beyond all calendars.
+        "state = 'waiting', run_at = clock_timestamp() + LEAST(%s, 1e9) * interval '1 second',"
+        " attempts = attempts - %s, refused_at = NULL, error = %s",
         (seconds, 0 if uses_attempt else 1, error),
         told,
         keep=uses_attempt,

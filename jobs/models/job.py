@@ -10,6 +10,8 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
+from jobs.ledger import READABLE
+
 
 class State(models.TextChoices):
     """Every state of a job, named once (the picture is in the design: docs/jobs.md)."""
@@ -64,7 +66,8 @@ class Job(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(state__in=[state.value for state in State]), name="jobs_state_known"
-            )
+            ),
+            models.CheckConstraint(condition=models.Q(run_at__range=READABLE), name="jobs_run_at_readable"),
         ]
 
     def __str__(self) -> str:

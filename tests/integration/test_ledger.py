@@ -1,9 +1,10 @@
 """The ledger's statements, one by one, on a real PostgreSQL."""
 
-from datetime import datetime, timedelta
+import math
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from jobs import Permanent, Retry, control, ledger, rescue, task
@@ -230,6 +231,26 @@ def test_a_time_that_is_none_is_refused_not_taken_for_now():
     for moment in (3600, "2030-01-01T00:00:00Z", datetime(2030, 1, 1)):
         with pytest.raises((TypeError, ValueError)):
             note.using(run_after=moment).enqueue(1)
+
+
+def test_a_time_that_nobody_could_read_back_is_refused():
+    id = note.using(run_after=timedelta(days=9)).enqueue(1)
+    for when in "infinity", "-infinity", "20000-01-01", "0001-01-01 BC":
+        with pytest.raises(IntegrityError, match="jobs_run_at_readable"), transaction.atomic():
+            ledger.rows("UPDATE jobs_job SET run_at = %s WHERE id = %s RETURNING id", when, id)
+    for run_after in timedelta.max, timedelta.min, timedelta(days=3_000_000), datetime.max.replace(tzinfo=UTC):
+        with pytest.raises(ValueError, match="beyond the years"):
+            note.using(run_after=run_after).enqueue(2)
+    last = note.using(run_after=ledger.READABLE[1]).enqueue(3)
+    assert Job.objects.get(id=last).run_at == ledger.READABLE[1]
+
+
+@pytest.mark.parametrize("seconds", [1e15, math.inf, math.nan])
+def test_a_task_that_asks_to_wait_for_ages_waits_for_years(seconds):
+    claimed = ledger.claim(note.enqueue(1), "a")
+    ledger.wait(claimed, seconds, "later", uses_attempt=True)
+    waits = Job.objects.get(id=claimed.id).run_at - datetime.now(UTC)
+    assert timedelta(days=11_000) < waits < timedelta(days=12_000)
 
 
 def test_a_queue_that_nobody_serves_is_refused():
