@@ -26,7 +26,7 @@ LABELS = {
     "recommendations": ("Recommendations", "We could not learn from this order yet. We try again."),
     "refund": ("Your money back", "The bank did not answer. We ask again."),
     "cancellation": ("Cancellation by mail", "The mail could not be handed over. We try again."),
-    "unpaid": ("A mail that nothing came of it", "The mail could not be handed over. We try again."),
+    "unpaid": ("News by mail", "The mail could not be handed over. We try again."),
 }
 SHOWN: dict[str, str] = {State.RUNNING: "running", State.SUCCEEDED: "done", State.DEAD: "stuck"}  # else waiting
 # What waits while an order is on hold, and what for.
