@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo test chaos soak mail-instant pictures outage check bench smoke deploy-drill lock clean lint-containers
+.PHONY: help demo test chaos soak mail-instant pictures naive outage check bench smoke deploy-drill lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -47,6 +47,9 @@ lint-containers: .venv/.ready
 
 pictures: .venv/.ready ## every page by day and by night, wide and as on a phone, into var/pictures
 	@$(RUN) -m pytest tests/browser/pictures.py --quiet
+
+naive: .venv/.ready ## each experiment of the lab without a ledger, and the reconciler after it
+	@$(RUN) -m pytest tests/browser/test_lab.py -m "slow or not slow" -k "without_a_ledger or reconciler"
 
 outage: .venv/.ready ## 2,000 mails wait out a mail server that is down for a minute, then drain at the allowed rate
 	@$(RUN) -m pytest tests/acceptance/test_partners_in_trouble.py -m slow -s

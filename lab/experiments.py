@@ -157,8 +157,8 @@ ALL = (
         "Enqueues 2,000 mails of a campaign, and a second later one for which a person waits. (The shop has neither:"
         " both are the lab's own, on the queues bulk and critical.) What is left of the campaign is called off.",
         "The one mail arrives within three seconds, long before the campaign is through.",
-        "The same: it has the same queues. But nobody keeps to the 50 mails a second that the mail server allows, and"
-        " who calls the rest off has to reach into the broker.",
+        "The same: it has the same queues. But only the speed of its worker keeps it from sending more than the mail"
+        " server allows, and who calls the rest off has to reach into the broker.",
         "Who waits has a queue, a worker and a place at the partner's gate of their own.",
         "notifications/mail.py",
         ("https://github.com/frappe/frappe/issues/1211", "a newsletter blocks the mails that people wait for"),
@@ -169,7 +169,7 @@ ALL = (
         "stop-beat",
         "Beat is gone",
         "Stops beat, lets a slot of its schedule pass, and starts it again.",
-        "Nothing is mailed while it is away, and Operations says so after ten seconds. Back again, it makes up for the"
+        "Nothing is mailed while it is away, and Operations says so within ten seconds. Back again, it makes up for the"
         " slot: one mail.",
         "The same; but nobody is told.",
         "When a schedule fired last is in its row, and each process says that it lives.",

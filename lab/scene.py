@@ -19,7 +19,9 @@ from lab import tally
 from lab.customers import DEAR, TIMEOUT, basket
 from lab.failpoints import Armed, Hit
 from lab.machine import NAIVE, Machine
+from lab.naive import quiet
 from orders.models import Order
+from stack.processes import QUEUES
 
 POLL = 0.1  # seconds
 NUMBER = re.compile(r"'number': (\d+)")  # of an order, in what a failpoint tells
@@ -121,9 +123,17 @@ class Scene:
         if not self.naive:
             enqueue_all(*(task.call(number) for number in numbers))
             return
-        with celery.Celery("lab", broker=self.machine.broker, set_as_current=False) as app:
+        with (
+            celery.Celery("lab", broker=self.machine.broker, set_as_current=False) as app,
+            app.producer_or_acquire() as producer,
+            producer.batch(),
+        ):
             for number in numbers:
-                app.send_task(task.name, (number,), queue=task.job_queue or "default")
+                app.send_task(task.name, (number,), queue=task.job_queue or "default", producer=producer)
+
+    def held(self) -> list[str]:
+        """Without a ledger: the task of each call that a live worker holds, running or waiting there."""
+        return [one.task for one in quiet.in_hand(self.machine.broker, len(QUEUES)).held]
 
     def jobs(self, kind: str) -> list[Job]:
         """The jobs of this kind of our orders."""

@@ -2,7 +2,10 @@
 
 from jobs.models import Attempt
 from lab.judges import Judge, all_done, gate
-from lab.scene import Scene
+from lab.scene import NotSeen, Scene
+
+SHIPMENT = "orders.request_shipment"
+BEFORE = ("orders.review_fraud", "orders.capture_payment")  # of an order, for the same worker
 
 
 def slow_partner(scene: Scene) -> Judge:
@@ -10,16 +13,27 @@ def slow_partner(scene: Scene) -> Judge:
     scene.fault("warehouse", latency_ms=2000)
     scene.tell("The warehouse takes two seconds for each request.")
     scene.buy_all(3)
+    if scene.naive:
+        scene.wait(lambda: waits_behind(scene.held()), "a worker fetches more than it can begin", 10)
+        scene.tell("The worker's two processes are busy with shipments; what it has fetched besides waits behind them.")
     return all_done(scene, "shipments took two seconds each, in the back room")
+
+
+def waits_behind(held: list[str]) -> bool:
+    """Whether something waits in a worker whose two processes are at shipments."""
+    shipments = held.count(SHIPMENT)
+    return shipments >= 2 and shipments + sum(task in BEFORE for task in held) > 2
 
 
 def failing_partner(scene: Scene) -> Judge:
     """503 until its breaker is open, then well again."""
     scene.fault("warehouse", status=503)
     scene.tell("The warehouse answers 503 to everything.")
+    before = scene.machine.asked("warehouse")
     scene.buy_all(6)
     if scene.naive:
-        scene.rest(4)
+        scene.wait(lambda: scene.machine.asked("warehouse") > before + 6, "each task asks on by itself")
+        scene.tell(f"{scene.held().count(SHIPMENT)} shipments wait for their next try in the memory of a worker.")
     else:
         scene.wait(lambda: gate("warehouse") == "open", "the breaker opens")
         scene.tell("Five orders failed there: the breaker is open, nobody asks the warehouse any more.")
@@ -60,9 +74,10 @@ def limiting_partner(scene: Scene) -> Judge:
     before = scene.machine.asked("warehouse")
     scene.buy_all(4)
     scene.wait(lambda: scene.machine.asked("warehouse") > before, "somebody asks the warehouse")
-    asked = scene.machine.asked("warehouse")
     scene.rest(3)
-    meanwhile = scene.machine.asked("warehouse") - asked
+    asked = scene.machine.asked("warehouse") - before
+    if scene.naive and asked < 4:
+        raise NotSeen(f"four tasks asked {asked} times, so one learned from another")
     scene.fault("warehouse")
-    scene.tell(f"In three seconds four orders asked it {meanwhile} times. Now it answers again.")
+    scene.tell(f"In three seconds four orders asked it {asked} times. Now it answers again.")
     return all_done(scene, "each order was shipped once, none before the warehouse wanted")

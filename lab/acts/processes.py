@@ -6,7 +6,7 @@ from signal import SIGKILL
 from django.db import connection
 
 from jobs.models import Job
-from lab.judges import Judge, all_done
+from lab.judges import Judge, all_done, lost, somebody_waited, something_lost
 from lab.machine import send
 from lab.scene import Scene
 
@@ -23,6 +23,7 @@ def kill_worker(scene: Scene) -> Judge:
         scene,
         "the shipment ran as attempt 2 and happened once",
         lambda: Job.objects.filter(key=f"shipment:{number}", attempts=2).exists(),
+        lost(f"shipment:{number}"),
     )
 
 
@@ -37,7 +38,9 @@ def kill_web(scene: Scene) -> Judge:
     customer.join()
     number = scene.struck(hit)
     scene.tell(f"It was order {number}. Its customer never got an answer.")
-    return all_done(scene, f"order {number} is paid, invoiced, mailed and shipped all the same")
+    nothing_else = lost(*(f"{kind}:{number}" for kind in ("invoice", "receipt", "shipment")))
+    words = f"order {number} is paid, invoiced, mailed and shipped all the same"
+    return all_done(scene, words, without=nothing_else)
 
 
 def buy_alone(scene: Scene) -> None:
@@ -61,7 +64,8 @@ def freeze_broker(scene: Scene) -> Judge:
     finally:
         thaw.cancel()
     scene.tell("The broker goes on.")
-    return all_done(scene, "the orders' jobs were in the ledger and ran when the broker was back")
+    words = "the orders' jobs were in the ledger and ran when the broker was back"
+    return all_done(scene, words, without=somebody_waited)
 
 
 def flush_broker(scene: Scene) -> Judge:
@@ -75,4 +79,5 @@ def flush_broker(scene: Scene) -> Judge:
     scene.machine.flush_broker()
     scene.tell(f"{waiting} messages waited in the broker: FLUSHALL.")
     scene.fault("analytics")
-    return all_done(scene, "the dispatcher missed the messages and published the jobs anew")
+    words = "the dispatcher missed the messages and published the jobs anew"
+    return all_done(scene, words, without=something_lost)

@@ -2,7 +2,7 @@
 
 import time
 
-from jobs import control
+from jobs import control, health, rules
 from jobs.models import LIVE, Job, State
 from lab import slots, tasks
 from lab.judges import Judge, all_done
@@ -33,9 +33,11 @@ def poison_job(scene: Scene) -> Judge:
 
 def poison_without_ledger(scene: Scene, bottle: Poison) -> str:
     """It was acknowledged before it ran."""
-    if not (bottle.tastes() and scene.tally().done):
+    if not (bottle.tastes() and scene.tally().done) or tasks.poison.name in scene.held():
         return ""
-    return f"It ran {bottle.tastes()} time, its process died, and nobody knows of it any more."
+    if bottle.tastes() > 1:
+        raise NotSeen(f"it ran {bottle.tastes()} times")
+    return "It ran once, its process died, and nobody knows of it any more."
 
 
 def flood(scene: Scene) -> Judge:
@@ -62,9 +64,17 @@ def stop_beat(scene: Scene) -> Judge:
     scene.rest(3)
     if scene.machine.effects(key):
         raise NotSeen("the report was mailed although no beat runs")
-    scene.tell("Nobody noticed that the report is due. Beat is started again.")
+    if not scene.naive:
+        scene.wait(is_missed, "Operations says that beat is gone")
+        scene.tell("Operations says: no beat is at work.")
+    scene.tell("The report is due, and was not mailed. Beat is started again.")
     scene.machine.start(scene.machine.name("beat"))
     return lambda: "The report came late, and once." if scene.machine.effects(key) == 1 else ""
+
+
+def is_missed() -> bool:
+    """Whether beat is, by the rules that Operations and the watcher go by."""
+    return any(finding.rule.name == "beat-silent" and finding.wrong for finding in rules.findings(health.look(60)))
 
 
 def two_beats(scene: Scene) -> Judge:
@@ -79,8 +89,8 @@ def two_beats(scene: Scene) -> Judge:
         patience = 10 if scene.naive and sum(sent) < 6 else 3  # a second mail would come beside the first one
         if time.monotonic() < due + patience or not all(sent):
             return ""
-        if sent != [1, 1, 1] and not scene.naive:
-            raise NotSeen(f"three reports were due, {sum(sent)} were mailed")
+        if sent != (wanted := [2, 2, 2] if scene.naive else [1, 1, 1]):
+            raise NotSeen(f"three reports were due, {sum(sent)} were mailed, not {sum(wanted)}")
         return (
             f"Three reports were due, {'and each was mailed once' if sum(sent) == 3 else f'{sum(sent)} were mailed'}."
         )

@@ -6,21 +6,24 @@ them good, and the machine was calm.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.template.loader import render_to_string
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from bench import full
 from jobs import staff
-from jobs.models import Job, Journal
+from jobs.models import Alert, Job, Journal
 from orders.tasks import mail_sales_report
+from stack import ports
 from tests.browser.shopping import expect_all_green, row
 from tests.browser.staff import PASSWORD, log_in
+from tests.browser.test_lab import figure, press, see, switch_to
+from tests.demo import Demo
 from tests.house import House
 from tests.integration.buying import fault
 from tests.waiting import until
@@ -86,7 +89,9 @@ def test_pictures(busy: House, open_page: Callable, troubles: list[str]):
     sorry(customer)
     cancelled(busy, customer, page)
     ops(page, failed)
+    busy.kill("beat")
     long_job(page)
+    alerts(page)
     troubles.clear()  # pages that were left while they loaded
 
 
@@ -144,6 +149,7 @@ def ops(page: Page, failed: Job) -> None:
     shoot(page, "/ops/", "health-paused")
     staff.resume("task:orders.send_analytics", "operator", "the partner has moved")
     shoot(page, "/ops/actions/", "actions")
+    shoot(page, "/ops/alerts/", "alerts-quiet")
 
 
 def long_job(page: Page) -> None:
@@ -157,3 +163,43 @@ def long_job(page: Page) -> None:
     Journal.objects.filter(job_id=id).update(done=8123, total=20000, rate=911)  # the day was a quiet one
     shoot(page, f"/ops/jobs/{id}/", "job-running")
     fault("mail")
+
+
+def alerts(page: Page) -> None:
+    """A minute after beat died."""
+    until(lambda: Alert.objects.filter(rule="beat-silent", fired_at__isnull=False).exists(), 120)
+    shoot(page, "/ops/alerts/", "alerts-firing")
+    shoot(page, "/ops/", "health-alert")
+
+
+@pytest.fixture
+def lab(chromium: str, browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """The lab's page, of a demo of its own."""
+    demo = Demo(tmp_path / "var", ports.free())
+    try:
+        site = f"http://127.0.0.1:{demo.wait_until_up().numbers['WEB_PORT']}"
+        context = browser.new_context(base_url=site, reduced_motion="reduce")
+        page = context.new_page()
+        page.goto("/lab/")
+        yield page
+        context.close()
+    finally:
+        demo.ctrl_c()
+
+
+def test_pictures_of_the_lab(lab: Page):
+    expect(figure(lab, "orders")).not_to_have_text("0")
+    shoot(lab, "/lab/", "lab-idle")
+    expect(press(lab, "hanging-partner")).to_contain_text("customers ordered")
+    shoot(lab, "/lab/", "lab-running")
+    expect(lab.locator(".run")).to_have_attribute("data-outcome", "seen", timeout=60_000)
+    switch_to(lab, "Run the shop naive", "naive")
+    see(lab, "kill-worker")
+    shoot(lab, "/lab/", "lab-naive", lambda page: page.locator(".results").evaluate("each => each.open = true"))
+    shoot(lab, "/lab/code/jobs/rescue.py", "lab-code")
+    lab.goto("/lab/")
+    switch_to(lab, "Run it with its ledger", "ledgered")
+    lab.get_by_role("button", name="Customers in").click()
+    until(lambda: int(figure(lab, "orders").inner_text()) > 20, 90)
+    see(lab, "kill-worker")
+    for_docs(lab, "/lab/", "lab.png")
