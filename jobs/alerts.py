@@ -17,8 +17,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from jobs import alert_mail
-from jobs.ledger import rows
 from jobs.models import Alert
+from jobs.rows import rows
 from jobs.rules import BY_NAME, LASTING, Finding
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.journal import report
-from jobs.ledger import rows
+from jobs.rows import rows
 
 
 def hasten(key: str, seconds: float = 0) -> bool:

@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from jobs import history
-from jobs.ledger import rows
 from jobs.models import TaskMinute
 from jobs.rescue import SILENCE
+from jobs.rows import rows
 
 WINDOW = 300  # seconds that throughput and rates look back
 SHARES = (0.5, 0.95, 0.99)

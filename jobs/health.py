@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from jobs import breaker, figures, history, publisher
 from jobs.history import Level
-from jobs.ledger import rows
 from jobs.models import Pause, TaskMinute
 from jobs.rescue import SILENCE
+from jobs.rows import rows
 
 # Seconds without a sign of life after which a process is taken for silent. A watcher gives its sign after a round, and
 # that may take 45 s while a mail server hangs.

@@ -15,8 +15,8 @@ from celery import current_app
 from django.db import Error, transaction
 from django.db.models.functions import Now
 
-from jobs.ledger import PAUSED, rows
 from jobs.models import QueueMinute, TaskMinute, TaskTotal
+from jobs.rows import PAUSED, rows
 
 log = logging.getLogger(__name__)
 

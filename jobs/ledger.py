@@ -9,60 +9,18 @@ Errors of the database pass through as django.db.Error.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.db import DataError, connection
+from django.db import DataError
 
-from jobs import journal
+from jobs import notes
 from jobs.errors import Permanent, Superseded
+from jobs.rows import PAUSED, STAMP, Claimed, Nudge, nudges, rows
 
 # PostgreSQL knows earlier and later times, and infinity; Python can't read such a row, nor any answer that it is in.
 READABLE = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
-
-
-class Nudge(NamedTuple):
-    """What the broker is told about a job. `published_at` is the row's stamp, as Unix time."""
-
-    id: str
-    task: str
-    queue: str
-    args: dict[str, Any]
-    origin: dict[str, Any]
-    published_at: float
-
-
-class Claimed(NamedTuple):
-    """A job as the worker that claimed it holds it."""
-
-    id: str
-    args: dict[str, Any]
-    origin: dict[str, Any]
-    key: str | None
-    claims: int
-    attempts: int
-    max_attempts: int
-
-
-def rows(sql: str, *parameters: Any) -> list[tuple]:
-    """The rows that one statement returns."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return cursor.fetchall()
-
-
-def _nudges(found: Iterable[tuple]) -> list[Nudge]:
-    return [
-        Nudge(str(id), task, queue, json.loads(args), json.loads(origin), stamp)
-        for id, task, queue, args, origin, stamp in found
-    ]
-
-
-STAMP = "extract(epoch FROM published_at)::float"
-
-# Whether a job's queue or task is paused (jobs/staff.py). The tiny table is read once for a statement, not for a row.
-PAUSED = "ARRAY['queue:' || queue, 'task:' || task] && ARRAY(SELECT what::text FROM jobs_pause)"
 
 
 def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
@@ -85,7 +43,7 @@ def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
         FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text,
              max_attempts int, after_id uuid, takes_result text, origin jsonb, delay float, moment timestamptz)
         ON CONFLICT DO NOTHING RETURNING id, {STAMP}
-        """,  # noqa: S608 - STAMP stands above
+        """,  # noqa: S608 - STAMP stands in rows.py
         json.dumps(jobs),
     )
     return {str(id): stamp for id, stamp in found}
@@ -113,7 +71,7 @@ def claim(id: str, worker: str) -> Claimed | None:
                             claims = claims + 1, attempts = attempts + 1
         WHERE id = %s AND state || '' = 'ready' AND NOT ({PAUSED})
         RETURNING id, args, origin, key, claims, attempts, max_attempts
-        """,  # noqa: S608 - PAUSED stands above
+        """,  # noqa: S608 - PAUSED stands in rows.py
         worker,
         id,
     )
@@ -133,7 +91,7 @@ def _put_aside(id: str) -> None:
     )
 
 
-def succeed(job: Claimed, result: Any, told: journal.Entry | None = None) -> list[Nudge]:
+def succeed(job: Claimed, result: Any, told: notes.Entry | None = None) -> list[Nudge]:
     """Finish a job and release those that waited for it, which are returned to be published. `told`: what the attempt
     told of itself, to be kept with it.
 
@@ -146,10 +104,10 @@ def succeed(job: Claimed, result: Any, told: journal.Entry | None = None) -> lis
         raise Permanent(f"the task returned what can't be stored as JSON ({type(error).__name__})") from error
     if not found:
         raise Superseded(f"claim {job.claims} of job {job.id} came too late")
-    return _nudges(row for row in found if row[1] is not None)
+    return nudges(row for row in found if row[1] is not None)
 
 
-def _succeed(job: Claimed, result: str, told: journal.Entry | None = None) -> list[tuple]:
+def _succeed(job: Claimed, result: str, told: notes.Entry | None = None) -> list[tuple]:
     return rows(
         f"""
         WITH ended AS (
@@ -172,13 +130,13 @@ def _succeed(job: Claimed, result: str, told: journal.Entry | None = None) -> li
     )
 
 
-def _telling(told: journal.Entry | None) -> str:
+def _telling(told: notes.Entry | None) -> str:
     """The part of a statement that keeps what the ended attempt told; its parameters are the last. Nothing for one that
     told nothing: the common case costs nothing."""
-    return f", told AS ({journal.AT_THE_END})" if told else ""
+    return f", told AS ({notes.AT_THE_END})" if told else ""
 
 
-def keeping(change: str, which: str = "true", told: journal.Entry | None = None) -> str:
+def keeping(change: str, which: str = "true", told: notes.Entry | None = None) -> str:
     """The statement that makes this change, which ends attempts without success, and keeps them for people; it gives
     the ids. A success is not kept apart, as the job's row tells it all: so the common case costs nothing."""
     return f"""
@@ -192,7 +150,7 @@ def keeping(change: str, which: str = "true", told: journal.Entry | None = None)
         """  # noqa: S608 - the changes stand here and in rescue.py
 
 
-def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool, told: journal.Entry | None = None) -> None:
+def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool, told: notes.Entry | None = None) -> None:
     """Put a failed or snoozed job aside for a while. Raises Superseded."""
     _finish(
         job,
@@ -205,14 +163,12 @@ def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool, told: jou
     )
 
 
-def bury(job: Claimed, error: str, told: journal.Entry | None = None) -> None:
+def bury(job: Claimed, error: str, told: notes.Entry | None = None) -> None:
     """Make a job a dead letter. Raises Superseded."""
     _finish(job, "state = 'dead', finished_at = clock_timestamp(), error = %s", (error,), told)
 
 
-def _finish(
-    job: Claimed, changes: str, parameters: tuple, told: journal.Entry | None = None, keep: bool = True
-) -> None:
+def _finish(job: Claimed, changes: str, parameters: tuple, told: notes.Entry | None = None, keep: bool = True) -> None:
     sql = f"UPDATE jobs_job SET {changes} WHERE id = %s AND state || '' = 'running' AND claims = %s"  # noqa: S608
     sql = keeping(sql, "true" if keep else "false", told) if keep or told else f"{sql} RETURNING id"
     if not rows(sql, *parameters, job.id, job.claims, *(told or ())):
@@ -225,7 +181,7 @@ def take_due(limit: int) -> list[Nudge]:
 
     Stamped before the broker has them, like `insert`: a dispatcher that dies in between leaves a lost message.
     """
-    return _nudges(
+    return nudges(
         rows(
             f"""
             WITH due AS (SELECT id FROM jobs_job WHERE state = 'waiting' AND run_at <= statement_timestamp()

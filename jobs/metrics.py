@@ -19,9 +19,9 @@ from prometheus_client.utils import floatToGoString
 from jobs import breaker, publisher, trouble
 from jobs.health import SILENT
 from jobs.history import COULD_RUN, COUNTS, LIVE
-from jobs.ledger import rows
 from jobs.models import TaskTotal
 from jobs.rescue import SILENCE
+from jobs.rows import rows
 from jobs.rules import BY_NAME, RULES
 
 log = logging.getLogger(__name__)

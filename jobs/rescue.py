@@ -7,7 +7,8 @@ the late finish change nothing, and the second delivery find nothing to claim.
 from django.conf import settings
 
 from jobs.errors import Superseded
-from jobs.ledger import Claimed, keeping, rows
+from jobs.ledger import keeping
+from jobs.rows import Claimed, rows
 
 SILENCE = 10  # seconds without a sign of life after which a worker's jobs are given back
 SLACK = 5  # seconds granted between a message's publishing, its delivery and its claim

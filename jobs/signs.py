@@ -4,7 +4,7 @@ import socket
 import time
 import uuid
 
-from jobs.ledger import rows
+from jobs.rows import rows
 
 EVERY = 2.0  # seconds
 KEPT = 3600  # seconds for which a silent process is remembered, so that people can see since when

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars, get_contextvars
 
 from jobs.errors import Snooze
-from jobs.ledger import Claimed, Nudge
+from jobs.rows import Claimed, Nudge
 
 CARRIED = ("request_id", "order")  # the ids that a job takes with it
 

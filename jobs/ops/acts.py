@@ -16,10 +16,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from jobs import staff
-from jobs.ledger import rows
 from jobs.models import Action, Job, Pause, State
 from jobs.ops import dead
 from jobs.ops.access import acts, looks
+from jobs.rows import rows
 
 AT_MOST = 10_000  # jobs in one deed
 SLOWEST = 1.0  # a minute: at that rate so many take a week

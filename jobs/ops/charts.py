@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.formats import number_format
 
 from jobs.figures import seconds
-from jobs.ledger import rows
+from jobs.rows import rows
 
 WIDTH, HEIGHT = 600, 120  # of the drawing; the page stretches it
 

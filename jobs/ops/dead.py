@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from jobs.ledger import rows
 from jobs.models import Job
 from jobs.ops.access import looks
+from jobs.rows import rows
 
 LOOK = 10_000  # dead letters that are sorted by cause: the newest
 GROUPS_SHOWN, JOBS_SHOWN = 100, 50

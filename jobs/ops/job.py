@@ -8,9 +8,9 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from jobs.ledger import rows
 from jobs.models import LIVE, Action, Attempt, Job, Journal, State
 from jobs.ops.access import looks
+from jobs.rows import rows
 
 CHAIN = """
 WITH RECURSIVE before AS (

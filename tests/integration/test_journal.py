@@ -16,7 +16,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs import Permanent, Snooze, control, journal, ledger, progress, report, rescue, task, worker
+from jobs import Permanent, Snooze, control, journal, ledger, notes, progress, report, rescue, task, worker
 from jobs.errors import Superseded
 from jobs.models import Job, Journal
 from jobs.running import bar
@@ -42,7 +42,7 @@ def telling_atomic() -> object:
 @pytest.fixture
 def often(monkeypatch) -> None:
     """Let what is told be written twenty times a second."""
-    monkeypatch.setattr(journal, "EVERY", 0.05)
+    monkeypatch.setattr(notes, "EVERY", 0.05)
 
 
 def attempt(function, of=telling) -> Job:
@@ -87,7 +87,7 @@ def test_progress_is_seen_while_the_body_is_in_its_transaction_and_stays_when_th
 
 
 def test_however_often_it_is_told_it_is_written_no_more_than_once_in_a_while(monkeypatch):
-    monkeypatch.setattr(journal, "EVERY", 0.2)
+    monkeypatch.setattr(notes, "EVERY", 0.2)
     before = writes()
 
     def body() -> None:
@@ -131,7 +131,7 @@ def test_a_report_outside_of_a_job_does_nothing_and_nonsense_is_refused():
 def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_its_bar():
     id = telling.enqueue()
     late = ledger.claim(id, "one")
-    ghost = journal.Notes(id, late.claims, late.attempts)
+    ghost = notes.Notes(id, late.claims, late.attempts)
     ghost.report(90, 100)
     ghost.write()
     assert "Attempt 1 90 %, 90 of 100" in text(page(id))
@@ -140,7 +140,7 @@ def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_
     ledger.take_due(9)
     now = ledger.claim(id, "two")
     assert "of 100" not in text(page(id)).partition("logged")[0]
-    own = journal.Notes(id, now.claims, now.attempts)
+    own = notes.Notes(id, now.claims, now.attempts)
     own.report(5, 100)
     own.write()
     ghost.report(95, 100)
@@ -191,12 +191,12 @@ def test_lines_of_attempts_that_failed_are_kept_and_a_snooze_keeps_none():
 
 def test_what_is_said_is_bounded_and_the_last_lines_are_the_ones_kept():
     def body() -> None:
-        for number in range(journal.LINES + 50):
+        for number in range(notes.LINES + 50):
             log.info("%s %s", number, "x" * 5000)
 
     row = Journal.objects.get(job_id=attempt(body).id)
-    assert (len(row.lines), row.left_out) == (journal.LINES, 50)
-    assert row.lines[-1]["text"].startswith(f"{journal.LINES + 49} xxx")
+    assert (len(row.lines), row.left_out) == (notes.LINES, 50)
+    assert row.lines[-1]["text"].startswith(f"{notes.LINES + 49} xxx")
     assert {len(line["text"]) for line in row.lines} == {journal.LINE_LIMIT}
     assert "50 earlier lines not kept" in text(page(str(row.job_id)))
 
@@ -253,9 +253,9 @@ def test_what_was_told_goes_with_its_job():
 def halfway(often) -> None:
     """A running job that told where it is."""
     claimed = ledger.claim(telling.enqueue(), "one")
-    notes = journal.Notes(claimed.id, claimed.claims, claimed.attempts)
-    notes.report(1000, 4000)
-    until(lambda: notes.written)
+    mine = notes.Notes(claimed.id, claimed.claims, claimed.attempts)
+    mine.report(1000, 4000)
+    until(lambda: mine.written)
     Journal.objects.update(rate=250)
 
 
