@@ -84,7 +84,8 @@ class Command(BaseCommand):
     def refuse_idle_arguments(self, action: str, which: list[str], task: str | None, all: bool, **_: Any) -> None:
         """Raises CommandError for arguments that this action would ignore."""
         if action in ("show", "running", "dead") and (which or all or (task is not None and action != "dead")):
-            raise CommandError(f"{action} takes no ids, keys, --all or --task; replay and discard do", returncode=2)
+            more = "" if action == "dead" else ", nor --task"
+            raise CommandError(f"{action} takes no ids, keys or --all{more}; replay and discard do", returncode=2)
 
     def dead(self, task: str | None) -> QuerySet[Job]:
         """The dead letters of a task, or all. Raises CommandError for a task that neither the code nor the ledger
