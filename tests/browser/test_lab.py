@@ -180,13 +180,13 @@ LOSES_NOTHING = {
 }
 
 
-@pytest.mark.parametrize(("slug", "said"), LOSES.items())
+@pytest.mark.parametrize(("slug", "said"), LOSES.items(), ids=LOSES)
 def test_without_a_ledger_it_shows_what_is_lost(naive: Page, slug: str, said: str):
     assert re.search(said, see(naive, slug))
 
 
 @pytest.mark.slow  # `make naive`
-@pytest.mark.parametrize(("slug", "said"), LOSES_NOTHING.items())
+@pytest.mark.parametrize(("slug", "said"), LOSES_NOTHING.items(), ids=LOSES_NOTHING)
 def test_without_a_ledger_it_shows_that_nothing_is_lost_by_this_alone(naive: Page, slug: str, said: str):
     assert re.search(said, see(naive, slug))
 
