@@ -15,7 +15,8 @@ from jobs.models import Action, Job, Pause
 def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
     """Replay dead or discarded jobs, so many seconds apart; see control.replay. Returns the ids of those."""
     with transaction.atomic():
-        return _record("replayed", control.replay(ids, apart), who, why)
+        rate = f", one every {apart:g} s" if apart else ""
+        return _record("replayed", control.replay(ids, apart), who, why, rate)
 
 
 def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:

@@ -6,6 +6,7 @@ not at all. The second one carries the same Message-ID, by which most mailboxes 
 counted.
 """
 
+import re
 import smtplib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -109,4 +110,6 @@ def _hang_up(connection: BaseEmailBackend) -> None:
 def _refused(code: int, reply: bytes | str, to: str) -> Exception:
     text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
     kind = Permanent if 500 <= code <= 599 else MailUnavailable
-    return kind(f"the mail server said {code} {text.replace(to, 'the recipient')}")
+    for part in to, to.rpartition("@")[0]:  # the whole, or what stands before the @; in whichever case
+        text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "the recipient", text, flags=re.IGNORECASE)
+    return kind(f"the mail server said {code} {text}")

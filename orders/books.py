@@ -144,7 +144,7 @@ def our_books(numbers: Sequence[int] | None = None) -> dict[int, OrderState]:
     orders = list(
         Order.objects.filter(**some)
         .order_by("number")
-        .only("number", "status", "created_at", "paid_at", "sent_at", "ends_by_mail", "points", "learned")
+        .only("number", "status", "created_at", "paid_at", "sent_at", "ends_by_mail", "total", "points", "learned")
     )
     jobs: dict[int, list[Job]] = defaultdict(list)
     told = _jobs(numbers).annotate(said=Left("error", 300))
@@ -162,7 +162,8 @@ def _jobs(numbers: Sequence[int] | None) -> QuerySet[Job]:
 
 
 def _state(order: Order, jobs: list[Job], invoiced: bool) -> OrderState:
-    counted = [f"loyalty:{order.number}"] * bool(order.points) + [f"recommendations:{order.number}"] * order.learned
+    counted = [f"loyalty:{order.number}"] * (order.points >= int(order.total))  # of under a euro there are none
+    counted += [f"recommendations:{order.number}"] * order.learned
     return OrderState(
         order.number,
         order.status,

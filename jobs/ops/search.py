@@ -1,7 +1,9 @@
 """Finding jobs: by id, key or order, and by task, state and queue. No question reads more of the ledger than LOOK rows
 of it: what has finished has no index but its time, so a page looks at that many and says where the next one begins."""
 
+import re
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from string import Formatter
@@ -18,12 +20,14 @@ from jobs.ops.access import looks
 
 PAGE = 50  # jobs on a page
 LOOK = 20_000  # rows that one page looks at
+NAMED = 4 * PAGE  # jobs found by a name
 NEWEST = uuid.UUID(int=2**128 - 1)
 
 # The order of each partial index: what is next comes first, of dead letters the newest.
 INDEXED = {State.READY: "published_at", State.WAITING: "run_at", State.RUNNING: "worker", State.DEAD: "-finished_at"}
 
 RECENT = "SELECT * FROM (SELECT * FROM jobs_job WHERE id < %s ORDER BY id DESC LIMIT %s) recent"
+ALIKE = "SELECT * FROM (SELECT * FROM jobs_job WHERE key LIKE %s ORDER BY key LIMIT %s) alike"
 
 
 @dataclass(frozen=True)
@@ -54,25 +58,24 @@ class Found:
     jobs: list[Job]
     next: str = ""
     looked: int = 0  # rows, if it was not all there are
+    cut: bool = False  # there are more whose key begins so
 
 
 def find(search: Search) -> Found:
     """One page of what is looked for."""
+    if search.q.endswith("*"):
+        return _alike(search)
     if search.q:
-        return Found(list(Job.objects.filter(named(search.q), **search.filters).order_by("-id")[: 4 * PAGE]))
+        return Found(list(Job.objects.filter(named(search.q), **search.filters).order_by("-id")[:NAMED]))
     if search.state in INDEXED:
         return _by_index(search)
     return _recent(search)
 
 
 def named(q: str) -> Q:
-    """The jobs that a person may mean: an id, a key, the beginning of one with a star, or the number of an order."""
-    try:
+    """The jobs that a person may mean: an id, a key, or the number of an order."""
+    with suppress(ValueError):
         return Q(id=uuid.UUID(q))
-    except ValueError:
-        pass
-    if q.endswith("*"):
-        return Q(key__startswith=q[:-1])
     return Q(key__in=[q, *(form.format(q) for form in key_forms())])
 
 
@@ -102,6 +105,16 @@ def _by_index(search: Search) -> Found:
     jobs = list(Job.objects.filter(**search.filters).order_by(order, "id")[begin : begin + PAGE + 1])
     more = search.address(page=search.page + 1) if len(jobs) > PAGE else ""
     return Found(jobs[:PAGE], more)
+
+
+def _alike(search: Search) -> Found:
+    """In the order of their keys, of the first LOOK whose key begins so."""
+    begin = re.sub(r"([\\%_])", r"\\\1", search.q[:-1]) + "%"
+    where = "".join(f" AND {name} = %s" for name in search.filters)
+    sql = f"{ALIKE} WHERE true{where} ORDER BY key LIMIT %s"
+    jobs = list(Job.objects.raw(sql, [begin, LOOK, *search.filters.values(), NAMED + 1]))
+    full = bool(Job.objects.filter(key__startswith=search.q[:-1]).order_by("key")[LOOK - 1 : LOOK])
+    return Found(jobs[:NAMED], cut=full or len(jobs) > NAMED)
 
 
 def _recent(search: Search) -> Found:

@@ -59,10 +59,13 @@ class Failpoints:
                 return
             taken = armed.with_suffix(f".{os.getpid()}")
             armed.rename(taken)
-        except FileNotFoundError:
+            # Into another file: whoever has this one open, and comes too late, reads on in it.
+            told_in = armed.with_suffix(f".{os.getpid()}.told")
+            told_in.write_text(json.dumps({"pid": os.getpid(), "process": self.process, "told": repr(told)}))
+            hit = told_in.rename(armed.with_suffix(".hit"))
+            taken.unlink()
+        except FileNotFoundError:  # not armed, hit by another one, or taken away by who puts everything right
             return
-        taken.write_text(json.dumps({"pid": os.getpid(), "process": self.process, "told": repr(told)}))
-        hit = taken.rename(armed.with_suffix(".hit"))
         ACTIONS[order["then"]](hit)
 
 

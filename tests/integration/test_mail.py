@@ -62,6 +62,9 @@ def test_what_the_server_refuses_for_good_is_permanent(mailbox, step):
     mailbox.answers[step] = "550 5.1.1 no customer@example.com here"
     with pytest.raises(Permanent, match=r"550 5\.1\.1 no the recipient here") as error:
         send()
+    mailbox.answers[step] = "550 <Customer@EXAMPLE.com>: there is no customer, ask the customers' desk"
+    with pytest.raises(Permanent, match=r"<the recipient>: there is no the recipient, ask the customers' desk"):
+        send()
     assert error.value.__cause__ is None  # whose text would carry the address into the ledger
     assert not mailbox.mails
 

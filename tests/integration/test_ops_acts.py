@@ -96,6 +96,7 @@ def test_a_group_is_replayed_at_the_rate_that_the_preview_shows():
     times = [Job.objects.get(id=id).run_at for id in ids]
     assert [round((time - times[0]).total_seconds()) for time in times] == [0, 30, 60, 90]
     assert abs((times[3] - page.context["last"]).total_seconds()) < 5
+    assert Action.objects.get().what.endswith("and others, one every 30 s")
 
 
 def test_what_died_after_the_preview_is_not_replayed_with_its_group():

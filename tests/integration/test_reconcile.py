@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,13 @@ def test_what_was_done_before_its_row_was_deleted_is_not_done_again():
     assert_all_is_well()
     assert effects() == before
     assert LoyaltyAccount.objects.get().points == 2
+
+
+def test_points_that_an_order_of_less_than_a_euro_never_brings_are_not_missing():
+    product("parsley", price="0.95", stock=9)
+    order = sold(slug="parsley", quantity=1)
+    lose(f"loyalty:{order.number}")
+    assert (order.total, reconcile.run().repairs) == (Decimal("0.95"), [])
 
 
 def test_a_follower_of_a_deleted_job_that_was_done_is_freed():

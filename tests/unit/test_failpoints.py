@@ -1,6 +1,7 @@
 """Failpoints: what is armed from outside is hit by exactly one, and the shop's own code knows nothing of it."""
 
 import importlib
+import json
 import subprocess
 import sys
 import threading
@@ -35,6 +36,15 @@ def test_one_of_many_hits_an_armed_point_and_stands_still_until_it_is_released(t
     assert (hit.process, "'A'" in hit.told) == ("web", True)
     hit.release()
     until(lambda: not any(thread.is_alive() for thread in threads))
+
+
+def test_who_has_read_half_of_an_order_that_another_one_takes_reads_the_same_to_its_end(tmp_path):
+    passing = inside.Failpoints(tmp_path, "web").wrap(str.upper, "here", points.Point("-", after=True))
+    armed = failpoints.Failpoints(tmp_path).arm("here", "web", then="fail")
+    with armed.file.open() as reader:
+        with pytest.raises(ConnectionError):
+            passing("a")
+        assert json.load(reader) == {"words": "", "then": "fail"}
 
 
 def test_a_process_started_with_failpoints_hits_one_in_a_module_that_it_imports(tmp_path):
