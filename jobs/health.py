@@ -42,7 +42,8 @@ class Worker:
 
 @dataclass(frozen=True)
 class Process:
-    """A dispatcher, a beat or a watcher; a silent one is remembered for an hour."""
+    """A dispatcher, a beat or a watcher; a silent one is remembered for an hour, or until it has a successor on its
+    machine."""
 
     name: str
     role: str
@@ -129,7 +130,10 @@ FROM jobs_worker ORDER BY name
 
 PROCESSES = """
 SELECT name, role, started_at, extract(epoch FROM clock_timestamp() - seen_at)::float
-FROM jobs_process ORDER BY role DESC, name
+FROM jobs_process gone WHERE NOT EXISTS (
+    SELECT FROM jobs_process successor WHERE successor.role = gone.role AND successor.started_at > gone.seen_at
+    AND split_part(successor.name, '/', 1) = split_part(gone.name, '/', 1)
+) ORDER BY role DESC, name
 """
 
 

@@ -161,7 +161,7 @@ class Conductor:
         self.mind_the_door()
         line("The doors are closed, and what is under way may finish.")
         left = self.drained()
-        line("One shop is stopped, the other started. This page is away for some seconds.")
+        line("One shop is stopped, the other started. This page is away meanwhile; on a busy machine that is a minute.")
         self.books.close(self.machine.variant)
         self.machine.switch(variant)
         self.books.set_to(variant)
@@ -201,5 +201,5 @@ class Conductor:
             self.stop.wait(max(1.0, 2 * (time.monotonic() - begin)))
 
     def checkout(self) -> float | None:
-        """Seconds that a customer waits for an answer now; None where none comes."""
+        """Seconds that a customer waits for an answer now; None where none is in."""
         return self.customers.latency() if self.customers else None

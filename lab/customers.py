@@ -44,7 +44,8 @@ class Customers:
         self.stopping = threading.Event()
         self.answers: list[dict] = []  # what was answered with an order's number
         self.failures: list[str] = []  # requests that no try got an answer for
-        self.latest: deque[tuple[float, float]] = deque(maxlen=50)  # when answered, by time.time, after how many s
+        self.latest: deque[tuple[float, float]] = deque(maxlen=20)  # when answered or given up, after how many s
+        self.waiting: dict[int, float] = {}  # thread: since when its customer waits
         self.threads = [
             threading.Thread(target=self.buy_again_and_again, args=(patient,), daemon=True) for patient in patience
         ]
@@ -66,14 +67,14 @@ class Customers:
     def buy(self, headers: dict[str, str]) -> None:
         """Place one order. A patient customer sends the same request, with its key, until it is answered."""
         body = basket(self.products, self.email)
-        deadline = time.monotonic() + PATIENT_FOR
-        while True:
-            why = self.ask(body, headers)
-            if why is None:
-                return
-            if not headers or time.monotonic() > deadline:
-                return self.failures.append(why)
+        begin = self.waiting[threading.get_ident()] = time.monotonic()
+        while (why := self.ask(body, headers)) is not None:
+            if not headers or time.monotonic() > begin + PATIENT_FOR:
+                self.failures.append(why)
+                break
             time.sleep(0.5)
+        del self.waiting[threading.get_ident()]
+        self.latest.append((time.time(), time.monotonic() - begin))
 
     def ask(self, body: dict, headers: dict) -> str | None:
         """One request; None when it was answered for good, else why not."""
@@ -90,14 +91,13 @@ class Customers:
             number = int(answer.json()["number"])
         except (ValueError, KeyError):
             return f"{answer.status} {answer.data[:200]!r}"
-        seconds = time.monotonic() - begin
-        self.answers.append({"status": answer.status, "number": number, "seconds": seconds})
-        self.latest.append((time.time(), seconds))
+        self.answers.append({"status": answer.status, "number": number, "seconds": time.monotonic() - begin})
         return None
 
     def latency(self, within: float = 60.0) -> float | None:
-        """Seconds that a checkout took in the median, of the latest 20 within so many seconds; None if there were
-        none."""
-        since = time.time() - within
-        seconds = [taken for at, taken in list(self.latest)[-20:] if at > since]
-        return statistics.median(seconds) if seconds else None
+        """Seconds that a customer waits: in the median of the latest, answered or not, within so many seconds; or as
+        long as somebody has waited by now, if that is longer. None if there were none."""
+        now = time.time()
+        seconds = [taken for at, taken in list(self.latest) if at > now - within]
+        waiting = [time.monotonic() - begin for begin in list(self.waiting.values())]
+        return max([*waiting, *([statistics.median(seconds)] if seconds else [])], default=None)

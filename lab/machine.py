@@ -198,3 +198,6 @@ class Machine:
         with self.client() as client:
             client.delete("critical", "default", "bulk", "unacked", "unacked_index")
         self.start(*USUAL[variant])
+        for _ in range(8):  # each web process imports at its first request, and customers are not to wait for that
+            with suppress(urllib3.exceptions.HTTPError):
+                urllib3.request("GET", f"{self.site}/api/products", timeout=10, retries=False)

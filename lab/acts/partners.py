@@ -5,6 +5,7 @@ from lab.judges import Judge, all_done, gate
 from lab.scene import NotSeen, Scene
 
 SHIPMENT = "orders.request_shipment"
+MOST = 4  # two at once, before the first is told; and two once the two seconds are over
 BEFORE = ("orders.review_fraud", "orders.capture_payment")  # of an order, for the same worker
 
 
@@ -40,6 +41,8 @@ def failing_partner(scene: Scene) -> Judge:
     asked = scene.machine.asked("warehouse")
     scene.rest(1.5)
     meanwhile = scene.machine.asked("warehouse") - asked
+    if not scene.naive and meanwhile > 1:  # a call that was under way when the breaker opened
+        raise NotSeen(f"with its breaker open the warehouse was asked {meanwhile} times in 1.5 s")
     scene.fault("warehouse")
     scene.tell(f"The warehouse is well again. In the last 1.5 s it was asked {meanwhile} times.")
     return all_done(scene, "the breaker closed with the first answer, each order was shipped once")
@@ -78,6 +81,8 @@ def limiting_partner(scene: Scene) -> Judge:
     asked = scene.machine.asked("warehouse") - before
     if scene.naive and asked < 4:
         raise NotSeen(f"four tasks asked {asked} times, so one learned from another")
+    if not scene.naive and asked > MOST:
+        raise NotSeen(f"in three seconds it was asked {asked} times, although it wants two seconds of peace")
     scene.fault("warehouse")
     scene.tell(f"In three seconds four orders asked it {asked} times. Now it answers again.")
     return all_done(scene, "each order was shipped once, none before the warehouse wanted")

@@ -42,8 +42,8 @@ def poison_without_ledger(scene: Scene, bottle: Poison) -> str:
 
 def flood(scene: Scene) -> Judge:
     """2,000 mails of a campaign, and then one for which a person waits."""
-    scene.enqueue(tasks.mail_campaign, [f"{scene.name}-{number}" for number in range(CAMPAIGN)])
     sent = scene.machine.asked("mail")
+    scene.enqueue(tasks.mail_campaign, [f"{scene.name}-{number}" for number in range(CAMPAIGN)])
     scene.tell(f"{CAMPAIGN} mails of a campaign are enqueued.")
     scene.rest(1)
     begin = time.monotonic()

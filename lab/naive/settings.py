@@ -13,6 +13,7 @@ PARTNER_RATES = {}  # nor does it keep breakers or rates
 NAIVE_BROKER_URL = CELERY_BROKER_URL
 # Without the reconciler: nobody mends what is lost, even if beat finds its slot in a table that it shares with ours.
 NAIVE_IMPORTS = [name for name in CELERY_IMPORTS if name != "orders.reconcile"]
+NAIVE_RESULT_EXPIRES = None  # else its beat would put a slot of Celery's own into the table that it shares with ours
 NAIVE_TASK_DEFAULT_QUEUE = "default"
 NAIVE_WORKER_SEND_TASK_EVENTS = True  # for Flower; it bears on nothing else
 NAIVE_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"

@@ -12,9 +12,9 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from bench import full
-from jobs import breaker, history, ledger, rescue
+from jobs import breaker, health, history, ledger, rescue
 from jobs.errors import PartnerUnavailable
-from jobs.models import Job, Worker
+from jobs.models import Job, Process, Worker
 from jobs.ops import search
 from jobs.signs import Sign
 from tests.integration.staff import customer, operator, reader, text
@@ -100,6 +100,20 @@ def test_an_open_breaker_is_said_and_shown_with_its_partner():
     assert "The breaker of warehouse is open" in page
     assert "warehouse open since" in page
     breaker.reset()
+
+
+def test_who_died_is_shown_until_somebody_of_its_role_has_taken_its_place_on_its_machine():
+    died, elsewhere = Sign("watcher"), Sign("watcher")
+    elsewhere.name = "another-machine/1"
+    for sign in died, elsewhere:
+        sign.give()
+    Process.objects.update(
+        started_at=timezone.now() - timedelta(hours=1), seen_at=timezone.now() - timedelta(minutes=5)
+    )
+    assert {process.name for process in health.look(60).processes} == {died.name, elsewhere.name}
+    successor = Sign("watcher")
+    successor.give()
+    assert {process.name for process in health.look(60).processes} == {successor.name, elsewhere.name}
 
 
 def test_polling_gets_the_part_that_changes_and_charts_on_their_own():
