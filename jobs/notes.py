@@ -108,10 +108,11 @@ class Notes:
 
 
 class Writer:
-    """The thread that writes, begun by the first word that is told in this process. It looks once in EVERY seconds
+    """The thread that writes, begun by the first word that is told in this process. It looks once in `every` seconds
     while there is something to write, and holds no connection while there is not."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: float = EVERY) -> None:
+        self.every = every
         self.fresh: set[Notes] = set()
         self.work = threading.Event()
         self.thread: threading.Thread | None = None
@@ -137,7 +138,7 @@ class Writer:
 
     def _run(self) -> None:
         while self.work.wait():
-            time.sleep(EVERY)
+            time.sleep(self.every)
             self.work.clear()
             due = list(self.fresh)
             for notes in due:

@@ -93,7 +93,7 @@ def of_call(partner: str, what: str) -> Iterator[dict[str, str]]:
 def of_attempt(task: str, job: Claimed) -> Iterator[None]:
     """A span for an attempt and, when it ends, one line: the outcome, and how many seconds it took."""
     started, outcome = time.monotonic(), "broken off"
-    ids = {"job": job.id, "task": task, "key": job.key, "attempt": job.attempts}
+    ids = {"job": job.id, "task": task, "key": job.key, "attempt": job.attempts, "claim": job.claims}
     span = tracer.start_as_current_span(
         task, kind=SpanKind.CONSUMER, attributes={f"job.{name}": id for name, id in ids.items() if id is not None},
         record_exception=False, set_status_on_exception=False,

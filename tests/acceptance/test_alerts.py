@@ -1,10 +1,13 @@
 """A person is called while the workers are dead: by a process that lives when they don't, over a real mail server."""
 
+from collections.abc import Callable
+
 import pytest
 import urllib3
 
 from jobs import rescue
 from jobs.models import Alert, Process, Worker
+from jobs.rules import LASTING
 from tests.acceptance.conftest import House
 from tests.integration.watching import QUEUES, goes_by
 from tests.waiting import until
@@ -36,19 +39,32 @@ def mails(partners: str, what: str) -> list[int]:
     ]
 
 
-def test_killed_workers_are_mailed_while_they_are_dead_and_once_more_when_they_are_back(watched: House, partners: str):
+def nothing() -> None:
+    """Time passes by itself."""
+
+
+@pytest.mark.parametrize(
+    ("passes", "patience"),
+    [
+        pytest.param(goes_by, 30, id="the clock is pushed"),
+        pytest.param(nothing, LASTING + 30, id="by the clock", marks=[pytest.mark.slow, pytest.mark.timeout(400)]),
+    ],
+)
+def test_killed_workers_are_mailed_while_they_are_dead_and_once_more_when_they_are_back(
+    watched: House, partners: str, passes: Callable[[], None], patience: float
+):
     gone = Alert.objects.filter(rule="queue-without-worker", recovered_at=None)
     for name in WORKERS:
         watched.kill(name)
     until(lambda: gone.count() == len(QUEUES), rescue.SILENCE + 20, "their silence is noticed")
-    goes_by()
-    until(lambda: gone.filter(mailed_at=None).count() == 0, what="it is mailed")
+    passes()
+    until(lambda: gone.filter(mailed_at=None).count() == 0, patience, "it is mailed")
     assert not any(watched.processes[name].poll() is None for name in WORKERS)
     assert mails(partners, ".fired") == [1] * len(QUEUES)
     watched.start(*WORKERS)
     assert Worker.objects.filter(queues__in=QUEUES).count() >= len(QUEUES)
     until(lambda: gone.filter(calm_since=None).count() == 0, what="their return is noticed")
-    goes_by()
-    until(lambda: mails(partners, ".over") == [1] * len(QUEUES), what="their return is mailed")
+    passes()
+    until(lambda: mails(partners, ".over") == [1] * len(QUEUES), patience, "their return is mailed")
     until(lambda: not gone.exists())
     assert mails(partners, ".fired") == mails(partners, ".over") == [1] * len(QUEUES)

@@ -1,6 +1,7 @@
 """A paused queue or task stands still, for everybody, until it is resumed; and only operators pause."""
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from jobs import enqueue_all, ledger, staff, task
@@ -93,6 +94,23 @@ def test_an_operator_pauses_and_resumes_by_page_and_everybody_is_told(what):
     operator().post("/ops/resume/", {"what": what, "why": "it is up"})
     assert not Pause.objects.exists()
     assert f"operator resumed {kind} {name} it is up" in text(reader().get("/ops/actions/"))
+
+
+def test_the_command_line_pauses_and_resumes_too_and_knows_what_there_is(capsys):
+    call_command("jobs", "pause", "task:tests.paused", "--why=" + 300 * "x")
+    assert Pause.objects.get().why == 200 * "x"
+    call_command("jobs")
+    assert "task:tests.paused is paused, by " in capsys.readouterr().out
+    call_command("jobs", "resume", "task:tests.paused", "--why=over")
+    assert [action.verb for action in Action.objects.order_by("id")] == ["paused", "resumed"]
+    call_command("jobs", "resume", "task:tests.paused")
+    assert "nothing to do" in capsys.readouterr().out
+    with pytest.raises(CommandError, match=r"Did you mean queue:bulk"):
+        call_command("jobs", "pause", "queue:bulks")
+    for nonsense in ([], ["queue:bulk", "queue:default"], ["queue:bulk", "--all"]):
+        with pytest.raises(CommandError, match="say what"):
+            call_command("jobs", "pause", *nonsense)
+    assert not Pause.objects.exists()
 
 
 def test_neither_without_a_reason_nor_for_what_nobody_knows():

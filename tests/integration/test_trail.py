@@ -90,7 +90,17 @@ def test_a_request_its_jobs_their_retries_a_replay_and_the_calls_of_partners_are
     assert below[-3:] == ["orders.send_analytics"] * 3
     attempts = [span for span in found if span.name == "orders.send_analytics"]
     assert [span.attributes["job.outcome"] for span in attempts] == ["retry", "dead", "succeeded"]
+    told = [(span.attributes["job.attempt"], span.attributes["job.claim"]) for span in attempts]
+    assert told == [(1, 1), (2, 2), (1, 3)], "a replay is told from what was before"
     assert all(under(span, found) == ["POST analytics"] for span in attempts)
+
+
+def test_what_machines_ask_every_few_seconds_is_in_no_trace(client, spans):
+    for address in "/healthz", "/readyz", "/metrics":
+        assert client.get(address)["X-Request-ID"]
+    assert not spans.get_finished_spans()
+    client.get("/")
+    assert spans.get_finished_spans()
 
 
 def test_a_message_published_by_a_dispatcher_is_in_the_trace_of_its_job(client, spans):

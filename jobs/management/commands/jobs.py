@@ -1,5 +1,5 @@
 """`manage.py jobs`: the back room in figures, with `--watch` again and again; `jobs running`: what runs, with bars;
-`jobs dead`, `jobs replay`, `jobs discard`: its dead letters."""
+`jobs dead`, `jobs replay`, `jobs discard`: its dead letters; `jobs pause`, `jobs resume`: a queue or a task."""
 
 import difflib
 import json
@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from jobs import breaker, staff, trouble
 from jobs.figures import figures
-from jobs.models import Job
+from jobs.models import Job, Pause
 from jobs.running import bar, running
 from jobs.task import LedgerTask
 
@@ -23,22 +23,27 @@ WATCH_EVERY = 1.0  # seconds
 CLEAR = "\033[H\033[2J"
 
 
-ACTIONS = ["show", "running", "dead", "replay", "discard"]
+ACTIONS = ["show", "running", "dead", "replay", "discard", "pause", "resume"]
+
+
+def shortened(text: str) -> str:
+    """As long as its column."""
+    return text[:200]
 
 
 class Command(BaseCommand):
     help = (
-        "Show queues, tasks, partners and workers; list, replay or discard dead letters. Exit status: 0 done, also if "
-        "there was nothing to do; 1 the database is in trouble, or what you named does not exist; 2 the arguments make "
-        "no sense."
+        "Show queues, tasks, partners and workers; list, replay or discard dead letters; pause or resume. "
+        "Exit status: 0 done, also if there was nothing to do; 1 the database is in trouble, or what you named does "
+        "not exist; 2 the arguments make no sense."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", nargs="?", choices=ACTIONS, default="show")
-        parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); for replay and discard")
+        parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); to pause, queue:NAME or task:NAME")
         parser.add_argument("--task", help="all dead letters of this task; for dead, too")
         parser.add_argument("--all", action="store_true", help="all dead letters")
-        parser.add_argument("--why", default="", help="to be remembered with what you do")
+        parser.add_argument("--why", default="", type=shortened, help="to be remembered with what you do")
         parser.add_argument("--json", action="store_true")
         parser.add_argument("--watch", action="store_true", help="show, or running: once a second until Ctrl-C")
 
@@ -64,6 +69,8 @@ class Command(BaseCommand):
             return self.show_running(**options)
         if action == "dead":
             return self.list_dead(**options)
+        if action in ("pause", "resume"):
+            return self.set_pause(action, **options)
         chosen = self.choose(**options)
         change = staff.replay if action == "replay" else staff.discard
         done = change(chosen, staff.at_the_command_line(), options["why"])
@@ -86,6 +93,20 @@ class Command(BaseCommand):
         if action in ("show", "running", "dead") and (which or all or (task is not None and action != "dead")):
             more = "" if action == "dead" else ", nor --task"
             raise CommandError(f"{action} takes no ids, keys or --all{more}; replay and discard do", returncode=2)
+
+    def set_pause(self, action: str, which: list[str], why: str, task: str | None, all: bool, **_: Any) -> None:
+        """Pause or resume what the arguments name. Raises CommandError for what nobody knows."""
+        if len(which) != 1 or task is not None or all:
+            raise CommandError("say what: queue:NAME or task:NAME", returncode=2)
+        what = which[0]
+        current_app.loader.import_default_modules()
+        known = [f"queue:{name}" for name in current_app.amqp.queues] + [f"task:{name}" for name in current_app.tasks]
+        if action == "pause" and what not in known:
+            near = difflib.get_close_matches(what, known, 3, 0)
+            raise CommandError(f"there is no {what!r}. Did you mean {', '.join(near)}?")
+        change = staff.pause if action == "pause" else staff.resume
+        done = change(what, staff.at_the_command_line(), why)
+        self.stdout.write(f"{what} is {action}d" if done else f"nothing to do: {what} is {action}d already")
 
     def dead(self, task: str | None) -> QuerySet[Job]:
         """The dead letters of a task, or all. Raises CommandError for a task that neither the code nor the ledger
@@ -121,11 +142,15 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(dead)} dead letters")
 
     def show(self, **options: Any) -> None:
-        now = {**figures(), "partners": breaker.states(), "running": [each.as_dict() for each in running()]}
+        paused = [{"what": pause.what, "who": pause.who, "why": pause.why} for pause in Pause.objects.order_by("what")]
+        now = {**figures(), "paused": paused, "partners": breaker.states()}
+        now |= {"running": [each.as_dict() for each in running()]}
         if options["json"]:
             self.stdout.write(json.dumps(now, indent=2))
             return
         self.table(now["queues"], ["queue", "ready", "waiting", "running", "dead", "oldest_s"])
+        for pause in paused:
+            self.stdout.write(f"{pause['what']} is paused, by {pause['who']}: {pause['why']}")
         self.stdout.write(f"\nthe last {now['window_s']} s")
         columns = ["task", "per_minute", "retry_rate", "failure_rate", "wait_ms_p50", "run_ms_p50"]
         self.table(now["tasks"], columns)
