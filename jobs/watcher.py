@@ -39,12 +39,12 @@ class Watcher:
     def look(self) -> None:
         """One round: look, write down, mail. Trouble with the database is waited out, and mailed too."""
         try:
-            history.keep_books()  # rules read the minutes, also those in which no dispatcher was there to write them
             alerts.note(rules.findings(health.look(rules.WINDOW)))
             alerts.mail()
             self.sign.give()
             self.write_down_outage()
             self.trouble.end()
+            history.keep_books()  # rules read the minutes, also those in which no dispatcher was there to write them
         except Error as error:
             self.trouble.begin(trouble.summary(error))
             connection.close()
