@@ -45,7 +45,7 @@ def of(numbers: Sequence[int], since: datetime, until: datetime | None = None, b
     where a naive shop is at work. Raises audit.PartnersSilent and django.db.Error."""
     ours, theirs, known = audit.look(numbers, since)
     if broker:
-        _mark_busy(ours, broker)
+        mark_busy(ours, broker)
     mine = []
     for row in theirs:
         number, at = audit.number_of(row), datetime.fromisoformat(row["at"])
@@ -63,7 +63,7 @@ def of(numbers: Sequence[int], since: datetime, until: datetime | None = None, b
     )
 
 
-def _mark_busy(ours: dict[int, OrderState], broker: str) -> None:
+def mark_busy(ours: dict[int, OrderState], broker: str) -> None:
     """Without a ledger: an order is unfinished as long as a message about it is in hand, or may be on its way."""
     young = timezone.now() - ON_ITS_WAY
     try:

@@ -49,8 +49,12 @@ class Report:
 def run(since: datetime | None = None) -> Report:
     """Audit all orders, or those placed since a time and the effects since then; points, pieces and what was counted of
     older orders has no time. Raises PartnersSilent."""
+    return judge(*(look() if since is None else _look_since(since)))
+
+
+def judge(ours: dict[int, OrderState], theirs: list[dict[str, Any]], known: set[int]) -> Report:
+    """The report on what `look` saw."""
     report = Report()
-    ours, theirs, known = look() if since is None else _look_since(since)
     compare(report, ours, theirs, known)
     for which, row in counts.findings(ours):
         getattr(report, which).append(row)

@@ -20,7 +20,7 @@ DOCUMENT = CHECKOUT / "docs" / "crash-matrix.md"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The crash matrix.")
     parser.add_argument("--houses", type=int, default=6, help="ledgered houses side by side")
-    parser.add_argument("--naive", type=int, default=12, metavar="HOUSES", help="naive houses side by side, after them")
+    parser.add_argument("--naive", type=int, default=10, metavar="HOUSES", help="naive houses side by side, after them")
     parser.add_argument("--quick", action="store_true", help="only the quick subset")
     parser.add_argument(
         "--rows", default="", metavar="PATTERN", help="only rows whose name matches: part | boundary | fault"

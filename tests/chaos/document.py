@@ -124,8 +124,9 @@ holds it, and the signal comes while it stands still. supervisord restarts what 
   siblings. SIGTERM goes to main, and the process at the boundary goes on half a second later. A frozen process
   (SIGSTOP) is thawed (SIGCONT) after its work was done by others, and then goes on where it stood.
 - **naive**: the same fault in [the same shop without a ledger](../lab/naive/__init__.py): `.delay()` on commit,
-  Celery's defaults. It is quiet when no message waits and no live worker has one; what a dead worker had fetched
-  comes back after Celery's visibility timeout of an hour, and counts as lost here. A dash: the boundary exists only
+  Celery's defaults. It is quiet when no message waits and no live worker has one, and an order of which one is still
+  in hand after a minute more than ours is promised counts as unfinished; what a dead worker had fetched comes back
+  after Celery's visibility timeout of an hour, and counts as lost here. A dash: the boundary exists only
   with a ledger."""
 
 RECOVERY = """\

@@ -42,7 +42,7 @@ def telling_atomic() -> object:
 @pytest.fixture
 def often(monkeypatch) -> None:
     """Let what is told be written twenty times a second."""
-    monkeypatch.setattr(notes, "EVERY", 0.05)
+    monkeypatch.setattr(notes.writer, "every", 0.05)
 
 
 def attempt(function, of=telling) -> Job:
@@ -87,7 +87,7 @@ def test_progress_is_seen_while_the_body_is_in_its_transaction_and_stays_when_th
 
 
 def test_however_often_it_is_told_it_is_written_no_more_than_once_in_a_while(monkeypatch):
-    monkeypatch.setattr(notes, "EVERY", 0.2)
+    monkeypatch.setattr(notes.writer, "every", 0.2)
     before = writes()
 
     def body() -> None:
