@@ -36,6 +36,12 @@ class Books:
     def state(self, key: str) -> str:
         return self.ask("SELECT state FROM jobs_job WHERE key = %s", key)[0][0]
 
+    def taken_by_after(self) -> list[str]:
+        """The numbers of the orders of which the release *after* made the jobs: it alone thanks."""
+        return [
+            number for (number,) in self.ask("SELECT split_part(key, ':', 2) FROM jobs_job WHERE key LIKE 'thanks:%%'")
+        ]
+
     def mixture(self) -> Counter[tuple[str, str]]:
         """Jobs done, by the release that enqueued them and the one that ran them."""
         found = self.ask(
