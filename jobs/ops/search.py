@@ -20,7 +20,7 @@ from jobs.ops.access import looks
 
 PAGE = 50  # jobs on a page
 LOOK = 20_000  # rows that one page looks at
-NAMED = 4 * PAGE  # jobs found by a name
+NAMED = 2 * PAGE  # jobs found by a name
 NEWEST = uuid.UUID(int=2**128 - 1)
 
 # The order of each partial index: what is next comes first, of dead letters the newest.
