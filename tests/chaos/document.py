@@ -100,6 +100,8 @@ def naively(ours: Result, row: Result | None) -> str:
     found = [f"{row['lost']} lost"] if row["lost"] else []
     found += [f"{row['twice']} twice"] if row["twice"] else []
     found += [f"{row['stray']} stray"] if row["stray"] else []
+    still = max(0, row["expected"] - row["found"] - row["lost"])
+    found += [f"{still} unfinished"] if still and not row["quiet"] else []
     return f"**{', '.join(found)}** of {row['expected']}" if found else f"0 of {row['expected']}"
 
 

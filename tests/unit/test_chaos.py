@@ -40,6 +40,11 @@ def test_what_a_fault_does_without_a_ledger_stands_beside_it():
     assert "| **7 lost** of 42 |" in told(result(), result(naive=True, lost=7, expected=42))
 
 
+def test_what_is_still_in_hand_without_a_ledger_is_unfinished_and_not_lost():
+    late = result(naive=True, quiet=False, lost=2, expected=28, found=17)
+    assert "| **2 lost, 9 unfinished** of 28 |" in told(result(), late)
+
+
 def test_every_fault_of_a_partner_has_a_row():
     switches = {name for fault in FAULTS.values() for name in fault}
     assert switches == {field.name for field in dataclasses.fields(Faults)}
