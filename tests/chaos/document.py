@@ -83,7 +83,7 @@ def table(rows: list[Result], naive: dict[tuple[str, str, str], Result]) -> str:
             f"{row['found']} of {row['expected']}",
             row["lost"] + row["stray"],
             row["twice"],
-            f"{row['seconds']:.1f}" if row["seconds"] else "-",
+            f"{row['seconds']:.1f}" if (row["seconds"] or 0) >= 0.05 else "-",
             naively(row, naive.get(name(row))),
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -119,7 +119,8 @@ holds it, and the signal comes while it stands still. supervisord restarts what 
 
 - **orders**: taken during the row. **effects**: that the partners did for them, of those expected; with the invoice.
 - **lost**: effects that will never happen, orders whose number a customer was given and which are not there, charges
-  without an order and effects without one (the audit calls these stray). **twice**: effects that happened again.
+  without an order and effects without one (the audit calls these stray). An order's points and what is learned from
+  it are rows of ours: not among the effects, but they are missed like these. **twice**: effects that happened again.
   A partner does what one key names once, however often it is asked, as real ones do, and the naive shop sends the same
   keys: so it is mails, which know no keys, and points, which are rows of ours, that a second run shows twice.
 - **child** is the process that stands at the boundary, **main** the one that started it, **all** both and their
