@@ -1,11 +1,13 @@
 """Partners that are slow, fail, hang, or want to be asked less often."""
 
+import time
+
 from jobs.models import Attempt
 from lab.judges import Judge, all_done, gate
 from lab.scene import NotSeen, Scene
 
 SHIPMENT = "orders.request_shipment"
-MOST = 4  # two at once, before the first is told; and two once the two seconds are over
+AT_ONCE, PEACE = 2, 2  # calls at a time, as the worker has two processes; seconds that the warehouse wants to itself
 BEFORE = ("orders.review_fraud", "orders.capture_payment")  # of an order, for the same worker
 
 
@@ -41,7 +43,7 @@ def failing_partner(scene: Scene) -> Judge:
     asked = scene.machine.asked("warehouse")
     scene.rest(1.5)
     meanwhile = scene.machine.asked("warehouse") - asked
-    if not scene.naive and meanwhile > 1:  # a call that was under way when the breaker opened
+    if not scene.naive and meanwhile > 2:  # a call that was under way when the breaker opened, and a probe
         raise NotSeen(f"with its breaker open the warehouse was asked {meanwhile} times in 1.5 s")
     scene.fault("warehouse")
     scene.tell(f"The warehouse is well again. In the last 1.5 s it was asked {meanwhile} times.")
@@ -74,15 +76,16 @@ def limiting_partner(scene: Scene) -> Judge:
     """429 with Retry-After: 2."""
     scene.fault("warehouse", status=429)
     scene.tell("The warehouse answers 429, come back in two seconds.")
-    before = scene.machine.asked("warehouse")
+    before, begin = scene.machine.asked("warehouse"), time.monotonic()
     scene.buy_all(4)
     scene.wait(lambda: scene.machine.asked("warehouse") > before, "somebody asks the warehouse")
     scene.rest(3)
     asked = scene.machine.asked("warehouse") - before
     if scene.naive and asked < 4:
         raise NotSeen(f"four tasks asked {asked} times, so one learned from another")
-    if not scene.naive and asked > MOST:
-        raise NotSeen(f"in three seconds it was asked {asked} times, although it wants two seconds of peace")
+    rounds = 1 + int((time.monotonic() - begin) / PEACE)  # on a slow machine it was longer than three seconds
+    if not scene.naive and asked > AT_ONCE * rounds:
+        raise NotSeen(f"it was asked {asked} times, although it wants {PEACE} seconds of peace after each answer")
     scene.fault("warehouse")
     scene.tell(f"In three seconds four orders asked it {asked} times. Now it answers again.")
     return all_done(scene, "each order was shipped once, none before the warehouse wanted")
