@@ -8,8 +8,7 @@ from django.core.management.base import BaseCommand
 from django.db import OperationalError
 
 from orders import audit, reconcile
-
-NO_ANSWER = 4  # the exit status, as of `manage.py audit`
+from orders.management.commands.audit import NO_ANSWER
 
 
 class Command(BaseCommand):
