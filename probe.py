@@ -17,13 +17,13 @@ from typing import Any
 
 import psycopg
 
-# Seconds, as for the rescue of a worker's jobs (jobs/rescue.py) and the alerts (jobs/rules.py). A watcher may have to
+# Seconds, as for the rescue of a worker's jobs (backroom/ledger/rescue.py) and the alerts (backroom/ops/rules.py). A watcher may have to
 # wait for a mail server.
 SILENCE = {"worker": 10, "dispatcher": 10, "beat": 10, "watcher": 60}
 PATIENCE = 4  # seconds for everything
 
-WORKERS = "SELECT split_part(name, '/', 1), queues, seen_at FROM jobs_worker"
-PROCESSES = "SELECT '@' || split_part(name, '/', 1), '', seen_at FROM jobs_process WHERE role = '{role}'"
+WORKERS = "SELECT split_part(name, '/', 1), queues, seen_at FROM backroom_worker"
+PROCESSES = "SELECT '@' || split_part(name, '/', 1), '', seen_at FROM backroom_process WHERE role = '{role}'"
 NEWEST = """
 SELECT extract(epoch FROM clock_timestamp() - max(seen_at))::float FROM ({signs}) signs (name, queues, seen_at)
 WHERE split_part(name, '@', 2) = %s AND (%s = '' OR %s = ANY (string_to_array(queues, ',')))

@@ -60,7 +60,7 @@ def build(broker: str) -> dict[str, Callable[[], None]]:
         with (
             patch.object(settlement, "settle_payment"),
             patch.object(settlement, "enqueue_all"),
-            patch.object(settlement.control, "call_off"),
+            patch.object(settlement.operations, "call_off"),
         ):
             take_order()
 
@@ -68,7 +68,7 @@ def build(broker: str) -> dict[str, Callable[[], None]]:
         with (
             patch.object(settlement, "settle_payment", naive_settle),
             patch.object(settlement, "enqueue_all", publish_naively),
-            patch.object(settlement.control, "call_off"),
+            patch.object(settlement.operations, "call_off"),
         ):
             take_order()
 

@@ -6,8 +6,8 @@ DAYS = 8
 
 # The follow-ups of so many orders. Most are done; some are dead, some wait for a time to come, a few run.
 JOBS = """
-INSERT INTO jobs_job (id, task, queue, args, key, max_attempts, takes_result, state, run_at, published_at, created_at,
-                      started_at, finished_at, claims, attempts, worker, error)
+INSERT INTO backroom_job (id, task, queue, args, key, max_attempts, takes_result, state, run_at, published_at,
+                      created_at, started_at, finished_at, claims, attempts, worker, error)
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3)
         || '8' || substr(md5(n::text), 4, 15))::uuid,
        task, queue, jsonb_build_object('number', number), kind || ':' || number, 16, '', state,
@@ -30,19 +30,20 @@ JOIN (VALUES (0, 'orders.make_invoice', 'invoice', 'critical'), (1, 'orders.mail
 # What else a page reads: a failed attempt for each that died, two for some; what attempts told; minutes; actions.
 SURROUNDINGS = [
     """
-    INSERT INTO jobs_attempt (job_id, task, queue, number, became, worker, published_at, started_at, ended_at, error)
+    INSERT INTO backroom_attempt (job_id, task, queue, number, became, worker, published_at, started_at, ended_at,
+                                  error)
     SELECT id, task, queue, number, CASE number WHEN 2 THEN 'dead' ELSE 'waiting' END, 'one', published_at, started_at,
            COALESCE(finished_at, created_at), error
-    FROM jobs_job, generate_series(1, 2) number WHERE state = 'dead'
+    FROM backroom_job, generate_series(1, 2) number WHERE state = 'dead'
     """,
     """
-    INSERT INTO jobs_journal (job_id, claim, attempt, done, total, rate, lines, left_out, at, ended)
+    INSERT INTO backroom_journal (job_id, claim, attempt, done, total, rate, lines, left_out, at, ended)
     SELECT id, 1, 1, 500, 1000, 10, (SELECT jsonb_agg(jsonb_build_object('at', created_at::text, 'level', 'info',
            'text', repeat('word ', 20) || line)) FROM generate_series(1, 10) line), 0, created_at, state <> 'running'
-    FROM jobs_job WHERE state IN ('dead', 'running') OR id::text LIKE '%%7'
+    FROM backroom_job WHERE state IN ('dead', 'running') OR id::text LIKE '%%7'
     """,
     """
-    INSERT INTO jobs_queueminute (minute, queue, depth, running, oldest_s, succeeded, retried, dead)
+    INSERT INTO backroom_ops_queueminute (minute, queue, depth, running, oldest_s, succeeded, retried, dead)
     SELECT minute, queue, 4 + round(3 * wave), 1, 2 + wave, 20 + round(12 * wave), greatest(0, round(2 * wave)),
            (wave > 0.97)::int
     FROM (SELECT minute, queue, sin(extract(epoch FROM minute) / 700 + length(queue)) AS wave
@@ -51,18 +52,25 @@ SURROUNDINGS = [
                unnest(ARRAY['bulk', 'critical', 'default']) queue) minutes
     """,
     """
-    INSERT INTO jobs_taskminute (minute, task, queue, succeeded, retried, dead, waits, runs)
+    INSERT INTO backroom_ops_taskminute (minute, task, queue, succeeded, retried, dead, waits, runs)
     SELECT minute, task, queue, 20, 1, 0, '{"4": 9, "9": 9, "12": 3}', '{"7": 9, "11": 9, "14": 3}'
     FROM generate_series(date_trunc('minute', now()) - interval '25 hours', now() - interval '2 minutes',
-                         '1 minute') minute, (SELECT DISTINCT task, queue FROM jobs_job) tasks
+                         '1 minute') minute, (SELECT DISTINCT task, queue FROM backroom_job) tasks
     """,
     """
-    INSERT INTO jobs_action (at, who, verb, what, jobs, why)
+    INSERT INTO backroom_ops_action (at, who, verb, what, jobs, why)
     SELECT finished_at + interval '1 hour', 'staff', 'discarded', key, ARRAY[id], 'the customer took it back'
-    FROM jobs_job WHERE state = 'discarded'
+    FROM backroom_job WHERE state = 'discarded'
     """,
 ]
-TABLES = "jobs_job", "jobs_attempt", "jobs_journal", "jobs_queueminute", "jobs_taskminute", "jobs_action"
+TABLES = (
+    "backroom_job",
+    "backroom_attempt",
+    "backroom_journal",
+    "backroom_ops_queueminute",
+    "backroom_ops_taskminute",
+    "backroom_ops_action",
+)
 
 
 def fill(jobs: int, alone: bool = False) -> None:
@@ -71,7 +79,7 @@ def fill(jobs: int, alone: bool = False) -> None:
         cursor.execute("SET statement_timeout = 0")
         for statement in [JOBS, *([] if alone else SURROUNDINGS)]:
             cursor.execute(statement, {"jobs": jobs, "days": DAYS})
-        cursor.execute("SELECT brin_summarize_new_values('jobs_finished')")
+        cursor.execute("SELECT brin_summarize_new_values('backroom_finished')")
         for table in TABLES:
             cursor.execute(f"ANALYZE {table}")
         cursor.execute("RESET statement_timeout")

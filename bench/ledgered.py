@@ -1,6 +1,6 @@
 """The shop's Celery app with one more task, which does nothing."""
 
-from jobs import enqueue_all, task
+from backroom import enqueue_all, task
 from shop.celery import app
 
 __all__ = ["app", "enqueue", "nothing"]

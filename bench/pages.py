@@ -48,7 +48,7 @@ def operator() -> Client:
 
 def pages() -> dict[str, tuple[str, dict[str, str]]]:
     """Each page's address and headers, by what it is."""
-    from jobs.models import Job  # noqa: PLC0415
+    from backroom.ledger.models import Job  # noqa: PLC0415
 
     done = Job.objects.filter(state="succeeded").order_by("id")[1000].id
     dead = Job.objects.filter(state="dead").order_by("id")[1000].id

@@ -23,14 +23,14 @@ from django.db import connection
 
 from bench import house
 
-STATED = ("jobs_waiting", "jobs_ready", "jobs_running", "jobs_dead")
-RESET = "ALTER TABLE jobs_job RESET (fillfactor, autovacuum_vacuum_cost_delay)"
+STATED = ("backroom_waiting", "backroom_ready", "backroom_running", "backroom_dead")
+RESET = "ALTER TABLE backroom_job RESET (fillfactor, autovacuum_vacuum_cost_delay)"
 THRESHOLDS = "autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000"
 SHAPES = {
     "as it is": "SELECT",
-    "defaults": "ALTER TABLE jobs_job RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold)",
-    "eager": "ALTER TABLE jobs_job SET (autovacuum_vacuum_cost_delay = 0)",
-    "fillfactor": "ALTER TABLE jobs_job SET (fillfactor = 70)",
+    "defaults": "ALTER TABLE backroom_job RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold)",
+    "eager": "ALTER TABLE backroom_job SET (autovacuum_vacuum_cost_delay = 0)",
+    "fillfactor": "ALTER TABLE backroom_job SET (fillfactor = 70)",
     "no indexes": f"DROP INDEX {', '.join(STATED)}",
     "held": "SELECT",
 }
@@ -66,13 +66,13 @@ def main(jobs: int) -> None:
 
 def statements(jobs: int) -> str:
     """The loop over the SQL that the ledger itself sends."""
-    from jobs import ledger  # noqa: PLC0415 - needs Django to be set up
+    from backroom.ledger import transitions  # noqa: PLC0415 - needs Django to be set up
 
-    job = ledger.Claimed(*[None] * len(ledger.Claimed._fields))._replace(id="0" * 32, claims=1)  # type: ignore[arg-type]
+    job = transitions.Claimed(*[None] * len(transitions.Claimed._fields))._replace(id="0" * 32, claims=1)  # type: ignore[arg-type]
     sent = {
-        "insert": recorded(lambda: ledger.insert([])),
-        "claim": recorded(lambda: ledger.claim("0" * 32, "")),
-        "succeed": recorded(lambda: ledger._succeed(job, "null")),
+        "insert": recorded(lambda: transitions.insert([])),
+        "claim": recorded(lambda: transitions.claim("0" * 32, "")),
+        "succeed": recorded(lambda: transitions._succeed(job, "null")),
     }
     return LOOP.format(hundreds=jobs // 100, **{name: f"$sql${sql}$sql$" for name, sql in sent.items()})
 
@@ -85,7 +85,7 @@ def recorded(call: Callable[[], object]) -> str:
         for number in range(1, sql.count("%s") + 1):
             sql = sql.replace("%s", f"${number}", 1)
         found.append(sql)
-        return execute("SELECT FROM jobs_job WHERE false", (), many, context)
+        return execute("SELECT FROM backroom_job WHERE false", (), many, context)
 
     with connection.execute_wrapper(record):
         call()
@@ -96,9 +96,9 @@ def recorded(call: Callable[[], object]) -> str:
 def shaped(change: str) -> Iterator[None]:
     """The empty table with this change."""
     definitions = [rows(f"SELECT pg_get_indexdef('{name}'::regclass)")[0][0] for name in STATED]
-    execute("TRUNCATE jobs_job", change)
+    execute("TRUNCATE backroom_job", change)
     yield
-    execute(RESET, f"ALTER TABLE jobs_job SET ({THRESHOLDS})")
+    execute(RESET, f"ALTER TABLE backroom_job SET ({THRESHOLDS})")
     execute(*(line.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS") for line in definitions))
 
 
@@ -108,27 +108,27 @@ def open_transaction(url: str, held: bool) -> Iterator[None]:
     with psycopg.connect(url) as other:
         if held:
             other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            other.execute("SELECT count(*) FROM jobs_job")
+            other.execute("SELECT count(*) FROM backroom_job")
         yield
         other.rollback()
 
 
 def measure(loop: str, jobs: int) -> dict[str, float]:
     """Send the jobs through."""
-    from jobs import ledger, rescue  # noqa: PLC0415 - need Django to be set up
+    from backroom.ledger import rescue, transitions  # noqa: PLC0415 - need Django to be set up
 
     before, begin = counters(), time.perf_counter()
     execute(loop)
     seconds = time.perf_counter() - begin
     updated, in_place = (after - was for after, was in zip(counters(), before, strict=True))
-    ((table, indexes),) = rows("SELECT pg_table_size('jobs_job') / 1e6, pg_indexes_size('jobs_job') / 1e6")
+    ((table, indexes),) = rows("SELECT pg_table_size('backroom_job') / 1e6, pg_indexes_size('backroom_job') / 1e6")
     return {
         "jobs/s": jobs / seconds,
         "% in place": 100 * in_place / updated,
         "table MB": float(table),
         "indexes MB": float(indexes),
-        "pages: claim": pages(lambda: ledger.claim("01a00000-0000-7000-8000-000000000000", "bench")),
-        "due": pages(lambda: ledger.take_due(500)),
+        "pages: claim": pages(lambda: transitions.claim("01a00000-0000-7000-8000-000000000000", "bench")),
+        "due": pages(lambda: transitions.take_due(500)),
         "unclaimed": pages(lambda: rescue.give_back_unclaimed("default", None)),
         "silent": pages(rescue.give_back_of_silent_workers),
     }
@@ -142,7 +142,7 @@ def pages(call: Callable[[], object]) -> int:
         with connection.connection.cursor() as cursor:
             ((plans,),) = cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {sql}", parameters).fetchall()
         found.append(plans[0]["Plan"]["Shared Hit Blocks"] + plans[0]["Plan"]["Shared Read Blocks"])
-        return execute("SELECT FROM jobs_job WHERE false", (), many, context)
+        return execute("SELECT FROM backroom_job WHERE false", (), many, context)
 
     with connection.execute_wrapper(explain):
         call()  # the first one to ask marks what is dead in the index, where it is dead for all
@@ -153,7 +153,7 @@ def pages(call: Callable[[], object]) -> int:
 def counters() -> tuple[int, int]:
     """Updates of the table until now, and those in place."""
     time.sleep(1.5)  # sessions report what they did once a second
-    return rows("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'jobs_job'")[0]
+    return rows("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'backroom_job'")[0]
 
 
 def execute(*statements: str) -> None:

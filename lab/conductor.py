@@ -17,7 +17,7 @@ import urllib3
 from django.conf import settings
 from django.db import Error, connection
 
-from jobs import breaker
+from backroom.outbound import breaker
 from lab.acts.work import tidy
 from lab.board import Board
 from lab.books import Books

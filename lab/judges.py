@@ -3,7 +3,7 @@ come any more. Without a ledger that is what became of the orders in the end, an
 
 from collections.abc import Callable
 
-from jobs import breaker
+from backroom.outbound import breaker
 from lab.scene import NotSeen, Scene
 from lab.tally import Tally, keys_of
 

@@ -10,11 +10,11 @@ import celery
 import urllib3
 from django.utils import timezone
 
+from backroom import enqueue_all
+from backroom.ledger.models import Job
+from backroom.runtime.task import LedgerTask
 from catalog.models import Product
 from catalog.seed import restock
-from jobs import enqueue_all
-from jobs.models import Job
-from jobs.task import LedgerTask
 from lab import tally
 from lab.customers import DEAR, TIMEOUT, basket
 from lab.failpoints import Armed, Hit

@@ -3,7 +3,7 @@ neither of which the shop itself has."""
 
 import os
 
-from jobs import Retry, task
+from backroom import Retry, task
 from lab.poison import Poison
 from notifications import mail
 

@@ -18,8 +18,10 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
 
-from jobs import Permanent, breaker, trail
-from jobs.errors import PartnerUnavailable, PartnerUnreachable
+from backroom import Permanent
+from backroom.observe.context import of_call
+from backroom.outbound import breaker
+from backroom.outbound.errors import PartnerUnavailable, PartnerUnreachable
 
 # Seconds for which a mail that a person waits for waits for its turn at the gate. A campaign's mails don't wait there,
 # they take an appointment; so whoever waits, if only for a moment, is before all of them.
@@ -57,7 +59,7 @@ def send(
     )
     mail.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
     lease = STEPS * settings.EMAIL_TIMEOUT + patience
-    with breaker.guard("mail", key, lease, patience), trail.of_call("mail", "send"):
+    with breaker.guard("mail", key, lease, patience), of_call("mail", "send"):
         _deliver(mail)
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from django.core.mail.backends.smtp import EmailBackend
 
-from jobs.deadline import bounded
+from backroom.outbound.deadline import bounded
 
 
 class _Bounded(smtplib.SMTP):

@@ -54,7 +54,7 @@ class OrderAdmin(LookOnly, admin.ModelAdmin):
     @admin.display(description="jobs")
     def jobs(self, order: Order) -> str:
         keys = ",".join(timeline.keys_of(order.number))
-        return format_html('<a href="{}?key__in={}">jobs</a>', reverse("admin:jobs_job_changelist"), keys)
+        return format_html('<a href="{}?key__in={}">jobs</a>', reverse("admin:backroom_job_changelist"), keys)
 
     def has_release_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("orders.change_order")

@@ -2,7 +2,7 @@
 
 from django.db.models import Sum
 
-from jobs.http import Partner
+from backroom.outbound.http import Partner
 from orders.models import Order
 
 partner = Partner("analytics", timeout=(1, 5))

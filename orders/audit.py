@@ -13,7 +13,7 @@ from typing import Any
 import urllib3
 from django.conf import settings
 
-from jobs.models import LIVE, Job
+from backroom.ledger.models import LIVE, Job
 from orders import counts
 from orders.books import KEY_OF, KEYS, MONEY, MONEY_KEPT, Effect, OrderState, our_books, waiting_for_a_person
 from orders.models import Order, Status

@@ -29,7 +29,7 @@ from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Left
 
-from jobs.models import LIVE, Job, State
+from backroom.ledger.models import LIVE, Job, State
 from orders.models import Invoice, Order, Status
 from orders.timeline import LABELS, ON_HOLD
 

@@ -7,7 +7,8 @@ nothing.
 
 from django.db import transaction
 
-from jobs import control, enqueue_all
+from backroom import enqueue_all
+from backroom.ledger import operations
 from orders import loyalty, settlement, stock, tasks
 from orders.models import Order, Status
 
@@ -29,7 +30,7 @@ def cancel_paid(number: int) -> bool:
             return False
         order = Order.objects.get(number=number)
         for kind in NEEDLESS:
-            control.call_off(f"{kind}:{number}", "the order was cancelled")
+            operations.call_off(f"{kind}:{number}", "the order was cancelled")
         if order.sent_at is None:  # else they may be on their way
             stock.give_back(number)
         loyalty.take_back(order)

@@ -16,9 +16,11 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from backroom import Permanent, RetryAfter
+from backroom.ledger import db_errors, operations
+from backroom.observe import context
+from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from catalog.models import Product
-from jobs import Permanent, RetryAfter, control, trail, trouble
-from jobs.errors import Away, PartnerUnavailable, PartnerUnreachable
 from orders import payments, settlement, stock
 from orders.models import Order, OrderLine, Status
 
@@ -87,7 +89,7 @@ def place(customer: Customer, wanted: Sequence[Wanted], card: str, key: str | No
     """
     fingerprint = fingerprint_of(customer, wanted, card)
     try:
-        order = trouble.again_after_clash(reserve, customer, wanted, key, fingerprint)
+        order = db_errors.again_after_clash(reserve, customer, wanted, key, fingerprint)
     except (Refused, IntegrityError):
         # A repetition, maybe at the same moment: it waits for the first one's INSERT and then fails on the unique key;
         # or it came so late that the first one has bought the last piece. Either way the first one's order answers.
@@ -108,7 +110,7 @@ def _paid(order: Order, card: str) -> Order:
         order.refresh_from_db(fields=["status", "paid_at"])
     except Exception:
         log.exception("order %s is left to settling", order.number)
-        trouble.let_go()
+        db_errors.let_go()
     return order
 
 
@@ -132,7 +134,7 @@ def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, finge
             idempotency_key=key,
             fingerprint=fingerprint,
         )
-        trail.note(order=order.number)
+        context.note(order=order.number)
         for product, quantity in picked:
             if not stock.reserve(product, quantity):
                 raise _what_became_of(product, quantity)
@@ -203,7 +205,7 @@ def _pay(order: Order, card: str) -> None:
     except (PartnerUnavailable, RetryAfter, Permanent):
         payment = payments.PENDING
     if payment == payments.PENDING:
-        control.hasten(f"settle:{order.number}", seconds=5)
+        operations.hasten(f"settle:{order.number}", seconds=5)
     else:
         answered = True  # by what our caller says next
-        trouble.again_after_clash(settlement.conclude, order.number, payment, answered)
+        db_errors.again_after_clash(settlement.conclude, order.number, payment, answered)

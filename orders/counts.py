@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Floor
 
-from jobs.rows import rows
+from backroom.ledger.sql import rows
 from orders.books import MONEY_KEPT, Effect, OrderState
 from orders.models import Order, OrderLine, Status
 

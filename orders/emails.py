@@ -77,7 +77,7 @@ def send_sales_report(day: date) -> None:
         context={
             "report": sales_of(day),
             "currency": settings.STORE_CURRENCY,
-            "jobs_url": f"{settings.SITE_URL}{reverse('admin:jobs_job_changelist')}?state__exact=dead",
+            "jobs_url": f"{settings.SITE_URL}{reverse('admin:backroom_job_changelist')}?state__exact=dead",
         },
     )
 

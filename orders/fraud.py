@@ -5,7 +5,7 @@ import logging
 
 from django.db.models.functions import Now
 
-from jobs.http import Partner
+from backroom.outbound.http import Partner
 from orders.models import Order, Status
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-from jobs import Call
-from jobs.models import Job, State
+from backroom import Call
+from backroom.ledger.models import Job, State
 from orders import settlement, tasks
 from orders.books import KEY_OF, MONEY_KEPT, Effect, OrderState
 from orders.models import Repair, Status

@@ -1,6 +1,6 @@
 """Whether the money of an order may be taken and its goods sent."""
 
-from jobs import Permanent, Snooze
+from backroom import Permanent, Snooze
 from orders.models import Order, Status
 
 LOOK_AGAIN = 3600  # seconds between two looks at an order on hold; settlement.release_hold cuts the wait short

@@ -13,7 +13,7 @@ from typing import Any
 
 import typst
 
-from jobs import Permanent
+from backroom import Permanent
 from orders.countries import COUNTRIES
 from orders.models import Invoice, Order, OrderLine
 from orders.vat import breakdown, per_cent

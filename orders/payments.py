@@ -10,7 +10,7 @@ The gateway does each step once, and of a capture and a void the one that comes 
 
 from decimal import Decimal
 
-from jobs.http import Conflict, Partner, PartnerUnavailable
+from backroom.outbound.http import Conflict, Partner, PartnerUnavailable
 
 APPROVED, DECLINED, PENDING, VOIDED = "approved", "declined", "pending", "voided"
 CAPTURED, REFUNDED = "captured", "refunded"

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from jobs import trouble
+from backroom.ledger import db_errors
 from orders import checkout
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def _place(loc: tuple) -> dict[str, str]:
 
 def failed(request: HttpRequest, error: Exception) -> HttpResponse:
     """Our own fault: logged here, and told without details."""
-    if trouble.is_trouble(error):
+    if db_errors.is_trouble(error):
         return unavailable(request, error)
     log.error("%s %s failed", request.method, request.path, exc_info=error)
     return problem(500, "", "Internal Server Error", "That was our mistake. It is safe to try again with the same key.")
@@ -67,8 +67,8 @@ def failed(request: HttpRequest, error: Exception) -> HttpResponse:
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     """The database is in trouble. An order may have been saved although its commit's answer was lost, but nothing is
     charged before that answer; only a key can name an order that was charged by an earlier request."""
-    log.error("%s %s: the database is in trouble: %s", request.method, request.path, trouble.summary(error))
-    trouble.let_go()
+    log.error("%s %s: the database is in trouble: %s", request.method, request.path, db_errors.summary(error))
+    db_errors.let_go()
     detail = "Please try again in a moment."
     if request.method == "POST":
         keyed = "Idempotency-Key" in request.headers

@@ -20,7 +20,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from structlog.contextvars import bound_contextvars
 
-from jobs import Retry, control, enqueue_all, ledger, progress, rescue, task
+from backroom import Retry, enqueue_all, progress, task
+from backroom.ledger import operations, rescue, transitions
 from orders import audit, tasks
 from orders.books import Effect, OrderState, our_books
 from orders.gaps import MENDABLE, Gap, believe, gaps_of, missing_jobs
@@ -101,9 +102,9 @@ def mend(number: int, gaps: list[Gap], found: set[Effect], dry_run: bool = False
 def _mend(order: OrderState, gap: Gap) -> bool:
     """Mend one gap; False if somebody was faster, or it is not for us. Missing jobs are enqueued already, by chain."""
     if gap.act == Act.REDONE:
-        return control.redo(str(order.rows[gap.key].id), gap.claims, gap.why)
+        return operations.redo(str(order.rows[gap.key].id), gap.claims, gap.why)
     if gap.act == Act.FREED and gap.parent:
-        return ledger.follow(str(order.rows[gap.key].id), gap.parent)
+        return transitions.follow(str(order.rows[gap.key].id), gap.parent)
     if gap.act == Act.FREED:
         return rescue.release_orphan(str(order.rows[gap.key].id))
     return gap.act == Act.ENQUEUED

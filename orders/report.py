@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from django.db.models import Count, F, QuerySet, Sum
 
-from jobs import progress
-from jobs.models import Job, State
+from backroom import progress
+from backroom.ledger.models import Job, State
 from orders.models import Order, OrderLine, Status
 from orders.vat import VatLine, breakdown
 

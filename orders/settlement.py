@@ -12,7 +12,8 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models.functions import Now
 
-from jobs import Call, Retry, Snooze, control, enqueue_all, task
+from backroom import Call, Retry, Snooze, enqueue_all, task
+from backroom.ledger import operations
 from orders import payments, stock, tasks
 from orders.models import Order, Status
 
@@ -37,7 +38,7 @@ def mark_paid(number: int) -> bool:
         if not placed.update(status=Status.PAID, paid_at=Now()):
             return False
         enqueue_all(*follow_ups(number))
-        control.call_off(f"settle:{number}", "the payment is settled")
+        operations.call_off(f"settle:{number}", "the payment is settled")
     return True
 
 
@@ -63,7 +64,7 @@ def end_unpaid(number: int, status: Status, answered: bool = False) -> bool:
         if not answered:
             tasks.mail_unpaid.enqueue(number)
         stock.give_back(number)
-        control.call_off(f"settle:{number}", "the payment is settled")
+        operations.call_off(f"settle:{number}", "the payment is settled")
     return True
 
 
@@ -101,7 +102,7 @@ def release_hold(number: int) -> bool:
         if not held.update(status=Status.PAID):
             return False
         for kind in ("capture", "shipment"):
-            control.hasten(f"{kind}:{number}")
+            operations.hasten(f"{kind}:{number}")
     return True
 
 

@@ -6,7 +6,7 @@ Names are given, not taken from the module: jobs in the ledger outlive a renamed
 
 from datetime import UTC, date, datetime, timedelta
 
-from jobs import Retry, task
+from backroom import Retry, task
 from orders import analytics, emails, fraud, invoices, loyalty, recommendations, till, warehouse
 
 PATIENT = Retry(attempts=16, first=2, cap=1800)  # about three hours: longer than most outages of a partner

@@ -9,8 +9,8 @@ import logging
 
 from django.db.models.functions import Now
 
-from jobs import Permanent
-from jobs.http import Conflict
+from backroom import Permanent
+from backroom.outbound.http import Conflict
 from orders import payments
 from orders.go_ahead import go_ahead
 from orders.models import Order, Status

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models.functions import Now
 
-from jobs.models import LIVE, Job, State
+from backroom.ledger.models import LIVE, Job, State
 from orders.models import Order, Status
 
 # By the kind of job, which is the first part of its key: what it is, and what it says while it fails.

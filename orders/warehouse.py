@@ -2,7 +2,7 @@
 
 from django.db.models.functions import Coalesce, Now
 
-from jobs.http import Partner
+from backroom.outbound.http import Partner
 from orders.go_ahead import go_ahead
 from orders.models import Order, Status
 

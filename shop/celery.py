@@ -2,7 +2,7 @@
 
 import os
 
-from jobs.app import LedgerCelery
+from backroom.runtime.app import LedgerCelery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 

@@ -2,7 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 
-from jobs import trouble
+from backroom.ledger import db_errors
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -12,6 +12,6 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 when orders can be taken, else 503: the database answers and may be written. The broker doesn't count."""
-    if problem := trouble.of_database():
+    if problem := db_errors.of_database():
         return HttpResponse(f"database: {problem}\n", status=503, content_type="text/plain")
     return HttpResponse("ready\n", content_type="text/plain")

@@ -49,7 +49,7 @@ def formatter(kind: str, clean: Callable[[str], str] = str) -> logging.Formatter
 
 
 def configuration(kind: str, clean: Callable[[str], str]) -> dict[str, Any]:
-    """Django's LOGGING. Left out is what RequestLog and jobs/trail.py say in one line: Celery's lines on each task, and
+    """Django's LOGGING. Left out is what RequestLog and backroom/observe/context.py say in one line: Celery's lines on each task, and
     Django's on what was not found."""
     return {
         "version": 1,
@@ -57,7 +57,7 @@ def configuration(kind: str, clean: Callable[[str], str]) -> dict[str, Any]:
         "formatters": {"line": {"()": formatter, "kind": kind, "clean": clean}},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
-            "journal": {"class": "jobs.journal.Handler"},
+            "journal": {"class": "backroom.observe.progress.Handler"},
         },
         "root": {"handlers": ["stderr", "journal"], "level": "INFO"},
         "loggers": {

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from jobs.metrics import BackRoom
-from jobs.roles import LOOK
+from backroom.ops.metrics import BackRoom
+from backroom.ops.roles import LOOK
 from shop import counting
 
 PARTS = ("web", "jobs")

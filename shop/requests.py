@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, StatusCode
 
-from jobs import trail
+from backroom.observe import context
 from shop import counting
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ class RequestLog:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         id = uuid.uuid4().hex
-        trail.begin(request_id=id)
+        context.begin(request_id=id)
         response = self.get_response(request) if request.path in QUIET else self.told(request, id)
         response["X-Request-ID"] = id
         return response
@@ -37,7 +37,7 @@ class RequestLog:
     def told(self, request: HttpRequest, id: str) -> HttpResponse:
         """The answer, with its span, its count and its line."""
         begin = time.monotonic()
-        with trail.tracer.start_as_current_span(
+        with context.tracer.start_as_current_span(
             request.method or "", propagate.extract(request.headers), SpanKind.SERVER, {"request_id": id}
         ) as span:
             response = self.get_response(request)

@@ -1,6 +1,6 @@
 """What runs when, all times UTC. Beat copies this into django-celery-beat's tables, where staff may pause it.
 
-A slot fires once, also with two beats: see jobs/beat.py.
+A slot fires once, also with two beats: see backroom/runtime/scheduler.py.
 """
 
 from celery.schedules import crontab
@@ -9,6 +9,6 @@ SCHEDULE = {
     "clear expired sessions": {"task": "shop.clear_sessions", "schedule": crontab(minute=5)},
     "release unpaid reservations": {"task": "orders.release_unpaid", "schedule": crontab(minute="*/10")},
     "reconcile orders with the partners": {"task": "orders.reconcile", "schedule": crontab(minute="5-59/10")},
-    "purge finished jobs": {"task": "jobs.purge", "schedule": crontab(minute=40, hour="*/6")},
+    "purge finished jobs": {"task": "backroom.purge", "schedule": crontab(minute=40, hour="*/6")},
     "mail the sales report": {"task": "orders.mail_sales_report", "schedule": crontab(minute=0, hour=1)},
 }

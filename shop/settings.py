@@ -9,7 +9,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
-from jobs.cleanse import clean
+from backroom.observe.redact import clean
 from shop.environment import read
 from shop.logs import FORMATS, configuration
 from shop.schedule import SCHEDULE
@@ -38,7 +38,8 @@ INSTALLED_APPS = [
     "orders",
     "catalog",
     "notifications",
-    "jobs",
+    "backroom",
+    "backroom.ops",
     "django_celery_beat",
     "django_htmx",
     "ninja",
@@ -178,7 +179,7 @@ CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("critical", "de
 QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900}  # seconds a job may be due before somebody is called
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_DB_REUSE_MAX = 1_000_000_000  # keep the connection: Celery would close it after every task
-CELERY_BEAT_SCHEDULER = "jobs.beat:LedgerScheduler"
+CELERY_BEAT_SCHEDULER = "backroom.runtime.scheduler:LedgerScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_TIMEZONE = "UTC"
 WORKER_GRACE = env.checked("int", "WORKER_GRACE", default=70)  # seconds from SIGTERM to the supervisor's SIGKILL

@@ -2,7 +2,7 @@
 
 from django.core.management import call_command
 
-from jobs import task
+from backroom import task
 
 
 @task(queue="bulk", name="shop.clear_sessions")

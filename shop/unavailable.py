@@ -11,15 +11,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.views import defaults
 
-from jobs import trouble
+from backroom.ledger import db_errors
 
 log = logging.getLogger(__name__)
 
 
 def page(request: HttpRequest, error: BaseException) -> HttpResponse:
     """The 503. A customer's form comes back hidden in it, to be sent once more: its key makes that the same order."""
-    log.error("%s %s: the database is in trouble: %s", request.method, request.path, trouble.summary(error))
-    trouble.let_go()
+    log.error("%s %s: the database is in trouble: %s", request.method, request.path, db_errors.summary(error))
+    db_errors.let_go()
     ours = request.method == "POST" and request.resolver_match and request.resolver_match.namespace == "orders"
     fields = list(request.POST.items()) if ours else []
     content = render_to_string("503.html", {"fields": fields, "action": request.get_full_path()})
@@ -32,7 +32,7 @@ def page(request: HttpRequest, error: BaseException) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """What could not be answered at all, such as a 404 whose page found no database."""
     error = sys.exc_info()[1]
-    return page(request, error) if error and trouble.is_trouble(error) else defaults.server_error(request)
+    return page(request, error) if error and db_errors.is_trouble(error) else defaults.server_error(request)
 
 
 class DatabaseTrouble:
@@ -45,7 +45,7 @@ class DatabaseTrouble:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        return page(request, error) if trouble.is_trouble(error) else None
+        return page(request, error) if db_errors.is_trouble(error) else None
 
 
 class Sessions(SessionMiddleware):
@@ -57,7 +57,7 @@ class Sessions(SessionMiddleware):
             return super().process_response(request, response)
         except (Error, SessionInterrupted) as error:
             cause: BaseException | None = error
-            while cause and not trouble.is_trouble(cause):
+            while cause and not db_errors.is_trouble(cause):
                 cause = cause.__context__
             if cause is None:
                 raise

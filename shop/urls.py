@@ -15,7 +15,7 @@ urlpatterns = [
     path("", include("catalog.urls")),
     path("", include("orders.urls")),
     path("api/", api.urls),
-    path("ops/", include("jobs.ops.urls")),
+    path("ops/", include("backroom.ops.urls")),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),

@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from jobs import publisher
+from backroom.runtime import publisher
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from jobs import breaker
+from backroom.outbound import breaker
 from stack import readiness
 from tests.waiting import until
 

@@ -12,7 +12,7 @@ import urllib3
 from django.db import connection
 from django.utils import timezone
 
-from jobs.models import Worker
+from backroom.ledger.models import Worker
 from stack import ports, processes, readiness
 from tests.waiting import until
 

@@ -2,7 +2,7 @@
 
 import time
 
-from jobs.models import Attempt
+from backroom.ledger.models import Attempt
 from lab.judges import Judge, all_done, gate
 from lab.scene import NotSeen, Scene
 

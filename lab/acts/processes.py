@@ -5,7 +5,7 @@ from signal import SIGKILL
 
 from django.db import connection
 
-from jobs.models import Job
+from backroom.ledger.models import Job
 from lab.judges import Judge, all_done, lost, somebody_waited, something_lost
 from lab.machine import send
 from lab.scene import Scene

@@ -2,8 +2,9 @@
 
 import time
 
-from jobs import control, health, rules
-from jobs.models import LIVE, Job, State
+from backroom.ledger import operations
+from backroom.ledger.models import LIVE, Job, State
+from backroom.ops import rules, stats
 from lab import slots, tasks
 from lab.judges import Judge, all_done
 from lab.machine import Machine
@@ -74,7 +75,7 @@ def stop_beat(scene: Scene) -> Judge:
 
 def is_missed() -> bool:
     """Whether beat is, by the rules that Operations and the watcher go by."""
-    return any(finding.rule.name == "beat-silent" and finding.wrong for finding in rules.findings(health.look(60)))
+    return any(finding.rule.name == "beat-silent" and finding.wrong for finding in rules.findings(stats.look(60)))
 
 
 def two_beats(scene: Scene) -> Judge:
@@ -104,7 +105,7 @@ def tidy(machine: Machine) -> None:
     slots.remove()
     empty_all()
     dead = Job.objects.filter(task=tasks.poison.name, state=State.DEAD)
-    control.replay([str(id) for id in dead.values_list("id", flat=True)])
+    operations.replay([str(id) for id in dead.values_list("id", flat=True)])
     left = Job.objects.filter(task=tasks.mail_campaign.name, state__in=LIVE)
-    control.discard([str(id) for id in left.values_list("id", flat=True)], why="the lab's campaign is over")
+    operations.discard([str(id) for id in left.values_list("id", flat=True)], why="the lab's campaign is over")
     machine.forget("bulk", tasks.mail_campaign.name)

@@ -13,7 +13,7 @@ class Point(NamedTuple):
 
 
 BEFORE, AFTER = False, True
-PUBLISH = "jobs.publisher:publish"
+PUBLISH = "backroom.runtime.publisher:publish"
 
 # In the web process, in the order in which a checkout meets them.
 WEB = {
@@ -26,21 +26,21 @@ WEB = {
 }
 # In a worker's child, in the order in which a job meets them.
 WORKER = {
-    "after claim": Point("jobs.ledger:claim", AFTER, "Claimed"),
-    "after the effect": Point("jobs.ledger:succeed", BEFORE),
-    "before commit of an atomic job": Point("jobs.ledger:succeed", AFTER, "invoice:"),
+    "after claim": Point("backroom.ledger.transitions:claim", AFTER, "Claimed"),
+    "after the effect": Point("backroom.ledger.transitions:succeed", BEFORE),
+    "before commit of an atomic job": Point("backroom.ledger.transitions:succeed", AFTER, "invoice:"),
     "after finish": Point(PUBLISH, BEFORE, "orders.mail_receipt"),
 }
 DISPATCHER = {
-    "rows taken": Point("jobs.ledger:take_due", AFTER, "Nudge"),
-    "rows published": Point("jobs.publisher:send", AFTER),
+    "rows taken": Point("backroom.ledger.transitions:take_due", AFTER, "Nudge"),
+    "rows published": Point("backroom.runtime.publisher:send", AFTER),
 }
 BEAT = {
-    "slot enqueued": Point("jobs.ledger:insert", AFTER),
+    "slot enqueued": Point("backroom.ledger.transitions:insert", AFTER),
     "slot committed": Point(PUBLISH, BEFORE),
     "slot published": Point(PUBLISH, AFTER),
 }
-ANY = {"publish": Point("jobs.publisher:send", AFTER)}
+ANY = {"publish": Point("backroom.runtime.publisher:send", AFTER)}
 LEDGERED = {**WEB, **WORKER, **DISPATCHER, **BEAT, **ANY}
 
 # The same boundaries where there is no ledger. What is not here is the same function, or does not exist.

@@ -8,7 +8,7 @@ import os
 
 from celery import Celery
 
-import jobs
+import backroom
 import shop  # noqa: F401 - makes the ledgered app: first, so that ours is the current one
 from lab.naive.task import enqueue_all
 
@@ -19,4 +19,4 @@ app.config_from_object("django.conf:settings", namespace="NAIVE")
 app.autodiscover_tasks()
 app.set_default()  # in all threads of the web server, instead of the ledgered one
 
-jobs.enqueue_all = enqueue_all  # before the rooms above import it by name
+backroom.enqueue_all = enqueue_all  # before the rooms above import it by name

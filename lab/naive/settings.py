@@ -6,7 +6,7 @@ from shop.settings import CELERY_BROKER_URL, CELERY_IMPORTS, SCHEDULE
 
 INSTALLED_APPS = ["lab.naive", *INSTALLED_APPS]
 # Of the ledger's checks those that say: this Celery is a plain one.
-SILENCED_SYSTEM_CHECKS = ["jobs.E001", "jobs.E003"]
+SILENCED_SYSTEM_CHECKS = ["backroom.E001", "backroom.E003"]
 
 PARTNER_RATES = {}  # nor does it keep breakers or rates
 

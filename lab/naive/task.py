@@ -12,7 +12,7 @@ from celery.canvas import Signature
 from celery.exceptions import Ignore
 from django.db import transaction
 
-from jobs import Call, Permanent, Retry, RetryAfter, Snooze
+from backroom import Call, Permanent, Retry, RetryAfter, Snooze
 
 
 def enqueue_all(*calls: Call) -> list[str]:

@@ -8,7 +8,7 @@ import urllib3
 from celery import current_app
 from django.core.management import call_command
 
-from jobs.models import Job
+from backroom.ledger.models import Job
 from tests.house import House
 
 MAIL_RATE = float(os.environ.get("MAIL_RATE", "10"))  # a second

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 import urllib3
 
-from jobs import rescue
-from jobs.models import Alert, Process, Worker
-from jobs.rules import LASTING
+from backroom.ledger import rescue
+from backroom.ledger.models import Process, Worker
+from backroom.ops.models import Alert
+from backroom.ops.rules import LASTING
 from tests.acceptance.conftest import House
 from tests.integration.watching import QUEUES, goes_by
 from tests.waiting import until

@@ -14,8 +14,9 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.urls import reverse
 
-from jobs import control, ledger, publisher
-from jobs.models import Job
+from backroom.ledger import operations, transitions
+from backroom.ledger.models import Job
+from backroom.runtime import publisher
 from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
 from tests.waiting import until
@@ -43,7 +44,7 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners
     number = house.order().json()["number"]
     until(in_state(f"receipt:{number}", "succeeded"))
     done = job(f"receipt:{number}")
-    publisher.send([ledger.Nudge(str(done.id), done.task, done.queue, done.args, {}, time.time())] * 3)
+    publisher.send([transitions.Nudge(str(done.id), done.task, done.queue, done.args, {}, time.time())] * 3)
     marker = house.order().json()["number"]  # the queue is first-in first-out: behind this one all three were seen
     until(in_state(f"receipt:{marker}", "succeeded"))
     assert job(f"receipt:{number}").claims == 1
@@ -107,7 +108,7 @@ def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_from_the_admin_
     fault(partners, "analytics")
     client.force_login(get_user_model().objects.create_superuser("chief"))
     answer = client.post(
-        reverse("admin:jobs_job_changelist"), {"action": "replay", "_selected_action": [str(job(key).id)]}
+        reverse("admin:backroom_job_changelist"), {"action": "replay", "_selected_action": [str(job(key).id)]}
     )
     assert answer.status_code == 302
     until(in_state(key, "succeeded"))
@@ -157,7 +158,7 @@ def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_tha
     house.kill("web")
     customer.wait(20)
     assert job(f"settle:{number}").state == "waiting"
-    control.hasten(f"settle:{number}")  # it would be asked in a minute
+    operations.hasten(f"settle:{number}")  # it would be asked in a minute
     until(lambda: all_done(number), 40)
     assert [effect["count"] for effect in effects(partners, f"payment:{number}")] == [1]
 
@@ -240,10 +241,10 @@ def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: House
     key = f"fraud:{number}"
     until(lambda: Job.objects.filter(key=key, state="waiting", attempts=1).exists())
     current_app.control.revoke(str(job(key).id))
-    control.hasten(key)
+    operations.hasten(key)
     until(in_state(key, "discarded"))
     fault(partners, "fraud")
-    control.replay([str(job(key).id)])
+    operations.replay([str(job(key).id)])
     until(in_state(key, "succeeded"))
 
 
@@ -255,5 +256,5 @@ def test_a_job_terminated_from_flower_is_a_dead_letter(house: House, partners: s
     current_app.control.revoke(str(job(key).id), terminate=True, signal="SIGKILL")
     until(in_state(key, "dead"))
     fault(partners, "analytics")
-    control.replay([str(job(key).id)])
+    operations.replay([str(job(key).id)])
     until(in_state(key, "succeeded"))

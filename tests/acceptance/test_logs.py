@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jobs.models import Job
+from backroom.ledger.models import Job
 from tests.acceptance.conftest import in_state
 from tests.house import CUSTOMER, House
 from tests.waiting import until

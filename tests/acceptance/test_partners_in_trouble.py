@@ -12,8 +12,9 @@ import urllib3
 from django.db.models import Sum
 from django.utils import timezone
 
-from jobs import breaker, enqueue_all
-from jobs.models import Job
+from backroom import enqueue_all
+from backroom.ledger.models import Job
+from backroom.outbound import breaker
 from orders import tasks
 from orders.models import Invoice, Order, Status
 from tests.acceptance.conftest import MAIL_RATE, House, fault

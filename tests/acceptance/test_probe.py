@@ -9,8 +9,8 @@ import time
 import pytest
 from django.utils import timezone
 
-from jobs.models import Process
-from jobs.rescue import SILENCE
+from backroom.ledger.models import Process
+from backroom.ledger.rescue import SILENCE
 from stack.supervisor import CHECKOUT
 from tests.house import House
 from tests.waiting import until

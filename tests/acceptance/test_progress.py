@@ -6,7 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from jobs.models import Job, Journal
+from backroom.ledger.models import Job
+from backroom.observe.models import Journal
 from orders.tasks import mail_sales_report
 from tests.acceptance.conftest import fault, in_state
 from tests.house import House

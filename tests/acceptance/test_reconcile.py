@@ -3,7 +3,7 @@
 import pytest
 from django.db.models.functions import Now
 
-from jobs.models import Job
+from backroom.ledger.models import Job
 from orders import audit, reconcile, settlement
 from orders.models import Order, Repair, Status
 from tests.acceptance.conftest import House, effects, in_state

@@ -14,10 +14,11 @@ from threading import Event
 import pytest
 from django.utils import timezone
 
-from jobs import ledger, publisher
-from jobs.alive import GOODBYE
-from jobs.enqueue import Call, new_id
-from jobs.models import Job, Process
+from backroom.ledger import transitions
+from backroom.ledger.models import Job, Process
+from backroom.runtime import publisher
+from backroom.runtime.enqueue import Call, new_id
+from backroom.runtime.worker import GOODBYE
 from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
 from tests.acceptance.test_jobs import broker_pid, children
@@ -122,8 +123,8 @@ def test_the_dispatcher_and_beat_stop_at_once(house: House, name: str):
 def test_an_old_worker_hands_a_new_task_on_to_a_new_one(house: House, tmp_path: Path):
     id = new_id()
     # As the web of the new release would: a task that is not here, with a single attempt.
-    stamps = ledger.insert([replace(Call("orders.thank", {"number": 1}, "bulk", 1), id=id).row(None)])
-    publisher.publish([ledger.Nudge(id, "orders.thank", "bulk", {"number": 1}, {}, stamps[id])])
+    stamps = transitions.insert([replace(Call("orders.thank", {"number": 1}, "bulk", 1), id=id).row(None)])
+    publisher.publish([transitions.Nudge(id, "orders.thank", "bulk", {"number": 1}, {}, stamps[id])])
     until(lambda: Job.objects.get(id=id).error == "no task is named orders.thank")
     release = releases.make(tmp_path / "after", releases.AFTER)
     with (tmp_path / "worker.log").open("wb") as log:

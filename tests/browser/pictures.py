@@ -15,9 +15,11 @@ from django.db import connection, transaction
 from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, expect
 
+from backroom.ledger.models import Job
+from backroom.observe.models import Journal
+from backroom.ops import audit_log
+from backroom.ops.models import Alert
 from bench import full
-from jobs import staff
-from jobs.models import Alert, Job, Journal
 from orders.tasks import mail_sales_report
 from stack import ports
 from tests.browser.shopping import expect_all_green, row
@@ -144,10 +146,10 @@ def ops(page: Page, failed: Job) -> None:
     shoot(page, f"/ops/act/?verb=discard&id={failed.id}", "preview-discard")
     shoot(page, f"/ops/jobs/{failed.id}/edit/", "edit")
     shoot(page, "/ops/pause/?what=queue:bulk", "pause")
-    staff.pause("task:orders.send_analytics", "operator", "the partner moves house")
+    audit_log.pause("task:orders.send_analytics", "operator", "the partner moves house")
     shoot(page, "/ops/resume/?what=task:orders.send_analytics", "resume")
     shoot(page, "/ops/", "health-paused")
-    staff.resume("task:orders.send_analytics", "operator", "the partner has moved")
+    audit_log.resume("task:orders.send_analytics", "operator", "the partner has moved")
     shoot(page, "/ops/actions/", "actions")
     shoot(page, "/ops/alerts/", "alerts-quiet")
 

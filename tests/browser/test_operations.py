@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from playwright.sync_api import Page, expect
 
-from jobs import roles
+from backroom.ops import roles
 from tests.browser.shopping import expect_all_green, row
 from tests.browser.staff import PASSWORD, log_in
 from tests.house import House

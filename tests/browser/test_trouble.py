@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from jobs.models import Job
+from backroom.ledger.models import Job
 from orders.models import Order
 from tests.browser.keyboard import has_focus, tab_to
 from tests.browser.shopping import (

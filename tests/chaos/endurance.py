@@ -8,8 +8,8 @@ from typing import Any
 from django.db import Error, connection
 from django.db.models import F, Max
 
+from backroom.ledger.models import LIVE, Attempt, Job, State
 from catalog.models import Product
-from jobs.models import LIVE, Attempt, Job, State
 from lab.customers import Customers
 from orders import audit
 from orders.gaps import MENDABLE

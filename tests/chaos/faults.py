@@ -10,8 +10,9 @@ import redis
 from django.db import connection
 from kombu.exceptions import KombuError
 
-from jobs import control, ledger, publisher
-from jobs.models import LIVE, Job
+from backroom.ledger import operations, transitions
+from backroom.ledger.models import LIVE, Job
+from backroom.runtime import publisher
 from lab.failpoints import Hit
 from lab.machine import descendants, send
 from tests.chaos.scene import PATIENCE, SLOT_IN, Scene
@@ -233,7 +234,9 @@ def delivered_twice(scene: Scene) -> None:
     for _ in range(20):
         jobs = Job.objects.order_by("-created_at").exclude(task="orders.settle_payment")[:30]
         with suppress(KombuError, redis.RedisError):  # our own connection may be older than this broker
-            publisher.send([ledger.Nudge(str(j.id), j.task, j.queue, j.args, j.origin, time.time()) for j in jobs] * 2)
+            publisher.send(
+                [transitions.Nudge(str(j.id), j.task, j.queue, j.args, j.origin, time.time()) for j in jobs] * 2
+            )
             sent += 1
         time.sleep(0.25)
     assert sent, "no message was sent"
@@ -247,7 +250,7 @@ def poison(how: str) -> Act:
         hit = scene.hit("after claim", "worker-bulk", "analytics")
         (id,) = scene.ids(hit)
         with connection.cursor() as cursor:
-            cursor.execute("UPDATE jobs_job SET max_attempts = 3 WHERE id = %s", [id])
+            cursor.execute("UPDATE backroom_job SET max_attempts = 3 WHERE id = %s", [id])
         scene.strike()
         send(SIGKILL, [hit.pid])
         for _ in range(2):
@@ -255,7 +258,7 @@ def poison(how: str) -> Act:
         until(lambda: Job.objects.filter(id=id, state="dead", attempts=3).exists(), 30, "a dead letter")
         neighbours = Job.objects.filter(task="orders.send_analytics").exclude(id=id).exclude(state__in=LIVE)
         assert not neighbours.exclude(state="succeeded").exists()
-        control.replay([id])
+        operations.replay([id])
         scene.mended()
 
     return act

@@ -22,8 +22,8 @@ from celery import current_app
 from django.core.management import call_command
 from django.db.models import Avg, F, QuerySet
 
-from jobs import enqueue_all
-from jobs.models import Job
+from backroom import enqueue_all
+from backroom.ledger.models import Job
 from orders import tasks
 from orders.models import Invoice
 from tests.chaos.smtp_proxy import Proxy

@@ -13,8 +13,8 @@ import redis
 import urllib3
 from django.db import DatabaseError, connection
 
+from backroom.ledger.models import Job
 from catalog.models import Product
-from jobs.models import Job
 from lab import tally
 from lab.customers import Customers
 from lab.naive.quiet import in_hand
@@ -222,7 +222,7 @@ def seconds_to_recover(scene: Scene, last: int) -> tuple[float, str]:
 
 SLOWEST = """
 SELECT job.finished_at, task, key, state, 'claims', claims, 'attempts', attempts, error
-FROM jobs_job job LEFT JOIN orders_order ON split_part(key, ':', 2) = number::text
+FROM backroom_job job LEFT JOIN orders_order ON split_part(key, ':', 2) = number::text
 WHERE finished_at IS NOT NULL AND ((number > %s AND orders_order.created_at <= %s)
       OR (task = 'orders.mail_sales_report' AND job.created_at > %s))
 ORDER BY finished_at DESC LIMIT 1

@@ -10,7 +10,7 @@ from signal import SIGCONT, SIGSTOP
 import psycopg
 import redis
 
-from jobs.models import LIVE, Job
+from backroom.ledger.models import LIVE, Job
 from lab import slots
 from lab.failpoints import Armed, Hit
 from lab.machine import send
@@ -112,7 +112,7 @@ class Scene:
                 yield held
             finally:
                 holder.execute("SELECT pg_advisory_unlock(4711)")
-                holder.execute("DROP TRIGGER hold ON jobs_job")
+                holder.execute("DROP TRIGGER hold ON backroom_job")
 
     def slot(self) -> None:
         """Have a slot of the schedule due in some seconds: a report that is mailed to staff."""
@@ -123,6 +123,6 @@ HELD = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 HOLD = """
 CREATE OR REPLACE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$;
-CREATE TRIGGER hold AFTER UPDATE ON jobs_job FOR EACH ROW
+CREATE TRIGGER hold AFTER UPDATE ON backroom_job FOR EACH ROW
     WHEN (OLD.state = 'waiting' AND NEW.state = 'ready' AND OLD.run_at IS NOT NULL) EXECUTE FUNCTION hold()
 """

@@ -10,7 +10,7 @@ import urllib3
 from celery import current_app
 from django.core.management import call_command
 
-from jobs.models import Job
+from backroom.ledger.models import Job
 from lab.naive.quiet import in_hand
 from orders import audit
 from tests.chaos.naive import NaiveHouse

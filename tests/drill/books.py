@@ -29,23 +29,24 @@ class Books:
 
     def meet_workers(self, release: str) -> int:
         """Workers that were not known yet are of this release; returns how many there have been."""
-        names = [name for (name,) in self.ask("SELECT name FROM jobs_worker") if name not in self.workers]
+        names = [name for (name,) in self.ask("SELECT name FROM backroom_worker") if name not in self.workers]
         self.workers |= dict.fromkeys(names, release)
         return len(self.workers)
 
     def state(self, key: str) -> str:
-        return self.ask("SELECT state FROM jobs_job WHERE key = %s", key)[0][0]
+        return self.ask("SELECT state FROM backroom_job WHERE key = %s", key)[0][0]
 
     def taken_by_after(self) -> list[str]:
         """The numbers of the orders of which the release *after* made the jobs: it alone thanks."""
         return [
-            number for (number,) in self.ask("SELECT split_part(key, ':', 2) FROM jobs_job WHERE key LIKE 'thanks:%%'")
+            number
+            for (number,) in self.ask("SELECT split_part(key, ':', 2) FROM backroom_job WHERE key LIKE 'thanks:%%'")
         ]
 
     def mixture(self) -> Counter[tuple[str, str]]:
         """Jobs done, by the release that enqueued them and the one that ran them."""
         found = self.ask(
-            f"SELECT {MADE_BY}, worker, count(*) FROM jobs_job"  # noqa: S608 - it stands above
+            f"SELECT {MADE_BY}, worker, count(*) FROM backroom_job"  # noqa: S608 - it stands above
             " WHERE state = 'succeeded' AND task = ANY(%s) GROUP BY 1, 2",
             list(TASKS),
         )
@@ -57,21 +58,21 @@ class Books:
     def handed_on(self) -> dict[str, int]:
         """How many jobs of a task met a worker that did not know it, or its arguments, and were done by another."""
         refused = "refused_at IS NOT NULL AND state = 'succeeded'"
-        return dict(self.ask(f"SELECT task, count(*) FROM jobs_job WHERE {refused} GROUP BY 1 ORDER BY 1"))  # noqa: S608
+        return dict(self.ask(f"SELECT task, count(*) FROM backroom_job WHERE {refused} GROUP BY 1 ORDER BY 1"))  # noqa: S608
 
     def dead(self) -> dict[str, str]:
         """The reason of each dead letter, by its key."""
-        return dict(self.ask("SELECT key, split_part(error, E'\\n', 1) FROM jobs_job WHERE state = 'dead'"))
+        return dict(self.ask("SELECT key, split_part(error, E'\\n', 1) FROM backroom_job WHERE state = 'dead'"))
 
     def only_known_to(self, release: str, but: list[str]) -> list[tuple]:
         """Jobs still to be done that the other release can't run, other than those of these keys."""
         return self.ask(
-            f"SELECT key FROM jobs_job WHERE {ONLY[release]} AND state IN ('ready', 'waiting', 'running')"  # noqa: S608
+            f"SELECT key FROM backroom_job WHERE {ONLY[release]} AND state IN ('ready', 'waiting', 'running')"  # noqa: S608
             " AND key <> ALL(%s)",
             but,
         )
 
     def unfinished(self) -> list[str]:
         """Keys of jobs still to be done; the schedule's have none."""
-        found = self.ask("SELECT key FROM jobs_job WHERE state IN ('ready', 'waiting', 'running') AND key <> ''")
+        found = self.ask("SELECT key FROM backroom_job WHERE state IN ('ready', 'waiting', 'running') AND key <> ''")
         return [key for (key,) in found]

@@ -14,9 +14,10 @@ from celery.exceptions import Retry
 from django.conf import settings
 from django.db import connection
 
+from backroom import Permanent
+from backroom.ledger.models import LIVE, Job, State
+from backroom.runtime import execution
 from catalog.models import Category, Product
-from jobs import Permanent, worker
-from jobs.models import LIVE, Job, State
 from orders.checkout import Customer, Wanted, place
 from orders.models import Order
 
@@ -49,7 +50,7 @@ def attempt(key: str) -> Job:
     job = Job.objects.get(key=key)
     Job.objects.filter(pk=job.pk, state=State.WAITING).update(state=State.READY)
     with suppress(Retry, Permanent):
-        worker.perform(current_app.tasks[job.task], str(job.pk))
+        execution.perform(current_app.tasks[job.task], str(job.pk))
     job.refresh_from_db()
     return job
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from django.db.models.functions import Now
 
-from jobs import ledger, rescue
-from jobs.errors import Superseded
-from jobs.models import Job, State, Worker
+from backroom.ledger import rescue, transitions
+from backroom.ledger.errors import Superseded
+from backroom.ledger.models import Job, State, Worker
 
 # The arrows of the design (docs/jobs.md), by the statement that goes them. `enqueue` is insert and follow, `fail` is
 # wait or bury.
@@ -144,7 +144,7 @@ class Judge:
             assert now.args == {"before": before}, "a follower has not the result before it"
 
 
-def holds(claim: ledger.Claimed, jobs: dict[str, Job]) -> bool:
+def holds(claim: transitions.Claimed, jobs: dict[str, Job]) -> bool:
     """Whether the job is this claim's."""
     return claim.id in jobs and (jobs[claim.id].state, jobs[claim.id].claims) == (State.RUNNING, claim.claims)
 

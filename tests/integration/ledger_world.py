@@ -14,11 +14,13 @@ from datetime import timedelta
 import redis
 from django.db import connection, transaction
 
-from jobs import Retry, control, enqueue_all, ledger, publisher, rescue, task
-from jobs.dispatcher import Dispatcher
-from jobs.errors import Superseded
-from jobs.models import LIVE, Job, Worker
-from jobs.retry import judge
+from backroom import Retry, enqueue_all, task
+from backroom.ledger import operations, rescue, transitions
+from backroom.ledger.errors import Superseded
+from backroom.ledger.models import LIVE, Job, Worker
+from backroom.ledger.retry import judge
+from backroom.runtime import publisher
+from backroom.runtime.dispatcher import Dispatcher
 from tests.integration.ledger_judge import Judge, Outcome, holds, stuck
 
 POLICY = Retry(attempts=2, first=0, cap=0, jitter=0)
@@ -47,7 +49,7 @@ class World:
         Job.objects.all().delete()
         Worker.objects.all().delete()
         self.ids = map(number, itertools.count(1))
-        self.taken: list[ledger.Claimed] = []  # every claim ever
+        self.taken: list[transitions.Claimed] = []  # every claim ever
         self.court = Judge()
         self.sound = True  # False once a step has failed
 
@@ -60,7 +62,7 @@ class World:
         self.sound = False
         with transaction.atomic():
             one, two = self.run(first), self.elsewhere.submit(self.run, second)
-            while not two.done() and not ledger.rows("SELECT FROM pg_locks WHERE NOT granted"):
+            while not two.done() and not transitions.rows("SELECT FROM pg_locks WHERE NOT granted"):
                 wait([two], timeout=0.001)
             transaction.set_rollback(not commits)
         self.judge(*[one] * commits, two.result())
@@ -75,8 +77,8 @@ class World:
         columns = "run_at", "published_at", "started_at", "finished_at", "refused_at"
         changes = ", ".join(f"{column} = {column} - %(s)s * interval '1 second'" for column in columns)
         with connection.cursor() as cursor:
-            cursor.execute(f"UPDATE jobs_job SET {changes}", {"s": seconds})  # noqa: S608
-            cursor.execute("UPDATE jobs_worker SET seen_at = seen_at - %s * interval '1 second'", [seconds])
+            cursor.execute(f"UPDATE backroom_job SET {changes}", {"s": seconds})  # noqa: S608
+            cursor.execute("UPDATE backroom_worker SET seen_at = seen_at - %s * interval '1 second'", [seconds])
         for index, message in enumerate(map(json.loads, self.broker.lrange(QUEUE, 0, -1))):
             message["headers"]["published_at"] -= seconds
             self.broker.lset(QUEUE, index, json.dumps(message))
@@ -105,7 +107,7 @@ class World:
 
     def run(self, statement: Statement) -> Outcome:
         name, arguments = statement
-        function = next(getattr(room, name) for room in (self, ledger, control, rescue) if hasattr(room, name))
+        function = next(getattr(room, name) for room in (self, transitions, operations, rescue) if hasattr(room, name))
         try:
             return Outcome(name, arguments, function(*arguments))
         except Superseded as late:
@@ -130,43 +132,43 @@ class World:
         head = replace(head, run_after=seconds and timedelta(seconds=seconds))
         return enqueue_all(head.then(*(replace(call, takes_result="before") for call in followers)))[0]
 
-    def succeed(self, claim: ledger.Claimed) -> list[ledger.Nudge]:
-        return ledger.succeed(claim, claim.id)
+    def succeed(self, claim: transitions.Claimed) -> list[transitions.Nudge]:
+        return transitions.succeed(claim, claim.id)
 
-    def fail(self, claim: ledger.Claimed, error: Exception) -> None:
+    def fail(self, claim: transitions.Claimed, error: Exception) -> None:
         verdict = judge(error, POLICY, claim.attempts, claim.max_attempts)
         if verdict.state == "dead":
-            return ledger.bury(claim, str(error))
-        return ledger.wait(claim, verdict.seconds, str(error), verdict.uses_attempt)
+            return transitions.bury(claim, str(error))
+        return transitions.wait(claim, verdict.seconds, str(error), verdict.uses_attempt)
 
     def redo(self, id: str) -> bool:
         """As somebody does who saw the ledger before this step."""
         job = self.court.jobs.get(id)
-        return control.redo(id, job.claims if job else 0, "its effect got lost")
+        return operations.redo(id, job.claims if job else 0, "its effect got lost")
 
     def give_back_unclaimed(self, queue: str, oldest: str | None) -> list[str]:
         message = oldest and self.broker.lindex(queue, -1)
         return rescue.give_back_unclaimed(queue, message and json.loads(message)["headers"]["published_at"])
 
 
-def jobs_in_every_state(world: World) -> tuple[ledger.Claimed, ledger.Claimed, list[Job]]:
+def jobs_in_every_state(world: World) -> tuple[transitions.Claimed, transitions.Claimed, list[Job]]:
     """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
     lost, 4 waits for it; 5 is due; 6 is dead, 7 discarded, 8 succeeded, 10 waits for it; 11 is running on a worker
     that lives; 12 succeeded: all for a month. Returns both claims of 1, and the rows."""
     for keys, seconds in ([None, "e"], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
         world.enqueue(keys, seconds)
     world.enqueue(["c"], None)
-    late, dying = (ledger.claim(number(n), "one") for n in (1, 6))
+    late, dying = (transitions.claim(number(n), "one") for n in (1, 6))
     world.fail(late, OSError("x"))
     world.fail(dying, OSError("x"))
-    ledger.take_due(9)
-    running, dead, done = (ledger.claim(number(n), "one") for n in (1, 6, 8))
+    transitions.take_due(9)
+    running, dead, done = (transitions.claim(number(n), "one") for n in (1, 6, 8))
     world.fail(dead, OSError("x"))
-    control.discard([number(7)])
+    operations.discard([number(7)])
     world.succeed(done)
     world.enqueue(["c", None], None)  # no job 9: 8 has the key
-    ledger.claim(world.enqueue([None], None), "two")
-    world.succeed(ledger.claim(world.enqueue(["d"], None), "two"))
+    transitions.claim(world.enqueue([None], None), "two")
+    world.succeed(transitions.claim(world.enqueue(["d"], None), "two"))
     world.pass_time(MONTH)
     return late, running, list(Job.objects.all())
 

@@ -7,9 +7,10 @@ from decimal import Decimal
 from celery import current_app
 from celery.exceptions import Retry
 
+from backroom import Permanent
+from backroom.ledger.models import Job, State
+from backroom.runtime import execution
 from catalog.models import Category, Product
-from jobs import Permanent, worker
-from jobs.models import Job, State
 from orders.models import Order, Status
 
 PAID_AT = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
@@ -55,7 +56,7 @@ def job_of(task, *args) -> Job:
 
 def perform(id: str) -> None:
     """One attempt at running a job. Raises what Celery is told."""
-    worker.perform(current_app.tasks[Job.objects.get(pk=id).task], id)
+    execution.perform(current_app.tasks[Job.objects.get(pk=id).task], id)
 
 
 def again(job: Job) -> Job:

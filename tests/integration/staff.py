@@ -5,7 +5,7 @@ import re
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from jobs import roles
+from backroom.ops import roles
 
 
 def operator() -> Client:

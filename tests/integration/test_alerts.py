@@ -12,11 +12,14 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
-from jobs import alerts, breaker, health, ledger, rescue, rules, staff
-from jobs.errors import PartnerUnavailable
-from jobs.models import Alert, Attempt, Job, TaskMinute
-from jobs.signs import Sign
-from jobs.watcher import Watcher
+from backroom.ledger import rescue, transitions
+from backroom.ledger.models import Attempt, Job
+from backroom.ops import alerts, audit_log, rules, stats
+from backroom.ops.models import Alert, TaskMinute
+from backroom.ops.watcher import Watcher
+from backroom.outbound import breaker
+from backroom.outbound.errors import PartnerUnavailable
+from backroom.runtime.heartbeat import Sign
 from stack import ports
 from tests.integration import mailbox as smtp
 from tests.integration import sick_database as sick
@@ -50,8 +53,8 @@ def watcher() -> Watcher:
 
 def end(count: int, error: str = "") -> None:
     for _ in range(count):
-        job = ledger.claim(noted.enqueue(), "default")
-        ledger.bury(job, error) if error else ledger.succeed(job, None)
+        job = transitions.claim(noted.enqueue(), "default")
+        transitions.bury(job, error) if error else transitions.succeed(job, None)
 
 
 def due_for(seconds: float) -> None:
@@ -60,19 +63,19 @@ def due_for(seconds: float) -> None:
 
 # What makes each rule's trouble, and after the yield ends it. Workers' and processes' signs are real rows grown old.
 def dispatcher_silent() -> Iterator[None]:
-    silent("jobs_process", "role = 'dispatcher'")
+    silent("backroom_process", "role = 'dispatcher'")
     yield
     Sign("dispatcher").give()
 
 
 def beat_silent() -> Iterator[None]:
-    silent("jobs_process", "role = 'beat'")
+    silent("backroom_process", "role = 'beat'")
     yield
     Sign("beat").give()
 
 
 def queue_without_worker() -> Iterator[None]:
-    silent("jobs_worker", "queues = 'bulk'")
+    silent("backroom_worker", "queues = 'bulk'")
     yield
     rescue.see_worker("another", "bulk", [])
 
@@ -81,7 +84,7 @@ def queue_late() -> Iterator[None]:
     noted.using(queue_name="critical").enqueue()
     due_for(31)
     yield
-    ledger.succeed(ledger.claim(str(Job.objects.get().id), "critical"), None)
+    transitions.succeed(transitions.claim(str(Job.objects.get().id), "critical"), None)
 
 
 def failure_rate() -> Iterator[None]:
@@ -102,7 +105,7 @@ def breaker_open() -> Iterator[None]:
     for number in range(breaker.THRESHOLD):
         with suppress(PartnerUnavailable), breaker.guard("warehouse", f"shipment:{number}", lease=5):
             raise PartnerUnavailable("no")
-    breaker._client().hincrbyfloat("jobs:partner:{warehouse}", "since", -301)
+    breaker._client().hincrbyfloat("backroom:partner:{warehouse}", "since", -301)
     yield
     pause_over("warehouse")
     with breaker.guard("warehouse", "shipment:1", lease=5):
@@ -217,16 +220,16 @@ def test_what_is_paused_is_not_late_and_the_page_says_that_it_is_paused(mailbox,
     noted.using(queue_name="critical").enqueue()
     due_for(3600)
     for what in "queue:critical", "task:tests.noted":
-        assert [finding.rule.name for finding in rules.findings(health.look(rules.WINDOW))] == ["queue-late"]
-        staff.pause(what, "me", "a drill")
-        assert rules.findings(health.look(rules.WINDOW)) == []
+        assert [finding.rule.name for finding in rules.findings(stats.look(rules.WINDOW))] == ["queue-late"]
+        audit_log.pause(what, "me", "a drill")
+        assert rules.findings(stats.look(rules.WINDOW)) == []
         assert "is paused, by me: a drill" in text(reader().get("/ops/"))
-        staff.resume(what, "me", "over")
+        audit_log.resume(what, "me", "over")
 
 
 def test_watchers_at_the_same_moment_mail_each_alert_once(mailbox, watcher):
-    silent("jobs_worker", "true")
-    silent("jobs_process", "role <> 'watcher'")
+    silent("backroom_worker", "true")
+    silent("backroom_process", "role <> 'watcher'")
     for wrong in True, False:
         watcher.look()
         goes_by()
@@ -278,7 +281,7 @@ def test_what_was_over_before_it_could_be_mailed_is_one_mail_that_says_both(mail
 
 
 def test_a_watcher_that_dies_after_the_mail_leaves_it_to_be_sent_again_as_the_same(mailbox, watcher):
-    silent("jobs_worker", "queues = 'bulk'")
+    silent("backroom_worker", "queues = 'bulk'")
     watcher.look()
     goes_by()
     with sick.cut_at(b"recovery_mailed_at = CASE", 1, delivered=False):
@@ -332,7 +335,7 @@ def test_without_an_address_it_is_on_the_page_and_in_the_table_and_a_warning_at_
 def test_the_page_says_since_when_who_was_told_and_what_to_do_and_keeps_what_was(mailbox, watcher):
     client = reader()
     assert customer().get("/ops/alerts/").status_code == 403
-    silent("jobs_worker", "queues = 'bulk'")
+    silent("backroom_worker", "queues = 'bulk'")
     assert "seen just now · the rule" in text(client.get("/ops/"))
     watcher.look()
     assert "nobody is mailed yet · the rule Start one for this queue" in text(client.get("/ops/"))
@@ -359,7 +362,7 @@ def test_nobody_reports_his_own_silence_but_the_page_reports_the_watchers(watche
     assert "No watcher is at work" in text(reader().get("/ops/"))
     watcher.look()
     assert "The back room is healthy" in text(reader().get("/ops/"))
-    silent("jobs_process", "role = 'watcher'", rules.LASTING + 1)
+    silent("backroom_process", "role = 'watcher'", rules.LASTING + 1)
     assert "No watcher is at work" in text(reader().get("/ops/"))
 
 
@@ -389,13 +392,13 @@ def test_a_watcher_says_that_it_lives_only_after_it_has_looked_at_all_and_that_i
     all_at_work()
     watcher = Watcher()
     with sick.another_session() as somebody, connection.cursor() as cursor:
-        somebody.execute("LOCK TABLE jobs_alert")
+        somebody.execute("LOCK TABLE backroom_ops_alert")
         cursor.execute("SET lock_timeout = '20ms'")
         watcher.look()
-    assert health.look(0).silent_s("watcher") > 3600
+    assert stats.look(0).silent_s("watcher") > 3600
     watcher.look()
-    assert health.look(0).silent_s("watcher") < 5
+    assert stats.look(0).silent_s("watcher") < 5
     watcher.stop.set()
     watcher.run()
-    assert health.look(0).silent_s("watcher") > 3600
+    assert stats.look(0).silent_s("watcher") > 3600
     connection.close()

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.test import Client
 
+from backroom.ledger.models import Job
 from catalog.models import Product
-from jobs.models import Job
 from orders.models import Order
 from tests.integration.buying import FORM, attempt, effects, fault, product, stock_of
 

@@ -12,9 +12,10 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
+from backroom.ledger import operations
+from backroom.ledger.models import Job, State
+from backroom.ops import audit_log
 from catalog.models import Product
-from jobs import control, staff
-from jobs.models import Job, State
 from orders import audit, cancellation, payments, settlement, stock, timeline
 from orders.counts import pieces_sold_twice
 from orders.models import Invoice, LoyaltyAccount, Order, OrderLine, Status
@@ -136,7 +137,7 @@ def test_an_effect_that_never_happened_is_lost(kind, finding):
     order = buy()
     finish(order, kind)
     for key in live_keys(order.number):
-        control.call_off(key, "for the test")
+        operations.call_off(key, "for the test")
     if kind == "invoice":  # the receipt needs it; this audit is about what is kept, not about how it was made
         Invoice.objects.filter(order=order).delete()
     assert (*finding, f"{kind}:{order.number}") in findings(audit.run().lost)
@@ -176,7 +177,7 @@ def test_an_order_that_was_not_counted_is_lost_and_it_is_said_who_discarded_its_
     product()
     order = buy()
     ids = [str(Job.objects.get(key=f"{each}:{order.number}").id) for each in (kind, "analytics")]
-    staff.discard(ids, "a colleague", "the statistics are full")
+    audit_log.discard(ids, "a colleague", "the statistics are full")
     finish(order, kind, "analytics")
     why = "its job is discarded (discarded by a colleague: the statistics are full)"
     lost = {(row["key"], row["why"]) for row in audit.run().lost}
@@ -230,7 +231,7 @@ def test_an_order_that_nobody_settles_is_lost():
     product()
     fault("payments", down=True)
     order = buy()
-    control.call_off(f"settle:{order.number}", "for the test")
+    operations.call_off(f"settle:{order.number}", "for the test")
     assert findings(audit.run().lost) == [("orders", "settlement", f"settle:{order.number}")]
 
 
@@ -238,7 +239,7 @@ def test_money_reserved_for_a_cancelled_order_is_noticed_and_money_given_back_is
     product()
     order = buy()
     for key in live_keys(order.number):
-        control.call_off(key, "for the test")
+        operations.call_off(key, "for the test")
     Order.objects.update(status=Status.CANCELLED)
     Order.objects.update(paid_at=None)
     assert findings(audit.run().stray) == [("payments", "authorization", f"payment:{order.number}")]

@@ -8,8 +8,8 @@ from celery.beat import SchedulingError
 from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from jobs.beat import LedgerScheduler
-from jobs.models import Job
+from backroom.ledger.models import Job
+from backroom.runtime.scheduler import LedgerScheduler
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,11 +38,11 @@ def tick(*beats: LedgerScheduler) -> None:
 
 
 def purges() -> int:
-    return Job.objects.filter(task="jobs.purge").count()
+    return Job.objects.filter(task="backroom.purge").count()
 
 
 def test_the_readable_schedule_is_copied_into_the_tables():
-    assert {"orders.release_unpaid", "jobs.purge"} <= set(PeriodicTask.objects.values_list("task", flat=True))
+    assert {"orders.release_unpaid", "backroom.purge"} <= set(PeriodicTask.objects.values_list("task", flat=True))
 
 
 def test_two_beats_fire_a_slot_once():
@@ -61,7 +61,7 @@ def test_a_beat_killed_before_it_wrote_down_its_firings_does_not_fire_again():
 
 def test_the_beat_that_came_second_fires_the_next_slot():
     every_second, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
-    PeriodicTask.objects.create(name="tick", task="jobs.purge", interval=every_second)
+    PeriodicTask.objects.create(name="tick", task="backroom.purge", interval=every_second)
     PeriodicTask.objects.filter(name=NAME).update(enabled=False)
     first, second = beat(), beat()
     until(lambda: tick(first, second) or purges() == 1, 10)
@@ -72,13 +72,13 @@ def test_a_slot_in_which_the_database_fails_is_fired_afterwards():
     scheduler = beat()
     entry = scheduler.schedule[NAME]
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE jobs_job RENAME TO jobs_gone")
+        cursor.execute("ALTER TABLE backroom_job RENAME TO jobs_gone")
     try:
         with pytest.raises(SchedulingError):
             scheduler.apply_async(entry)
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE jobs_gone RENAME TO jobs_job")
+            cursor.execute("ALTER TABLE jobs_gone RENAME TO backroom_job")
     assert scheduler.schedule[NAME].is_due().is_due
     tick(scheduler)
     assert purges() == 1

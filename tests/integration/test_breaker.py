@@ -13,8 +13,10 @@ import pytest
 from celery import current_app
 from django.core.management import call_command
 
-from jobs import Permanent, RetryAfter, Snooze, breaker, publisher
-from jobs.errors import Away, PartnerUnavailable, PartnerUnreachable
+from backroom import Permanent, RetryAfter, Snooze
+from backroom.outbound import breaker
+from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
+from backroom.runtime import publisher
 from tests.integration.gates import pause_over
 from tests.waiting import until
 

@@ -11,7 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db.models import Q
 
-from jobs.models import LIVE, Job, State
+from backroom.ledger.models import LIVE, Job, State
 from orders import audit, cancellation, checkout, loyalty, payments, settlement, tasks, till, warehouse
 from orders.models import LoyaltyAccount, Order, Status
 from tests.integration.buying import CUSTOMER, all_at_once, attempt, buy, effects, fault, product, stock_of

@@ -8,9 +8,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
+from backroom.ledger.models import Job, State
+from backroom.outbound import breaker
 from catalog.models import Product
-from jobs import breaker
-from jobs.models import Job, State
 from orders import cancellation, checkout, payments, settlement
 from orders.checkout import Wanted, place
 from orders.models import Order, OrderLine, Status

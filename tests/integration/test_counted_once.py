@@ -8,9 +8,9 @@ import pytest
 from celery.exceptions import Ignore
 from django.db import connection, transaction
 
+from backroom.ledger.models import Job, State
+from backroom.ledger.sql import rows
 from catalog.models import BoughtTogether
-from jobs.models import Job, State
-from jobs.rows import rows
 from orders import tasks
 from orders.models import LoyaltyAccount
 from tests.integration.paid_orders import job_of, paid_order, perform

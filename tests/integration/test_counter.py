@@ -7,9 +7,9 @@ import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
 
+from backroom.ledger.models import Job
+from backroom.outbound import breaker
 from catalog.models import Product
-from jobs import breaker
-from jobs.models import Job
 from orders import cart
 from orders.models import Order
 from tests.integration.buying import FORM, attempt, buy, effects, fault, product, stock_of

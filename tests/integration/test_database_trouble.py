@@ -12,9 +12,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
+from backroom.ledger.models import Job
+from backroom.runtime import execution
 from catalog.models import Product
-from jobs import worker
-from jobs.models import Job
 from orders.models import Order
 from tests.integration import sick_database as sick
 from tests.integration.buying import FORM, attempt, effects, fault, product, stock_of
@@ -307,7 +307,7 @@ def test_commands_say_it_in_one_line(capsys):
 
 
 def test_a_full_disk_loses_no_order_that_was_answered_and_charges_none_that_was_not(client, tmp_path, monkeypatch):
-    monkeypatch.setattr(worker, "PAUSES", (0,))
+    monkeypatch.setattr(execution, "PAUSES", (0,))
     disk = tmp_path / "disk"
     disk.mkdir()
     with sick.small_disk(disk) as full:

@@ -13,11 +13,13 @@ from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection
 from django_celery_beat.models import PeriodicTask
 
-from jobs import Retry as Policy
-from jobs import alive, rescue, task, worker
-from jobs.beat import LedgerScheduler
-from jobs.dispatcher import Dispatcher
-from jobs.models import Job
+from backroom import Retry as Policy
+from backroom import task
+from backroom.ledger import rescue
+from backroom.ledger.models import Job
+from backroom.runtime import execution, worker
+from backroom.runtime.dispatcher import Dispatcher
+from backroom.runtime.scheduler import LedgerScheduler
 from tests.integration import sick_database as sick
 from tests.waiting import until
 
@@ -39,9 +41,9 @@ def atomic_body() -> object:
 @pytest.fixture(autouse=True)
 def _short(monkeypatch, transactional_db) -> Iterator[None]:
     """A worker of this name, with less patience than the real ones; no session of this test is left to the next."""
-    monkeypatch.setattr(worker, "PAUSES", (0, 0.05))
-    monkeypatch.setattr(worker, "LONG_PAUSES", (0.2, 0.2, 0.2))
-    monkeypatch.setattr(alive, "name", "tests")
+    monkeypatch.setattr(execution, "PAUSES", (0, 0.05))
+    monkeypatch.setattr(execution, "LONG_PAUSES", (0.2, 0.2, 0.2))
+    monkeypatch.setattr(worker, "name", "tests")
     yield
     connection.close()
 
@@ -51,7 +53,7 @@ def attempt(work: Callable[[], object], of=body) -> Job:
     bodies["now"] = work
     id = of.enqueue()
     with suppress(Retry, Ignore):
-        worker.perform(of, id)
+        execution.perform(of, id)
     return Job.objects.get(id=id)
 
 
@@ -97,9 +99,9 @@ def test_a_job_is_not_claimed_half_while_the_database_is_read_only():
     id = body.enqueue()
     bodies["now"] = write
     with sick.read_only(), pytest.raises(Ignore):
-        worker.perform(body, id)
+        execution.perform(body, id)
     assert (Job.objects.get(id=id).state, Session.objects.count()) == ("ready", 0)
-    worker.perform(body, id)  # its message, published again
+    execution.perform(body, id)  # its message, published again
     assert (Job.objects.get(id=id).claims, Session.objects.count()) == (1, 1)
 
 
@@ -152,18 +154,22 @@ def test_a_dispatcher_waits_out_an_outage_says_so_once_and_goes_on(caplog):
         until(lambda: "answers again" in caplog.text)
         until(lambda: Job.objects.get(id=id).state == "ready")
         dispatcher.stop.set()
-    said = [record for record in caplog.records if record.name == "jobs.dispatcher" and "database" in record.message]
+    said = [
+        record
+        for record in caplog.records
+        if record.name == "backroom.runtime.dispatcher" and "database" in record.message
+    ]
     assert len(said) == 2
 
 
 def test_a_beat_waits_out_an_outage_in_one_line_and_fires_the_slot_afterwards(caplog):
     LedgerScheduler(app=current_app)  # copies the schedule into the tables
-    PeriodicTask.objects.exclude(task="jobs.purge").update(enabled=False)
-    PeriodicTask.objects.filter(task="jobs.purge").update(last_run_at="2020-01-01T00:00Z")
+    PeriodicTask.objects.exclude(task="backroom.purge").update(enabled=False)
+    PeriodicTask.objects.filter(task="backroom.purge").update(last_run_at="2020-01-01T00:00Z")
     beat = LedgerScheduler(app=current_app)
     for outage in (sick.away, sick.read_only, sick.exhausted):
         with outage():
             assert [beat.tick(), beat.tick()] == [1.0, 1.0]
     assert not [record for record in caplog.records if record.exc_info]
     assert not Job.objects.exists()
-    until(lambda: beat.tick() and Job.objects.filter(task="jobs.purge").exists())
+    until(lambda: beat.tick() and Job.objects.filter(task="backroom.purge").exists())

@@ -13,7 +13,7 @@ import urllib3
 from celery import current_app
 from pypdf import PdfReader
 
-from jobs.models import State
+from backroom.ledger.models import State
 from orders import analytics, fraud, tasks, warehouse
 from orders.models import Invoice, Order, Status
 from tests.integration import mailbox as smtp

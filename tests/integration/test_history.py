@@ -8,10 +8,13 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
-from jobs import Permanent, Snooze, control, figures, health, history, ledger, rescue, rules, task
-from jobs.dispatcher import Dispatcher
-from jobs.models import Attempt, Job, Process, QueueMinute, TaskMinute, TaskTotal
-from jobs.watcher import Watcher
+from backroom import Permanent, Snooze, task
+from backroom.ledger import operations, rescue, transitions
+from backroom.ledger.models import Attempt, Job, Process
+from backroom.ops import rates, rollups, rules, stats
+from backroom.ops.models import QueueMinute, TaskMinute, TaskTotal
+from backroom.ops.watcher import Watcher
+from backroom.runtime.dispatcher import Dispatcher
 from tests.integration.test_worker import attempt, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,21 +31,21 @@ def finished(count: int, at: datetime, error: str = "") -> list[str]:
     """Jobs that were due two seconds before their start, ran for a second, and ended at this time."""
     ids = [noted.enqueue() for _ in range(count)]
     for id in ids:
-        job = ledger.claim(id, "one")
-        ledger.bury(job, error) if error else ledger.succeed(job, None)
+        job = transitions.claim(id, "one")
+        transitions.bury(job, error) if error else transitions.succeed(job, None)
     with connection.cursor() as cursor:
-        for table, column, name in ("jobs_job", "finished_at", "id"), ("jobs_attempt", "ended_at", "job_id"):
+        for table, column, name in ("backroom_job", "finished_at", "id"), ("backroom_attempt", "ended_at", "job_id"):
             cursor.execute(
                 f"UPDATE {table} SET {column} = %s, started_at = %s, published_at = %s WHERE {name} = ANY(%s::uuid[])",  # noqa: S608
                 [at, at - timedelta(seconds=1), at - timedelta(seconds=3), ids],
             )
-        cursor.execute("UPDATE jobs_job SET created_at = published_at WHERE id = ANY(%s::uuid[])", [ids])
+        cursor.execute("UPDATE backroom_job SET created_at = published_at WHERE id = ANY(%s::uuid[])", [ids])
     return ids
 
 
 def last_minute() -> datetime:
     """In the midst of the last minute that history.write takes for over."""
-    over = (timezone.now() - timedelta(seconds=history.SETTLING)).replace(second=0, microsecond=0)
+    over = (timezone.now() - timedelta(seconds=rollups.SETTLING)).replace(second=0, microsecond=0)
     return over - timedelta(seconds=30)
 
 
@@ -62,7 +65,7 @@ def test_a_snooze_is_no_attempt():
 
 def test_a_lost_attempt_is_kept_and_so_is_the_one_after_which_a_job_is_dead():
     id = noted.enqueue()
-    ledger.claim(id, "gone")
+    transitions.claim(id, "gone")
     Job.objects.update(started_at=timezone.now() - timedelta(minutes=1))
     assert rescue.give_back_of_silent_workers() == [id]
     assert Attempt.objects.get().error == "its worker fell silent"
@@ -71,11 +74,11 @@ def test_a_lost_attempt_is_kept_and_so_is_the_one_after_which_a_job_is_dead():
 
 def test_attempts_are_purged_with_their_job():
     id = noted.enqueue()
-    ledger.wait(ledger.claim(id, "one"), 0, "OSError: x", uses_attempt=True)
-    control.discard([id])
-    assert (control.purge(days=1), Attempt.objects.count()) == (0, 1)
+    transitions.wait(transitions.claim(id, "one"), 0, "OSError: x", uses_attempt=True)
+    operations.discard([id])
+    assert (operations.purge(days=1), Attempt.objects.count()) == (0, 1)
     Job.objects.update(finished_at=timezone.now() - timedelta(days=2))
-    assert (control.purge(days=1), Attempt.objects.count()) == (1, 0)
+    assert (operations.purge(days=1), Attempt.objects.count()) == (1, 0)
 
 
 def test_a_minute_that_is_over_is_written_with_all_that_ended_in_it():
@@ -84,7 +87,7 @@ def test_a_minute_that_is_over_is_written_with_all_that_ended_in_it():
     finished(1, at, error="Permanent: no such order")
     finished(1, at - timedelta(minutes=1))  # the first look of all begins with the last minute
     noted.using(queue_name="bulk").enqueue()
-    assert history.write(QUEUES) == 1
+    assert rollups.write(QUEUES) == 1
     entry = TaskMinute.objects.get()
     assert (entry.task, entry.queue, entry.succeeded, entry.retried, entry.dead) == ("tests.noted", "default", 3, 0, 1)
     assert entry.minute == at.replace(second=0, microsecond=0)
@@ -98,7 +101,7 @@ def test_minutes_that_nobody_wrote_are_written_afterwards_without_what_nobody_sa
     at = last_minute()
     QueueMinute.objects.create(minute=at.replace(second=0) - timedelta(minutes=3), queue="default")
     finished(2, at - timedelta(minutes=1))
-    assert history.write(QUEUES) == 3
+    assert rollups.write(QUEUES) == 3
     entry = QueueMinute.objects.get(queue="default", minute=at.replace(second=0, microsecond=0) - timedelta(minutes=1))
     assert (entry.succeeded, entry.depth) == (2, None)
 
@@ -113,7 +116,7 @@ def test_two_dispatchers_write_a_minute_once():
 
 def write_and_close() -> int:
     try:
-        return history.write(QUEUES)
+        return rollups.write(QUEUES)
     finally:
         connection.close()
 
@@ -122,25 +125,25 @@ def test_a_watcher_writes_what_no_dispatcher_is_there_to_write_and_its_rules_see
     at = last_minute()
     QueueMinute.objects.create(minute=at.replace(second=0) - timedelta(minutes=6), queue="default")
     finished(3, at - timedelta(minutes=5), error="Permanent: no such order")
-    assert not figures.minutes(rules.WINDOW)[1]
+    assert not rates.minutes(rules.WINDOW)[1]
     Watcher().look()
-    assert "dead-letters-growing" in {finding.rule.name for finding in rules.findings(health.look(rules.WINDOW))}
+    assert "dead-letters-growing" in {finding.rule.name for finding in rules.findings(stats.look(rules.WINDOW))}
 
 
 def test_a_wait_of_many_hours_is_not_told_as_one():
     finished(1, last_minute())
     Job.objects.update(created_at=F("started_at") - timedelta(hours=9))
-    history.write(QUEUES)
-    (ended,) = figures.by("task", TaskMinute.objects.all(), 60).values()
+    rollups.write(QUEUES)
+    (ended,) = rates.by("task", TaskMinute.objects.all(), 60).values()
     assert 9 * 3_600_000 <= ended.waits_ms[0] <= 9 * 3_600_000 * 1.42
 
 
 def test_figures_count_each_end_once_whether_its_minute_is_written_or_not():
     finished(4, last_minute())
     finished(1, timezone.now() - timedelta(seconds=1))
-    before = figures.minutes(300)[1]
-    history.write(QUEUES)
-    after = figures.minutes(300)[1]
+    before = rates.minutes(300)[1]
+    rollups.write(QUEUES)
+    after = rates.minutes(300)[1]
     assert sum(entry.succeeded for entry in before) == sum(entry.succeeded for entry in after) == 5
 
 

@@ -10,8 +10,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from jobs import Permanent, RetryAfter
-from jobs.http import Partner, PartnerUnavailable
+from backroom import Permanent, RetryAfter
+from backroom.outbound.http import Partner, PartnerUnavailable
 
 partner = Partner("somebody", timeout=(0.3, 0.5))
 

@@ -16,10 +16,15 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from jobs import Permanent, Snooze, control, journal, ledger, notes, progress, report, rescue, task, worker
-from jobs.errors import Superseded
-from jobs.models import Job, Journal
-from jobs.running import bar
+from backroom import Permanent, Snooze, progress, report, task
+from backroom.ledger import operations, rescue, transitions
+from backroom.ledger.errors import Superseded
+from backroom.ledger.models import Job
+from backroom.observe import progress as progress_module
+from backroom.observe import recorder
+from backroom.observe.models import Journal
+from backroom.ops.running import bar
+from backroom.runtime import execution
 from tests.integration.staff import reader, text
 from tests.waiting import until
 
@@ -42,7 +47,7 @@ def telling_atomic() -> object:
 @pytest.fixture
 def often(monkeypatch) -> None:
     """Let what is told be written twenty times a second."""
-    monkeypatch.setattr(notes.writer, "every", 0.05)
+    monkeypatch.setattr(recorder.writer, "every", 0.05)
 
 
 def attempt(function, of=telling) -> Job:
@@ -53,7 +58,7 @@ def attempt(function, of=telling) -> Job:
 
 def again(id: str, of=telling) -> Job:
     with suppress(Retry, Exception):
-        worker.perform(of, id)
+        execution.perform(of, id)
     return Job.objects.get(id=id)
 
 
@@ -87,7 +92,7 @@ def test_progress_is_seen_while_the_body_is_in_its_transaction_and_stays_when_th
 
 
 def test_however_often_it_is_told_it_is_written_no_more_than_once_in_a_while(monkeypatch):
-    monkeypatch.setattr(notes.writer, "every", 0.2)
+    monkeypatch.setattr(recorder.writer, "every", 0.2)
     before = writes()
 
     def body() -> None:
@@ -106,7 +111,7 @@ def writes() -> int:
     until(lambda: not others(), what="the thread lets go of its connection")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute("SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'jobs_journal'")
+        cursor.execute("SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'backroom_journal'")
         return cursor.fetchone()[0]
 
 
@@ -114,7 +119,7 @@ def others() -> list:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            " AND query LIKE '%jobs_journal%'"
+            " AND query LIKE '%backroom_journal%'"
         )
         return cursor.fetchall()
 
@@ -130,27 +135,27 @@ def test_a_report_outside_of_a_job_does_nothing_and_nonsense_is_refused():
 
 def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_its_bar():
     id = telling.enqueue()
-    late = ledger.claim(id, "one")
-    ghost = notes.Notes(id, late.claims, late.attempts)
+    late = transitions.claim(id, "one")
+    ghost = recorder.Notes(id, late.claims, late.attempts)
     ghost.report(90, 100)
     ghost.write()
     assert "Attempt 1 90 %, 90 of 100" in text(page(id))
     Job.objects.update(started_at=timezone.now() - timedelta(seconds=rescue.SLACK + 1))
     assert rescue.give_back_of_silent_workers() == [id]
-    ledger.take_due(9)
-    now = ledger.claim(id, "two")
+    transitions.take_due(9)
+    now = transitions.claim(id, "two")
     assert "of 100" not in text(page(id)).partition("logged")[0]
-    own = notes.Notes(id, now.claims, now.attempts)
+    own = recorder.Notes(id, now.claims, now.attempts)
     own.report(5, 100)
     own.write()
     ghost.report(95, 100)
     ghost.write()
     with pytest.raises(Superseded):
-        ledger.succeed(late, None, ghost.entry())
+        transitions.succeed(late, None, ghost.entry())
     found = text(page(id))
     assert "Attempt 2 5 %, 5 of 100" in found
     assert "It had no time to say goodbye" in found
-    ledger.succeed(now, None, own.entry())
+    transitions.succeed(now, None, own.entry())
     own.report(4, 100)  # a write that was on its way
     own.write()
     assert Journal.objects.get(claim=2).done == 5
@@ -178,13 +183,13 @@ def test_lines_are_kept_in_the_statement_that_ends_the_attempt():
 
 
 def test_lines_of_attempts_that_failed_are_kept_and_a_snooze_of_which_nothing_was_written_keeps_none(monkeypatch):
-    late = notes.Writer(60)  # the usual one may come by in the midst of the snooze
-    monkeypatch.setattr(notes, "writer", late)
-    monkeypatch.setattr(journal, "writer", late)
+    late = recorder.Writer(60)  # the usual one may come by in the midst of the snooze
+    monkeypatch.setattr(recorder, "writer", late)
+    monkeypatch.setattr(progress_module, "writer", late)
     job = attempt(raising(OSError("x"), "first"))
     for error, line in (Snooze(0, "x"), "a snooze"), (Permanent("x"), "second"):
         Job.objects.update(run_at=timezone.now())
-        ledger.take_due(9)
+        transitions.take_due(9)
         bodies["now"] = raising(error, line)
         job = again(str(job.id))
     assert job.state == "dead"
@@ -194,13 +199,13 @@ def test_lines_of_attempts_that_failed_are_kept_and_a_snooze_of_which_nothing_wa
 
 def test_what_is_said_is_bounded_and_the_last_lines_are_the_ones_kept():
     def body() -> None:
-        for number in range(notes.LINES + 50):
+        for number in range(recorder.LINES + 50):
             log.info("%s %s", number, "x" * 5000)
 
     row = Journal.objects.get(job_id=attempt(body).id)
-    assert (len(row.lines), row.left_out) == (notes.LINES, 50)
-    assert row.lines[-1]["text"].startswith(f"{notes.LINES + 49} xxx")
-    assert {len(line["text"]) for line in row.lines} == {journal.LINE_LIMIT}
+    assert (len(row.lines), row.left_out) == (recorder.LINES, 50)
+    assert row.lines[-1]["text"].startswith(f"{recorder.LINES + 49} xxx")
+    assert {len(line["text"]) for line in row.lines} == {progress_module.LINE_LIMIT}
     assert "50 earlier lines not kept" in text(page(str(row.job_id)))
 
 
@@ -234,36 +239,36 @@ def test_a_body_does_not_notice_that_nothing_can_be_written_meanwhile(often, of)
         somebody.rollback()
 
     with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as somebody:
-        somebody.execute("LOCK TABLE jobs_journal IN ACCESS EXCLUSIVE MODE")
+        somebody.execute("LOCK TABLE backroom_journal IN ACCESS EXCLUSIVE MODE")
         job = attempt(body, of)
     assert job.state == "succeeded"
     assert Journal.objects.get(job_id=job.id).done == 2
 
 
 def waiting_for_a_lock() -> list:
-    return ledger.rows("SELECT pid FROM pg_locks WHERE NOT granted")
+    return transitions.rows("SELECT pid FROM pg_locks WHERE NOT granted")
 
 
 def test_what_was_told_goes_with_its_job():
     job = attempt(lambda: log.info("x"))
     other = attempt(lambda: log.info("y"))
     Job.objects.filter(id=job.id).update(finished_at=timezone.now() - timedelta(days=31))
-    assert control.purge(30) == 1
+    assert operations.purge(30) == 1
     assert [row.job_id for row in Journal.objects.all()] == [other.id]
 
 
 @pytest.fixture
 def halfway(often) -> None:
     """A running job that told where it is."""
-    claimed = ledger.claim(telling.enqueue(), "one")
-    mine = notes.Notes(claimed.id, claimed.claims, claimed.attempts)
+    claimed = transitions.claim(telling.enqueue(), "one")
+    mine = recorder.Notes(claimed.id, claimed.claims, claimed.attempts)
     mine.report(1000, 4000)
     until(lambda: mine.written)
     Journal.objects.update(rate=250)
 
 
 def test_running_jobs_are_shown_with_their_bars_on_the_page_and_at_the_command_line(halfway):
-    ledger.claim(telling.enqueue(), "one")  # one that tells nothing
+    transitions.claim(telling.enqueue(), "one")  # one that tells nothing
     found = text(reader().get("/ops/", headers={"HX-Request": "true"}))
     assert "25 %, 1,000 of 4,000 · 250 a second · 12 s left" in found
     out = StringIO()

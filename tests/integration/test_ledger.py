@@ -7,11 +7,12 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from jobs import Permanent, Retry, control, ledger, rescue, task
-from jobs.dispatcher import Dispatcher
-from jobs.enqueue import enqueue_all
-from jobs.errors import Superseded
-from jobs.models import Job, Worker
+from backroom import Permanent, Retry, task
+from backroom.ledger import operations, rescue, transitions
+from backroom.ledger.errors import Superseded
+from backroom.ledger.models import Job, Worker
+from backroom.runtime.dispatcher import Dispatcher
+from backroom.runtime.enqueue import enqueue_all
 
 pytestmark = pytest.mark.django_db
 
@@ -50,50 +51,50 @@ def test_a_key_names_one_job():
 
 def test_a_job_is_claimed_once():
     id = note.enqueue(1)
-    assert ledger.claim(id, "a") is not None
-    assert ledger.claim(id, "b") is None
+    assert transitions.claim(id, "a") is not None
+    assert transitions.claim(id, "b") is None
 
 
 def test_a_second_delivery_of_a_finished_job_does_nothing():
     id = note.enqueue(1)
-    ledger.succeed(ledger.claim(id, "a"), 1)
-    assert ledger.claim(id, "a") is None
+    transitions.succeed(transitions.claim(id, "a"), 1)
+    assert transitions.claim(id, "a") is None
     assert Job.objects.get(id=id).claims == 1
 
 
 def test_a_late_finish_changes_nothing():
     id = note.enqueue(1)
-    late = ledger.claim(id, "frozen")
+    late = transitions.claim(id, "frozen")
     age(id)
     rescue.give_back_of_silent_workers()  # it has never said that it lives
-    rescued = ledger.take_due(10)
+    rescued = transitions.take_due(10)
     assert [nudge.id for nudge in rescued] == [id]
-    current = ledger.claim(id, "alive")
+    current = transitions.claim(id, "alive")
     for finish in (
-        lambda: ledger.succeed(late, "late"),
-        lambda: ledger.bury(late, "late"),
-        lambda: ledger.wait(late, 1, "late", True),
+        lambda: transitions.succeed(late, "late"),
+        lambda: transitions.bury(late, "late"),
+        lambda: transitions.wait(late, 1, "late", True),
     ):
         with pytest.raises(Superseded):
             finish()
-    ledger.succeed(current, "in time")
+    transitions.succeed(current, "in time")
     assert Job.objects.get(id=id).result == "in time"
 
 
 def test_a_waiting_job_can_not_be_claimed_before_it_is_due():
     id = note.using(run_after=timedelta(minutes=1)).enqueue(1)
-    assert ledger.claim(id, "a") is None
-    assert ledger.take_due(10) == []
-    assert control.hasten("note:1")
-    assert [nudge.id for nudge in ledger.take_due(10)] == [id]
+    assert transitions.claim(id, "a") is None
+    assert transitions.take_due(10) == []
+    assert operations.hasten("note:1")
+    assert [nudge.id for nudge in transitions.take_due(10)] == [id]
 
 
 def test_a_follower_is_released_by_the_finish_before_it_and_gets_the_result():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     follower = Job.objects.get(key="note:3")
     assert follower.state == "waiting"
-    assert ledger.claim(str(follower.id), "a") is None
-    freed = ledger.succeed(ledger.claim(head, "a"), 3)
+    assert transitions.claim(str(follower.id), "a") is None
+    freed = transitions.succeed(transitions.claim(head, "a"), 3)
     assert [nudge.id for nudge in freed] == [str(follower.id)]
     assert state(follower.id) == "ready"
 
@@ -101,13 +102,13 @@ def test_a_follower_is_released_by_the_finish_before_it_and_gets_the_result():
 def test_celery_chain_passes_the_result_on():
     (add.s(1, 2) | add.s(10)).apply_async()
     head, tail = Job.objects.get(after_id=None), Job.objects.exclude(after_id=None).get()
-    (nudge,) = ledger.succeed(ledger.claim(str(head.id), "a"), 3)
+    (nudge,) = transitions.succeed(transitions.claim(str(head.id), "a"), 3)
     assert nudge.id == str(tail.id)
     assert nudge.args == {"left": 3, "right": 10}
 
 
 def test_a_follower_enqueued_behind_a_job_that_has_finished_is_released():
-    ledger.succeed(ledger.claim(note.enqueue(1), "a"), 1)
+    transitions.succeed(transitions.claim(note.enqueue(1), "a"), 1)
     enqueue_all(note.call(1).then(add.call(1, 2)))
     assert rescue.release_followers() == [str(Job.objects.get(task="tests.add").id)]
 
@@ -115,8 +116,8 @@ def test_a_follower_enqueued_behind_a_job_that_has_finished_is_released():
 def test_jobs_of_a_silent_worker_are_given_back_and_those_of_a_live_one_are_not():
     dead, alive = note.enqueue(1), note.enqueue(2)
     rescue.see_worker("alive", "default", [])
-    ledger.claim(dead, "dead")
-    ledger.claim(alive, "alive")
+    transitions.claim(dead, "dead")
+    transitions.claim(alive, "alive")
     age(dead, alive)
     assert rescue.give_back_of_silent_workers() == [dead]
     assert state(alive) == "running"
@@ -127,7 +128,7 @@ def test_a_job_that_kills_its_workers_is_dead_after_its_attempts():
     for outcome in ("waiting", "dead"):
         if outcome == "dead":
             Job.objects.filter(id=id).update(state="ready")
-        ledger.claim(id, "doomed")
+        transitions.claim(id, "doomed")
         age(id)
         rescue.give_back_of_silent_workers()
         assert state(id) == outcome
@@ -135,7 +136,7 @@ def test_a_job_that_kills_its_workers_is_dead_after_its_attempts():
 
 def test_a_worker_gives_back_what_it_is_not_running():
     id = note.enqueue(1)
-    ledger.claim(id, "worker")
+    transitions.claim(id, "worker")
     assert rescue.see_worker("worker", "default", []) == []  # just claimed: the worker may not know it yet
     Job.objects.update(started_at="2020-01-01T00:00Z")
     assert rescue.see_worker("worker", "default", [id]) == []
@@ -156,29 +157,29 @@ def test_a_message_older_than_the_oldest_in_the_broker_is_lost():
 
 def test_replaying_twice_is_once_and_gives_all_attempts_again():
     id = note.enqueue(1)
-    ledger.bury(ledger.claim(id, "a"), "gave up")
-    assert control.replay([id]) == [id]
-    assert control.replay([id]) == []
+    transitions.bury(transitions.claim(id, "a"), "gave up")
+    assert operations.replay([id]) == [id]
+    assert operations.replay([id]) == []
     assert Job.objects.get(id=id).attempts == 0
 
 
 def test_discarding_takes_the_followers_along_but_no_running_job():
     enqueue_all(add.call(1, 2).then(note.call(3)))
     running = note.enqueue(4)
-    ledger.claim(running, "a")
+    transitions.claim(running, "a")
     head = str(Job.objects.get(task="tests.add").id)
-    assert len(control.discard([head, running], why="not needed")) == 2
+    assert len(operations.discard([head, running], why="not needed")) == 2
     assert state(running) == "running"
 
 
 def test_what_succeeded_is_redone_once_by_two_who_miss_its_effect():
     id = note.enqueue(1)
-    ledger.succeed(ledger.claim(id, "a"), 1)
-    assert control.redo(id, 1, "no effect")
-    assert not control.redo(id, 1, "no effect")
-    ledger.take_due(9)
-    ledger.succeed(ledger.claim(id, "a"), 1)
-    assert not control.redo(id, 1, "no effect"), "it was done meanwhile"
+    transitions.succeed(transitions.claim(id, "a"), 1)
+    assert operations.redo(id, 1, "no effect")
+    assert not operations.redo(id, 1, "no effect")
+    transitions.take_due(9)
+    transitions.succeed(transitions.claim(id, "a"), 1)
+    assert not operations.redo(id, 1, "no effect"), "it was done meanwhile"
     assert state(id) == "succeeded"
 
 
@@ -188,17 +189,17 @@ def test_a_job_behind_a_deleted_one_is_freed_and_one_behind_another_is_not():
     assert not rescue.release_orphan(follower)
     Job.objects.filter(id=head).delete()
     assert rescue.release_orphan(follower)
-    assert [nudge.id for nudge in ledger.take_due(9)] == [follower]
+    assert [nudge.id for nudge in transitions.take_due(9)] == [follower]
     assert not rescue.release_orphan(follower)
 
 
 def test_purge_keeps_dead_letters_and_what_is_fresh():
     done, dead, fresh = note.enqueue(1), note.enqueue(2), note.enqueue(3)
-    ledger.succeed(ledger.claim(done, "a"), None)
-    ledger.bury(ledger.claim(dead, "a"), "gave up")
-    ledger.succeed(ledger.claim(fresh, "a"), None)
+    transitions.succeed(transitions.claim(done, "a"), None)
+    transitions.bury(transitions.claim(dead, "a"), "gave up")
+    transitions.succeed(transitions.claim(fresh, "a"), None)
     Job.objects.exclude(id=fresh).update(finished_at="2020-01-01T00:00Z")
-    assert control.purge(30) == 1
+    assert operations.purge(30) == 1
     assert set(Job.objects.values_list("key", flat=True)) == {"note:2", "note:3"}
 
 
@@ -221,9 +222,9 @@ def test_celery_options_that_the_ledger_can_not_honour_are_refused(options):
 
 
 def test_a_result_that_is_no_json_can_not_be_cured_by_trying_again():
-    claimed = ledger.claim(note.enqueue(1), "a")
+    claimed = transitions.claim(note.enqueue(1), "a")
     with pytest.raises(Permanent):
-        ledger.succeed(claimed, object())
+        transitions.succeed(claimed, object())
     assert state(claimed.id) == "running"
 
 
@@ -236,19 +237,19 @@ def test_a_time_that_is_none_is_refused_not_taken_for_now():
 def test_a_time_that_nobody_could_read_back_is_refused():
     id = note.using(run_after=timedelta(days=9)).enqueue(1)
     for when in "infinity", "-infinity", "20000-01-01", "0001-01-01 BC":
-        with pytest.raises(IntegrityError, match="jobs_run_at_readable"), transaction.atomic():
-            ledger.rows("UPDATE jobs_job SET run_at = %s WHERE id = %s RETURNING id", when, id)
+        with pytest.raises(IntegrityError, match="backroom_run_at_readable"), transaction.atomic():
+            transitions.rows("UPDATE backroom_job SET run_at = %s WHERE id = %s RETURNING id", when, id)
     for run_after in timedelta.max, timedelta.min, timedelta(days=3_000_000), datetime.max.replace(tzinfo=UTC):
         with pytest.raises(ValueError, match="beyond the years"):
             note.using(run_after=run_after).enqueue(2)
-    last = note.using(run_after=ledger.READABLE[1]).enqueue(3)
-    assert Job.objects.get(id=last).run_at == ledger.READABLE[1]
+    last = note.using(run_after=transitions.READABLE[1]).enqueue(3)
+    assert Job.objects.get(id=last).run_at == transitions.READABLE[1]
 
 
 @pytest.mark.parametrize("seconds", [1e15, math.inf, math.nan])
 def test_a_task_that_asks_to_wait_for_ages_waits_for_years(seconds):
-    claimed = ledger.claim(note.enqueue(1), "a")
-    ledger.wait(claimed, seconds, "later", uses_attempt=True)
+    claimed = transitions.claim(note.enqueue(1), "a")
+    transitions.wait(claimed, seconds, "later", uses_attempt=True)
     waits = Job.objects.get(id=claimed.id).run_at - datetime.now(UTC)
     assert timedelta(days=11_000) < waits < timedelta(days=12_000)
 
@@ -260,7 +261,7 @@ def test_a_queue_that_nobody_serves_is_refused():
 
 def test_one_row_with_an_unknown_queue_holds_up_nobody():
     good, bad = note.enqueue(1), note.enqueue(2)
-    ledger.unpublish([good, bad])
+    transitions.unpublish([good, bad])
     Job.objects.filter(id=bad).update(queue="removed")
     Dispatcher().publish_due()
     assert (state(good), state(bad)) == ("ready", "waiting")
@@ -276,7 +277,7 @@ def test_a_job_whose_task_nobody_knows_is_handed_on_during_a_deploy_and_then_a_d
     Job.objects.update(state="ready", refused_at=F("refused_at") - timedelta(seconds=2))
     rescue.refuse([id], "no task is named tests.once")
     assert (state(id), Job.objects.get(id=id).error) == ("dead", "no task is named tests.once")
-    control.replay([id])
+    operations.replay([id])
     Job.objects.update(state="ready")
     rescue.refuse([id], "no task is named tests.once")
     assert state(id) == "waiting"  # a replay begins another deploy
@@ -286,7 +287,7 @@ def test_a_job_that_was_once_refused_and_then_ran_has_the_whole_of_the_next_depl
     id = note.enqueue(1)
     rescue.refuse([id], "no task is named tests.note")
     Job.objects.update(state="ready", refused_at=F("refused_at") - timedelta(seconds=settings.DEPLOY_WINDOW + 1))
-    ledger.wait(ledger.claim(id, "new"), 0, "OSError: x", uses_attempt=True)
+    transitions.wait(transitions.claim(id, "new"), 0, "OSError: x", uses_attempt=True)
     Job.objects.update(state="ready")
     rescue.refuse([id], "no task is named tests.note")
     assert state(id) == "waiting"
@@ -294,15 +295,15 @@ def test_a_job_that_was_once_refused_and_then_ran_has_the_whole_of_the_next_depl
 
 def test_a_worker_told_to_stop_gives_back_its_jobs_and_spends_no_attempt():
     id, others = once.enqueue(1), note.enqueue(2)
-    late = ledger.claim(id, "stopping")
-    ledger.claim(others, "another")
+    late = transitions.claim(id, "stopping")
+    transitions.claim(others, "another")
     assert rescue.hand_over("stopping") == [id]
     assert (state(id), Job.objects.get(id=id).attempts) == ("waiting", 0)
     assert state(others) == "running"
     with pytest.raises(Superseded):
-        ledger.succeed(late, None)
-    ledger.take_due(9)
-    ledger.succeed(ledger.claim(id, "next"), None)
+        transitions.succeed(late, None)
+    transitions.take_due(9)
+    transitions.succeed(transitions.claim(id, "next"), None)
 
 
 def test_steps_of_a_chain_keep_their_options_and_refuse_what_can_not_be():
@@ -325,14 +326,14 @@ def test_apply_and_a_retry_with_other_arguments_are_refused():
 
 def test_discarding_a_running_job_leaves_its_followers():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
-    ledger.claim(head, "a")
-    assert control.discard([head]) == []
+    transitions.claim(head, "a")
+    assert operations.discard([head]) == []
     assert Job.objects.get(key="note:3").state == "waiting"
 
 
 def test_a_worker_that_has_just_begun_is_let_speak():
     id = note.enqueue(1)
-    ledger.claim(id, "new")
+    transitions.claim(id, "new")
     assert rescue.give_back_of_silent_workers() == []
     age(id)
     assert rescue.give_back_of_silent_workers() == [id]
@@ -341,11 +342,11 @@ def test_a_worker_that_has_just_begun_is_let_speak():
 def test_a_follower_whose_predecessor_was_purged_runs_when_it_is_replayed():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     follower = str(Job.objects.get(key="note:3").id)
-    control.discard([follower])
-    ledger.succeed(ledger.claim(head, "a"), 3)
+    operations.discard([follower])
+    transitions.succeed(transitions.claim(head, "a"), 3)
     Job.objects.filter(id=head).delete()
-    assert control.replay([follower]) == [follower]
-    assert [nudge.id for nudge in ledger.take_due(10)] == [follower]
+    assert operations.replay([follower]) == [follower]
+    assert [nudge.id for nudge in transitions.take_due(10)] == [follower]
 
 
 def age(*ids: str) -> None:

@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from jobs import Permanent, RetryAfter, Snooze, control, ledger, rescue
-from jobs.models import Job, State, Worker
+from backroom import Permanent, RetryAfter, Snooze
+from backroom.ledger import operations, rescue, transitions
+from backroom.ledger.models import Job, State, Worker
 from tests.integration.ledger_judge import MOVES, holds
 from tests.integration.ledger_world import MONTH, QUEUE, Statement, World, hurry, jobs_in_every_state, number
 
@@ -52,7 +53,7 @@ class AClaim(NamedTuple):
     n: int
     held: bool
 
-    def now(self, world: World) -> ledger.Claimed:
+    def now(self, world: World) -> transitions.Claimed:
         fitting = [claim for claim in world.taken if not self.held or holds(claim, world.court.jobs)] or world.taken
         return fitting[self.n % len(fitting)]
 
@@ -198,7 +199,7 @@ def test_a_job_is_not_purged_while_one_is_enqueued_behind_it(outside):
 def test_a_job_that_is_replayed_at_this_moment_is_not_purged(outside):
     world = World(*outside)
     world.enqueue([None], None)
-    control.discard([number(1)])
+    operations.discard([number(1)])
     world.pass_time(MONTH)
     world.happen_at_once(("replay", ([number(1)],)), ("purge", (30,)))
 
@@ -206,12 +207,12 @@ def test_a_job_that_is_replayed_at_this_moment_is_not_purged(outside):
 def test_a_discarded_job_is_not_purged_while_another_waits_for_it(outside):
     world = World(*outside)
     world.enqueue(["a", None], None)
-    control.call_off("a", "done elsewhere")
+    operations.call_off("a", "done elsewhere")
     world.pass_time(MONTH)
-    assert control.purge(30) == 0
+    assert operations.purge(30) == 0
 
 
-def every_statement(late: ledger.Claimed, running: ledger.Claimed) -> list[Statement]:
+def every_statement(late: transitions.Claimed, running: transitions.Claimed) -> list[Statement]:
     heads = [number(n) for n in (1, 3, 5, 6, 7, 8, 11)]
     return [
         ("enqueue", (["d", None], None)),
@@ -250,7 +251,7 @@ def every_statement(late: ledger.Claimed, running: ledger.Claimed) -> list[State
 def test_every_statement_that_changes_a_job_is_tried():
     writers = {
         name
-        for module in (ledger, control, rescue)
+        for module in (transitions, operations, rescue)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     } - {"rows", "keeping", "ids_of"}

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from jobs import control, ledger, rescue, task
-from jobs.figures import figures
+from backroom import task
+from backroom.ledger import operations, rescue, transitions
+from backroom.ops.rates import figures
 
 
 @task(name="tests.aged", key="aged:{number}")
@@ -24,20 +25,20 @@ def execute(sql: str, *parameters: Any) -> list[tuple]:
         return cursor.fetchall() if cursor.description else []
 
 
-JOB = ledger.Claimed("01a00000-0000-7000-8000-000000000000", {}, {}, "aged:1", 1, 1, 1)
+JOB = transitions.Claimed("01a00000-0000-7000-8000-000000000000", {}, {}, "aged:1", 1, 1, 1)
 QUESTIONS: dict[str, Callable[[], object]] = {
-    "dispatcher: what is due": lambda: ledger.take_due(500),
+    "dispatcher: what is due": lambda: transitions.take_due(500),
     "dispatcher: whose message is lost": lambda: rescue.give_back_unclaimed("default", None),
     "dispatcher: whose worker is silent": rescue.give_back_of_silent_workers,
     "dispatcher: what is behind a finished one": rescue.release_followers,
-    "dispatcher: not published": lambda: ledger.unpublish([JOB.id]),
+    "dispatcher: not published": lambda: transitions.unpublish([JOB.id]),
     "worker: what of mine is not in hand": lambda: rescue.see_worker("worker", "default", []),
-    "worker: claim": lambda: ledger.claim(JOB.id, "worker"),
-    "worker: succeed": lambda: ledger._succeed(JOB, "null"),
-    "worker: wait": lambda: ledger._finish(JOB, "state = 'waiting'", ()),
-    "web: the job of a key": lambda: ledger.ids_of(["aged:1"]),
-    "web: called off": lambda: control.call_off("aged:1", ""),
-    "beat: old enough to be purged": lambda: control.purge(30),
+    "worker: claim": lambda: transitions.claim(JOB.id, "worker"),
+    "worker: succeed": lambda: transitions._succeed(JOB, "null"),
+    "worker: wait": lambda: transitions._finish(JOB, "state = 'waiting'", ()),
+    "web: the job of a key": lambda: transitions.ids_of(["aged:1"]),
+    "web: called off": lambda: operations.call_off("aged:1", ""),
+    "beat: old enough to be purged": lambda: operations.purge(30),
     "people: depth of the queues": figures,
 }
 
@@ -47,15 +48,15 @@ def fill(jobs: int, state: str) -> None:
     execute("SET LOCAL statement_timeout = 0")
     execute(
         f"""
-        INSERT INTO jobs_job (id, task, queue, key, state, args, claims, attempts, max_attempts, run_at, published_at,
-                              started_at, finished_at, worker, error, takes_result, after_id)
+        INSERT INTO backroom_job (id, task, queue, key, state, args, claims, attempts, max_attempts, run_at,
+                              published_at, started_at, finished_at, worker, error, takes_result, after_id)
         SELECT uuidv7(n * interval '1 ms'), 'tests.aged', 'default', 'aged:' || n, state, '{{}}', 1, 1, 8,
                now() + interval '1 day', now(), now(), CASE state WHEN 'succeeded' THEN now() END, 'worker', '', '',
                CASE WHEN mod(n, 10) = 0 THEN uuidv7() END
         FROM (SELECT n, {state} AS state FROM generate_series(1, {jobs}) n) jobs
         """  # noqa: S608
     )
-    execute("ANALYZE jobs_job")
+    execute("ANALYZE backroom_job")
 
 
 @pytest.mark.django_db
@@ -77,7 +78,7 @@ def test_a_job_is_found_by_its_id_and_not_among_the_dead_rows_of_a_state(questio
     """Where vacuum can't clean, because of a transaction left open, the index of a state holds all that ever was."""
     fill(2_000, "'succeeded'")
     for _, plan in plans(QUESTIONS[question]):
-        assert set(re.findall(r"'Index Name': '(\w+)'", str(plan))) <= {"jobs_job_pkey", "jobs_after"}
+        assert set(re.findall(r"'Index Name': '(\w+)'", str(plan))) <= {"backroom_job_pkey", "backroom_after"}
 
 
 def pages(call: Callable[[], object]) -> int:
@@ -91,13 +92,13 @@ def plans(call: Callable[[], object], options: str = "") -> Iterator[tuple[str, 
     found: list[tuple[str, Any]] = []
 
     def explain(execute: Callable, sql: str, parameters: Any, many: bool, context: Any) -> Any:
-        if "jobs_job" in sql:
+        if "backroom_job" in sql:
             execute(f"EXPLAIN ({options}FORMAT json) {sql}", parameters, many, context)
             ((plan,),) = context["cursor"].fetchall()
             found.append((sql, json.loads(plan) if isinstance(plan, str) else plan))
         return execute(sql, parameters, many, context)
 
-    with connection.execute_wrapper(explain), suppress(ledger.Superseded):  # there is no such job
+    with connection.execute_wrapper(explain), suppress(transitions.Superseded):  # there is no such job
         call()
     assert found
     yield from found
@@ -108,7 +109,7 @@ def reads_all(plan: Any) -> bool:
         return any(reads_all(part) for part in plan)
     if not isinstance(plan, dict):
         return False
-    if plan.get("Node Type") == "Seq Scan" and plan.get("Relation Name") == "jobs_job":
+    if plan.get("Node Type") == "Seq Scan" and plan.get("Relation Name") == "backroom_job":
         return True
     return any(reads_all(part) for part in plan.values())
 
@@ -121,11 +122,11 @@ def test_what_is_purged_makes_room_so_that_the_table_stays_as_large_as_it_is():
 
 def cycle(begin: int) -> int:
     """A thousand jobs come, run, are finished and purged, and vacuum comes by; bytes of table and indexes then."""
-    ids = list(ledger.insert([aged.call(number).row(None) for number in range(begin, begin + 1_000)]))
+    ids = list(transitions.insert([aged.call(number).row(None) for number in range(begin, begin + 1_000)]))
     assert len(ids) == 1_000
     for change in ("state = 'running', worker = 'a'", "state = 'succeeded', finished_at = now() - interval '2 days'"):
         for half in (ids[::2], ids[1::2]):
-            execute(f"UPDATE jobs_job SET {change} WHERE id = ANY(%s::uuid[])", half)  # noqa: S608
-    assert control.purge(1) == 1_000
-    execute("VACUUM jobs_job")
-    return execute("SELECT pg_total_relation_size('jobs_job')")[0][0]
+            execute(f"UPDATE backroom_job SET {change} WHERE id = ANY(%s::uuid[])", half)  # noqa: S608
+    assert operations.purge(1) == 1_000
+    execute("VACUUM backroom_job")
+    return execute("SELECT pg_total_relation_size('backroom_job')")[0][0]

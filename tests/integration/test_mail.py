@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from jobs import Permanent
-from jobs.errors import Away
+from backroom import Permanent
+from backroom.outbound.errors import Away
 from notifications import mail
 from stack import ports
 from tests.integration import mailbox as smtp

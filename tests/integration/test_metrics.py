@@ -16,10 +16,13 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from jobs import breaker, control, history, ledger, rescue
-from jobs.errors import PartnerUnavailable
-from jobs.models import Alert, Attempt, Job, Pause, Process, QueueMinute, TaskMinute, Worker
-from jobs.signs import Sign
+from backroom.ledger import operations, rescue, transitions
+from backroom.ledger.models import Attempt, Job, Pause, Process, Worker
+from backroom.ops import rollups
+from backroom.ops.models import Alert, QueueMinute, TaskMinute
+from backroom.outbound import breaker
+from backroom.outbound.errors import PartnerUnavailable
+from backroom.runtime.heartbeat import Sign
 from shop import counting
 from tests.integration.sick_database import away
 from tests.integration.staff import customer, reader
@@ -84,7 +87,7 @@ def test_where_no_token_is_set_none_opens_it(settings: LazySettings):
 
 def test_both_of_prometheus_formats_are_well_formed():
     finished(1, last_minute())
-    history.write(QUEUES)
+    rollups.write(QUEUES)
     assert {family.name for family in families()} > {"backroom_queue_jobs", "backroom_job_run_seconds"}
     response = get(Accept="application/openmetrics-text; version=1.0.0")
     assert response["Content-Type"].startswith("application/openmetrics-text")
@@ -93,7 +96,7 @@ def test_both_of_prometheus_formats_are_well_formed():
 
 def test_each_metric_is_in_the_documents_table_and_nothing_else_is():
     finished(1, last_minute())
-    history.write(QUEUES)
+    rollups.write(QUEUES)
     rescue.see_worker("bulk@host/0123abcd", "bulk", [], pool=2, memory=1)
     Sign("beat").give()
     Client().get("/")
@@ -112,8 +115,8 @@ def test_it_comes_in_two_parts_so_that_many_machines_are_not_counted_many_times(
 
 def test_a_queue_is_told_of_with_its_jobs_and_ages_also_when_it_is_empty():
     dead, running, late = noted.enqueue(), noted.enqueue(), noted.enqueue()
-    ledger.bury(ledger.claim(dead, "one"), "Permanent: x")
-    ledger.claim(running, "one")
+    transitions.bury(transitions.claim(dead, "one"), "Permanent: x")
+    transitions.claim(running, "one")
     noted.using(run_after=timedelta(hours=1)).enqueue()
     noted.using(run_after=timedelta(seconds=-9)).enqueue()
     ago = timezone.now() - timedelta(minutes=10)
@@ -133,15 +136,15 @@ def test_counts_go_on_when_the_rows_that_they_count_are_purged():
     finished(3, last_minute())
     finished(1, last_minute(), error="Permanent: x")
     assert Scrape()("job_attempts_total", task="tests.noted", queue="default", outcome="succeeded") is None
-    history.write(QUEUES)
+    rollups.write(QUEUES)
     before = Scrape()
     assert before("job_attempts_total", task="tests.noted", queue="default", outcome="succeeded") == 3
     assert before("job_attempts_total", task="tests.noted", queue="default", outcome="dead") == 1
     Job.objects.update(finished_at=timezone.now() - timedelta(days=9))
     TaskMinute.objects.update(minute=timezone.now() - timedelta(days=9))
     QueueMinute.objects.update(minute=timezone.now() - timedelta(days=9))
-    control.purge(days=1)
-    history.purge()
+    operations.purge(days=1)
+    rollups.purge()
     assert not TaskMinute.objects.exists()
     after = Scrape()
     counted = [place for place in before.samples if place[0].endswith(("_total", "_bucket", "_count", "_sum"))]
@@ -151,7 +154,7 @@ def test_counts_go_on_when_the_rows_that_they_count_are_purged():
 
 def test_times_are_a_histogram_as_prometheus_has_it():
     finished(4, last_minute())  # each waited for two seconds and ran for one
-    history.write(QUEUES)
+    rollups.write(QUEUES)
     scrape, labels = Scrape(), {"task": "tests.noted", "queue": "default"}
     for name, below, above, total in ("wait", "1.024", "2.048", 8.0), ("run", "0.512", "1.024", 4.0):
         assert scrape(f"job_{name}_seconds_bucket", le=below, **labels) == 0
@@ -167,7 +170,7 @@ def test_times_are_a_histogram_as_prometheus_has_it():
 def test_an_attempt_that_was_refused_before_it_began_has_no_times():
     id = finished(1, last_minute(), error="Permanent: nobody knows its task")[0]
     Attempt.objects.filter(job_id=id).update(started_at=None)
-    history.write(QUEUES)
+    rollups.write(QUEUES)
     scrape, labels = Scrape(), {"task": "tests.noted", "queue": "default"}
     assert scrape("job_attempts_total", outcome="dead", **labels) == 1
     assert scrape("job_run_seconds_count", **labels) == scrape("job_wait_seconds_count", **labels) == 0
@@ -178,9 +181,9 @@ def test_a_minute_that_is_written_in_part_is_not_counted_twice():
     """A dispatcher that dies in the midst leaves nothing; here its last statement fails."""
     finished(5, last_minute())
     with pytest.raises(DataError):
-        history.write(["a name that is too long for a queue" * 3])
+        rollups.write(["a name that is too long for a queue" * 3])
     assert not TaskMinute.objects.exists()
-    history.write(QUEUES)
+    rollups.write(QUEUES)
     assert Scrape()("job_attempts_total", task="tests.noted", queue="default", outcome="succeeded") == 5
 
 
@@ -188,7 +191,7 @@ def test_of_a_worker_that_was_restarted_only_the_new_one_is_told():
     rescue.see_worker("critical@host/0123abcd", "critical", [], pool=2, memory=1)
     Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=30))
     rescue.see_worker("critical@host/4567cdef", "critical", [], pool=2, memory=150 * 2**20)
-    ledger.claim(noted.enqueue(), "critical@host/4567cdef")
+    transitions.claim(noted.enqueue(), "critical@host/4567cdef")
     scrape = Scrape()
     assert scrape("queue_workers", queue="critical") == 1
     assert scrape("queue_workers", queue="bulk") == 0

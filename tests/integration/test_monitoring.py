@@ -20,10 +20,12 @@ import yaml
 from django.conf import LazySettings
 from django.test import Client
 
-from jobs import breaker, history, rescue, rules
-from jobs.models import QueueMinute, TaskMinute
-from jobs.rescue import SILENCE
-from jobs.signs import Sign
+from backroom.ledger import rescue
+from backroom.ledger.rescue import SILENCE
+from backroom.ops import rollups, rules
+from backroom.ops.models import QueueMinute, TaskMinute
+from backroom.outbound import breaker
+from backroom.runtime.heartbeat import Sign
 from stack import ports
 from tests.integration.sick_database import away
 from tests.integration.test_history import QUEUES, finished, last_minute
@@ -65,7 +67,7 @@ def work() -> None:
     TaskMinute.objects.all().delete()
     finished(3, last_minute())
     finished(1, last_minute(), error="Permanent: x")
-    history.write(QUEUES)
+    rollups.write(QUEUES)
     Client().get("/")
     with away():
         Client().get("/")
@@ -126,7 +128,11 @@ def test_the_rules_of_prometheus_are_the_shops_own_with_the_same_limits():
         assert f"> {ours[name].over:g}" in theirs[name]["expr"], name
     assert f">= {rules.LEAST}" in theirs["FailureRate"]["expr"]
     assert set(re.findall(r"\[(\w+)\]", "".join(rule["expr"] for rule in group["rules"]))) == {f"{rules.WINDOW // 60}m"}
-    for name in "DispatcherSilent", "BeatSilent", "QueueWithoutWorker":  # jobs/metrics.py counts those seen within it
+    for name in (
+        "DispatcherSilent",
+        "BeatSilent",
+        "QueueWithoutWorker",
+    ):  # backroom/ops/metrics.py counts those seen within it
         assert (ours[name].over, theirs[name]["expr"][-4:]) == (SILENCE, "== 0")
     objectives = {queue: Scrape()("queue_objective_seconds", queue=queue) for queue in QUEUES}
     assert objectives == {queue: ours["QueueLate"].limit(queue) for queue in QUEUES}

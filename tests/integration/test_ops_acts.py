@@ -10,8 +10,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from jobs import enqueue_all, ledger, staff, task
-from jobs.models import Action, Job
+from backroom import enqueue_all, task
+from backroom.ledger import transitions
+from backroom.ledger.models import Job
+from backroom.ops import audit_log
+from backroom.ops.models import Action
 from tests.integration.staff import customer, operator, reader, text
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +32,7 @@ def fails_after(number: int) -> None:
 
 def dead(number: int, error: str = "Permanent: order {} is unknown") -> str:
     id = fails.enqueue(number)
-    ledger.bury(ledger.claim(id, "one"), error.format(number) + "\nTraceback")
+    transitions.bury(transitions.claim(id, "one"), error.format(number) + "\nTraceback")
     return id
 
 
@@ -79,7 +82,7 @@ def test_one_a_selection_or_a_group_is_discarded():
 def test_a_waiting_job_is_cancelled_with_those_behind_it_and_a_running_one_is_not():
     waiting = enqueue_all(fails.using(run_after=timedelta(hours=1)).call(1).then(fails_after.call(1)))[0]
     running = fails.enqueue(2)
-    ledger.claim(running, "one")
+    transitions.claim(running, "one")
     assert "Nor will 1 job that waits behind it" in text(operator().get(f"/ops/act/?verb=discard&id={waiting}"))
     do(operator(), verb="discard", id=[waiting, running])
     assert states(waiting, running) == ["discarded", "running"]
@@ -249,6 +252,6 @@ def test_two_who_replay_at_once_replay_once():
 
 def replay_and_close(ids: list[str], who: str) -> list[str]:
     try:
-        return staff.replay(ids, who, "why")
+        return audit_log.replay(ids, who, "why")
     finally:
         connection.close()

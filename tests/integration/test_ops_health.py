@@ -11,12 +11,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from backroom.ledger import rescue, transitions
+from backroom.ledger.models import Job, Process, Worker
+from backroom.ops import rollups, stats
+from backroom.ops.pages import search
+from backroom.outbound import breaker
+from backroom.outbound.errors import PartnerUnavailable
+from backroom.runtime.heartbeat import Sign
 from bench import full
-from jobs import breaker, health, history, ledger, rescue
-from jobs.errors import PartnerUnavailable
-from jobs.models import Job, Process, Worker
-from jobs.ops import search
-from jobs.signs import Sign
 from tests.integration.staff import customer, operator, reader, text
 from tests.integration.test_history import noted
 
@@ -53,11 +55,11 @@ def test_all_is_well():
 def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_first():
     all_at_work()
     Worker.objects.filter(name="bulk").update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
-    ledger.bury(ledger.claim(noted.enqueue(), "default"), "Permanent: x")
+    transitions.bury(transitions.claim(noted.enqueue(), "default"), "Permanent: x")
     noted.enqueue()
     Job.objects.filter(state="ready").update(published_at=timezone.now() - timedelta(minutes=10))
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM jobs_process WHERE role = 'beat'")
+        cursor.execute("DELETE FROM backroom_process WHERE role = 'beat'")
     page = text(reader().get("/ops/"))
     for words in (
         "The back room needs you",
@@ -72,8 +74,8 @@ def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_fi
 
 def test_a_task_that_ended_is_counted_with_its_times():
     for _ in range(3):
-        ledger.succeed(ledger.claim(noted.enqueue(), "one"), None)
-    ledger.bury(ledger.claim(noted.enqueue(), "one"), "Permanent: x")
+        transitions.succeed(transitions.claim(noted.enqueue(), "one"), None)
+    transitions.bury(transitions.claim(noted.enqueue(), "one"), "Permanent: x")
     assert "tests.noted 4 75.0 % 0 % 25.0 %" in text(reader().get("/ops/"))
 
 
@@ -110,10 +112,10 @@ def test_who_died_is_shown_until_somebody_of_its_role_has_taken_its_place_on_its
     Process.objects.update(
         started_at=timezone.now() - timedelta(hours=1), seen_at=timezone.now() - timedelta(minutes=5)
     )
-    assert {process.name for process in health.look(60).processes} == {died.name, elsewhere.name}
+    assert {process.name for process in stats.look(60).processes} == {died.name, elsewhere.name}
     successor = Sign("watcher")
     successor.give()
-    assert {process.name for process in health.look(60).processes} == {successor.name, elsewhere.name}
+    assert {process.name for process in stats.look(60).processes} == {successor.name, elsewhere.name}
 
 
 def test_polling_gets_the_part_that_changes_and_charts_on_their_own():
@@ -135,7 +137,7 @@ def plans(queries: CaptureQueriesContext) -> list[str]:
     found = []
     with connection.cursor() as cursor:
         for query in queries.captured_queries:
-            if any(f"jobs_{table}" in query["sql"] for table in ("job", "attempt", "journal")) and query[
+            if any(f"backroom_{table}" in query["sql"] for table in ("job", "attempt", "journal")) and query[
                 "sql"
             ].lstrip().startswith(("SELECT", "WITH")):
                 cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF) {query['sql']}")
@@ -188,7 +190,7 @@ OF_ONE_JOB = {"/ops/jobs/{}/": 5, "/ops/jobs/{}/edit/": 1, "/ops/jobs/?q={}": 1,
 
 
 def test_no_page_reads_the_ledger_from_end_to_end(full_ledger):
-    history.write(["bulk", "critical", "default"])
+    rollups.write(["bulk", "critical", "default"])
     client = operator()
     job = Job.objects.filter(state="dead").order_by("id")[1000]
     addresses = PAGES | {address.format(job.id): asks for address, asks in OF_ONE_JOB.items()}
@@ -200,5 +202,7 @@ def test_no_page_reads_the_ledger_from_end_to_end(full_ledger):
         found = plans(queries)
         if len(found) != asks or len(queries) >= 20:
             wrong.append(f"{address}: {len(found)} statements about jobs, of {len(queries)}, instead of {asks}")
-        wrong += [f"{address}\n{plan}" for plan in found if "Seq Scan on jobs_job" in plan or reads(plan) > search.LOOK]
+        wrong += [
+            f"{address}\n{plan}" for plan in found if "Seq Scan on backroom_job" in plan or reads(plan) > search.LOOK
+        ]
     assert not wrong, "\n".join(wrong)

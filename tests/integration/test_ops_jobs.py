@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from jobs import enqueue_all, ledger, task
-from jobs.models import Job
-from jobs.ops import search
+from backroom import enqueue_all, task
+from backroom.ledger import transitions
+from backroom.ledger.models import Job
+from backroom.ops.pages import search
 from tests.integration.staff import reader, text
 
 pytestmark = pytest.mark.django_db
@@ -41,8 +42,8 @@ def jobs() -> list[str]:
 
 
 def test_a_job_is_found_by_order_key_beginning_id_task_state_and_queue(jobs):
-    ledger.succeed(ledger.claim(jobs[3], "one"), None)
-    ledger.bury(ledger.claim(jobs[2], "one"), "Permanent: x")
+    transitions.succeed(transitions.claim(jobs[3], "one"), None)
+    transitions.bury(transitions.claim(jobs[2], "one"), "Permanent: x")
     assert names(q="1001") == {"found:1001", "after:1001"}
     assert names(q="found:1002") == names(state="dead") == {"found:1002"}
     assert names(q="found:*") == names(queue="bulk") == {"found:1001", "found:1002"}
@@ -73,9 +74,9 @@ def test_pages_follow_each_other_and_no_one_looks_at_more_than_its_share(jobs, m
 def test_a_job_shows_arguments_attempts_errors_chain_and_flower():
     first = enqueue_all(found.call(1001).then(found_after.call(1001)))[0]
     second = Job.objects.get(key="after:1001").id
-    ledger.wait(ledger.claim(first, "one"), 0, "OSError: <no> route\nTraceback: first", uses_attempt=True)
-    ledger.take_due(9)
-    ledger.bury(ledger.claim(first, "two"), "Permanent: gone\nTraceback: second")
+    transitions.wait(transitions.claim(first, "one"), 0, "OSError: <no> route\nTraceback: first", uses_attempt=True)
+    transitions.take_due(9)
+    transitions.bury(transitions.claim(first, "two"), "Permanent: gone\nTraceback: second")
     page = reader().get(f"/ops/jobs/{first}/")
     for words in "OSError: &lt;no&gt; route", "Traceback: first", "Traceback: second", "&quot;number&quot;: 1001":
         assert words in page.content.decode()
@@ -87,7 +88,7 @@ def test_a_job_shows_arguments_attempts_errors_chain_and_flower():
 
 def test_a_live_job_is_looked_at_again_and_a_finished_one_is_not(jobs):
     assert b"every 3s" in reader().get(f"/ops/jobs/{jobs[0]}/").content
-    ledger.succeed(ledger.claim(jobs[0], "one"), {"pages": 2})
+    transitions.succeed(transitions.claim(jobs[0], "one"), {"pages": 2})
     page = reader().get(f"/ops/jobs/{jobs[0]}/")
     assert b"every 3s" not in page.content
     assert "&quot;pages&quot;: 2" in text(page)

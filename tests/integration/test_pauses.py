@@ -4,8 +4,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from jobs import enqueue_all, ledger, staff, task
-from jobs.models import Action, Job, Pause
+from backroom import enqueue_all, task
+from backroom.ledger import transitions
+from backroom.ledger.models import Job, Pause
+from backroom.ops import audit_log
+from backroom.ops.models import Action
 from tests.integration.staff import customer, operator, reader, text
 
 pytestmark = pytest.mark.django_db
@@ -31,54 +34,54 @@ def state(id: str) -> str:
 
 
 def taken() -> set[str]:
-    return {nudge.id for nudge in ledger.take_due(9)}
+    return {nudge.id for nudge in transitions.take_due(9)}
 
 
 def test_a_message_of_a_paused_queue_runs_nothing_and_its_job_is_published_again_when_it_is_resumed():
     before, other = paused.enqueue(), elsewhere.enqueue()
-    assert staff.pause("queue:bulk", "me", "why")
+    assert audit_log.pause("queue:bulk", "me", "why")
     after = paused.enqueue()
     for id in before, after:
-        assert ledger.claim(id, "one") is None
+        assert transitions.claim(id, "one") is None
         assert state(id) == "waiting"
-    assert ledger.claim(other, "one")
+    assert transitions.claim(other, "one")
     assert taken() == set()
-    assert staff.resume("queue:bulk", "me", "why")
+    assert audit_log.resume("queue:bulk", "me", "why")
     assert taken() == {before, after}
-    assert ledger.claim(before, "one")
+    assert transitions.claim(before, "one")
     assert Job.objects.get(id=after).attempts == 0
 
 
 def test_a_paused_task_stands_still_and_others_on_its_queue_go_on():
     ids = {task: task.enqueue() for task in (paused, beside)}
-    staff.pause("task:tests.paused", "me", "why")
-    assert ledger.claim(ids[paused], "one") is None
-    assert ledger.claim(ids[beside], "one")
+    audit_log.pause("task:tests.paused", "me", "why")
+    assert transitions.claim(ids[paused], "one") is None
+    assert transitions.claim(ids[beside], "one")
 
 
 def test_what_runs_goes_on_and_what_waits_behind_it_waits_on():
     head = enqueue_all(elsewhere.call().then(paused.call()))[0]
-    running = ledger.claim(head, "one")
-    staff.pause("queue:bulk", "me", "why")
-    (freed,) = ledger.succeed(running, None)
-    assert ledger.claim(freed.id, "one") is None
+    running = transitions.claim(head, "one")
+    audit_log.pause("queue:bulk", "me", "why")
+    (freed,) = transitions.succeed(running, None)
+    assert transitions.claim(freed.id, "one") is None
     assert taken() == set()
 
 
 def test_a_job_resumed_in_the_very_moment_of_its_refusal_is_a_lost_message_and_found():
     id = paused.enqueue()
-    staff.pause("queue:bulk", "me", "why")
-    staff.resume("queue:bulk", "me", "why")
-    ledger._put_aside(id)  # comes after the resume
+    audit_log.pause("queue:bulk", "me", "why")
+    audit_log.resume("queue:bulk", "me", "why")
+    transitions._put_aside(id)  # comes after the resume
     assert state(id) == "ready"
 
 
 def test_pausing_twice_is_pausing_once():
-    assert staff.pause("queue:bulk", "me", "first")
-    assert not staff.pause("queue:bulk", "you", "second")
+    assert audit_log.pause("queue:bulk", "me", "first")
+    assert not audit_log.pause("queue:bulk", "you", "second")
     assert (Pause.objects.get().who, Action.objects.count()) == ("me", 1)
-    assert staff.resume("queue:bulk", "you", "done")
-    assert not staff.resume("queue:bulk", "you", "done")
+    assert audit_log.resume("queue:bulk", "you", "done")
+    assert not audit_log.resume("queue:bulk", "you", "done")
     assert [action.verb for action in Action.objects.order_by("id")] == ["paused", "resumed"]
 
 
@@ -122,7 +125,7 @@ def test_neither_without_a_reason_nor_for_what_nobody_knows():
 
 @pytest.mark.parametrize(("who", "status"), [(reader, 403), (customer, 403), (Client, 302)])
 def test_who_may_not_act_can_neither_pause_nor_resume(who, status):
-    staff.pause("queue:bulk", "me", "why")
+    audit_log.pause("queue:bulk", "me", "why")
     assert who().post("/ops/pause/", {"what": "queue:default", "why": "w"}).status_code == status
     assert who().post("/ops/resume/", {"what": "queue:bulk", "why": "w"}).status_code == status
     assert Pause.objects.get().what == "queue:bulk"
@@ -139,6 +142,6 @@ def test_a_form_from_elsewhere_does_not_pause_in_an_operators_name():
 
 def test_the_preview_of_a_replay_says_that_its_queue_is_paused():
     id = paused.enqueue()
-    ledger.bury(ledger.claim(id, "one"), "x")
-    staff.pause("queue:bulk", "me", "why")
+    transitions.bury(transitions.claim(id, "one"), "x")
+    audit_log.pause("queue:bulk", "me", "why")
     assert "The queue bulk is paused" in text(operator().get(f"/ops/act/?verb=replay&id={id}"))

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from jobs import Permanent
-from jobs.http import Conflict, PartnerUnavailable
+from backroom import Permanent
+from backroom.outbound.http import Conflict, PartnerUnavailable
 from orders import payments
 from tests.integration.buying import effects, fault
 

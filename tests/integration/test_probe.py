@@ -12,10 +12,10 @@ from django.db import connection
 from django.utils import timezone
 
 import probe
-from jobs import rescue
-from jobs.models import Process, Worker
-from jobs.rules import BY_NAME
-from jobs.signs import Sign
+from backroom.ledger import rescue
+from backroom.ledger.models import Process, Worker
+from backroom.ops.rules import BY_NAME
+from backroom.runtime.heartbeat import Sign
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,9 +10,11 @@ import pytest
 from celery import current_app
 from django.db import connection, transaction
 
-from jobs import ledger, publisher, task
-from jobs.dispatcher import Dispatcher
-from jobs.models import Job
+from backroom import task
+from backroom.ledger import transitions
+from backroom.ledger.models import Job
+from backroom.runtime import publisher
+from backroom.runtime.dispatcher import Dispatcher
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -118,7 +120,7 @@ def test_a_message_that_is_no_task_does_not_keep_others_from_being_rescued(messa
 
 def test_two_dispatchers_at_once_publish_each_due_job_once():
     ids = [nothing.enqueue() for _ in range(50)]
-    ledger.unpublish(ids)
+    transitions.unpublish(ids)
     current_app.control.purge()
 
     def dispatch() -> None:

@@ -16,8 +16,8 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from jobs import control, ledger, rescue
-from jobs.models import Job, State
+from backroom.ledger import operations, rescue, transitions
+from backroom.ledger.models import Job, State
 from orders import audit, cancellation, gaps, reconcile, settlement, tasks
 from orders.books import Effect
 from orders.models import Invoice, LoyaltyAccount, Order, Repair, Status
@@ -38,19 +38,19 @@ def sql(statement: str, *parameters) -> None:
 
 def lose(*keys: str) -> None:
     """Somebody deletes the rows of jobs."""
-    sql("DELETE FROM jobs_job WHERE key = ANY(%s)", list(keys))
+    sql("DELETE FROM backroom_job WHERE key = ANY(%s)", list(keys))
 
 
 def falsify(key: str) -> None:
     """The ledger comes to say that a job has succeeded."""
-    sql("UPDATE jobs_job SET state = 'succeeded', finished_at = clock_timestamp() WHERE key = %s", key)
+    sql("UPDATE backroom_job SET state = 'succeeded', finished_at = clock_timestamp() WHERE key = %s", key)
 
 
 def work() -> None:
     """Dispatcher and workers, until nothing is due."""
     while True:
         rescue.release_followers()
-        ledger.take_due(100)
+        transitions.take_due(100)
         ready = Job.objects.filter(state=State.READY).values_list("key", flat=True)
         if not ready:
             return
@@ -256,7 +256,7 @@ def test_a_job_that_says_it_succeeded_without_an_effect_is_run_again_once(kind):
         outcome = reconcile.run()
         assert outcome.repairs == []
         assert f"{kind}:{order.number}: its job was run again, to no avail" in reported(outcome)
-    sql("UPDATE jobs_job SET state = 'waiting', run_at = now() WHERE key = %s", f"{kind}:{order.number}")
+    sql("UPDATE backroom_job SET state = 'waiting', run_at = now() WHERE key = %s", f"{kind}:{order.number}")
     assert_all_is_well()
 
 
@@ -313,7 +313,7 @@ def test_no_mail_is_sent_again_where_nobody_keeps_records_of_mails(settings):
 def test_a_lost_receipt_is_sent_as_soon_as_a_later_mail_shows_that_records_are_kept():
     order = buy()
     sql(
-        "UPDATE jobs_job SET state = 'succeeded', finished_at = clock_timestamp() WHERE key = %s",
+        "UPDATE backroom_job SET state = 'succeeded', finished_at = clock_timestamp() WHERE key = %s",
         f"receipt:{order.number}",
     )
     work()
@@ -329,7 +329,7 @@ def test_a_lost_receipt_is_sent_as_soon_as_a_later_mail_shows_that_records_are_k
 def test_dead_letters_and_discarded_jobs_are_left_to_a_person():
     fault("analytics", status=400)
     dead, discarded = sold(), buy()
-    control.discard([str(Job.objects.get(key=f"invoice:{discarded.number}").id)], why="discarded by a person")
+    operations.discard([str(Job.objects.get(key=f"invoice:{discarded.number}").id)], why="discarded by a person")
     fault("analytics")
     work()
     old()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.models import State
+from backroom.ledger.models import State
 from orders import tasks
 from orders.models import Status
 from tests.integration import mailbox as smtp

@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from jobs import control, ledger
-from jobs.cleanse import clean
-from jobs.dispatcher import Dispatcher
-from jobs.models import Job
+from backroom.ledger import operations, transitions
+from backroom.ledger.models import Job
+from backroom.observe.redact import clean
+from backroom.runtime.dispatcher import Dispatcher
 from orders.models import Order
 from shop.logs import FORMATS, formatter
 from tests.integration.buying import FORM, attempt, fault, product
@@ -78,7 +78,7 @@ def test_a_request_its_jobs_their_retries_a_replay_and_the_calls_of_partners_are
     fault("analytics", status=400)
     assert attempt(key).state == "dead"
     fault("analytics")
-    control.replay([str(Job.objects.get(key=key).pk)])
+    operations.replay([str(Job.objects.get(key=key).pk)])
     assert attempt(key).state == "succeeded"
     found = spans.get_finished_spans()
     assert len({span.context.trace_id for span in found}) == 1
@@ -106,7 +106,7 @@ def test_what_machines_ask_every_few_seconds_is_in_no_trace(client, spans):
 def test_a_message_published_by_a_dispatcher_is_in_the_trace_of_its_job(client, spans):
     number = order(client)
     job = Job.objects.get(key=f"analytics:{number}")
-    ledger.unpublish([str(job.pk)])
+    transitions.unpublish([str(job.pk)])
     spans.clear()
     Dispatcher().publish_due()
     (span,) = [span for span in spans.get_finished_spans() if span.attributes["job.job"] == str(job.pk)]

@@ -11,9 +11,11 @@ from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
-from jobs import Permanent, RetryAfter, Snooze, control, enqueue_all, ledger, task, worker
-from jobs.errors import Away
-from jobs.models import Job
+from backroom import Permanent, RetryAfter, Snooze, enqueue_all, task
+from backroom.ledger import operations, transitions
+from backroom.ledger.models import Job
+from backroom.outbound.errors import Away
+from backroom.runtime import execution
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,7 +49,7 @@ def attempt(function, of=body) -> Job:
     bodies["now"] = function
     id = of.enqueue("now")
     with suppress(Retry, Exception):
-        worker.perform(of, id)
+        execution.perform(of, id)
     return Job.objects.get(id=id)
 
 
@@ -88,7 +90,7 @@ def test_a_snooze_uses_no_attempt_and_permanent_is_the_end():
 def test_celery_is_told_the_error_itself(error):
     bodies["now"] = raising(error)
     with pytest.raises(Retry) as caught:
-        worker.perform(body, body.enqueue("now"))
+        execution.perform(body, body.enqueue("now"))
     assert type(caught.value.exc) is type(error)
 
 
@@ -109,7 +111,7 @@ def test_no_row_of_the_database_is_quoted_in_an_error_not_even_in_a_chained_one(
     for function in (collide, wrap):
         bodies["now"] = function
         with pytest.raises(Retry) as caught:
-            worker.perform(body, body.enqueue("now"))
+            execution.perform(body, body.enqueue("now"))
         seen = [caught.value.exc, caught.value.exc.__cause__, caught.value.exc.__context__]
         assert "secret.person" not in repr(seen)
         Session.objects.all().delete()
@@ -148,7 +150,7 @@ def of_another_version(arguments: dict) -> str:
 
 
 def test_a_job_enqueued_under_an_arguments_former_name_runs_and_a_new_argument_has_its_default():
-    assert worker.perform(renamed, of_another_version({"number": 7})) == [7, "web"]
+    assert execution.perform(renamed, of_another_version({"number": 7})) == [7, "web"]
 
 
 @pytest.mark.parametrize("arguments", [{"order": 1, "colour": "red"}, {"basket": 1}, {}])
@@ -157,14 +159,14 @@ def test_a_job_whose_arguments_nobody_knows_is_handed_on_and_then_a_dead_letter_
 ):
     id = of_another_version(arguments)
     with pytest.raises(Ignore):
-        worker.perform(renamed, id)
+        execution.perform(renamed, id)
     job = Job.objects.get(id=id)
     assert (job.state, job.attempts) == ("waiting", 0)
     assert "Traceback" not in caplog.text + job.error
     settings.DEPLOY_WINDOW = 0
     Job.objects.update(state="ready")
     with pytest.raises(Ignore):
-        worker.perform(renamed, id)
+        execution.perform(renamed, id)
     job.refresh_from_db()
     assert job.state == "dead"
     assert job.error.startswith("tests.renamed: ")
@@ -173,7 +175,7 @@ def test_a_job_whose_arguments_nobody_knows_is_handed_on_and_then_a_dead_letter_
 
 def test_a_job_that_can_not_be_claimed_is_ignored():
     with pytest.raises(Ignore):
-        worker.perform(body, str(uuid.uuid4()))
+        execution.perform(body, str(uuid.uuid4()))
 
 
 def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
@@ -183,7 +185,7 @@ def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
 
     def discard() -> None:
         try:
-            discarded.extend(control.discard([head]))
+            discarded.extend(operations.discard([head]))
         finally:
             connection.close()
 
@@ -194,7 +196,7 @@ def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
 
     thread = Thread(target=discard)
     with transaction.atomic():
-        ledger.claim(head, "a")
+        transitions.claim(head, "a")
         thread.start()
         until(somebody_waits)
     thread.join()

@@ -7,11 +7,11 @@ from datetime import timedelta
 from django.db import connection
 from django.db.models import F
 
-from jobs import rescue
-from jobs.models import Alert
-from jobs.rules import LASTING
-from jobs.signs import Sign
-from jobs.watcher import Watcher
+from backroom.ledger import rescue
+from backroom.ops.models import Alert
+from backroom.ops.rules import LASTING
+from backroom.ops.watcher import Watcher
+from backroom.runtime.heartbeat import Sign
 
 QUEUES = ("bulk", "critical", "default")
 

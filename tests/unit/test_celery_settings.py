@@ -8,8 +8,8 @@ import pytest
 from celery import current_app
 from django.conf import settings
 
-from jobs.beat import LedgerScheduler
-from jobs.task import LedgerTask
+from backroom.runtime.scheduler import LedgerScheduler
+from backroom.runtime.task import LedgerTask
 from shop.schedule import SCHEDULE
 
 
@@ -36,7 +36,7 @@ def test_a_process_that_imports_nothing_else_knows_every_task_that_may_be_in_the
     source = "from shop.celery import app; app.loader.import_default_modules(); print(*app.tasks)"
     worker = subprocess.run([sys.executable, "-c", source], env=os.environ, capture_output=True, text=True, check=True)
     known = set(worker.stdout.split())
-    assert {"orders.settle_payment", "orders.void_payment", "orders.mail_receipt", "jobs.purge"} <= known
+    assert {"orders.settle_payment", "orders.void_payment", "orders.mail_receipt", "backroom.purge"} <= known
     assert {entry["task"] for entry in SCHEDULE.values()} <= known
 
 

@@ -15,7 +15,7 @@ from lab.failpoints import inside, points
 from stack.supervisor import CHECKOUT
 from tests.waiting import until
 
-ROOMS = ("shop", "orders", "catalog", "notifications", "jobs", "partners", "stack")
+ROOMS = ("shop", "orders", "catalog", "notifications", "backroom", "partners", "stack")
 
 
 @pytest.mark.parametrize("function", sorted({point.function for point in points.LEDGERED.values()}))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from jobs.figures import percentile
+from backroom.ops.rates import percentile
 
 
 def test_a_percentile_is_the_edge_of_the_bucket_in_which_it_lies():

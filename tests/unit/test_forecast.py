@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from jobs.health import Queue
-from jobs.history import Level
-from jobs.ops.health import drains, forecast
+from backroom.ops.pages.overview import drains, forecast
+from backroom.ops.rollups import Level
+from backroom.ops.stats import Queue
 
 NOW = datetime(2026, 3, 1, 14, 0, tzinfo=UTC)
 

@@ -15,5 +15,5 @@ def test_it_loads_none_of_our_packages_so_that_a_reload_brings_new_code():
     done = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True)
     logger, _, modules = done.stdout.partition(" ")
     assert logger == "GunicornLogger"  # the file was read
-    ours = {"shop", "orders", "catalog", "notifications", "jobs", "partners", "stack"}
+    ours = {"shop", "orders", "catalog", "notifications", "backroom", "partners", "stack"}
     assert not {name for name in ours if f"'{name}'" in modules}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.figures import Ended
-from jobs.templatetags.ops import percent
+from backroom.ops.rates import Ended
+from backroom.ops.templatetags.ops import percent
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs import Permanent, Retry, RetryAfter, Snooze
-from jobs.retry import Verdict, judge
+from backroom import Permanent, Retry, RetryAfter, Snooze
+from backroom.ledger.retry import Verdict, judge
 
 POLICY = Retry(attempts=4, first=2, cap=5, jitter=0.5)
 

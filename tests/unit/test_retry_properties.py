@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs import Permanent, Retry, RetryAfter, Snooze
-from jobs.retry import Verdict, judge
+from backroom import Permanent, Retry, RetryAfter, Snooze
+from backroom.ledger.retry import Verdict, judge
 
 PROFILE = settings(derandomize=True, database=None, deadline=None)
 

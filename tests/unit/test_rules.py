@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from jobs.health import Health, Queue
-from jobs.history import Level
-from jobs.rules import BY_NAME, CALM, RULES, findings
+from backroom.ops.rollups import Level
+from backroom.ops.rules import BY_NAME, CALM, RULES, findings
+from backroom.ops.stats import Health, Queue
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 

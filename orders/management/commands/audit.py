@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from django.core.management.base import BaseCommand
 from django.db import Error
 
-from jobs import trouble
+from backroom.ledger import db_errors
 from orders import audit
 
 NO_ANSWER = 4  # the exit status; 2 is Python's own for arguments that make no sense
@@ -65,9 +65,9 @@ class Command(BaseCommand):
             self.stderr.write(f"The audit needs the partners' records: {error}")
             sys.exit(NO_ANSWER)
         except Error as error:
-            if not trouble.is_trouble(error):
+            if not db_errors.is_trouble(error):
                 raise
-            self.stderr.write(f"The audit needs the database (DATABASE_URL): {trouble.summary(error)}")
+            self.stderr.write(f"The audit needs the database (DATABASE_URL): {db_errors.summary(error)}")
             sys.exit(NO_ANSWER)
         self.stdout.write(json.dumps(report.as_dict(), indent=2) if options["json"] else self.in_words(report))
         if not report.clean:

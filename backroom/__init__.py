@@ -1,0 +1,18 @@
+"""What makes a Celery task dependable: ledger, publishing, claims, retries, dead letters, dispatcher.
+
+A task is declared with `@task`, and called with `.enqueue()`:
+
+    @task(queue="critical", key="receipt:{number}", retry=Retry(attempts=8))
+    def mail_receipt(number: int) -> None:
+        emails.send_receipt(number)
+
+    mail_receipt.enqueue(1001)
+"""
+
+from backroom.ledger.errors import Permanent, RetryAfter, Snooze
+from backroom.ledger.retry import Retry
+from backroom.observe.progress import progress, report
+from backroom.runtime.enqueue import Call, enqueue_all
+from backroom.runtime.task import task
+
+__all__ = ["Call", "Permanent", "Retry", "RetryAfter", "Snooze", "enqueue_all", "progress", "report", "task"]

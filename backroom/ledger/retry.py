@@ -1,0 +1,58 @@
+"""When a failed job runs again: a pure value, declared beside the task.
+
+The form (a value without any machinery) is procrastinate's. The jitter keeps jobs that failed together from coming
+back together.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from backroom.ledger import db_errors
+from backroom.ledger.errors import Permanent, RetryAfter, Snooze
+
+DATABASE_PAUSE = 10.0  # seconds, about: until a job is tried again that met a full disk or somebody else's lock
+
+
+@dataclass(frozen=True)
+class Retry:
+    """At most `attempts` tries; seconds between them: `first`, doubling, at most `cap`, ± `jitter` of it."""
+
+    attempts: int = 8
+    first: float = 2.0
+    cap: float = 600.0
+    jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.first < 0 or self.cap < self.first or not 0 <= self.jitter < 1:
+            raise ValueError(f"{self} makes no sense: attempts >= 1, 0 <= first <= cap, 0 <= jitter < 1")
+
+    def delay(self, attempt: int, chance: float) -> float:
+        """Seconds to wait after failed attempt number `attempt` (from 1), with `chance` in [0, 1) from a die."""
+        base = min(self.cap, self.first * 2.0 ** min(attempt - 1, 60))
+        return base * (1 + self.jitter * (2 * chance - 1))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a failed attempt."""
+
+    state: Literal["waiting", "dead"]
+    seconds: float = 0.0
+    uses_attempt: bool = True
+
+
+def judge(error: Exception, policy: Retry, attempt: int, allowed: int, chance: float | None = None) -> Verdict:
+    """Decide over failed attempt number `attempt` (from 1) of the `allowed` ones, which the job's row says: it may be
+    older than the policy. Pure, but for the die where `chance` is not given."""
+    if isinstance(error, Snooze):
+        return Verdict("waiting", error.seconds, uses_attempt=False)
+    chance = random.random() if chance is None else chance  # noqa: S311
+    if db_errors.code(error) in db_errors.NOBODYS_FAULT:
+        return Verdict("waiting", DATABASE_PAUSE * (0.5 + chance), uses_attempt=False)
+    if isinstance(error, Permanent) or attempt >= allowed:
+        return Verdict("dead")
+    delay = policy.delay(attempt, chance)
+    if isinstance(error, RetryAfter):
+        delay = max(delay, error.seconds)
+    return Verdict("waiting", delay)

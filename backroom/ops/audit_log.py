@@ -1,0 +1,70 @@
+"""What people decide about jobs. Each decision is one statement of the ledger's, and is recorded with it: who, what,
+when and why."""
+
+import getpass
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+
+from backroom.ledger import operations
+from backroom.ledger.models import Job, Pause
+from backroom.ops.models import Action
+
+
+def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
+    """Replay dead or discarded jobs, so many seconds apart; see control.replay. Returns the ids of those."""
+    with transaction.atomic():
+        rate = f", one every {apart:g} s" if apart else ""
+        return _record("replayed", operations.replay(ids, apart), who, why, rate)
+
+
+def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
+    """Replay a dead or discarded job with other arguments, which its task knows. False if it is neither any more."""
+    with transaction.atomic():
+        before = Job.objects.get(id=id).args
+        done = operations.replay([id], args=args)
+        return bool(_record("edited and replayed", done, who, why, f", its arguments before: {json.dumps(before)}"))
+
+
+def discard(ids: Sequence[str], who: str, why: str) -> list[str]:
+    """Say that jobs need not run, nor those behind them; see control.discard. Returns the ids of those."""
+    with transaction.atomic():
+        return _record("discarded", operations.discard(ids, why=f"discarded by {who}" + (why and f": {why}")), who, why)
+
+
+def pause(what: str, who: str, why: str) -> bool:
+    """Let a queue ("queue:bulk") or a task ("task:orders.mail_receipt") stand still, for all workers and until it is
+    resumed: what runs goes on, all else waits. False if it is paused already."""
+    with transaction.atomic():
+        _, new = Pause.objects.get_or_create(what=what, defaults={"who": who, "why": why})
+        return new and _note("paused", what, who, why)
+
+
+def resume(what: str, who: str, why: str) -> bool:
+    """Let it go on. False if it is not paused."""
+    with transaction.atomic():
+        gone, _ = Pause.objects.filter(what=what).delete()
+        return bool(gone) and _note("resumed", what, who, why)
+
+
+def _note(verb: str, what: str, who: str, why: str) -> bool:
+    Action.objects.create(who=who, verb=verb, what=what.replace(":", " ", 1), why=why)
+    return True
+
+
+def _record(verb: str, done: list[str], who: str, why: str, more: str = "") -> list[str]:
+    if done:
+        first = str(Job.objects.get(id=done[0]))
+        what = (first if len(done) == 1 else f"{len(done)} jobs, {first} and others") + more
+        Action.objects.create(who=who, verb=verb, what=what, jobs=done, why=why)
+    return done
+
+
+def at_the_command_line() -> str:
+    """Who types: the name of this machine's user."""
+    try:
+        return f"{getpass.getuser()} at the command line"
+    except (KeyError, OSError):  # a container's user may have no name
+        return "somebody at the command line"

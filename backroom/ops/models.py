@@ -1,0 +1,109 @@
+"""What happened in each minute, and since ever: figures that outlive the rows they were counted from."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models.functions import Now
+
+
+class QueueMinute(models.Model):
+    """A queue a few seconds after the end of a minute; null where nobody looked then."""
+
+    minute = models.DateTimeField()
+    queue = models.CharField(max_length=100)
+    depth = models.PositiveIntegerField(null=True, help_text="ready, or due and not published")
+    running = models.PositiveIntegerField(null=True)
+    oldest_s = models.FloatField(null=True, help_text="how long the oldest of them has been due")
+    succeeded = models.PositiveIntegerField(default=0)
+    retried = models.PositiveIntegerField(default=0)
+    dead = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["minute", "queue"], name="backroom_ops_queue_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.queue} at {self.minute:%H:%M}"
+
+
+class TaskMinute(models.Model):
+    """What ended within a minute of one task on one queue. Times are histograms: bucket (backroom/ops/rollups.py) → count."""
+
+    minute = models.DateTimeField()
+    task = models.CharField(max_length=200)
+    queue = models.CharField(max_length=100)
+    succeeded = models.PositiveIntegerField(default=0)
+    retried = models.PositiveIntegerField(default=0)
+    dead = models.PositiveIntegerField(default=0)
+    waits = models.JSONField(default=dict)
+    runs = models.JSONField(default=dict)
+    wait_s = models.FloatField(db_default=0.0, default=0.0, help_text="seconds waited by all of them")
+    run_s = models.FloatField(db_default=0.0, default=0.0, help_text="seconds run by all of them")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["minute", "task", "queue"], name="backroom_ops_task_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.task} at {self.minute:%H:%M}"
+
+
+class TaskTotal(models.Model):
+    """All minutes of a task on a queue since ever, summed up: what Prometheus wants, which counts only upwards."""
+
+    task = models.CharField(max_length=200)
+    queue = models.CharField(max_length=100)
+    succeeded = models.BigIntegerField(default=0)
+    retried = models.BigIntegerField(default=0)
+    dead = models.BigIntegerField(default=0)
+    waits = models.JSONField(default=dict)
+    runs = models.JSONField(default=dict)
+    wait_s = models.FloatField(default=0.0)
+    run_s = models.FloatField(default=0.0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "queue"], name="backroom_ops_task_total")]
+
+    def __str__(self) -> str:
+        return f"{self.task} on {self.queue}"
+
+
+class Action(models.Model):
+    """What a person did to jobs. Written in the transaction that did it; nothing changes or deletes it."""
+
+    at = models.DateTimeField(db_default=Now())
+    who = models.CharField(max_length=150)
+    verb = models.CharField(max_length=20)
+    what = models.TextField()
+    jobs = ArrayField(models.UUIDField(), default=list)
+    why = models.CharField(max_length=200)
+
+    class Meta:
+        indexes = [GinIndex(fields=["jobs"], name="backroom_ops_action_jobs")]
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.verb} {self.what}"
+
+
+class Alert(models.Model):
+    """Something that is wrong by a rule of backroom/ops/rules.py, from its first sight to its end: backroom/ops/alerts.py."""
+
+    rule = models.CharField(max_length=50)
+    subject = models.CharField(max_length=200, default="", help_text="the queue, task or partner")
+    says = models.TextField(help_text="what was wrong, when it fired")
+    since = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now(), help_text="when a watcher last found it wrong")
+    fired_at = models.DateTimeField(null=True, help_text="null: it has not lasted long enough")
+    mailed_at = models.DateTimeField(null=True)
+    calm_since = models.DateTimeField(null=True, help_text="since when it has been well again")
+    recovered_at = models.DateTimeField(null=True)
+    recovery_mailed_at = models.DateTimeField(null=True)
+    mailing_until = models.DateTimeField(null=True, help_text="a watcher is mailing it, or died over it")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rule", "subject"], condition=models.Q(recovered_at=None), name="backroom_ops_alert_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.says

@@ -1,0 +1,48 @@
+"""Pausing and resuming a queue or a task: a page that says what will happen, and the deed."""
+
+from celery import current_app
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from backroom.ledger.models import LIVE, Job, Pause, State
+from backroom.ops import audit_log
+from backroom.ops.pages.access import acts
+from backroom.ops.pages.actions import WHY_LIMIT
+from backroom.ops.pages.search import load_tasks
+
+
+def named(what: str) -> Pause:
+    """The queue or task of this name, paused or not. Raises Http404 for one that nobody knows."""
+    load_tasks()
+    known = {f"queue:{queue}" for queue in current_app.amqp.queues} | {f"task:{task}" for task in current_app.tasks}
+    paused = Pause.objects.filter(what=what).first()
+    if paused is None and what not in known:
+        raise Http404("no such queue or task")
+    return paused or Pause(what=what)
+
+
+@acts
+def page(request: HttpRequest, verb: str) -> HttpResponse:
+    """What would happen; on POST it happens."""
+    pause = named((request.POST if request.method == "POST" else request.GET).get("what", "").replace("\x00", ""))
+    if request.method == "POST":
+        why = request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
+        if why:
+            change = audit_log.pause if verb == "pause" else audit_log.resume
+            if change(pause.what, request.user.get_username(), why):
+                messages.success(request, f"The {pause.kind} {pause.name} is {verb}d.")
+            else:
+                messages.warning(request, f"Somebody was faster: it was {verb}d already.")
+            return redirect("ops:health")
+        messages.error(request, "Say why: the next person will want to know.")
+    its = Job.objects.filter(**{pause.kind: pause.name})
+    count = {state: its.filter(state=state).count() for state in LIVE}  # each by its own partial index
+    context = {
+        "tab": "health",
+        "verb": verb,
+        "pause": pause,
+        "waiting": count[State.READY] + count[State.WAITING],
+        "running": count[State.RUNNING],
+    }
+    return render(request, "ops/pause.html", context)

@@ -1,0 +1,20 @@
+"""Addresses under /ops/."""
+
+from django.urls import path
+
+from backroom.ops.pages import actions, alerts, dead, edit, job, overview, pauses, search
+
+app_name = "ops"
+urlpatterns = [
+    path("", overview.page, name="health"),
+    path("history/", overview.history_part, name="history"),
+    path("jobs/", search.page, name="jobs"),
+    path("jobs/<uuid:id>/", job.page, name="job"),
+    path("jobs/<uuid:id>/edit/", edit.page, name="edit"),
+    path("dead/", dead.page, name="dead"),
+    path("act/", actions.act, name="act"),
+    path("pause/", pauses.page, {"verb": "pause"}, name="pause"),
+    path("resume/", pauses.page, {"verb": "resume"}, name="resume"),
+    path("actions/", actions.recorded, name="actions"),
+    path("alerts/", alerts.page, name="alerts"),
+]

@@ -1,0 +1,158 @@
+"""Enqueueing: rows in the caller's transaction, one INSERT for all; ids to the broker on commit, one round trip."""
+
+import json
+import re
+import secrets
+import time
+import uuid
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+from django.utils.timezone import is_aware
+
+from backroom.ledger import transitions
+from backroom.observe import context
+from backroom.runtime import publisher
+
+ARGS_LIMIT = 8_000  # bytes; arguments are ids and small values
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
+
+
+def new_id() -> str:
+    """A UUID of version 7 (RFC 9562): ids sort by time, so the primary key finds the newest jobs."""
+    parts = (time.time_ns() // 1_000_000 << 80) | (7 << 76) | (secrets.randbits(12) << 64) | (2 << 62)
+    return str(uuid.UUID(int=parts | secrets.randbits(62)))
+
+
+def check_arguments(args: dict[str, Any]) -> None:
+    """Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep, or is too long."""
+    text = json.dumps(args, allow_nan=False, ensure_ascii=False)
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError("half a surrogate pair is no character") from error
+    if NUL.search(text):
+        raise ValueError("PostgreSQL keeps no NUL character")
+    if size > ARGS_LIMIT:
+        raise ValueError(f"over {ARGS_LIMIT} bytes: pass the id of a row instead")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A task with its arguments, not yet enqueued: what `task.call(...)` returns.
+
+    `max_attempts` and `key` come from the task's declaration; `followers` are enqueued with it and run one after
+    the other, each when the one before has succeeded. `takes_result` names the argument that gets its result.
+    """
+
+    task: str
+    args: dict[str, Any]
+    queue: str
+    max_attempts: int
+    key: str | None = None
+    run_after: timedelta | datetime | None = None
+    takes_result: str = ""
+    id: str | None = None
+    followers: tuple["Call", ...] = ()
+
+    def then(self, *calls: "Call") -> "Call":
+        """This call, followed by others in turn; they survive whatever dies between two steps. Raises ValueError for a
+        follower with a time of its own."""
+        steps = tuple(step for call in calls for step in (replace(call, followers=()), *call.followers))
+        if late := [step.task for step in steps if step.run_after is not None]:
+            raise ValueError(f"{late[0]} can't have a time of its own: it runs when the one before has succeeded")
+        return replace(self, followers=self.followers + steps)
+
+    def row(self, after_id: str | None) -> dict[str, Any]:
+        """The ledger's row for this call. Raises TypeError or ValueError for what can't be an argument."""
+        try:
+            check_arguments(self.args)
+        except ValueError as error:
+            raise ValueError(f"{self.task}: its arguments can't be enqueued: {error}") from error
+        if not isinstance(self.run_after, timedelta | datetime | None):
+            raise TypeError(f"{self.task}: run_after is a timedelta or an aware datetime, not {self.run_after!r}")
+        if self.queue not in current_app.amqp.queues:
+            raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
+        moment = self.run_after if isinstance(self.run_after, datetime) else None
+        if moment and not is_aware(moment):
+            raise ValueError(f"{self.task}: run_after needs a time zone")
+        _check_when(self)
+        return {
+            "id": self.id or new_id(),
+            "task": self.task,
+            "queue": self.queue,
+            "args": self.args,
+            "key": self.key,
+            "max_attempts": self.max_attempts,
+            "after_id": after_id,
+            "takes_result": self.takes_result,
+            "origin": context.here(),
+            "delay": self.run_after.total_seconds() if isinstance(self.run_after, timedelta) else None,
+            "moment": moment and moment.isoformat(),
+        }
+
+
+def _check_when(call: Call) -> None:
+    """Raises ValueError for a time that nobody could read back (ledger.READABLE)."""
+    when = call.run_after or timedelta()
+    try:
+        moment = when if isinstance(when, datetime) else datetime.now(UTC) + when
+        readable = transitions.READABLE[0] <= moment <= transitions.READABLE[1]
+    except OverflowError:
+        readable = False
+    if not readable:
+        raise ValueError(f"{call.task}: run_after is beyond the years 1 to 9999")
+
+
+def enqueue_all(*calls: Call) -> list[str]:
+    """Enqueue calls with their followers in the caller's transaction; return the id of each call's job.
+
+    A key that names a job already gives that job's id and enqueues nothing. Nothing is visible before the commit nor
+    left after a rollback; a broker in trouble costs a fraction of a second at most and never raises: the dispatcher
+    publishes later. Raises django.db.Error, and TypeError or ValueError for bad arguments, before anything is written.
+    """
+    rows, heads = [], []
+    for call in calls:
+        after_id = None
+        for step in (call, *call.followers):
+            rows.append(step.row(after_id))
+            after_id = rows[-1]["id"]
+            if step is call:
+                heads.append(rows[-1])
+    # A chain may have to be tied to a job that exists already: nobody may die between the two statements.
+    with transaction.atomic(savepoint=False) if len(rows) > len(calls) else nullcontext():
+        inserted = transitions.insert(rows)
+        known = _existing(rows, inserted)
+
+    def publish() -> None:
+        # A nested function: Django 5.2 can't log a failing functools.partial (its ticket 19609).
+        publisher.publish(nudges)
+
+    nudges = [
+        transitions.Nudge(row["id"], row["task"], row["queue"], row["args"], row["origin"], stamp)
+        for row in rows
+        if (stamp := inserted.get(row["id"])) is not None
+    ]
+    if nudges:
+        transaction.on_commit(publish, robust=True)
+    return [known.get(head["id"], head["id"]) for head in heads]
+
+
+def _existing(rows: list[dict[str, Any]], inserted: dict[str, float | None]) -> dict[str, str]:
+    """New id → id of the job that had the key before; those enqueued behind the new id wait for the old one. A job
+    that was purged at this very moment is inserted after all."""
+    taken = [row for row in rows if row["id"] not in inserted and row["key"]]
+    if not taken:
+        return {}
+    ids = transitions.ids_of([row["key"] for row in taken])
+    if purged := [row for row in taken if row["key"] not in ids]:
+        inserted |= transitions.insert(purged)
+    known = {row["id"]: ids[row["key"]] for row in taken if row["key"] in ids}
+    for row in rows:
+        if row["id"] in inserted and row["after_id"] in known:
+            transitions.follow(row["id"], known[row["after_id"]])
+    return known

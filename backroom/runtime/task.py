@@ -1,0 +1,164 @@
+"""The task class: every Celery spelling of "call this" becomes a row in the ledger.
+
+`task.enqueue(...)` and `task.using(...)` are named as in django.tasks; `.delay()`, `.apply_async()`, beat, `chain`
+and `group` lead to the same place. What the ledger can't honour (chords, links, expiry) is refused, not ignored.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, NoReturn
+
+from celery import Task, shared_task
+
+from backroom.ledger.errors import Permanent, RetryAfter
+from backroom.ledger.retry import Retry
+from backroom.runtime import execution
+from backroom.runtime.enqueue import Call, enqueue_all
+
+UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain"}
+IRRELEVANT = {  # Celery's own bookkeeping, and what does not bear on whether and when the work is done
+    "task_id", "root_id", "parent_id", "group_id", "group_index", "producer", "connection", "headers", "reply_to",
+    "retry", "retry_policy", "ignore_result", "add_to_parent", "publisher", "app", "retries", "router", "shadow",
+    "stamped_headers", "immutable", "subtask_type", "task_type", "cast", "task_name", "priority", "serializer",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Using:
+    """A task with options for its next call."""
+
+    task: "LedgerTask"
+    run_after: timedelta | datetime | None = None
+    queue_name: str | None = None
+    key: str | None = None
+
+    def call(self, *args: Any, **kwargs: Any) -> Call:
+        """The call, not yet enqueued. Raises TypeError for arguments that don't fit the task."""
+        call = self.task.call(*args, **kwargs)
+        return replace(
+            call,
+            run_after=self.run_after,
+            queue=self.queue_name or call.queue,
+            key=self.key or call.key,
+        )
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> str:
+        """Enqueue it; returns the job's id. See jobs.enqueue_all."""
+        return enqueue_all(self.call(*args, **kwargs))[0]
+
+
+class LedgerTask(Task):
+    """A task whose calls are jobs."""
+
+    abstract = True
+    job_queue: str | None = None
+    policy = Retry()
+    job_key: str | None = None
+    renamed: Mapping[str, str] = {}
+    atomic = False
+    throws = (Permanent,)  # Celery logs it in a line, not as unexpected with a traceback: that is in the ledger
+
+    @cached_property
+    def parameters(self) -> inspect.Signature:
+        """The task's parameters, without `self` of a bound one. Raises TypeError for *args and **kwargs: the ledger
+        keeps arguments by name."""
+        signature = inspect.signature(self.run)
+        if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in signature.parameters.values()):
+            raise TypeError(f"{self.name}: a job's parameters must have names, not *args or **kwargs")
+        return signature
+
+    def call(self, *args: Any, **kwargs: Any) -> Call:
+        """A call of this task, not yet enqueued. Raises TypeError for arguments that don't fit."""
+        bound = self.parameters.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return self._call(dict(bound.arguments))
+
+    def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
+        """A job's arguments as this version of the task names them. Raises TypeError for those that don't fit: they
+        were kept by another version."""
+        if not isinstance(kept, dict):
+            raise TypeError("the arguments are no object: names with values")
+        given = {self.renamed.get(name, name): value for name, value in kept.items()}
+        self.parameters.bind(**given)
+        return given
+
+    def _call(self, arguments: dict[str, Any]) -> Call:
+        key = self.job_key.format(**arguments) if self.job_key else None
+        queue = self.job_queue or self.app.conf.task_default_queue
+        return Call(self.name, arguments, queue, self.policy.attempts, key)
+
+    def using(self, **options: Any) -> Using:
+        """Options for the next call: run_after (timedelta or aware datetime), queue_name, key."""
+        return Using(self, **options)
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> str:
+        """Enqueue a job for this call in the caller's transaction; returns its id. See jobs.enqueue_all."""
+        return enqueue_all(self.call(*args, **kwargs))[0]
+
+    def apply_async(self, args=None, kwargs=None, task_id=None, **options):
+        """Celery's spelling of enqueue. Raises TypeError for options that the ledger can't honour."""
+        call = self._from_celery(tuple(args or ()), dict(kwargs or {}), options)
+        steps = [signature.type._from_signature(signature) for signature in reversed(options.get("chain") or [])]
+        (id,) = enqueue_all(replace(call, id=task_id).then(*steps))
+        return self.AsyncResult(id)
+
+    def _from_celery(self, args: tuple, kwargs: dict[str, Any], options: dict[str, Any]) -> Call:
+        refused = {name for name, value in options.items() if value} - UNDERSTOOD - IRRELEVANT
+        if refused:
+            raise TypeError(f"{self.name}: the ledger does not know {', '.join(sorted(refused))}")
+        countdown, eta = options.get("countdown"), options.get("eta")
+        run_after = timedelta(seconds=countdown) if countdown else eta
+        queue = getattr(options.get("queue"), "name", options.get("queue"))
+        return Using(self, run_after, queue, options.get("key")).call(*args, **kwargs)
+
+    def _from_signature(self, signature) -> Call:
+        """A later step of a chain; one that is not immutable gets the result before it as its first argument."""
+        options = dict(signature.options)
+        id = options.pop("task_id", None)
+        args = signature.args if signature.immutable else (None, *signature.args)  # None: the result's place
+        call = self._from_celery(tuple(args), signature.kwargs, options)
+        return replace(call, takes_result="" if signature.immutable else next(iter(self.parameters.parameters)), id=id)
+
+    def retry(self, args=None, kwargs=None, exc=None, throw=True, eta=None, countdown=None, **_):
+        """Celery's `self.retry()`: try again by the ledger, not before `countdown` seconds; how often, says the task's
+        Retry. Raises TypeError for other arguments than the job's."""
+        if args is not None or kwargs is not None:
+            raise TypeError(f"{self.name}: a job keeps its arguments; enqueue another one for others")
+        seconds = (eta - datetime.now(eta.tzinfo)).total_seconds() if eta else countdown or 0
+        raise RetryAfter(seconds, str(exc or "the task asked for a retry")) from exc
+
+    def apply(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises TypeError: there is no job to run here."""
+        raise TypeError(f"{self.name}: call it as a function, or enqueue it")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body: as the job that the worker was told of, or plainly when called as a function."""
+        if self.request.called_directly:
+            return self.run(*args, **kwargs)
+        id = self.request.id
+        self.push_request(**{**vars(self.request), "called_directly": True})  # the body may call its own task
+        try:
+            return execution.perform(self, id)
+        finally:
+            self.pop_request()
+
+
+def task(
+    *,
+    queue: str = "default",
+    key: str | None = None,
+    retry: Retry | None = None,
+    atomic: bool = False,
+    renamed: Mapping[str, str] | None = None,
+    **options: Any,
+):
+    """Declare a task. `queue` and `retry` as named; `key` is the format of its job's key, from its arguments, like
+    "receipt:{number}"; an `atomic` one runs in one transaction with its finish: its database effects happen
+    exactly once; `renamed` maps former names of arguments to those of today, for jobs that were enqueued by another
+    version (docs/deploying.md). Other options are Celery's."""
+    return shared_task(
+        job_queue=queue, job_key=key, policy=retry or Retry(), atomic=atomic, renamed=renamed or {}, **options
+    )

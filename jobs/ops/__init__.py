@@ -1,2 +1,0 @@
-"""Operations: staff's pages about the back room. They look through the ledger's indexes and the tables of minutes, and
-act through jobs/staff.py alone."""
