@@ -12,11 +12,11 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' ||
         || '8' || substr(md5(n::text), 4, 15))::uuid,
        task, queue, jsonb_build_object('number', number), kind || ':' || number, 16, '', state,
        CASE WHEN state = 'waiting' THEN at + interval '1 day' * (%(days)s + 1) END, at, at, at,
-       CASE WHEN state IN ('succeeded', 'dead', 'discarded') THEN at + interval '20 milliseconds' END, 1, 1, 'one',
-       CASE WHEN state IN ('dead', 'discarded') THEN 'Permanent: ' || kind || ' of order ' || number
+       CASE WHEN state IN ('succeeded', 'dead', 'cancelled') THEN at + interval '20 milliseconds' END, 1, 1, 'one',
+       CASE WHEN state IN ('dead', 'cancelled') THEN 'Permanent: ' || kind || ' of order ' || number
             || E' was refused\n' || repeat('trace ', 300) ELSE '' END
 FROM (SELECT n, 10000 + n / 8 AS number, now() - (%(jobs)s - n) * interval '1 day' * %(days)s / %(jobs)s AS at,
-             CASE WHEN n %% 49 = 0 THEN 'dead' WHEN n %% 200 = 1 THEN 'waiting' WHEN n %% 500 = 7 THEN 'discarded'
+             CASE WHEN n %% 49 = 0 THEN 'dead' WHEN n %% 200 = 1 THEN 'waiting' WHEN n %% 500 = 7 THEN 'cancelled'
                   WHEN n %% 20001 = 3 THEN 'running' ELSE 'succeeded' END AS state
       FROM generate_series(1, %(jobs)s) n) jobs
 JOIN (VALUES (0, 'orders.make_invoice', 'invoice', 'critical'), (1, 'orders.mail_receipt', 'receipt', 'critical'),
@@ -30,14 +30,14 @@ JOIN (VALUES (0, 'orders.make_invoice', 'invoice', 'critical'), (1, 'orders.mail
 # What else a page reads: a failed attempt for each that died, two for some; what attempts told; minutes; actions.
 SURROUNDINGS = [
     """
-    INSERT INTO backroom_attempt (job_id, task, queue, number, became, worker, published_at, started_at, ended_at,
+    INSERT INTO backroom_attempt (job_id, task, queue, number, outcome, worker, published_at, started_at, ended_at,
                                   error)
     SELECT id, task, queue, number, CASE number WHEN 2 THEN 'dead' ELSE 'waiting' END, 'one', published_at, started_at,
            COALESCE(finished_at, created_at), error
     FROM backroom_job, generate_series(1, 2) number WHERE state = 'dead'
     """,
     """
-    INSERT INTO backroom_journal (job_id, claim, attempt, done, total, rate, lines, left_out, at, ended)
+    INSERT INTO backroom_progress (job_id, claim, attempt, done, total, rate, lines, left_out, at, ended)
     SELECT id, 1, 1, 500, 1000, 10, (SELECT jsonb_agg(jsonb_build_object('at', created_at::text, 'level', 'info',
            'text', repeat('word ', 20) || line)) FROM generate_series(1, 10) line), 0, created_at, state <> 'running'
     FROM backroom_job WHERE state IN ('dead', 'running') OR id::text LIKE '%%7'
@@ -59,14 +59,14 @@ SURROUNDINGS = [
     """,
     """
     INSERT INTO backroom_ops_action (at, who, verb, what, jobs, why)
-    SELECT finished_at + interval '1 hour', 'staff', 'discarded', key, ARRAY[id], 'the customer took it back'
-    FROM backroom_job WHERE state = 'discarded'
+    SELECT finished_at + interval '1 hour', 'staff', 'cancelled', key, ARRAY[id], 'the customer took it back'
+    FROM backroom_job WHERE state = 'cancelled'
     """,
 ]
 TABLES = (
     "backroom_job",
     "backroom_attempt",
-    "backroom_journal",
+    "backroom_progress",
     "backroom_ops_queueminute",
     "backroom_ops_taskminute",
     "backroom_ops_action",

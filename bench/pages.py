@@ -75,7 +75,7 @@ def pages() -> dict[str, tuple[str, dict[str, str]]]:
         "dead letters": "/ops/dead/",
         "a cause": f"/ops/dead/?{GROUP}",
         "preview of a replay": f"/ops/act/?verb=replay&{GROUP}&per_minute=60",
-        "preview of a discard": f"/ops/act/?verb=discard&{GROUP}",
+        "preview of a cancel": f"/ops/act/?verb=cancel&{GROUP}",
         "pause a queue": "/ops/pause/?what=queue:bulk",
         "pause a task": "/ops/pause/?what=task:orders.mail_receipt",
         "alerts": "/ops/alerts/",
@@ -85,7 +85,7 @@ def pages() -> dict[str, tuple[str, dict[str, str]]]:
 
 
 SPANS = "hour", "day", "week"
-STATES = "ready", "waiting", "running", "succeeded", "dead", "discarded"
+STATES = "ready", "waiting", "running", "succeeded", "dead", "cancelled"
 
 
 def measure(client: Client, address: str, headers: dict[str, str]) -> str:

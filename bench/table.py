@@ -40,7 +40,7 @@ DO $$ DECLARE number int; ids uuid[]; id uuid; BEGIN
     FOR number IN 1..{hundreds} LOOP
         ids := ARRAY(SELECT uuidv7() FROM generate_series(1, 100));
         EXECUTE {insert} USING (SELECT jsonb_agg(jsonb_build_object('id', one, 'task', 'bench.nothing', 'takes_result',
-            '', 'queue', 'default', 'args', '{{}}'::jsonb, 'max_attempts', 8, 'key', one, 'origin', '{{}}'::jsonb))
+            '', 'queue', 'default', 'args', '{{}}'::jsonb, 'max_attempts', 8, 'key', one, 'context', '{{}}'::jsonb))
             FROM unnest(ids) one);
         COMMIT;
         FOREACH id IN ARRAY ids LOOP
@@ -128,7 +128,7 @@ def measure(loop: str, jobs: int) -> dict[str, float]:
         "table MB": float(table),
         "indexes MB": float(indexes),
         "pages: claim": pages(lambda: transitions.claim("01a00000-0000-7000-8000-000000000000", "bench")),
-        "due": pages(lambda: transitions.take_due(500)),
+        "due": pages(lambda: transitions.stage_due(500)),
         "unclaimed": pages(lambda: rescue.give_back_unclaimed("default", None)),
         "silent": pages(rescue.give_back_of_silent_workers),
     }

@@ -131,7 +131,7 @@ ALL = (
         "Lets messages pile up behind a slow partner, and empties the broker (FLUSHALL).",
         "Some seconds later the jobs are published anew, and run; nothing is missing.",
         "What was in the queues is lost for good.",
-        "A message is only a nudge. Jobs older than the oldest message that the broker still has are published again.",
+        "A message is only a message. Jobs older than the oldest message that the broker still has are published again.",
         "backroom/runtime/dispatcher.py",
         ("https://github.com/celery/kombu/issues/1063", "what Redis evicts or loses is gone, and so are the bindings"),
         25,

@@ -124,11 +124,11 @@ class OrderState:
         return self.moved or any(state in LIVE and key not in held for key, state in self.jobs.items())
 
     def why_missing(self, effect: Effect) -> str:
-        """Why it has not happened, for people. A discarded job says by whom."""
+        """Why it has not happened, for people. A cancelled job says by whom."""
         state = self.jobs.get(effect.key)
         if state is None:
             return "there is no job for it"
-        said = str(vars(self.rows[effect.key])["said"]) if state == State.DISCARDED and effect.key in self.rows else ""
+        said = str(vars(self.rows[effect.key])["said"]) if state == State.CANCELLED and effect.key in self.rows else ""
         return f"its job is {state}" + (said and f" ({said.partition(chr(10))[0]})")
 
 
@@ -168,7 +168,7 @@ def _state(order: Order, jobs: list[Job], invoiced: bool) -> OrderState:
         order.number,
         order.status,
         invoiced,
-        {str(job.key): "behind a dead letter" if job.stranded(jobs) else job.state for job in jobs},
+        {str(job.key): "behind a dead letter" if job.blocked(jobs) else job.state for job in jobs},
         paid=order.paid_at is not None,
         sent=order.sent_at is not None,
         by_mail=order.ends_by_mail,

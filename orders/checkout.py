@@ -205,7 +205,7 @@ def _pay(order: Order, card: str) -> None:
     except (PartnerUnavailable, RetryAfter, Permanent):
         payment = payments.PENDING
     if payment == payments.PENDING:
-        operations.hasten(f"settle:{order.number}", seconds=5)
+        operations.reschedule(f"settle:{order.number}", seconds=5)
     else:
         answered = True  # by what our caller says next
         db_errors.again_after_clash(settlement.conclude, order.number, payment, answered)

@@ -57,7 +57,7 @@ def gaps_of(order: OrderState, found: Collection[Effect]) -> list[Gap]:
 
 
 def _gaps_of_job(key: str, job: Job, before: str, order: OrderState, done: set[str], owed: set[str]) -> Iterator[Gap]:
-    if job.state in (State.DEAD, State.DISCARDED) and key not in done:
+    if job.state in (State.DEAD, State.CANCELLED) and key not in done:
         yield Gap(Act.REPORTED, key, f"its job is {job.state} since {job.finished_at:%Y-%m-%d %H:%M:%S}")
     if job.state == State.SUCCEEDED and key in owed - done:
         yield Gap(Act.REDONE, key, "its job had succeeded, but nothing came of it", job.claims, at=job.finished_at)

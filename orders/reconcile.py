@@ -102,7 +102,7 @@ def mend(number: int, gaps: list[Gap], found: set[Effect], dry_run: bool = False
 def _mend(order: OrderState, gap: Gap) -> bool:
     """Mend one gap; False if somebody was faster, or it is not for us. Missing jobs are enqueued already, by chain."""
     if gap.act == Act.REDONE:
-        return operations.redo(str(order.rows[gap.key].id), gap.claims, gap.why)
+        return operations.rerun(str(order.rows[gap.key].id), gap.claims, gap.why)
     if gap.act == Act.FREED and gap.parent:
         return transitions.follow(str(order.rows[gap.key].id), gap.parent)
     if gap.act == Act.FREED:

@@ -102,7 +102,7 @@ def release_hold(number: int) -> bool:
         if not held.update(status=Status.PAID):
             return False
         for kind in ("capture", "shipment"):
-            operations.hasten(f"{kind}:{number}")
+            operations.reschedule(f"{kind}:{number}")
     return True
 
 

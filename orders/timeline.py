@@ -35,7 +35,7 @@ ON_HOLD = {
     "shipment": "It is sent once a person has looked at it and the card was charged.",
 }
 GAVE_UP = "This did not work, and a person will see to it."
-STRANDED = "This waits for another step, which did not work. A person will see to it."
+BLOCKED = "This waits for another step, which did not work. A person will see to it."
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Row:
     run_ms: int | None
     attempts: int
     job: Job
-    stranded: bool
+    blocked: bool
 
     @property
     def live(self) -> bool:
-        return self.job.state in LIVE and not self.stranded
+        return self.job.state in LIVE and not self.blocked
 
     @property
     def flower_url(self) -> str:
@@ -79,7 +79,7 @@ def jobs_of(number: int) -> list[Job]:
 def rows_of(order: Order) -> list[Row]:
     """The timeline. What was called off is not shown: it is of no interest to a customer."""
     jobs = jobs_of(order.number)
-    return [_row(order, job, job.stranded(jobs)) for job in jobs if job.state != State.DISCARDED]
+    return [_row(order, job, job.blocked(jobs)) for job in jobs if job.state != State.CANCELLED]
 
 
 def poll_every(order: Order, rows: list[Row]) -> int | None:
@@ -101,22 +101,22 @@ def run_ms(job: Job) -> int | None:
     return _ms(job.finished_at - job.started_at) if job.started_at and job.finished_at else None
 
 
-def _row(order: Order, job: Job, stranded: bool) -> Row:
+def _row(order: Order, job: Job, blocked: bool) -> Row:
     kind = str(job.key).partition(":")[0]
     label, trouble = LABELS[kind]
-    state = "stuck" if stranded else _state(job)
+    state = "stuck" if blocked else _state(job)
     held = kind in ON_HOLD and order.status == Status.ON_HOLD
     return Row(
         kind=kind,
         label=label,
         state="waiting" if held and job.state in LIVE else state,
-        why=ON_HOLD[kind] if held else {"retrying": trouble, "stuck": STRANDED if stranded else GAVE_UP}.get(state, ""),
+        why=ON_HOLD[kind] if held else {"retrying": trouble, "stuck": BLOCKED if blocked else GAVE_UP}.get(state, ""),
         next_in=None if held else _next_in(job),
         wait_ms=wait_ms(job),
         run_ms=run_ms(job),
         attempts=job.attempts,
         job=job,
-        stranded=stranded,
+        blocked=blocked,
     )
 
 

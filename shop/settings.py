@@ -159,7 +159,7 @@ PARTNER_RATES = {
 FLOWER_URL = env.address("FLOWER_URL", ("https", "http"), default="http://127.0.0.1:5555")
 INBOX_URL = env.address("INBOX_URL", ("https", "http"), default="http://127.0.0.1:8025")
 
-# Celery. A message is only a nudge: the ledger is the truth, so results, broker acknowledgements and the
+# Celery. A message is only a message: the ledger is the truth, so results, broker acknowledgements and the
 # prefetch that would hide waiting messages in a worker are all switched off. Without the socket_timeout (seconds) a
 # worker that is told to stop while the broker hangs waits for its goodbye until it is killed; with it, 13 s.
 CELERY_BROKER_URL = env.address("BROKER_URL", ("redis", "rediss", "amqp", "amqps", "sqs"))

@@ -29,7 +29,7 @@ NAMES = {
     "loyalty": "loyalty points added",
     "recommendations": "recommendations updated",
 }
-SETTLED = ("succeeded", "dead", "discarded")
+SETTLED = ("succeeded", "dead", "cancelled")
 
 
 class OrderFailed(Problem):

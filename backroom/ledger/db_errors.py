@@ -72,7 +72,7 @@ def again_after_clash(transaction: Callable[..., T], *arguments: object) -> T:
     return transaction(*arguments)
 
 
-class Spell:
+class OutageLog:
     """A process's trouble with the database: said when it begins and when it is over, not every second between."""
 
     def __init__(self, log: logging.Logger) -> None:

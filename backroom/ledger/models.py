@@ -1,4 +1,4 @@
-"""The ledger's own tables. A row is the truth about a job; a broker message is only a nudge.
+"""The ledger's own tables. A row is the truth about a job; a broker message is only a message.
 
 All changes of state stand in ledger.py, control.py and rescue.py, as single SQL statements; nothing else writes these
 tables, but for what an attempt tells while it runs (journal.py).
@@ -21,7 +21,7 @@ class State(models.TextChoices):
     RUNNING = "running", "running"  # claimed by `worker`
     SUCCEEDED = "succeeded", "succeeded"
     DEAD = "dead", "dead"  # gave up: a dead letter, kept for a person
-    DISCARDED = "discarded", "discarded"  # a person, or the code, said it need not run
+    CANCELLED = "cancelled", "cancelled"  # a person, or the code, said it need not run
 
 
 LIVE = (State.READY, State.WAITING, State.RUNNING)
@@ -47,11 +47,11 @@ class Job(models.Model):
     finished_at = models.DateTimeField(null=True)
     result = models.JSONField(null=True, help_text="what the task returned")
     worker = models.CharField(max_length=200, default="")
-    refused_at = models.DateTimeField(null=True, help_text="since when nobody has known its task or arguments")
+    unknown_since = models.DateTimeField(null=True, help_text="since when nobody has known its task or arguments")
     error = models.TextField(default="", help_text="of the last attempt: a line, then the traceback")
     after_id = models.UUIDField(null=True, help_text="the job that must succeed first")
     takes_result = models.CharField(max_length=100, default="", help_text="the argument that gets its result")
-    origin = models.JSONField(
+    context = models.JSONField(
         db_default={}, help_text="the request, order and trace that it belongs to: backroom/observe/context.py"
     )
 
@@ -75,13 +75,13 @@ class Job(models.Model):
     def __str__(self) -> str:
         return self.key or f"{self.task} {self.id}"
 
-    def stranded(self, others: Collection["Job"]) -> bool:
-        """Whether it waits for one of the others that gave up, was discarded, or itself waits for such a one: only a
+    def blocked(self, others: Collection["Job"]) -> bool:
+        """Whether it waits for one of the others that gave up, was cancelled, or itself waits for such a one: only a
         person can bring it on."""
         if self.state != State.WAITING or self.run_at is not None:
             return False
         return any(
-            other.id == self.after_id and (other.state in (State.DEAD, State.DISCARDED) or other.stranded(others))
+            other.id == self.after_id and (other.state in (State.DEAD, State.CANCELLED) or other.blocked(others))
             for other in others
         )
 
@@ -93,7 +93,7 @@ class Attempt(models.Model):
     task = models.CharField(max_length=200)
     queue = models.CharField(max_length=100)
     number = models.PositiveSmallIntegerField()
-    became = models.CharField(max_length=10, help_text="the job's state after it: waiting or dead")
+    outcome = models.CharField(max_length=10, help_text="the job's state after it: waiting or dead")
     worker = models.CharField(max_length=200)
     published_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True, help_text="null: it was refused before it began")

@@ -10,7 +10,7 @@ from backroom.ledger.sql import rows
 from backroom.observe.progress import report
 
 
-def hasten(key: str, seconds: float = 0) -> bool:
+def reschedule(key: str, seconds: float = 0) -> bool:
     """Let a waiting job run in `seconds` at the latest; False if none waits under this key."""
     return bool(
         rows(
@@ -23,10 +23,10 @@ def hasten(key: str, seconds: float = 0) -> bool:
 
 
 def call_off(key: str, why: str) -> bool:
-    """Discard the job of this key if it has not begun; False if there is none such. For code that did its work."""
+    """Cancel the job of this key if it has not begun; False if there is none such. For code that did its work."""
     return bool(
         rows(
-            "UPDATE backroom_job SET state = 'discarded', finished_at = clock_timestamp(), error = %s"
+            "UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(), error = %s"
             " WHERE key = %s AND state IN ('ready', 'waiting') RETURNING id",
             why,
             key,
@@ -34,7 +34,7 @@ def call_off(key: str, why: str) -> bool:
     )
 
 
-def discard(ids: Sequence[str], why: str = "") -> list[str]:
+def cancel(ids: Sequence[str], why: str = "") -> list[str]:
     """Say that jobs need not run, nor those that wait for them; returns the ids. A running job is left alone."""
     return [
         str(id)
@@ -45,7 +45,7 @@ def discard(ids: Sequence[str], why: str = "") -> list[str]:
             ), chosen AS (
                 SELECT id FROM heads UNION SELECT child.id FROM backroom_job child JOIN chosen ON child.after_id = chosen.id
             )
-            UPDATE backroom_job SET state = 'discarded', finished_at = clock_timestamp(),
+            UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(),
                                 error = CASE WHEN %s = '' THEN error ELSE %s END
             WHERE id IN (SELECT id FROM chosen) AND state IN ('ready', 'waiting', 'dead') RETURNING id
             """,
@@ -57,7 +57,7 @@ def discard(ids: Sequence[str], why: str = "") -> list[str]:
 
 
 def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None = None) -> list[str]:
-    """Give dead or discarded jobs all their attempts again, and other arguments if these are given; due at once, or one
+    """Give dead or cancelled jobs all their attempts again, and other arguments if these are given; due at once, or one
     after the other so many seconds `apart`, the oldest first. Returns the ids of those. Twice is once.
 
     A follower waits for its predecessor, if that is still to come; one that needs the result of a predecessor long
@@ -67,14 +67,14 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
         str(id)
         for (id,) in rows(
             """
-            UPDATE backroom_job SET state = 'waiting', finished_at = NULL, attempts = 0, refused_at = NULL,
+            UPDATE backroom_job SET state = 'waiting', finished_at = NULL, attempts = 0, unknown_since = NULL,
                 args = COALESCE(%s::jsonb, args),
                 run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan
                               THEN clock_timestamp() + chosen.place * %s * interval '1 second' END
             FROM (SELECT id, row_number() OVER (ORDER BY finished_at, id) - 1 AS place,
                          NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = child.after_id) AS orphan
                   FROM backroom_job child WHERE id = ANY(%s::uuid[])) chosen
-            WHERE backroom_job.id = chosen.id AND state IN ('dead', 'discarded')
+            WHERE backroom_job.id = chosen.id AND state IN ('dead', 'cancelled')
                   AND (takes_result = '' OR claims > 0 OR NOT chosen.orphan) RETURNING backroom_job.id
             """,
             args and json.dumps(args),
@@ -84,13 +84,13 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
     ]
 
 
-def redo(id: str, claims: int, why: str) -> bool:
+def rerun(id: str, claims: int, why: str) -> bool:
     """Have a job run once more that succeeded but whose effect is nowhere to be found. False if it has been claimed
     again since it was seen with so many `claims`, or was changed otherwise: of two who redo it at once one does."""
     return bool(
         rows(
             "UPDATE backroom_job SET state = 'waiting', run_at = clock_timestamp(), finished_at = NULL, attempts = 0,"
-            " refused_at = NULL, error = %s WHERE id = %s AND state = 'succeeded' AND claims = %s RETURNING id",
+            " unknown_since = NULL, error = %s WHERE id = %s AND state = 'succeeded' AND claims = %s RETURNING id",
             why,
             id,
             claims,
@@ -99,7 +99,7 @@ def redo(id: str, claims: int, why: str) -> bool:
 
 
 def purge(days: int, batch: int = 5_000) -> int:
-    """Delete jobs that succeeded or were discarded over `days` days ago; returns how many. Dead letters stay, and so
+    """Delete jobs that succeeded or were cancelled over `days` days ago; returns how many. Dead letters stay, and so
     does what another job still waits for.
 
     In batches, each a short transaction: one DELETE of a long backlog would run into the statement's time limit. The
@@ -110,12 +110,12 @@ def purge(days: int, batch: int = 5_000) -> int:
         ((more,),) = rows(
             """
             WITH old AS (SELECT id FROM backroom_job job WHERE finished_at < statement_timestamp() - %s * interval '1 day'
-                         AND state IN ('succeeded', 'discarded') AND NOT EXISTS (SELECT FROM backroom_job child
-                             WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'discarded'))
+                         AND state IN ('succeeded', 'cancelled') AND NOT EXISTS (SELECT FROM backroom_job child
+                             WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'cancelled'))
                          LIMIT %s FOR UPDATE OF job SKIP LOCKED),
             gone AS (DELETE FROM backroom_job USING old WHERE backroom_job.id = old.id RETURNING backroom_job.id),
             tries AS (DELETE FROM backroom_attempt USING gone WHERE job_id = gone.id),
-            tales AS (DELETE FROM backroom_journal USING gone WHERE job_id = gone.id)
+            tales AS (DELETE FROM backroom_progress USING gone WHERE job_id = gone.id)
             SELECT count(*) FROM gone
             """,
             days,

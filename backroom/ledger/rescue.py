@@ -12,7 +12,7 @@ from backroom.ledger.transitions import keeping
 
 SILENCE = 10  # seconds without a sign of life after which a worker's jobs are given back
 SLACK = 5  # seconds granted between a message's publishing, its delivery and its claim
-REFUSED_FOR = "COALESCE(extract(epoch FROM clock_timestamp() - refused_at), 0)"  # seconds
+UNKNOWN_FOR = "COALESCE(extract(epoch FROM clock_timestamp() - unknown_since), 0)"  # seconds
 
 
 def see_worker(
@@ -49,7 +49,7 @@ def hand_over(name: str) -> list[str]:
     """
     found = rows(
         "UPDATE backroom_job SET state = 'waiting', run_at = clock_timestamp(), attempts = attempts - 1,"
-        " refused_at = NULL, error = 'its worker was told to stop' WHERE state = 'running' AND worker = %s"
+        " unknown_since = NULL, error = 'its worker was told to stop' WHERE state = 'running' AND worker = %s"
         " RETURNING id",
         name,
     )
@@ -75,7 +75,7 @@ def _give_back(condition: str, parameters: tuple, why: str) -> list[str]:
     """The attempt counts, so a job that kills its worker is dead after its last; each return waits a little longer."""
     change = f"""
         WITH lost AS (SELECT id FROM backroom_job WHERE state = 'running' AND {condition} FOR UPDATE SKIP LOCKED)
-        UPDATE backroom_job SET error = %s, refused_at = NULL,
+        UPDATE backroom_job SET error = %s, unknown_since = NULL,
             state = CASE WHEN attempts < max_attempts THEN 'waiting' ELSE 'dead' END,
             run_at = clock_timestamp() + (attempts - 1) * interval '1 second',
             finished_at = CASE WHEN attempts < max_attempts THEN NULL ELSE clock_timestamp() END
@@ -121,17 +121,17 @@ def _refuse(condition: str, parameters: tuple, why: str) -> list[tuple]:
     and a little longer each time, and no attempt is used. Who is refused for longer than DEPLOY_WINDOW is dead."""
     change = f"""
         UPDATE backroom_job SET error = %s, attempts = attempts - (state = 'running')::int,
-            refused_at = COALESCE(refused_at, clock_timestamp()),
-            state = CASE WHEN {REFUSED_FOR} > %s THEN 'dead' ELSE 'waiting' END,
-            run_at = clock_timestamp() + LEAST(GREATEST({REFUSED_FOR}, 1), 15) * interval '1 second',
-            finished_at = CASE WHEN {REFUSED_FOR} > %s THEN clock_timestamp() END
+            unknown_since = COALESCE(unknown_since, clock_timestamp()),
+            state = CASE WHEN {UNKNOWN_FOR} > %s THEN 'dead' ELSE 'waiting' END,
+            run_at = clock_timestamp() + LEAST(GREATEST({UNKNOWN_FOR}, 1), 15) * interval '1 second',
+            finished_at = CASE WHEN {UNKNOWN_FOR} > %s THEN clock_timestamp() END
         WHERE {condition}
         """  # noqa: S608 - the conditions stand above
     sql = keeping(change, which="state = 'dead'")
     return rows(sql, why, settings.DEPLOY_WINDOW, settings.DEPLOY_WINDOW, *parameters)
 
 
-def bury_terminated(id: str, worker: str) -> None:
+def mark_terminated_dead(id: str, worker: str) -> None:
     """Make a running job of this worker a dead letter: a person had it killed."""
     change = (
         "UPDATE backroom_job SET state = 'dead', finished_at = clock_timestamp(), error = 'terminated by remote control'"

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 
-class Nudge(NamedTuple):
+class Message(NamedTuple):
     """What the broker is told about a job. `published_at` is the row's stamp, as Unix time."""
 
     id: str
     task: str
     queue: str
     args: dict[str, Any]
-    origin: dict[str, Any]
+    context: dict[str, Any]
     published_at: float
 
 
@@ -23,7 +23,7 @@ class Claimed(NamedTuple):
 
     id: str
     args: dict[str, Any]
-    origin: dict[str, Any]
+    context: dict[str, Any]
     key: str | None
     claims: int
     attempts: int
@@ -37,10 +37,10 @@ def rows(sql: str, *parameters: Any) -> list[tuple]:
         return cursor.fetchall()
 
 
-def nudges(found: Iterable[tuple]) -> list[Nudge]:
+def messages(found: Iterable[tuple]) -> list[Message]:
     return [
-        Nudge(str(id), task, queue, json.loads(args), json.loads(origin), stamp)
-        for id, task, queue, args, origin, stamp in found
+        Message(str(id), task, queue, json.loads(args), json.loads(context), stamp)
+        for id, task, queue, args, context, stamp in found
     ]
 
 

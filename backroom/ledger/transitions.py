@@ -16,7 +16,7 @@ from typing import Any
 from django.db import DataError
 
 from backroom.ledger.errors import Permanent, Superseded
-from backroom.ledger.sql import PAUSED, STAMP, Claimed, Nudge, nudges, rows
+from backroom.ledger.sql import PAUSED, STAMP, Claimed, Message, messages, rows
 from backroom.observe import recorder
 
 # PostgreSQL knows earlier and later times, and infinity; Python can't read such a row, nor any answer that it is in.
@@ -33,15 +33,15 @@ def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """
     found = rows(
         f"""
-        INSERT INTO backroom_job (id, task, queue, args, key, max_attempts, after_id, takes_result, origin,
+        INSERT INTO backroom_job (id, task, queue, args, key, max_attempts, after_id, takes_result, context,
                               state, run_at, published_at, claims, attempts, worker, error)
-        SELECT id, task, queue, args, key, max_attempts, after_id, takes_result, origin,
+        SELECT id, task, queue, args, key, max_attempts, after_id, takes_result, context,
                CASE WHEN after_id IS NULL AND delay IS NULL AND moment IS NULL THEN 'ready' ELSE 'waiting' END,
                COALESCE(moment, statement_timestamp() + delay * interval '1 second'),
                CASE WHEN after_id IS NULL AND delay IS NULL AND moment IS NULL THEN statement_timestamp() END,
                0, 0, '', ''
         FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text,
-             max_attempts int, after_id uuid, takes_result text, origin jsonb, delay float, moment timestamptz)
+             max_attempts int, after_id uuid, takes_result text, context jsonb, delay float, moment timestamptz)
         ON CONFLICT DO NOTHING RETURNING id, {STAMP}
         """,  # noqa: S608 - STAMP stands in rows.py
         json.dumps(jobs),
@@ -63,14 +63,14 @@ def follow(child: str, parent: str) -> bool:
 
 
 def claim(id: str, worker: str) -> Claimed | None:
-    """Take a ready job, or None: a second delivery, a job not due yet, done, or discarded; or one that is paused, which
+    """Take a ready job, or None: a second delivery, a job not due yet, done, or cancelled; or one that is paused, which
     is put aside, as its message is spent."""
     found = rows(
         f"""
         UPDATE backroom_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
                             claims = claims + 1, attempts = attempts + 1
         WHERE id = %s AND state || '' = 'ready' AND NOT ({PAUSED})
-        RETURNING id, args, origin, key, claims, attempts, max_attempts
+        RETURNING id, args, context, key, claims, attempts, max_attempts
         """,  # noqa: S608 - PAUSED stands in rows.py
         worker,
         id,
@@ -91,7 +91,7 @@ def _put_aside(id: str) -> None:
     )
 
 
-def succeed(job: Claimed, result: Any, told: recorder.Entry | None = None) -> list[Nudge]:
+def succeed(job: Claimed, result: Any, told: recorder.Entry | None = None) -> list[Message]:
     """Finish a job and release those that waited for it, which are returned to be published. `told`: what the attempt
     told of itself, to be kept with it.
 
@@ -104,7 +104,7 @@ def succeed(job: Claimed, result: Any, told: recorder.Entry | None = None) -> li
         raise Permanent(f"the task returned what can't be stored as JSON ({type(error).__name__})") from error
     if not found:
         raise Superseded(f"claim {job.claims} of job {job.id} came too late")
-    return nudges(row for row in found if row[1] is not None)
+    return messages(row for row in found if row[1] is not None)
 
 
 def _succeed(job: Claimed, result: str, told: recorder.Entry | None = None) -> list[tuple]:
@@ -118,10 +118,10 @@ def _succeed(job: Claimed, result: str, told: recorder.Entry | None = None) -> l
                 args = CASE child.takes_result WHEN '' THEN child.args
                        ELSE child.args || jsonb_build_object(child.takes_result, ended.result) END
             FROM ended WHERE child.after_id = ended.id AND child.state || '' = 'waiting' AND child.run_at IS NULL
-            RETURNING child.id, child.task, child.queue, child.args, child.origin, child.published_at
+            RETURNING child.id, child.task, child.queue, child.args, child.context, child.published_at
         ){_telling(told)}
         SELECT id, NULL, NULL, NULL, NULL, NULL FROM ended
-        UNION ALL SELECT id, task, queue, args, origin, {STAMP} FROM next
+        UNION ALL SELECT id, task, queue, args, context, {STAMP} FROM next
         """,  # noqa: S608
         result,
         job.id,
@@ -141,7 +141,7 @@ def keeping(change: str, which: str = "true", told: recorder.Entry | None = None
     the ids. A success is not kept apart, as the job's row tells it all: so the common case costs nothing."""
     return f"""
         WITH ended AS ({change} RETURNING backroom_job.*), kept AS (
-            INSERT INTO backroom_attempt (job_id, task, queue, number, became, worker, published_at, started_at, ended_at,
+            INSERT INTO backroom_attempt (job_id, task, queue, number, outcome, worker, published_at, started_at, ended_at,
                                       error)
             SELECT id, task, queue, attempts, state, worker, published_at,
                    CASE WHEN started_at >= published_at THEN started_at END, clock_timestamp(), error
@@ -156,14 +156,14 @@ def wait(job: Claimed, seconds: float, error: str, uses_attempt: bool, told: rec
         job,
         # No longer than 31 years, whatever a task asks for: what is said in seconds may lie beyond all calendars.
         "state = 'waiting', run_at = clock_timestamp() + LEAST(%s, 1e9) * interval '1 second',"
-        " attempts = attempts - %s, refused_at = NULL, error = %s",
+        " attempts = attempts - %s, unknown_since = NULL, error = %s",
         (seconds, 0 if uses_attempt else 1, error),
         told,
         keep=uses_attempt,
     )
 
 
-def bury(job: Claimed, error: str, told: recorder.Entry | None = None) -> None:
+def mark_dead(job: Claimed, error: str, told: recorder.Entry | None = None) -> None:
     """Make a job a dead letter. Raises Superseded."""
     _finish(job, "state = 'dead', finished_at = clock_timestamp(), error = %s", (error,), told)
 
@@ -177,19 +177,19 @@ def _finish(
         raise Superseded(f"claim {job.claims} of job {job.id} came too late")
 
 
-def take_due(limit: int) -> list[Nudge]:
+def stage_due(limit: int) -> list[Message]:
     """Make the jobs ready whose time has come and that are not paused, for the caller to publish. Dispatchers don't get
     in each other's way.
 
     Stamped before the broker has them, like `insert`: a dispatcher that dies in between leaves a lost message.
     """
-    return nudges(
+    return messages(
         rows(
             f"""
             WITH due AS (SELECT id FROM backroom_job WHERE state = 'waiting' AND run_at <= statement_timestamp()
                          AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
             UPDATE backroom_job SET state = 'ready', published_at = clock_timestamp() FROM due WHERE backroom_job.id = due.id
-            RETURNING backroom_job.id, task, queue, args, origin, {STAMP}
+            RETURNING backroom_job.id, task, queue, args, context, {STAMP}
             """,  # noqa: S608
             limit,
         )

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars, get_contextvars
 
 from backroom.ledger.errors import Snooze
-from backroom.ledger.sql import Claimed, Nudge
+from backroom.ledger.sql import Claimed, Message
 
 CARRIED = ("request_id", "order")  # the ids that a job takes with it
 
@@ -39,32 +39,32 @@ def note(**ids: Any) -> None:
 def here() -> dict[str, Any]:
     """What a job enqueued now is to remember: the ids noted, and the place in the trace."""
     noted = get_contextvars()
-    origin = {name: noted[name] for name in CARRIED if name in noted}
-    propagate.inject(origin)
-    return origin
+    kept = {name: noted[name] for name in CARRIED if name in noted}
+    propagate.inject(kept)
+    return kept
 
 
 @contextmanager
-def resumed(origin: dict[str, Any], **ids: Any) -> Iterator[None]:
+def resumed(kept: dict[str, Any], **ids: Any) -> Iterator[None]:
     """Go on where the job was enqueued: its ids, and `ids`, in the log lines; its trace for the spans."""
     clear_contextvars()
-    token = context.attach(propagate.extract(origin, context=context.Context()))
+    token = context.attach(propagate.extract(kept, context=context.Context()))
     try:
-        with bound_contextvars(**{name: origin[name] for name in CARRIED if name in origin}, **ids):
+        with bound_contextvars(**{name: kept[name] for name in CARRIED if name in kept}, **ids):
             yield
     finally:
         context.detach(token)
 
 
 @contextmanager
-def of_publishing(nudges: Sequence[Nudge]) -> Iterator[None]:
+def of_publishing(messages: Sequence[Message]) -> Iterator[None]:
     """A span for each job that is handed to the broker, in that job's own trace."""
     spans = [
         tracer.start_span(
-            f"publish {nudge.task}", propagate.extract(nudge.origin, context.Context()), SpanKind.PRODUCER,
-            {"job.job": nudge.id, "job.queue": nudge.queue},
+            f"publish {message.task}", propagate.extract(message.context, context.Context()), SpanKind.PRODUCER,
+            {"job.job": message.id, "job.queue": message.queue},
         )
-        for nudge in nudges
+        for message in messages
     ]  # fmt: skip
     try:
         yield
@@ -98,7 +98,7 @@ def of_attempt(task: str, job: Claimed) -> Iterator[None]:
         task, kind=SpanKind.CONSUMER, attributes={f"job.{name}": id for name, id in ids.items() if id is not None},
         record_exception=False, set_status_on_exception=False,
     )  # fmt: skip
-    with resumed(job.origin, **ids), span as current:
+    with resumed(job.context, **ids), span as current:
         try:
             yield
             outcome = "succeeded"

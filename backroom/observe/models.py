@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 
-class Journal(models.Model):
+class Progress(models.Model):
     """What an attempt told while it ran (backroom/observe/progress.py): how far it was, and its last log lines. A row for each claim
     that told anything."""
 

@@ -21,11 +21,11 @@ EVERY = 1.0  # seconds between two writes, and before the first
 LINES = 100  # of one attempt that are kept: the last
 
 _WRITE = """
-INSERT INTO backroom_journal (job_id, claim, attempt, done, total, rate, lines, left_out, at, ended)
+INSERT INTO backroom_progress (job_id, claim, attempt, done, total, rate, lines, left_out, at, ended)
 SELECT id, claims, %s, %s::bigint, %s::bigint, %s::float, %s::jsonb, %s, clock_timestamp(), {ended} FROM {source}
 ON CONFLICT (job_id, claim) DO UPDATE SET done = excluded.done, total = excluded.total, rate = excluded.rate,
     lines = excluded.lines, left_out = excluded.left_out, at = excluded.at, ended = excluded.ended
-WHERE NOT backroom_journal.ended
+WHERE NOT backroom_progress.ended
 """
 AT_THE_END = _WRITE.format(ended="true", source="ended")  # `ended` is the job's row, in a statement of ledger.py
 MEANWHILE = _WRITE.format(ended="false", source="(VALUES (%s::uuid, %s)) AS attempt (id, claims)")

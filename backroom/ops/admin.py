@@ -1,4 +1,4 @@
-"""Staff's view of the ledger: look, filter, replay, discard. Nothing here edits a row: states change by the ledger."""
+"""Staff's view of the ledger: look, filter, replay, cancel. Nothing here edits a row: states change by the ledger."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class ReadOnly(admin.ModelAdmin):
 
 @admin.register(Job)
 class JobAdmin(ReadOnly):
-    """Jobs with their errors; dead letters are replayed or discarded from the list."""
+    """Jobs with their errors; dead letters are replayed or cancelled from the list."""
 
     list_display = ["__str__", "state", "attempts", "summary", "queue", "created", "flower"]
     readonly_fields = ["flower"]
@@ -40,7 +40,7 @@ class JobAdmin(ReadOnly):
     search_help_text = "a whole key such as receipt:1001, or a job's id"
     ordering = ["-id"]  # ids sort by time
     show_full_result_count = False
-    actions = ["replay", "discard"]
+    actions = ["replay", "cancel"]
 
     @admin.display(description="error")
     def summary(self, job: Job) -> str:
@@ -55,10 +55,10 @@ class JobAdmin(ReadOnly):
         return format_html('<a href="{}/task/{}">Flower</a>', settings.FLOWER_URL, job.id)
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        """Replaying and discarding ask for more than looking."""
+        """Replaying and cancelling ask for more than looking."""
         return request.user.has_perm("backroom.change_job")
 
-    @admin.action(description="Replay: give dead or discarded jobs all their attempts again", permissions=["act"])
+    @admin.action(description="Replay: give dead or cancelled jobs all their attempts again", permissions=["act"])
     def replay(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
         self._report(
             request,
@@ -67,10 +67,10 @@ class JobAdmin(ReadOnly):
             "replayed",
         )
 
-    @admin.action(description="Discard: these need not run, nor those waiting for them", permissions=["act"])
-    def discard(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
-        done = audit_log.discard([str(job.id) for job in jobs], request.user.get_username(), IN_ADMIN)
-        self._report(request, done, jobs, "discarded")
+    @admin.action(description="Cancel: these need not run, nor those waiting for them", permissions=["act"])
+    def cancel(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        done = audit_log.cancel([str(job.id) for job in jobs], request.user.get_username(), IN_ADMIN)
+        self._report(request, done, jobs, "cancelled")
 
     def _report(self, request: HttpRequest, done: list[str], jobs: QuerySet[Job], verb: str) -> None:
         for job in Job.objects.filter(id__in=done):

@@ -14,24 +14,24 @@ from backroom.ops.models import Action
 
 
 def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
-    """Replay dead or discarded jobs, so many seconds apart; see control.replay. Returns the ids of those."""
+    """Replay dead or cancelled jobs, so many seconds apart; see operations.replay. Returns the ids of those."""
     with transaction.atomic():
         rate = f", one every {apart:g} s" if apart else ""
         return _record("replayed", operations.replay(ids, apart), who, why, rate)
 
 
 def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
-    """Replay a dead or discarded job with other arguments, which its task knows. False if it is neither any more."""
+    """Replay a dead or cancelled job with other arguments, which its task knows. False if it is neither any more."""
     with transaction.atomic():
         before = Job.objects.get(id=id).args
         done = operations.replay([id], args=args)
         return bool(_record("edited and replayed", done, who, why, f", its arguments before: {json.dumps(before)}"))
 
 
-def discard(ids: Sequence[str], who: str, why: str) -> list[str]:
-    """Say that jobs need not run, nor those behind them; see control.discard. Returns the ids of those."""
+def cancel(ids: Sequence[str], who: str, why: str) -> list[str]:
+    """Say that jobs need not run, nor those behind them; see operations.cancel. Returns the ids of those."""
     with transaction.atomic():
-        return _record("discarded", operations.discard(ids, why=f"discarded by {who}" + (why and f": {why}")), who, why)
+        return _record("cancelled", operations.cancel(ids, why=f"cancelled by {who}" + (why and f": {why}")), who, why)
 
 
 def pause(what: str, who: str, why: str) -> bool:

@@ -44,7 +44,7 @@ FROM (
            finished_at - started_at AS run
     FROM backroom_job WHERE finished_at >= %s AND finished_at < %s AND state = 'succeeded'
     UNION ALL
-    SELECT task, queue, became, started_at - published_at, ended_at - started_at
+    SELECT task, queue, outcome, started_at - published_at, ended_at - started_at
     FROM backroom_attempt WHERE ended_at >= %s AND ended_at < %s
 ) ended GROUP BY 1, 2, 3, 4, 5
 """  # noqa: S608 - BUCKET stands above

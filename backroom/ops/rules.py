@@ -167,7 +167,7 @@ RULES = (
         "dead-letters-growing", _deaths, over=2, shown="{:.0f}".format,
         when="over {limit} jobs of a queue became dead letters within ten minutes",
         says="{value} jobs of the queue {subject} became dead letters within ten minutes ({also}).",
-        do="Read the causes under Dead letters; each waits for a decision: replay, edit or discard.",
+        do="Read the causes under Dead letters; each waits for a decision: replay, edit or cancel.",
         left="No more came within ten minutes; those that came wait under Dead letters, until somebody decides.",
     ),
     Rule(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backroom.ledger.models import Job, State
-from backroom.observe.models import Journal
+from backroom.observe.models import Progress
 
 SHOWN = 20
 
@@ -14,11 +14,11 @@ class Running:
     """A running job; `journal` is what its attempt told, if anything."""
 
     job: Job
-    journal: Journal | None
+    journal: Progress | None
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: how many are done, of how many (None: nobody knows), a second, and seconds left."""
-        told = self.journal or Journal()
+        told = self.journal or Progress()
         return {
             "id": str(self.job.id),
             "task": self.job.task,
@@ -34,11 +34,11 @@ class Running:
 def running(limit: int = SHOWN) -> list[Running]:
     """The jobs that have been running for longest, with what their current attempts told."""
     jobs = list(Job.objects.filter(state=State.RUNNING).defer("args", "result", "error").order_by("started_at")[:limit])
-    told = {(row.job_id, row.claim): row for row in Journal.objects.filter(job_id__in=[job.id for job in jobs])}
+    told = {(row.job_id, row.claim): row for row in Progress.objects.filter(job_id__in=[job.id for job in jobs])}
     return [Running(job, told.get((job.id, job.claims))) for job in jobs]
 
 
-def bar(journal: Journal, width: int = 30) -> str:
+def bar(journal: Progress, width: int = 30) -> str:
     """A line for terminals: [######------]  20%  1,000 of 5,000  250 a second  16 s left"""
     share, words = journal.share, [f"{journal.done or 0:,}"]
     full = round((share or 0) * width)

@@ -27,7 +27,7 @@ class Watcher:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.sign = heartbeat.Sign("watcher")
-        self.trouble = db_errors.Spell(log)
+        self.trouble = db_errors.OutageLog(log)
         self.outage: Alert | None = None  # of the database, where it can't be written down
 
     def run(self) -> None:

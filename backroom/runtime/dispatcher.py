@@ -31,7 +31,7 @@ class Dispatcher:
         self.books_at = 0.0
         self.broker_failed = False
         self.sign = heartbeat.Sign("dispatcher")
-        self.trouble = db_errors.Spell(log)
+        self.trouble = db_errors.OutageLog(log)
 
     def run(self) -> None:
         """Work until stopped; trouble with the broker or the database is waited out."""
@@ -59,20 +59,20 @@ class Dispatcher:
         if self.broker_failed and not publisher.answers():
             return False
         self.broker_failed = False
-        nudges = transitions.take_due(BATCH)
-        if strangers := [nudge for nudge in nudges if nudge.queue not in current_app.amqp.queues]:
+        messages = transitions.stage_due(BATCH)
+        if strangers := [message for message in messages if message.queue not in current_app.amqp.queues]:
             # One row that can't be published must not hold up all the others.
-            rescue.refuse([nudge.id for nudge in strangers], "no worker here knows its queue")
-            nudges = [nudge for nudge in nudges if nudge not in strangers]
-        if not nudges:
+            rescue.refuse([message.id for message in strangers], "no worker here knows its queue")
+            messages = [message for message in messages if message not in strangers]
+        if not messages:
             return bool(strangers)
         try:
-            publisher.send(nudges)
+            publisher.send(messages)
         except Exception as error:
             log.warning("the broker took no messages, waiting for it: %s", error)
             self.broker_failed = True
-            transitions.unpublish([nudge.id for nudge in nudges])
-        return len(nudges) == BATCH
+            transitions.unpublish([message.id for message in messages])
+        return len(messages) == BATCH
 
     def rescue_if_time(self) -> None:
         """Every RESCUE_EVERY seconds, give back what was lost."""

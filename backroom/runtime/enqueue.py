@@ -90,7 +90,7 @@ class Call:
             "max_attempts": self.max_attempts,
             "after_id": after_id,
             "takes_result": self.takes_result,
-            "origin": context.here(),
+            "context": context.here(),
             "delay": self.run_after.total_seconds() if isinstance(self.run_after, timedelta) else None,
             "moment": moment and moment.isoformat(),
         }
@@ -130,14 +130,14 @@ def enqueue_all(*calls: Call) -> list[str]:
 
     def publish() -> None:
         # A nested function: Django 5.2 can't log a failing functools.partial (its ticket 19609).
-        publisher.publish(nudges)
+        publisher.publish(messages)
 
-    nudges = [
-        transitions.Nudge(row["id"], row["task"], row["queue"], row["args"], row["origin"], stamp)
+    messages = [
+        transitions.Message(row["id"], row["task"], row["queue"], row["args"], row["context"], stamp)
         for row in rows
         if (stamp := inserted.get(row["id"])) is not None
     ]
-    if nudges:
+    if messages:
         transaction.on_commit(publish, robust=True)
     return [known.get(head["id"], head["id"]) for head in heads]
 

@@ -40,7 +40,7 @@ def perform(task: "LedgerTask", id: str) -> Any:
     """
     job = _claim(id)
     if job is None:
-        log.info("job %s is not to be claimed: delivered twice, done or discarded", id)
+        log.info("job %s is not to be claimed: delivered twice, done or cancelled", id)
         raise Ignore
     try:
         job = job._replace(args=task.arguments(job.args))
@@ -85,7 +85,7 @@ def _claim(id: str) -> transitions.Claimed | None:
         raise Ignore from error
 
 
-def _run(task: "LedgerTask", job: transitions.Claimed) -> tuple[Any, list[transitions.Nudge]]:
+def _run(task: "LedgerTask", job: transitions.Claimed) -> tuple[Any, list[transitions.Message]]:
     """The body and the finish: in one transaction for an atomic task, so that either both happened or neither. Else
     the work is done when the body is, and the finish outlasts an outage of the database, as far as the job's time limit
     lets it: its fence lets it be tried again, and nothing else can be done without a database anyhow."""
@@ -123,7 +123,7 @@ def _fail(task: "LedgerTask", job: transitions.Claimed, error: Exception) -> Exc
         text += f"\n{clean(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
     try:
         if verdict.state == "dead":
-            _on_a_live_connection(transitions.bury, job, text, progress.entry())
+            _on_a_live_connection(transitions.mark_dead, job, text, progress.entry())
             return error
         told = progress.entry(of_a_snooze=not verdict.uses_attempt)
         _on_a_live_connection(transitions.wait, job, verdict.seconds, text, verdict.uses_attempt, told)
@@ -149,9 +149,9 @@ logging.getLogger("celery.worker.consumer.consumer").addFilter(lambda record: re
 
 @signals.task_revoked.connect
 def _revoke(request: Any, terminated: bool, **_: Any) -> None:
-    """Revoked or terminated by remote control, as from Flower: discarded, or a dead letter if it was running."""
+    """Revoked or terminated by remote control, as from Flower: cancelled, or a dead letter if it was running."""
     state.revoked.discard(request.id)  # it stays in Celery's memory for hours, and a replay would be dropped, too
     if terminated:
-        rescue.bury_terminated(request.id, worker.name)
+        rescue.mark_terminated_dead(request.id, worker.name)
     else:
-        operations.discard([request.id], why="revoked by remote control")
+        operations.cancel([request.id], why="revoked by remote control")

@@ -58,38 +58,38 @@ def warm_up() -> None:
     _ = connection().transport
 
 
-def send(nudges: Sequence[transitions.Nudge]) -> None:
+def send(messages: Sequence[transitions.Message]) -> None:
     """Publish all in one round trip. Raises whatever the transport does; some may have arrived all the same."""
     pool = producers[_template(_url())]
-    with context.of_publishing(nudges), pool.acquire(block=True, timeout=TIMEOUT) as producer, producer.batch():
-        for nudge in nudges:
-            _send_one(producer, nudge)
+    with context.of_publishing(messages), pool.acquire(block=True, timeout=TIMEOUT) as producer, producer.batch():
+        for message in messages:
+            _send_one(producer, message)
 
 
-def _send_one(producer, nudge: transitions.Nudge) -> None:
+def _send_one(producer, message: transitions.Message) -> None:
     amqp = current_app.amqp
-    message = amqp.create_task_message(nudge.id, nudge.task, argsrepr="()", kwargsrepr=repr(nudge.args))
+    message = amqp.create_task_message(message.id, message.task, argsrepr="()", kwargsrepr=repr(message.args))
     amqp.send_task_message(
         producer,
-        nudge.task,
+        message.task,
         message,
-        queue=nudge.queue,
+        queue=message.queue,
         retry=False,
         declare=[] if producer.connection.transport.driver_type == "redis" else None,  # a list needs no declaring
-        headers={"published_at": nudge.published_at},
+        headers={"published_at": message.published_at},
     )
 
 
-def publish(nudges: Sequence[transitions.Nudge]) -> None:
+def publish(messages: Sequence[transitions.Message]) -> None:
     """Publish after a commit. Never raises; what the broker does not take, the dispatcher publishes."""
     if not is_off():
         try:
-            return send(nudges)
+            return send(messages)
         except Exception as error:
             log.warning("the broker took no messages (%s): the dispatcher will publish", error)
             switch_off()
     try:
-        transitions.unpublish([nudge.id for nudge in nudges])
+        transitions.unpublish([message.id for message in messages])
     except Exception:
         log.exception("publishing could not be taken back: the dispatcher will take the messages for lost")
 

@@ -29,7 +29,7 @@ class LedgerScheduler(DatabaseScheduler):
     sign = heartbeat.Sign("beat")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.trouble = db_errors.Spell(log)
+        self.trouble = db_errors.OutageLog(log)
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:

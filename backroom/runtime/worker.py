@@ -65,7 +65,7 @@ def _begin_to_stop(how: str, **_: Any) -> None:
 def _stay_seen(queues: str, pool: BasePool) -> None:
     """Also gives back what can't be finished in time: in this thread, so that no sign of life comes between the end of
     a body and its giving back, and takes it for crashed."""
-    spell = db_errors.Spell(log)
+    spell = db_errors.OutageLog(log)
     while not _stopped.is_set():
         if time.monotonic() >= _patience:
             return _leave(pool)

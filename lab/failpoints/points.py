@@ -32,7 +32,7 @@ WORKER = {
     "after finish": Point(PUBLISH, BEFORE, "orders.mail_receipt"),
 }
 DISPATCHER = {
-    "rows taken": Point("backroom.ledger.transitions:take_due", AFTER, "Nudge"),
+    "rows taken": Point("backroom.ledger.transitions:stage_due", AFTER, "Message"),
     "rows published": Point("backroom.runtime.publisher:send", AFTER),
 }
 BEAT = {

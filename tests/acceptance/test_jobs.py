@@ -44,7 +44,7 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners
     number = house.order().json()["number"]
     until(in_state(f"receipt:{number}", "succeeded"))
     done = job(f"receipt:{number}")
-    publisher.send([transitions.Nudge(str(done.id), done.task, done.queue, done.args, {}, time.time())] * 3)
+    publisher.send([transitions.Message(str(done.id), done.task, done.queue, done.args, {}, time.time())] * 3)
     marker = house.order().json()["number"]  # the queue is first-in first-out: behind this one all three were seen
     until(in_state(f"receipt:{marker}", "succeeded"))
     assert job(f"receipt:{number}").claims == 1
@@ -158,7 +158,7 @@ def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_tha
     house.kill("web")
     customer.wait(20)
     assert job(f"settle:{number}").state == "waiting"
-    operations.hasten(f"settle:{number}")  # it would be asked in a minute
+    operations.reschedule(f"settle:{number}")  # it would be asked in a minute
     until(lambda: all_done(number), 40)
     assert [effect["count"] for effect in effects(partners, f"payment:{number}")] == [1]
 
@@ -241,8 +241,8 @@ def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: House
     key = f"fraud:{number}"
     until(lambda: Job.objects.filter(key=key, state="waiting", attempts=1).exists())
     current_app.control.revoke(str(job(key).id))
-    operations.hasten(key)
-    until(in_state(key, "discarded"))
+    operations.reschedule(key)
+    until(in_state(key, "cancelled"))
     fault(partners, "fraud")
     operations.replay([str(job(key).id)])
     until(in_state(key, "succeeded"))

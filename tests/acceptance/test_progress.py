@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from backroom.ledger.models import Job
-from backroom.observe.models import Journal
+from backroom.observe.models import Progress
 from orders.tasks import mail_sales_report
 from tests.acceptance.conftest import fault, in_state
 from tests.house import House
@@ -37,4 +37,4 @@ def test_after_a_kill_the_bar_begins_anew_and_says_attempt_2(house: House, partn
 
 
 def told(id: str, claim: int) -> bool:
-    return Journal.objects.filter(job_id=id, claim=claim, done__gt=0, ended=False).exists()
+    return Progress.objects.filter(job_id=id, claim=claim, done__gt=0, ended=False).exists()

@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, expect
 
 from backroom.ledger.models import Job
-from backroom.observe.models import Journal
+from backroom.observe.models import Progress
 from backroom.ops import audit_log
 from backroom.ops.models import Alert
 from bench import full
@@ -143,7 +143,7 @@ def ops(page: Page, failed: Job) -> None:
     shoot(page, "/ops/dead/", "dead")
     shoot(page, f"/ops/dead/?{GROUP}", "group")
     shoot(page, f"/ops/act/?verb=replay&{GROUP}&per_minute=60", "preview-replay")
-    shoot(page, f"/ops/act/?verb=discard&id={failed.id}", "preview-discard")
+    shoot(page, f"/ops/act/?verb=cancel&id={failed.id}", "preview-cancel")
     shoot(page, f"/ops/jobs/{failed.id}/edit/", "edit")
     shoot(page, "/ops/pause/?what=queue:bulk", "pause")
     audit_log.pause("task:orders.send_analytics", "operator", "the partner moves house")
@@ -161,8 +161,8 @@ def long_job(page: Page) -> None:
         cursor.execute("SELECT (clock_timestamp() AT TIME ZONE 'utc')::date::text")
         (day,) = cursor.fetchone()
     id = mail_sales_report.enqueue(day)
-    until(lambda: Journal.objects.filter(job_id=id, done__gt=0).exists())
-    Journal.objects.filter(job_id=id).update(done=8123, total=20000, rate=911)  # the day was a quiet one
+    until(lambda: Progress.objects.filter(job_id=id, done__gt=0).exists())
+    Progress.objects.filter(job_id=id).update(done=8123, total=20000, rate=911)  # the day was a quiet one
     shoot(page, f"/ops/jobs/{id}/", "job-running")
     fault("mail")
 

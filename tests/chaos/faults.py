@@ -235,7 +235,7 @@ def delivered_twice(scene: Scene) -> None:
         jobs = Job.objects.order_by("-created_at").exclude(task="orders.settle_payment")[:30]
         with suppress(KombuError, redis.RedisError):  # our own connection may be older than this broker
             publisher.send(
-                [transitions.Nudge(str(j.id), j.task, j.queue, j.args, j.origin, time.time()) for j in jobs] * 2
+                [transitions.Message(str(j.id), j.task, j.queue, j.args, j.context, time.time()) for j in jobs] * 2
             )
             sent += 1
         time.sleep(0.25)

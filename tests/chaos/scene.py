@@ -20,7 +20,7 @@ from tests.waiting import until
 
 PATIENCE = 90.0  # seconds until a process comes by a point; on a machine with nothing else to do it is one or two
 SLOT_IN = 8  # seconds until a slot is due: beat looks at its tables every five
-IDS = re.compile(r"(?:Nudge|Claimed)\(id='([0-9a-f-]{36})'")
+IDS = re.compile(r"(?:Message|Claimed)\(id='([0-9a-f-]{36})'")
 
 
 class Scene:

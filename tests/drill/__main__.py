@@ -159,7 +159,7 @@ class Drill:
 
     def die(self, *keys: str) -> None:
         """Call jobs forward, now that nobody knows them; they are handed on for DEPLOY_WINDOW, then dead letters."""
-        self.manage("shell", "-c", f"from jobs import control; [control.hasten(key) for key in {keys!r}]")
+        self.manage("shell", "-c", f"from jobs import control; [operations.reschedule(key) for key in {keys!r}]")
         for key in keys:
             until(lambda key=key: self.books.state(key) == "dead", PATIENCE, f"{key} is a dead letter")
 

@@ -57,7 +57,7 @@ class Books:
 
     def handed_on(self) -> dict[str, int]:
         """How many jobs of a task met a worker that did not know it, or its arguments, and were done by another."""
-        refused = "refused_at IS NOT NULL AND state = 'succeeded'"
+        refused = "unknown_since IS NOT NULL AND state = 'succeeded'"
         return dict(self.ask(f"SELECT task, count(*) FROM backroom_job WHERE {refused} GROUP BY 1 ORDER BY 1"))  # noqa: S608
 
     def dead(self) -> dict[str, str]:

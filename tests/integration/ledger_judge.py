@@ -13,20 +13,20 @@ from backroom.ledger.errors import Superseded
 from backroom.ledger.models import Job, State, Worker
 
 # The arrows of the design (docs/jobs.md), by the statement that goes them. `enqueue` is insert and follow, `fail` is
-# wait or bury.
+# wait or mark_dead.
 ARROWS = {
     "enqueue": "none>ready none>waiting",
     "claim": "ready>running",
     "succeed": "running>succeeded waiting>ready",
     "fail": "running>waiting running>dead",
-    "take_due": "waiting>ready",
+    "stage_due": "waiting>ready",
     "unpublish": "ready>waiting",
-    "hasten": "",
-    "call_off": "ready>discarded waiting>discarded",
-    "discard": "ready>discarded waiting>discarded dead>discarded",
-    "replay": "dead>waiting discarded>waiting",
+    "reschedule": "",
+    "call_off": "ready>cancelled waiting>cancelled",
+    "cancel": "ready>cancelled waiting>cancelled dead>cancelled",
+    "replay": "dead>waiting cancelled>waiting",
     "redo": "succeeded>waiting",
-    "purge": "succeeded>none discarded>none",
+    "purge": "succeeded>none cancelled>none",
     "see_worker": "running>waiting running>dead",
     "forget_worker": "",
     "hand_over": "running>waiting",
@@ -34,7 +34,7 @@ ARROWS = {
     "give_back_unclaimed": "ready>waiting",
     "refuse": "ready>waiting ready>dead",
     "refuse_claimed": "running>waiting running>dead",
-    "bury_terminated": "running>dead",
+    "mark_terminated_dead": "running>dead",
     "release_followers": "waiting>waiting",
     "release_orphan": "waiting>waiting",
 }
@@ -101,10 +101,10 @@ class Judge:
         if name == "redo" and result:
             self.effects[arguments[0]] -= 1  # it got lost, or nobody would have had it done once more
             self.redone.add(arguments[0])
-        if name == "discard":
+        if name == "cancel":
             heads = {str(self.jobs[id].after_id) for id in result if id not in arguments[0]}
             running = {id for id, job in self.jobs.items() if job.state == State.RUNNING}
-            assert not heads & running, "what waits for a running job was discarded"
+            assert not heads & running, "what waits for a running job was cancelled"
         if name == "give_back_of_silent_workers":
             assert not {before[id].worker for id in result} & alive, "a worker that lives lost its job"
 
@@ -125,10 +125,12 @@ class Judge:
             mine = {id for id, job in before.items() if (job.state, job.worker) == (State.RUNNING, arguments[0])}
             assert set(result) == mine, "it kept a job, or gave back another's"
             assert all(self.jobs[id].attempts == before[id].attempts - 1 for id in result), "a deploy cost an attempt"
-        elif name == "bury_terminated" and (was := before.get(arguments[0])):
+        elif name == "mark_terminated_dead" and (was := before.get(arguments[0])):
             assert was.worker == arguments[1] or was.state == self.jobs[arguments[0]].state
-        elif name == "take_due":
-            assert all(before[nudge.id].run_at <= self.jobs[nudge.id].published_at for nudge in result), "too early"
+        elif name == "stage_due":
+            assert all(before[message.id].run_at <= self.jobs[message.id].published_at for message in result), (
+                "too early"
+            )
 
     def _job(self, id: str, was: Job | None, now: Job, claimed: int) -> None:
         assert now.claims == (was.claims if was else 0) + claimed, "the fencing token counts the claims"
@@ -164,4 +166,4 @@ def ends(id: str, state: str, outcomes: Collection[Outcome]) -> set[str]:
 
 def stuck(job: Job, jobs: Collection[Job]) -> bool:
     """Whether only a person can bring it on: it waits for a job that gave up, or for one that is stuck itself."""
-    return job.stranded(jobs) or any(job.after_id == other.id and stuck(other, jobs) for other in jobs)
+    return job.blocked(jobs) or any(job.after_id == other.id and stuck(other, jobs) for other in jobs)

@@ -74,7 +74,7 @@ class World:
 
     def pass_time(self, seconds: int) -> None:
         """Move all stamps, of rows and of messages, into the past."""
-        columns = "run_at", "published_at", "started_at", "finished_at", "refused_at"
+        columns = "run_at", "published_at", "started_at", "finished_at", "unknown_since"
         changes = ", ".join(f"{column} = {column} - %(s)s * interval '1 second'" for column in columns)
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE backroom_job SET {changes}", {"s": seconds})  # noqa: S608
@@ -120,7 +120,7 @@ class World:
         for name, _, result in outcomes:
             if name == "claim" and result:
                 self.taken.append(result)
-            if name in ("succeed", "take_due") and not isinstance(result, Superseded):
+            if name in ("succeed", "stage_due") and not isinstance(result, Superseded):
                 publisher.publish(result)
                 self.court.look()  # a broker in trouble changes rows
         self.sound = True
@@ -132,19 +132,19 @@ class World:
         head = replace(head, run_after=seconds and timedelta(seconds=seconds))
         return enqueue_all(head.then(*(replace(call, takes_result="before") for call in followers)))[0]
 
-    def succeed(self, claim: transitions.Claimed) -> list[transitions.Nudge]:
+    def succeed(self, claim: transitions.Claimed) -> list[transitions.Message]:
         return transitions.succeed(claim, claim.id)
 
     def fail(self, claim: transitions.Claimed, error: Exception) -> None:
         verdict = judge(error, POLICY, claim.attempts, claim.max_attempts)
         if verdict.state == "dead":
-            return transitions.bury(claim, str(error))
+            return transitions.mark_dead(claim, str(error))
         return transitions.wait(claim, verdict.seconds, str(error), verdict.uses_attempt)
 
-    def redo(self, id: str) -> bool:
+    def rerun(self, id: str) -> bool:
         """As somebody does who saw the ledger before this step."""
         job = self.court.jobs.get(id)
-        return operations.redo(id, job.claims if job else 0, "its effect got lost")
+        return operations.rerun(id, job.claims if job else 0, "its effect got lost")
 
     def give_back_unclaimed(self, queue: str, oldest: str | None) -> list[str]:
         message = oldest and self.broker.lindex(queue, -1)
@@ -153,7 +153,7 @@ class World:
 
 def jobs_in_every_state(world: World) -> tuple[transitions.Claimed, transitions.Claimed, list[Job]]:
     """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
-    lost, 4 waits for it; 5 is due; 6 is dead, 7 discarded, 8 succeeded, 10 waits for it; 11 is running on a worker
+    lost, 4 waits for it; 5 is due; 6 is dead, 7 cancelled, 8 succeeded, 10 waits for it; 11 is running on a worker
     that lives; 12 succeeded: all for a month. Returns both claims of 1, and the rows."""
     for keys, seconds in ([None, "e"], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
         world.enqueue(keys, seconds)
@@ -161,10 +161,10 @@ def jobs_in_every_state(world: World) -> tuple[transitions.Claimed, transitions.
     late, dying = (transitions.claim(number(n), "one") for n in (1, 6))
     world.fail(late, OSError("x"))
     world.fail(dying, OSError("x"))
-    transitions.take_due(9)
+    transitions.stage_due(9)
     running, dead, done = (transitions.claim(number(n), "one") for n in (1, 6, 8))
     world.fail(dead, OSError("x"))
-    operations.discard([number(7)])
+    operations.cancel([number(7)])
     world.succeed(done)
     world.enqueue(["c", None], None)  # no job 9: 8 has the key
     transitions.claim(world.enqueue([None], None), "two")

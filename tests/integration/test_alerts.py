@@ -54,7 +54,7 @@ def watcher() -> Watcher:
 def end(count: int, error: str = "") -> None:
     for _ in range(count):
         job = transitions.claim(noted.enqueue(), "default")
-        transitions.bury(job, error) if error else transitions.succeed(job, None)
+        transitions.mark_dead(job, error) if error else transitions.succeed(job, None)
 
 
 def due_for(seconds: float) -> None:

@@ -177,9 +177,9 @@ def test_an_order_that_was_not_counted_is_lost_and_it_is_said_who_discarded_its_
     product()
     order = buy()
     ids = [str(Job.objects.get(key=f"{each}:{order.number}").id) for each in (kind, "analytics")]
-    audit_log.discard(ids, "a colleague", "the statistics are full")
+    audit_log.cancel(ids, "a colleague", "the statistics are full")
     finish(order, kind, "analytics")
-    why = "its job is discarded (discarded by a colleague: the statistics are full)"
+    why = "its job is cancelled (cancelled by a colleague: the statistics are full)"
     lost = {(row["key"], row["why"]) for row in audit.run().lost}
     assert lost == {(f"analytics:{order.number}", why), (f"{kind}:{order.number}", why)}
 

@@ -306,7 +306,7 @@ def test_a_capture_overtaken_by_its_void_ends_without_a_retry():
         assert attempt(f"refund:{order.number}").result == payments.VOIDED
         (late,) = capture.result()
     assert late.state == State.SUCCEEDED
-    assert Job.objects.get(key=f"shipment:{order.number}").state == State.DISCARDED
+    assert Job.objects.get(key=f"shipment:{order.number}").state == State.CANCELLED
     assert money(order) == LET_GO
 
 

@@ -52,7 +52,7 @@ def test_an_approved_card_pays_the_order_and_enqueues_its_follow_ups():
     kinds = {key.partition(":")[0] for key in live_keys(order.number)}
     assert kinds == {"invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"}
     assert effects() == {f"payments/authorization payment:{order.number}": 1}
-    assert Job.objects.get(key=f"settle:{order.number}").state == State.DISCARDED
+    assert Job.objects.get(key=f"settle:{order.number}").state == State.CANCELLED
 
 
 def test_order_numbers_start_at_1001():

@@ -32,7 +32,7 @@ def finished(count: int, at: datetime, error: str = "") -> list[str]:
     ids = [noted.enqueue() for _ in range(count)]
     for id in ids:
         job = transitions.claim(id, "one")
-        transitions.bury(job, error) if error else transitions.succeed(job, None)
+        transitions.mark_dead(job, error) if error else transitions.succeed(job, None)
     with connection.cursor() as cursor:
         for table, column, name in ("backroom_job", "finished_at", "id"), ("backroom_attempt", "ended_at", "job_id"):
             cursor.execute(
@@ -52,7 +52,7 @@ def last_minute() -> datetime:
 def test_an_attempt_that_failed_is_kept_and_one_that_succeeded_is_the_job_itself():
     job = attempt(raising(OSError("no route")))
     kept = Attempt.objects.get(job_id=job.id)
-    assert (kept.number, kept.became, kept.error.partition("\n")[0]) == (1, "waiting", "OSError: no route")
+    assert (kept.number, kept.outcome, kept.error.partition("\n")[0]) == (1, "waiting", "OSError: no route")
     assert kept.published_at < kept.started_at < kept.ended_at
     attempt(lambda: None)
     assert Attempt.objects.count() == 1
@@ -69,13 +69,13 @@ def test_a_lost_attempt_is_kept_and_so_is_the_one_after_which_a_job_is_dead():
     Job.objects.update(started_at=timezone.now() - timedelta(minutes=1))
     assert rescue.give_back_of_silent_workers() == [id]
     assert Attempt.objects.get().error == "its worker fell silent"
-    assert Attempt.objects.get(job_id=attempt(raising(Permanent("no such order"))).id).became == "dead"
+    assert Attempt.objects.get(job_id=attempt(raising(Permanent("no such order"))).id).outcome == "dead"
 
 
 def test_attempts_are_purged_with_their_job():
     id = noted.enqueue()
     transitions.wait(transitions.claim(id, "one"), 0, "OSError: x", uses_attempt=True)
-    operations.discard([id])
+    operations.cancel([id])
     assert (operations.purge(days=1), Attempt.objects.count()) == (0, 1)
     Job.objects.update(finished_at=timezone.now() - timedelta(days=2))
     assert (operations.purge(days=1), Attempt.objects.count()) == (1, 0)

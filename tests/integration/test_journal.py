@@ -22,7 +22,7 @@ from backroom.ledger.errors import Superseded
 from backroom.ledger.models import Job
 from backroom.observe import progress as progress_module
 from backroom.observe import recorder
-from backroom.observe.models import Journal
+from backroom.observe.models import Progress
 from backroom.ops.running import bar
 from backroom.runtime import execution
 from tests.integration.staff import reader, text
@@ -64,7 +64,7 @@ def again(id: str, of=telling) -> Job:
 
 def told(job: Job) -> list[list[str]]:
     """The lines of each attempt."""
-    return [[line["text"] for line in row.lines] for row in Journal.objects.filter(job_id=job.id).order_by("claim")]
+    return [[line["text"] for line in row.lines] for row in Progress.objects.filter(job_id=job.id).order_by("claim")]
 
 
 def raising(error: Exception, *lines: str):
@@ -81,13 +81,13 @@ def test_progress_is_seen_while_the_body_is_in_its_transaction_and_stays_when_th
         for number in progress("abcd"):
             if number == "c":
                 User.objects.create(username="never")
-                until(lambda: Journal.objects.filter(done=2, total=4, ended=False).exists())
+                until(lambda: Progress.objects.filter(done=2, total=4, ended=False).exists())
                 raise Permanent("x")
 
     job = attempt(body, telling_atomic)
     assert job.state == "dead"
     assert not User.objects.filter(username="never").exists()
-    row = Journal.objects.get(job_id=job.id)
+    row = Progress.objects.get(job_id=job.id)
     assert (row.attempt, row.claim, row.done, row.total, row.ended) == (1, 1, 2, 4, True)
 
 
@@ -102,7 +102,7 @@ def test_however_often_it_is_told_it_is_written_no_more_than_once_in_a_while(mon
                 return
 
     job = attempt(body)
-    assert Journal.objects.get(job_id=job.id).done > 1000
+    assert Progress.objects.get(job_id=job.id).done > 1000
     assert 3 <= writes() - before <= 7  # five in a second, the first a little later, and the one with the end
 
 
@@ -111,7 +111,7 @@ def writes() -> int:
     until(lambda: not others(), what="the thread lets go of its connection")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_force_next_flush()")
-        cursor.execute("SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'backroom_journal'")
+        cursor.execute("SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'backroom_progress'")
         return cursor.fetchone()[0]
 
 
@@ -119,7 +119,7 @@ def others() -> list:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            " AND query LIKE '%backroom_journal%'"
+            " AND query LIKE '%backroom_progress%'"
         )
         return cursor.fetchall()
 
@@ -130,7 +130,7 @@ def test_a_report_outside_of_a_job_does_nothing_and_nonsense_is_refused():
     for done, of in (-1, 2), (1, -2), (2**63, None):
         with pytest.raises(ValueError, match="progress is counted from 0"):
             report(done, of)
-    assert not Journal.objects.exists()
+    assert not Progress.objects.exists()
 
 
 def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_its_bar():
@@ -142,7 +142,7 @@ def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_
     assert "Attempt 1 90 %, 90 of 100" in text(page(id))
     Job.objects.update(started_at=timezone.now() - timedelta(seconds=rescue.SLACK + 1))
     assert rescue.give_back_of_silent_workers() == [id]
-    transitions.take_due(9)
+    transitions.stage_due(9)
     now = transitions.claim(id, "two")
     assert "of 100" not in text(page(id)).partition("logged")[0]
     own = recorder.Notes(id, now.claims, now.attempts)
@@ -158,7 +158,7 @@ def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_
     transitions.succeed(now, None, own.entry())
     own.report(4, 100)  # a write that was on its way
     own.write()
-    assert Journal.objects.get(claim=2).done == 5
+    assert Progress.objects.get(claim=2).done == 5
 
 
 def page(id: str):
@@ -176,7 +176,7 @@ def test_lines_are_kept_in_the_statement_that_ends_the_attempt():
         job = attempt(body)
     assert (told(silent), told(job)) == ([], [["asked the oracle", "answered answer=42"]])
     assert (silent.state, job.state, len(speaking)) == ("succeeded", "succeeded", len(quiet))
-    row = Journal.objects.get(job_id=job.id)
+    row = Progress.objects.get(job_id=job.id)
     assert ([line["level"] for line in row.lines], row.done, row.ended) == (["info", "warning"], None, True)
     assert "info asked the oracle" in text(page(str(job.id)))
     assert "logged Nothing." in text(page(str(silent.id)))
@@ -189,12 +189,12 @@ def test_lines_of_attempts_that_failed_are_kept_and_a_snooze_of_which_nothing_wa
     job = attempt(raising(OSError("x"), "first"))
     for error, line in (Snooze(0, "x"), "a snooze"), (Permanent("x"), "second"):
         Job.objects.update(run_at=timezone.now())
-        transitions.take_due(9)
+        transitions.stage_due(9)
         bodies["now"] = raising(error, line)
         job = again(str(job.id))
     assert job.state == "dead"
     assert told(job) == [["first"], ["second"]]
-    assert [row.attempt for row in Journal.objects.filter(job_id=job.id).order_by("claim")] == [1, 2]
+    assert [row.attempt for row in Progress.objects.filter(job_id=job.id).order_by("claim")] == [1, 2]
 
 
 def test_what_is_said_is_bounded_and_the_last_lines_are_the_ones_kept():
@@ -202,7 +202,7 @@ def test_what_is_said_is_bounded_and_the_last_lines_are_the_ones_kept():
         for number in range(recorder.LINES + 50):
             log.info("%s %s", number, "x" * 5000)
 
-    row = Journal.objects.get(job_id=attempt(body).id)
+    row = Progress.objects.get(job_id=attempt(body).id)
     assert (len(row.lines), row.left_out) == (recorder.LINES, 50)
     assert row.lines[-1]["text"].startswith(f"{recorder.LINES + 49} xxx")
     assert {len(line["text"]) for line in row.lines} == {progress_module.LINE_LIMIT}
@@ -239,10 +239,10 @@ def test_a_body_does_not_notice_that_nothing_can_be_written_meanwhile(often, of)
         somebody.rollback()
 
     with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as somebody:
-        somebody.execute("LOCK TABLE backroom_journal IN ACCESS EXCLUSIVE MODE")
+        somebody.execute("LOCK TABLE backroom_progress IN ACCESS EXCLUSIVE MODE")
         job = attempt(body, of)
     assert job.state == "succeeded"
-    assert Journal.objects.get(job_id=job.id).done == 2
+    assert Progress.objects.get(job_id=job.id).done == 2
 
 
 def waiting_for_a_lock() -> list:
@@ -254,7 +254,7 @@ def test_what_was_told_goes_with_its_job():
     other = attempt(lambda: log.info("y"))
     Job.objects.filter(id=job.id).update(finished_at=timezone.now() - timedelta(days=31))
     assert operations.purge(30) == 1
-    assert [row.job_id for row in Journal.objects.all()] == [other.id]
+    assert [row.job_id for row in Progress.objects.all()] == [other.id]
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def halfway(often) -> None:
     mine = recorder.Notes(claimed.id, claimed.claims, claimed.attempts)
     mine.report(1000, 4000)
     until(lambda: mine.written)
-    Journal.objects.update(rate=250)
+    Progress.objects.update(rate=250)
 
 
 def test_running_jobs_are_shown_with_their_bars_on_the_page_and_at_the_command_line(halfway):
@@ -286,4 +286,4 @@ def test_running_jobs_are_shown_with_their_bars_on_the_page_and_at_the_command_l
     ],
 )
 def test_a_bar_of_what_is_beyond_its_total_or_has_none(done, total, rate, drawn):
-    assert bar(Journal(done=done, total=total, rate=rate), width=4) == drawn
+    assert bar(Progress(done=done, total=total, rate=rate), width=4) == drawn

@@ -67,12 +67,12 @@ def test_a_late_finish_changes_nothing():
     late = transitions.claim(id, "frozen")
     age(id)
     rescue.give_back_of_silent_workers()  # it has never said that it lives
-    rescued = transitions.take_due(10)
-    assert [nudge.id for nudge in rescued] == [id]
+    rescued = transitions.stage_due(10)
+    assert [message.id for message in rescued] == [id]
     current = transitions.claim(id, "alive")
     for finish in (
         lambda: transitions.succeed(late, "late"),
-        lambda: transitions.bury(late, "late"),
+        lambda: transitions.mark_dead(late, "late"),
         lambda: transitions.wait(late, 1, "late", True),
     ):
         with pytest.raises(Superseded):
@@ -84,9 +84,9 @@ def test_a_late_finish_changes_nothing():
 def test_a_waiting_job_can_not_be_claimed_before_it_is_due():
     id = note.using(run_after=timedelta(minutes=1)).enqueue(1)
     assert transitions.claim(id, "a") is None
-    assert transitions.take_due(10) == []
-    assert operations.hasten("note:1")
-    assert [nudge.id for nudge in transitions.take_due(10)] == [id]
+    assert transitions.stage_due(10) == []
+    assert operations.reschedule("note:1")
+    assert [message.id for message in transitions.stage_due(10)] == [id]
 
 
 def test_a_follower_is_released_by_the_finish_before_it_and_gets_the_result():
@@ -95,16 +95,16 @@ def test_a_follower_is_released_by_the_finish_before_it_and_gets_the_result():
     assert follower.state == "waiting"
     assert transitions.claim(str(follower.id), "a") is None
     freed = transitions.succeed(transitions.claim(head, "a"), 3)
-    assert [nudge.id for nudge in freed] == [str(follower.id)]
+    assert [message.id for message in freed] == [str(follower.id)]
     assert state(follower.id) == "ready"
 
 
 def test_celery_chain_passes_the_result_on():
     (add.s(1, 2) | add.s(10)).apply_async()
     head, tail = Job.objects.get(after_id=None), Job.objects.exclude(after_id=None).get()
-    (nudge,) = transitions.succeed(transitions.claim(str(head.id), "a"), 3)
-    assert nudge.id == str(tail.id)
-    assert nudge.args == {"left": 3, "right": 10}
+    (message,) = transitions.succeed(transitions.claim(str(head.id), "a"), 3)
+    assert message.id == str(tail.id)
+    assert message.args == {"left": 3, "right": 10}
 
 
 def test_a_follower_enqueued_behind_a_job_that_has_finished_is_released():
@@ -157,7 +157,7 @@ def test_a_message_older_than_the_oldest_in_the_broker_is_lost():
 
 def test_replaying_twice_is_once_and_gives_all_attempts_again():
     id = note.enqueue(1)
-    transitions.bury(transitions.claim(id, "a"), "gave up")
+    transitions.mark_dead(transitions.claim(id, "a"), "gave up")
     assert operations.replay([id]) == [id]
     assert operations.replay([id]) == []
     assert Job.objects.get(id=id).attempts == 0
@@ -168,18 +168,18 @@ def test_discarding_takes_the_followers_along_but_no_running_job():
     running = note.enqueue(4)
     transitions.claim(running, "a")
     head = str(Job.objects.get(task="tests.add").id)
-    assert len(operations.discard([head, running], why="not needed")) == 2
+    assert len(operations.cancel([head, running], why="not needed")) == 2
     assert state(running) == "running"
 
 
 def test_what_succeeded_is_redone_once_by_two_who_miss_its_effect():
     id = note.enqueue(1)
     transitions.succeed(transitions.claim(id, "a"), 1)
-    assert operations.redo(id, 1, "no effect")
-    assert not operations.redo(id, 1, "no effect")
-    transitions.take_due(9)
+    assert operations.rerun(id, 1, "no effect")
+    assert not operations.rerun(id, 1, "no effect")
+    transitions.stage_due(9)
     transitions.succeed(transitions.claim(id, "a"), 1)
-    assert not operations.redo(id, 1, "no effect"), "it was done meanwhile"
+    assert not operations.rerun(id, 1, "no effect"), "it was done meanwhile"
     assert state(id) == "succeeded"
 
 
@@ -189,14 +189,14 @@ def test_a_job_behind_a_deleted_one_is_freed_and_one_behind_another_is_not():
     assert not rescue.release_orphan(follower)
     Job.objects.filter(id=head).delete()
     assert rescue.release_orphan(follower)
-    assert [nudge.id for nudge in transitions.take_due(9)] == [follower]
+    assert [message.id for message in transitions.stage_due(9)] == [follower]
     assert not rescue.release_orphan(follower)
 
 
 def test_purge_keeps_dead_letters_and_what_is_fresh():
     done, dead, fresh = note.enqueue(1), note.enqueue(2), note.enqueue(3)
     transitions.succeed(transitions.claim(done, "a"), None)
-    transitions.bury(transitions.claim(dead, "a"), "gave up")
+    transitions.mark_dead(transitions.claim(dead, "a"), "gave up")
     transitions.succeed(transitions.claim(fresh, "a"), None)
     Job.objects.exclude(id=fresh).update(finished_at="2020-01-01T00:00Z")
     assert operations.purge(30) == 1
@@ -271,10 +271,10 @@ def test_one_row_with_an_unknown_queue_holds_up_nobody():
 def test_a_job_whose_task_nobody_knows_is_handed_on_during_a_deploy_and_then_a_dead_letter(settings):
     id = once.enqueue(1)  # it has one attempt, which an old worker must not spend
     for seconds in (0, 30, settings.DEPLOY_WINDOW - 31):
-        Job.objects.update(state="ready", refused_at=F("refused_at") - timedelta(seconds=seconds))
+        Job.objects.update(state="ready", unknown_since=F("unknown_since") - timedelta(seconds=seconds))
         rescue.refuse([id], "no task is named tests.once")
         assert (state(id), Job.objects.get(id=id).attempts) == ("waiting", 0)
-    Job.objects.update(state="ready", refused_at=F("refused_at") - timedelta(seconds=2))
+    Job.objects.update(state="ready", unknown_since=F("unknown_since") - timedelta(seconds=2))
     rescue.refuse([id], "no task is named tests.once")
     assert (state(id), Job.objects.get(id=id).error) == ("dead", "no task is named tests.once")
     operations.replay([id])
@@ -286,7 +286,7 @@ def test_a_job_whose_task_nobody_knows_is_handed_on_during_a_deploy_and_then_a_d
 def test_a_job_that_was_once_refused_and_then_ran_has_the_whole_of_the_next_deploy(settings):
     id = note.enqueue(1)
     rescue.refuse([id], "no task is named tests.note")
-    Job.objects.update(state="ready", refused_at=F("refused_at") - timedelta(seconds=settings.DEPLOY_WINDOW + 1))
+    Job.objects.update(state="ready", unknown_since=F("unknown_since") - timedelta(seconds=settings.DEPLOY_WINDOW + 1))
     transitions.wait(transitions.claim(id, "new"), 0, "OSError: x", uses_attempt=True)
     Job.objects.update(state="ready")
     rescue.refuse([id], "no task is named tests.note")
@@ -302,7 +302,7 @@ def test_a_worker_told_to_stop_gives_back_its_jobs_and_spends_no_attempt():
     assert state(others) == "running"
     with pytest.raises(Superseded):
         transitions.succeed(late, None)
-    transitions.take_due(9)
+    transitions.stage_due(9)
     transitions.succeed(transitions.claim(id, "next"), None)
 
 
@@ -327,7 +327,7 @@ def test_apply_and_a_retry_with_other_arguments_are_refused():
 def test_discarding_a_running_job_leaves_its_followers():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     transitions.claim(head, "a")
-    assert operations.discard([head]) == []
+    assert operations.cancel([head]) == []
     assert Job.objects.get(key="note:3").state == "waiting"
 
 
@@ -342,11 +342,11 @@ def test_a_worker_that_has_just_begun_is_let_speak():
 def test_a_follower_whose_predecessor_was_purged_runs_when_it_is_replayed():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     follower = str(Job.objects.get(key="note:3").id)
-    operations.discard([follower])
+    operations.cancel([follower])
     transitions.succeed(transitions.claim(head, "a"), 3)
     Job.objects.filter(id=head).delete()
     assert operations.replay([follower]) == [follower]
-    assert [nudge.id for nudge in transitions.take_due(10)] == [follower]
+    assert [message.id for message in transitions.stage_due(10)] == [follower]
 
 
 def age(*ids: str) -> None:

@@ -86,12 +86,12 @@ STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "claim": (job("ready"), worker),
     "succeed": (claim,),
     "fail": (claim, error),
-    "take_due": (st.sampled_from([1, 9]),),
+    "stage_due": (st.sampled_from([1, 9]),),
     "unpublish": (some("ready"),),
-    "hasten": (key,),
+    "reschedule": (key,),
     "call_off": (key, st.just("done elsewhere")),
-    "discard": (some("ready", "waiting", "dead"),),
-    "replay": (some("dead", "discarded"),),
+    "cancel": (some("ready", "waiting", "dead"),),
+    "replay": (some("dead", "cancelled"),),
     "redo": (job("succeeded"),),
     "purge": (st.just(30),),
     "see_worker": (worker, st.just(QUEUE), st.lists(job("running"), max_size=2)),
@@ -101,7 +101,7 @@ STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "give_back_unclaimed": (st.just(QUEUE), st.sampled_from(["oldest", None])),
     "refuse": (some("ready"), st.just("no such task")),
     "refuse_claimed": (claim, st.just("no such argument")),
-    "bury_terminated": (job("running"), worker),
+    "mark_terminated_dead": (job("running"), worker),
     "release_followers": (),
     "release_orphan": (job("waiting"),),
 }
@@ -133,7 +133,7 @@ class Chance(RuleBasedStateMachine):
     def all_messages_are_delivered(self, worker):
         """Soon after what waits is due: else second claims, and so late finishes by the first ones, would be rare."""
         self.world.pass_time(31)
-        self.world.happens(("take_due", (9,)))
+        self.world.happens(("stage_due", (9,)))
         while self.world.broker.llen(QUEUE):
             self.world.deliver(worker)
 
@@ -199,7 +199,7 @@ def test_a_job_is_not_purged_while_one_is_enqueued_behind_it(outside):
 def test_a_job_that_is_replayed_at_this_moment_is_not_purged(outside):
     world = World(*outside)
     world.enqueue([None], None)
-    operations.discard([number(1)])
+    operations.cancel([number(1)])
     world.pass_time(MONTH)
     world.happen_at_once(("replay", ([number(1)],)), ("purge", (30,)))
 
@@ -221,11 +221,11 @@ def every_statement(late: transitions.Claimed, running: transitions.Claimed) -> 
         ("succeed", (running,)),
         ("fail", (late, Permanent("x"))),
         ("fail", (running, Permanent("x"))),
-        ("take_due", (9,)),
+        ("stage_due", (9,)),
         ("unpublish", (heads,)),
-        ("hasten", ("e",)),
+        ("reschedule", ("e",)),
         ("call_off", ("a", "done elsewhere")),
-        ("discard", (heads,)),
+        ("cancel", (heads,)),
         ("replay", (heads,)),
         ("redo", (number(8),)),
         ("redo", (number(12),)),
@@ -240,8 +240,8 @@ def every_statement(late: transitions.Claimed, running: transitions.Claimed) -> 
         ("refuse", (heads, "no such task")),
         ("refuse_claimed", (late, "no such argument")),
         ("refuse_claimed", (running, "no such argument")),
-        ("bury_terminated", (number(1), "one")),
-        ("bury_terminated", (number(11), "one")),
+        ("mark_terminated_dead", (number(1), "one")),
+        ("mark_terminated_dead", (number(11), "one")),
         ("release_followers", ()),
         ("release_orphan", (number(2),)),
         ("release_orphan", (number(10),)),
@@ -255,6 +255,6 @@ def test_every_statement_that_changes_a_job_is_tried():
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     } - {"rows", "keeping", "ids_of"}
-    assert set(STATEMENTS) - {"enqueue", "fail"} == writers - {"insert", "follow", "wait", "bury"}
+    assert set(STATEMENTS) - {"enqueue", "fail"} == writers - {"insert", "follow", "wait", "mark_dead"}
     assert set(STATEMENTS) == set(MOVES)
     assert {state for moves in MOVES.values() for move in moves for state in move} == {*State.values, "none"}

@@ -27,7 +27,7 @@ def execute(sql: str, *parameters: Any) -> list[tuple]:
 
 JOB = transitions.Claimed("01a00000-0000-7000-8000-000000000000", {}, {}, "aged:1", 1, 1, 1)
 QUESTIONS: dict[str, Callable[[], object]] = {
-    "dispatcher: what is due": lambda: transitions.take_due(500),
+    "dispatcher: what is due": lambda: transitions.stage_due(500),
     "dispatcher: whose message is lost": lambda: rescue.give_back_unclaimed("default", None),
     "dispatcher: whose worker is silent": rescue.give_back_of_silent_workers,
     "dispatcher: what is behind a finished one": rescue.release_followers,

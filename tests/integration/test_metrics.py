@@ -115,7 +115,7 @@ def test_it_comes_in_two_parts_so_that_many_machines_are_not_counted_many_times(
 
 def test_a_queue_is_told_of_with_its_jobs_and_ages_also_when_it_is_empty():
     dead, running, late = noted.enqueue(), noted.enqueue(), noted.enqueue()
-    transitions.bury(transitions.claim(dead, "one"), "Permanent: x")
+    transitions.mark_dead(transitions.claim(dead, "one"), "Permanent: x")
     transitions.claim(running, "one")
     noted.using(run_after=timedelta(hours=1)).enqueue()
     noted.using(run_after=timedelta(seconds=-9)).enqueue()

@@ -32,7 +32,7 @@ def fails_after(number: int) -> None:
 
 def dead(number: int, error: str = "Permanent: order {} is unknown") -> str:
     id = fails.enqueue(number)
-    transitions.bury(transitions.claim(id, "one"), error.format(number) + "\nTraceback")
+    transitions.mark_dead(transitions.claim(id, "one"), error.format(number) + "\nTraceback")
     return id
 
 
@@ -74,19 +74,19 @@ def test_one_a_selection_or_a_group_is_replayed():
 def test_one_a_selection_or_a_group_is_discarded():
     ids = [dead(number) for number in range(4)]
     for chosen in {"id": ids[0]}, {"id": ids[1:3]}, GROUP:
-        do(operator(), verb="discard", **chosen)
-    assert states(*ids) == ["discarded"] * 4
-    assert Job.objects.get(id=ids[0]).error == "discarded by operator: the bank is back"
+        do(operator(), verb="cancel", **chosen)
+    assert states(*ids) == ["cancelled"] * 4
+    assert Job.objects.get(id=ids[0]).error == "cancelled by operator: the bank is back"
 
 
 def test_a_waiting_job_is_cancelled_with_those_behind_it_and_a_running_one_is_not():
     waiting = enqueue_all(fails.using(run_after=timedelta(hours=1)).call(1).then(fails_after.call(1)))[0]
     running = fails.enqueue(2)
     transitions.claim(running, "one")
-    assert "Nor will 1 job that waits behind it" in text(operator().get(f"/ops/act/?verb=discard&id={waiting}"))
-    do(operator(), verb="discard", id=[waiting, running])
-    assert states(waiting, running) == ["discarded", "running"]
-    assert Job.objects.get(key="later:1").state == "discarded"
+    assert "Nor will 1 job that waits behind it" in text(operator().get(f"/ops/act/?verb=cancel&id={waiting}"))
+    do(operator(), verb="cancel", id=[waiting, running])
+    assert states(waiting, running) == ["cancelled", "running"]
+    assert Job.objects.get(key="later:1").state == "cancelled"
 
 
 def test_a_group_is_replayed_at_the_rate_that_the_preview_shows():
@@ -118,7 +118,7 @@ def test_every_act_is_written_down_and_shown_to_all_who_may_look():
     assert [str(id) for id in action.jobs] == ids
     for address in "/ops/actions/", f"/ops/jobs/{ids[1]}/":
         assert "operator replayed 2 jobs, fails:1 and others the bank is back" in text(reader().get(address))
-    call_command("jobs", "discard", *ids, why="at night", stdout=open("/dev/null", "w"))  # noqa: SIM115
+    call_command("jobs", "cancel", *ids, why="at night", stdout=open("/dev/null", "w"))  # noqa: SIM115
     assert Action.objects.latest("id").why == "at night"
 
 
@@ -127,21 +127,21 @@ def test_the_command_line_refuses_what_it_would_have_to_ignore_and_names_the_tas
     ambiguous = ("fails:1", "--all"), ("fails:1", "--task=tests.fails"), ("--task=tests.fails", "--all"), ()
     for arguments in ambiguous:
         with pytest.raises(CommandError, match="in one way") as error:
-            call_command("jobs", "discard", *arguments)
+            call_command("jobs", "cancel", *arguments)
         assert error.value.returncode == 2
     for arguments in ("dead", "fails:1"), ("show", "--all"), ("running", "--task=tests.fails"):
         with pytest.raises(CommandError, match="takes no ids"):
             call_command("jobs", *arguments)
-    for verb in "discard", "dead":
+    for verb in "cancel", "dead":
         with pytest.raises(CommandError, match=r"no task 'tests.fail'. Did you mean tests.fails"):
             call_command("jobs", verb, "--task=tests.fail")
     assert states(first, second) == ["dead", "dead"]
     Job.objects.filter(id=second).update(task="tests.removed")  # by a release since then
     out = StringIO()
     call_command("jobs", "dead", "--task=tests.removed", stdout=out)
-    call_command("jobs", "discard", "--task=tests.removed", stdout=out)
-    assert out.getvalue().endswith("1 dead letters\n1 of 1 jobs: discard done\n")
-    assert states(first, second) == ["dead", "discarded"]
+    call_command("jobs", "cancel", "--task=tests.removed", stdout=out)
+    assert out.getvalue().endswith("1 dead letters\n1 of 1 jobs: cancel done\n")
+    assert states(first, second) == ["dead", "cancelled"]
 
 
 def test_nothing_happens_without_a_reason_or_with_nonsense():
@@ -166,7 +166,7 @@ def test_who_may_not_act_can_not_by_page_by_address_or_by_forged_form(who, statu
             assert "/ops/act/" not in who().get(page).content.decode()
     for address in f"/ops/act/?verb=replay&id={id}", f"/ops/jobs/{id}/edit/":
         assert who().get(address).status_code == status
-    for verb in "replay", "discard":
+    for verb in "replay", "cancel":
         assert do(who(), verb=verb, id=id).status_code == status
     assert who().post(f"/ops/jobs/{id}/edit/", {"args": '{"number": 1}', "why": "w"}).status_code == status
     assert states(id) == ["dead"]

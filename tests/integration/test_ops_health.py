@@ -55,7 +55,7 @@ def test_all_is_well():
 def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_first():
     all_at_work()
     Worker.objects.filter(name="bulk").update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
-    transitions.bury(transitions.claim(noted.enqueue(), "default"), "Permanent: x")
+    transitions.mark_dead(transitions.claim(noted.enqueue(), "default"), "Permanent: x")
     noted.enqueue()
     Job.objects.filter(state="ready").update(published_at=timezone.now() - timedelta(minutes=10))
     with connection.cursor() as cursor:
@@ -75,7 +75,7 @@ def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_fi
 def test_a_task_that_ended_is_counted_with_its_times():
     for _ in range(3):
         transitions.succeed(transitions.claim(noted.enqueue(), "one"), None)
-    transitions.bury(transitions.claim(noted.enqueue(), "one"), "Permanent: x")
+    transitions.mark_dead(transitions.claim(noted.enqueue(), "one"), "Permanent: x")
     assert "tests.noted 4 75.0 % 0 % 25.0 %" in text(reader().get("/ops/"))
 
 
@@ -137,7 +137,7 @@ def plans(queries: CaptureQueriesContext) -> list[str]:
     found = []
     with connection.cursor() as cursor:
         for query in queries.captured_queries:
-            if any(f"backroom_{table}" in query["sql"] for table in ("job", "attempt", "journal")) and query[
+            if any(f"backroom_{table}" in query["sql"] for table in ("job", "attempt", "progress")) and query[
                 "sql"
             ].lstrip().startswith(("SELECT", "WITH")):
                 cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF) {query['sql']}")
@@ -169,7 +169,7 @@ PAGES = {  # how often each asks about jobs
     "/ops/jobs/?state=running": 1,
     "/ops/jobs/?state=dead&task=orders.request_shipment": 1,
     "/ops/jobs/?state=dead&task=orders.request_shipment&page=2": 1,
-    "/ops/jobs/?state=discarded": 2,
+    "/ops/jobs/?state=cancelled": 2,
     "/ops/jobs/?state=succeeded&task=nothing": 2,
     "/ops/jobs/?queue=bulk": 1,
     "/ops/jobs/?q=14711": 1,
@@ -181,7 +181,7 @@ PAGES = {  # how often each asks about jobs
     "/ops/alerts/": 0,
     f"/ops/dead/?{GROUP}": 3,
     f"/ops/act/?verb=replay&{GROUP}": 5,
-    f"/ops/act/?verb=discard&{GROUP}": 4,
+    f"/ops/act/?verb=cancel&{GROUP}": 4,
     "/ops/pause/?what=queue:bulk": 3,
     "/ops/resume/?what=task:orders.mail_receipt": 3,
     "/ops/actions/": 0,

@@ -43,7 +43,7 @@ def jobs() -> list[str]:
 
 def test_a_job_is_found_by_order_key_beginning_id_task_state_and_queue(jobs):
     transitions.succeed(transitions.claim(jobs[3], "one"), None)
-    transitions.bury(transitions.claim(jobs[2], "one"), "Permanent: x")
+    transitions.mark_dead(transitions.claim(jobs[2], "one"), "Permanent: x")
     assert names(q="1001") == {"found:1001", "after:1001"}
     assert names(q="found:1002") == names(state="dead") == {"found:1002"}
     assert names(q="found:*") == names(queue="bulk") == {"found:1001", "found:1002"}
@@ -75,8 +75,8 @@ def test_a_job_shows_arguments_attempts_errors_chain_and_flower():
     first = enqueue_all(found.call(1001).then(found_after.call(1001)))[0]
     second = Job.objects.get(key="after:1001").id
     transitions.wait(transitions.claim(first, "one"), 0, "OSError: <no> route\nTraceback: first", uses_attempt=True)
-    transitions.take_due(9)
-    transitions.bury(transitions.claim(first, "two"), "Permanent: gone\nTraceback: second")
+    transitions.stage_due(9)
+    transitions.mark_dead(transitions.claim(first, "two"), "Permanent: gone\nTraceback: second")
     page = reader().get(f"/ops/jobs/{first}/")
     for words in "OSError: &lt;no&gt; route", "Traceback: first", "Traceback: second", "&quot;number&quot;: 1001":
         assert words in page.content.decode()

@@ -34,7 +34,7 @@ def state(id: str) -> str:
 
 
 def taken() -> set[str]:
-    return {nudge.id for nudge in transitions.take_due(9)}
+    return {message.id for message in transitions.stage_due(9)}
 
 
 def test_a_message_of_a_paused_queue_runs_nothing_and_its_job_is_published_again_when_it_is_resumed():
@@ -142,6 +142,6 @@ def test_a_form_from_elsewhere_does_not_pause_in_an_operators_name():
 
 def test_the_preview_of_a_replay_says_that_its_queue_is_paused():
     id = paused.enqueue()
-    transitions.bury(transitions.claim(id, "one"), "x")
+    transitions.mark_dead(transitions.claim(id, "one"), "x")
     audit_log.pause("queue:bulk", "me", "why")
     assert "The queue bulk is paused" in text(operator().get(f"/ops/act/?verb=replay&id={id}"))

@@ -50,7 +50,7 @@ def work() -> None:
     """Dispatcher and workers, until nothing is due."""
     while True:
         rescue.release_followers()
-        transitions.take_due(100)
+        transitions.stage_due(100)
         ready = Job.objects.filter(state=State.READY).values_list("key", flat=True)
         if not ready:
             return
@@ -328,8 +328,8 @@ def test_a_lost_receipt_is_sent_as_soon_as_a_later_mail_shows_that_records_are_k
 
 def test_dead_letters_and_discarded_jobs_are_left_to_a_person():
     fault("analytics", status=400)
-    dead, discarded = sold(), buy()
-    operations.discard([str(Job.objects.get(key=f"invoice:{discarded.number}").id)], why="discarded by a person")
+    dead, cancelled = sold(), buy()
+    operations.cancel([str(Job.objects.get(key=f"invoice:{cancelled.number}").id)], why="cancelled by a person")
     fault("analytics")
     work()
     old()
@@ -339,8 +339,8 @@ def test_dead_letters_and_discarded_jobs_are_left_to_a_person():
     kinds = {text.split(" since ")[0] for text in reported(outcome) if "its job is" in text}
     assert kinds == {
         f"analytics:{dead.number}: its job is dead",
-        f"invoice:{discarded.number}: its job is discarded",
-        f"receipt:{discarded.number}: its job is discarded",
+        f"invoice:{cancelled.number}: its job is cancelled",
+        f"receipt:{cancelled.number}: its job is cancelled",
     }
     assert [job for job in Job.objects.order_by("id").values() if job["task"] != "orders.mail_repairs"] == before
 

@@ -110,7 +110,7 @@ def test_a_message_published_by_a_dispatcher_is_in_the_trace_of_its_job(client, 
     spans.clear()
     Dispatcher().publish_due()
     (span,) = [span for span in spans.get_finished_spans() if span.attributes["job.job"] == str(job.pk)]
-    assert f"{span.context.trace_id:032x}" in job.origin["traceparent"]
+    assert f"{span.context.trace_id:032x}" in job.context["traceparent"]
 
 
 def test_one_request_id_and_the_order_follow_the_work_to_its_last_retry(client, lines):

@@ -181,11 +181,11 @@ def test_a_job_that_can_not_be_claimed_is_ignored():
 def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
     bodies["now"] = lambda: None
     (head,) = enqueue_all(body.call("now").then(atomic_body.call("now")))
-    discarded: list[str] = []
+    cancelled: list[str] = []
 
-    def discard() -> None:
+    def cancel() -> None:
         try:
-            discarded.extend(operations.discard([head]))
+            cancelled.extend(operations.cancel([head]))
         finally:
             connection.close()
 
@@ -194,11 +194,11 @@ def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
             cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
             return bool(cursor.fetchone()[0])
 
-    thread = Thread(target=discard)
+    thread = Thread(target=cancel)
     with transaction.atomic():
         transitions.claim(head, "a")
         thread.start()
         until(somebody_waits)
     thread.join()
-    assert discarded == []
+    assert cancelled == []
     assert Job.objects.get(after_id=head).state == "waiting"

@@ -29,8 +29,8 @@ WHY_LIMIT = 200
 
 # What a verb may be done to.
 VERBS = {
-    "replay": (State.DEAD, State.DISCARDED),
-    "discard": (State.DEAD, State.READY, State.WAITING),
+    "replay": (State.DEAD, State.CANCELLED),
+    "cancel": (State.DEAD, State.READY, State.WAITING),
 }
 
 FOLLOWERS = """
@@ -70,7 +70,7 @@ class Deed:
         """Do it; the ids of the jobs that it changed."""
         if self.verb == "replay":
             return audit_log.replay(self.chosen, who, self.why, self.apart)
-        return audit_log.discard(self.chosen, who, self.why)
+        return audit_log.cancel(self.chosen, who, self.why)
 
     @property
     def back(self) -> str:
@@ -119,7 +119,7 @@ def _done(request: HttpRequest, deed: Deed) -> HttpResponse:
 
 def past(verb: str) -> str:
     """The verb as something that was done."""
-    return {"replay": "replayed", "discard": "discarded"}[verb]
+    return {"replay": "replayed", "cancel": "cancelled"}[verb]
 
 
 def preview(deed: Deed) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def preview(deed: Deed) -> dict[str, Any]:
     ids = deed.chosen
     fit = Job.objects.filter(id__in=ids, state__in=VERBS[deed.verb]).order_by("finished_at", "id")
     count = fit.count()
-    behind = [State.WAITING] if deed.verb == "replay" else VERBS["discard"]
+    behind = [State.WAITING] if deed.verb == "replay" else VERBS["cancel"]
     ((followers,),) = rows(FOLLOWERS, ids, list(behind), ids)
     return {
         "count": count,

@@ -62,8 +62,8 @@ def _refuse(constant: str) -> None:
 def page(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     """The form, and on POST the replay with what it says."""
     job = found_or_404(id)
-    if job.state not in (State.DEAD, State.DISCARDED):
-        messages.error(request, f"It is {job.state}: only dead or discarded jobs are edited.")
+    if job.state not in (State.DEAD, State.CANCELLED):
+        messages.error(request, f"It is {job.state}: only dead or cancelled jobs are edited.")
         return redirect("ops:job", id)
     text, problem = json.dumps(job.args, indent=2, ensure_ascii=False), ""
     if request.method == "POST":

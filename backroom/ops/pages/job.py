@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 from backroom.ledger.models import LIVE, Attempt, Job, State
 from backroom.ledger.sql import rows
-from backroom.observe.models import Journal
+from backroom.observe.models import Progress
 from backroom.ops.models import Action
 from backroom.ops.pages.access import looks
 
@@ -48,11 +48,11 @@ def page(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     return render(request, "ops/job.html", {"tab": "jobs", **told(job)})
 
 
-def origin(job: Job) -> dict[str, str]:
+def context(job: Job) -> dict[str, str]:
     """Where it comes from, by the ids with which its log lines and spans are found. The trace's id is the second part
     of W3C's traceparent (00-trace-span-flags)."""
     named = {"request_id": "Request", "order": "Order", "traceparent": "Trace"}
-    found = {named.get(name, name): str(value) for name, value in job.origin.items()}
+    found = {named.get(name, name): str(value) for name, value in job.context.items()}
     if "Trace" in found:
         found["Trace"] = found["Trace"].removeprefix("00-").partition("-")[0]
     return found
@@ -61,9 +61,9 @@ def origin(job: Job) -> dict[str, str]:
 JOURNALS_SHOWN = 50  # the newest
 
 
-def journals(job: Job) -> list[Journal]:
+def journals(job: Job) -> list[Progress]:
     """What its attempts told, in turn."""
-    return list(Journal.objects.filter(job_id=job.id).order_by("-claim")[:JOURNALS_SHOWN])[::-1]
+    return list(Progress.objects.filter(job_id=job.id).order_by("-claim")[:JOURNALS_SHOWN])[::-1]
 
 
 def told(job: Job) -> dict[str, Any]:
@@ -80,11 +80,11 @@ def told(job: Job) -> dict[str, Any]:
         "gone": job.after_id and not any(step.id == job.after_id for step in steps),
         "journals": said,
         "current": current,
-        "stranded": job.stranded(steps),
+        "blocked": job.blocked(steps),
         "live": job.state in LIVE,
         "wait_ms": (job.started_at - due).total_seconds() * 1000 if job.started_at and ended else None,
         "run_ms": (ended - job.started_at).total_seconds() * 1000 if job.started_at and ended else None,
         "flower": f"{settings.FLOWER_URL}/task/{job.id}",
-        "origin": origin(job),
+        "context": context(job),
         "actions": Action.objects.filter(jobs__contains=[job.id]).order_by("-id")[:20],
     }

@@ -1,5 +1,5 @@
 """`manage.py jobs`: the back room in figures, with `--watch` again and again; `jobs running`: what runs, with bars;
-`jobs dead`, `jobs replay`, `jobs discard`: its dead letters; `jobs pause`, `jobs resume`: a queue or a task."""
+`jobs dead`, `jobs replay`, `jobs cancel`: its dead letters; `jobs pause`, `jobs resume`: a queue or a task."""
 
 import difflib
 import json
@@ -25,7 +25,7 @@ WATCH_EVERY = 1.0  # seconds
 CLEAR = "\033[H\033[2J"
 
 
-ACTIONS = ["show", "running", "dead", "replay", "discard", "pause", "resume"]
+ACTIONS = ["show", "running", "dead", "replay", "cancel", "pause", "resume"]
 
 
 def shortened(text: str) -> str:
@@ -35,7 +35,7 @@ def shortened(text: str) -> str:
 
 class Command(BaseCommand):
     help = (
-        "Show queues, tasks, partners and workers; list, replay or discard dead letters; pause or resume. "
+        "Show queues, tasks, partners and workers; list, replay or cancel dead letters; pause or resume. "
         "Exit status: 0 done, also if there was nothing to do; 1 the database is in trouble, or what you named does "
         "not exist; 2 the arguments make no sense."
     )
@@ -74,7 +74,7 @@ class Command(BaseCommand):
         if action in ("pause", "resume"):
             return self.set_pause(action, **options)
         chosen = self.choose(**options)
-        change = audit_log.replay if action == "replay" else audit_log.discard
+        change = audit_log.replay if action == "replay" else audit_log.cancel
         done = change(chosen, audit_log.at_the_command_line(), options["why"])
         self.stdout.write(f"{len(done)} of {len(chosen)} jobs: {action} done")
 
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         """Raises CommandError for arguments that this action would ignore."""
         if action in ("show", "running", "dead") and (which or all or (task is not None and action != "dead")):
             more = "" if action == "dead" else ", nor --task"
-            raise CommandError(f"{action} takes no ids, keys or --all{more}; replay and discard do", returncode=2)
+            raise CommandError(f"{action} takes no ids, keys or --all{more}; replay and cancel do", returncode=2)
 
     def set_pause(self, action: str, which: list[str], why: str, task: str | None, all: bool, **_: Any) -> None:
         """Pause or resume what the arguments name. Raises CommandError for what nobody knows."""
