@@ -68,11 +68,11 @@ def send(messages: Sequence[transitions.Message]) -> None:
 
 def _send_one(producer, message: transitions.Message) -> None:
     amqp = current_app.amqp
-    message = amqp.create_task_message(message.id, message.task, argsrepr="()", kwargsrepr=repr(message.args))
+    body = amqp.create_task_message(message.id, message.task, argsrepr="()", kwargsrepr=repr(message.args))
     amqp.send_task_message(
         producer,
         message.task,
-        message,
+        body,
         queue=message.queue,
         retry=False,
         declare=[] if producer.connection.transport.driver_type == "redis" else None,  # a list needs no declaring
