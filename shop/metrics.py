@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 
 from backroom.ops.metrics import BackRoom
 from backroom.ops.roles import LOOK
-from shop import counting
+from shop import request_metrics
 
 PARTS = ("web", "jobs")
 
@@ -29,7 +29,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if only not in (None, *PARTS):
         return HttpResponse(f"only={' or only='.join(PARTS)}, or all\n", status=400, content_type="text/plain")
     registry = CollectorRegistry()
-    if only != "jobs" and (web := counting.collector()):
+    if only != "jobs" and (web := request_metrics.collector()):
         registry.register(web)
     if only != "web":
         registry.register(BackRoom())

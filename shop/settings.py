@@ -53,7 +53,7 @@ INSTALLED_APPS = [
     "django.forms",
 ]
 MIDDLEWARE = [
-    "shop.requests.RequestLog",
+    "shop.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "shop.unavailable.Sessions",
@@ -76,7 +76,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "orders.cart.cart_count",
-                "shop.context.shopfront",
+                "shop.context_processors.shopfront",
             ]
         },
     }

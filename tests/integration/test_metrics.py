@@ -23,7 +23,7 @@ from backroom.ops.models import Alert, QueueMinute, TaskMinute
 from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
 from backroom.runtime.heartbeat import Sign
-from shop import counting
+from shop import request_metrics
 from tests.integration.sick_database import away
 from tests.integration.staff import customer, reader
 from tests.integration.test_breaker import broker_at
@@ -289,9 +289,9 @@ def nowhere(settings: LazySettings, tmp_path: Path) -> Iterator[None]:
     """A folder for counts that can't be made."""
     (tmp_path / "file").touch()
     settings.METRICS_DIR = tmp_path / "file" / "metrics"
-    counting._requests.cache_clear()
+    request_metrics._requests.cache_clear()
     yield
-    counting._requests.cache_clear()
+    request_metrics._requests.cache_clear()
 
 
 def test_where_nobody_can_count_the_shop_answers_and_the_rest_is_told(nowhere: None):

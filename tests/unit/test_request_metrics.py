@@ -6,17 +6,17 @@ from pathlib import Path
 
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from shop import counting
+from shop import request_metrics
 
 # Counts so many requests and, without cleaning up, dies.
 PROCESS = """
 import os, signal, sys
 from types import SimpleNamespace
 from pathlib import Path
-from shop import counting
-counting.settings = SimpleNamespace(METRICS_DIR=Path(sys.argv[1]))
+from shop import request_metrics
+request_metrics.settings = SimpleNamespace(METRICS_DIR=Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
-    counting.request("api/orders", "POST", 201, 0.03)
+    request_metrics.request("api/orders", "POST", 201, 0.03)
 print("counted", flush=True)
 sys.stdin.read()
 os.kill(os.getpid(), signal.SIGKILL)
@@ -56,6 +56,6 @@ def test_what_processes_counted_outlives_them_and_is_counted_on_in_as_many_files
 
 def test_a_file_has_room_for_all_routes_before_anybody_counts_in_it(tmp_path):
     """So that no process is killed for a write that a full disk has no room for."""
-    assert counting.take(tmp_path) == 0
+    assert request_metrics.take(tmp_path) == 0
     file = tmp_path / "histogram_0.db"
-    assert file.stat().st_size == file.stat().st_blocks * 512 == counting.SIZE
+    assert file.stat().st_size == file.stat().st_blocks * 512 == request_metrics.SIZE

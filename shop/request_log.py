@@ -15,7 +15,7 @@ from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, StatusCode
 
 from backroom.observe import context
-from shop import counting
+from shop import request_metrics
 
 log = structlog.get_logger(__name__)
 QUIET = {"/healthz", "/readyz", "/metrics"}  # asked by machines, every few seconds
@@ -47,6 +47,6 @@ class RequestLog:
             if response.status_code >= 500:
                 span.set_status(StatusCode.ERROR)
         seconds, method = time.monotonic() - begin, request.method or ""
-        counting.request(f"/{route}" if request.resolver_match else route, method, response.status_code, seconds)
+        request_metrics.request(f"/{route}" if request.resolver_match else route, method, response.status_code, seconds)
         log.info("request", method=method, route=route, status=response.status_code, seconds=round(seconds, 3))
         return response
