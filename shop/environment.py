@@ -1,78 +1,118 @@
-"""Reading the environment: what is junk is refused at boot, by name, with what it should be."""
+"""The variables that the shop reads, each with its type and default. A wrong value stops the process at boot.
+
+The process's own environment wins over the file `env` in $BACKROOM_VAR.
+"""
 
 import os
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import environ
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ValidationError as InvalidAddress
 from django.core.validators import validate_email
+from dotenv import load_dotenv
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = Path(os.environ.get("BACKROOM_VAR") or BASE_DIR / "var").resolve()
 
 
-class Environment(environ.Env):
-    """django-environ's reader, with errors that name the variable and what it should be.
+def must(words: str, test: Callable[[Any], object]) -> AfterValidator:
+    """Refuse a value with these words if its test is false or raises."""
 
-    Values of the process's own environment win over those of the file `env` in $BACKROOM_VAR.
-    """
-
-    def checked(self, kind: str, name: str, **options):
-        """One value by django-environ's cast `kind`. Raises ImproperlyConfigured, never showing the value: it may
-        be a secret."""
+    def check(value: Any) -> Any:
         try:
-            return getattr(self, kind)(name, **options)
-        except ImproperlyConfigured:
-            raise ImproperlyConfigured(f"{name} is not set, and this process can't run without it.") from None
-        except Exception:
-            raise ImproperlyConfigured(f"{name} is set to something that is not a {kind}.") from None
-
-    def flag(self, name: str, default: bool) -> bool:
-        """True or false. Raises ImproperlyConfigured for anything else: a slip must not switch safety off or on."""
-        value = self.checked("str", name, default=str(default)).lower()
-        if value not in FLAGS:
-            raise ImproperlyConfigured(f"{name} should be true or false.")
-        return FLAGS[value]
-
-    def addresses(self, name: str) -> list[str]:
-        """Mail addresses with commas between them; none where it is not set. Raises ImproperlyConfigured."""
-        found = [address.strip() for address in self.checked("str", name, default="").split(",") if address.strip()]
-        try:
-            for address in found:
-                validate_email(address)
-        except ValidationError:
-            raise ImproperlyConfigured(f"{name} should be mail addresses, with commas between them.") from None
-        return found
-
-    def rate(self, name: str, default: float) -> float:
-        """So many a second, above 0; 0.5 is one in two seconds. Raises ImproperlyConfigured."""
-        value = self.checked("float", name, default=default)
-        if not 0 < value <= 1_000_000:  # "nan" is no float between them either
-            raise ImproperlyConfigured(f"{name} should be calls a second, above 0 (0.5 is one in two seconds).")
+            passed = test(value)
+        except (ValueError, InvalidAddress):
+            passed = False
+        if not passed:
+            raise ValueError(words)
         return value
 
-    def address(self, name: str, schemes: tuple[str, ...], default: str | None = None) -> str:
-        """A URL with one of the schemes, a host and a sane port. Raises ImproperlyConfigured."""
-        value = self.checked("str", name, **({} if default is None else {"default": default}))
-        example = f"{schemes[0]}://host:port"
-        try:
-            parts = urlsplit(value)
-            parts.port  # noqa: B018 - raises ValueError where the port is no number
-        except ValueError:
-            raise ImproperlyConfigured(f"{name} is no URL: it should look like {example}.") from None
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ImproperlyConfigured(f"{name} should look like {example} (schemes: {', '.join(schemes)}).")
-        return value
+    return AfterValidator(check)
 
 
-def read(base: Path) -> tuple[Environment, Path]:
-    """The environment and the folder $BACKROOM_VAR, whose file `env` fills in what is not set."""
-    var = Path(os.environ.get("BACKROOM_VAR") or base / "var").resolve()
-    environ_file = var / "env"
-    if environ_file.is_file():
+def url(*schemes: str) -> AfterValidator:
+    """Require one of the schemes, a host and a valid port. The value stays a string."""
+
+    def test(value: str) -> bool:
+        parts = urlsplit(value)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0  # .port raises ValueError
+
+    return must(f"should look like {schemes[0]}://host:port (schemes: {', '.join(schemes)})", test)
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _are_addresses(value: list[str]) -> bool:
+    return not any(map(validate_email, value))  # raises InvalidAddress
+
+
+HttpUrl = Annotated[str, url("https", "http")]
+Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]  # calls per second; 0.5 is one in two seconds
+Words = Annotated[list[str], BeforeValidator(_split)]  # separated by commas
+Hosts = Annotated[Words, must("should be the shop's host names, with commas between them", bool)]
+MailAddress = Annotated[str, must("should be a mail address", lambda value: _are_addresses([value]))]
+MailAddresses = Annotated[Words, must("should be mail addresses, with commas between them", _are_addresses)]
+Token = Annotated[
+    str, must("should be 20 random characters or more, without spaces", re.compile(r"([\x21-\x7e]{20,})?").fullmatch)
+]
+
+
+class Environment(BaseSettings):
+    """All of them. Raises ImproperlyConfigured with a line per wrong variable, never showing the value: it may be a
+    secret."""
+
+    model_config = SettingsConfigDict(case_sensitive=True, enable_decoding=False, validate_default=False)
+
+    DEBUG: bool = False
+    SECRET_KEY: str
+    ALLOWED_HOSTS: Hosts = ["127.0.0.1", "localhost", "[::1]"]
+    SITE_URL: HttpUrl = "http://127.0.0.1:8000"
+    DATABASE_URL: Annotated[str, url("postgres", "postgresql")]
+    DATABASE_STATEMENT_TIMEOUT: int = 10  # seconds; 0 lifts it, for a migration of a large table
+    BROKER_URL: Annotated[str, url("redis", "rediss", "amqp", "amqps", "sqs")]
+    EMAIL_URL: Annotated[str, url("smtp", "smtps", "smtp+tls", "smtp+ssl")] = "smtp://127.0.0.1:1025"
+    STAFF_EMAIL: MailAddress = "staff@backroom.example"
+    ALERT_MAIL_TO: MailAddresses = []
+    PARTNERS_URL: HttpUrl = "http://127.0.0.1:8100"
+    INBOX_URL: HttpUrl = "http://127.0.0.1:8025"
+    FLOWER_URL: HttpUrl = "http://127.0.0.1:5555"
+    FLOWER_BASIC_AUTH: Words = []
+    FLOWER_READ_ONLY: bool = True
+    PAYMENTS_RATE: Rate = 200
+    WAREHOUSE_RATE: Rate = 100
+    FRAUD_RATE: Rate = 100
+    ANALYTICS_RATE: Rate = 100
+    MAIL_RATE: Rate = 50
+    WORKER_GRACE: int = 70  # seconds from SIGTERM to the supervisor's SIGKILL
+    DEPLOY_WINDOW: int = 600  # seconds in which old and new code may run together
+    JOBS_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 30
+    LOG_FORMAT: Literal["json", "pretty"] | None = None
+    METRICS_TOKEN: Token = ""  # without one only staff may read /metrics
+    METRICS_DIR: Path = VAR / "metrics"
+    OTEL_EXPORTER_OTLP_ENDPOINT: HttpUrl | None = None  # no endpoint, no traces
+
+    def __init__(self) -> None:
+        file = VAR / "env"
         try:
-            Environment.read_env(environ_file)
+            if file.exists():
+                load_dotenv(file, interpolate=False)  # into os.environ, where OpenTelemetry reads its own variables
         except OSError as error:
-            sys.exit(f"{environ_file} can't be read ({error.strerror}): run this as the user who ran make demo.")
-    return Environment(), var
+            sys.exit(f"{file} can't be read ({error.strerror}). Run this as the user who ran make demo.")
+        try:
+            super().__init__()
+        except ValidationError as error:
+            raise ImproperlyConfigured("\n".join(map(_line, error.errors(include_input=False)))) from None
+
+
+def _line(error: Any) -> str:
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{error['loc'][0]} {'is not set' if error['type'] == 'missing' else message}."

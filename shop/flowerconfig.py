@@ -1,26 +1,24 @@
-"""Flower as in production: behind a password, for looking only, and remembering what it saw across a restart.
+"""Flower in production: behind a password, read-only, and keeping its state across a restart.
 
-Flower itself runs this file (--conf) and takes the names that are options of its own; what they mean stands in Flower's
-documentation, and what it is good for beside /ops/ in docs/operations.md.
+Flower runs this file (--conf) and takes the names that are its own options. docs/operations.md compares it with /ops/.
 """
 
 import sys
-from pathlib import Path
 
 from flower.views.monitor import Metrics
 from tornado.web import authenticated
 
-from shop.environment import read
+from shop.environment import Environment
 
-env, _ = read(Path(__file__).resolve().parent.parent)
-basic_auth = env.list("FLOWER_BASIC_AUTH", default=[])
+env = Environment()
+basic_auth = env.FLOWER_BASIC_AUTH
 if not all(account.partition(":")[2] for account in basic_auth or [""]):
-    sys.exit("FLOWER_BASIC_AUTH should be user:password: without one Flower shows everything to everybody.")
+    sys.exit("FLOWER_BASIC_AUTH should be user:password. Without a password Flower shows everything to every visitor.")
 
-read_only = env.flag("FLOWER_READ_ONLY", default=True)  # else it revokes jobs, and stops and resizes workers
+read_only = env.FLOWER_READ_ONLY  # otherwise Flower can revoke tasks, and stop and resize workers
 persistent = True
-state_save_interval = 60_000  # ms; what it saw since is forgotten if it is killed
+state_save_interval = 60_000  # ms; a killed Flower loses what came since
 max_tasks = 10_000  # in memory, 4.6 KiB each
 
-# The one page for which Flower asks no password tells the names of workers and tasks, and how often they fail.
+# Flower protects all pages but this one, which shows the names of workers and tasks and their failure rates.
 Metrics.get = authenticated(Metrics.get)

@@ -10,8 +10,6 @@ from celery.signals import setup_logging
 from gunicorn.glogging import Logger
 from structlog.typing import EventDict
 
-FORMATS = ("json", "pretty")
-
 # What each line gets, whether it comes from structlog or from a library's logging.
 COMMON: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -30,7 +28,7 @@ structlog.configure(
 
 
 def formatter(kind: str, clean: Callable[[str], str] = str) -> logging.Formatter:
-    """The formatter for one of FORMATS; texts and tracebacks go through `clean`."""
+    """The formatter for `json` or `pretty`; texts and tracebacks go through `clean`."""
 
     def cleaned(logger: Any, name: str, line: EventDict) -> EventDict:
         return dict(line) | {part: clean(str(line[part])) for part in ("event", "exception") if part in line}

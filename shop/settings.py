@@ -3,27 +3,26 @@
 Junk is refused here, at boot, with the variable's name. The numbers behind Celery's settings were measured.
 """
 
-import re
-from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 from backroom.observe.redact import clean
-from shop.environment import read
-from shop.logs import FORMATS, configuration
+from shop.environment import VAR, Environment
+from shop.logs import configuration
 from shop.schedule import SCHEDULE
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-env, VAR = read(BASE_DIR)
+env = Environment()
 
 # Django
-SECRET_KEY = env.checked("str", "SECRET_KEY")
-DEBUG = env.flag("DEBUG", default=False)
-ALLOWED_HOSTS = env.checked("list", "ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
-if not ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS should be the names under which the shop is reached, with commas.")
-SITE_URL = env.address("SITE_URL", ("https", "http"), default="http://127.0.0.1:8000")
+DEBUG = env.DEBUG
+SECRET_KEY = env.SECRET_KEY
+if not DEBUG and len(SECRET_KEY) < 50:
+    raise ImproperlyConfigured("SECRET_KEY is too short: use 50 random characters or more.")
+ALLOWED_HOSTS = env.ALLOWED_HOSTS
+SITE_URL = env.SITE_URL
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
@@ -82,22 +81,16 @@ TEMPLATES = [
     }
 ]
 
-# PostgreSQL. Kept connections with health checks: after a database restart every request was answered (the pool
-# of psycopg lost one or two). A statement may not hold a worker or a customer for longer than these limits; nor may a
-# process that froze within a transaction keep its rows from being rescued for longer than a silent worker's are.
-# DATABASE_STATEMENT_TIMEOUT=0 lifts it, for a migration of a grown table.
-STATEMENT_TIMEOUT = env.checked("int", "DATABASE_STATEMENT_TIMEOUT", default=10)  # seconds
-env.address("DATABASE_URL", ("postgres", "postgresql"))
-DATABASES = {"default": env.db("DATABASE_URL")}
-DATABASES["default"] |= {
-    "CONN_MAX_AGE": 60,
-    "CONN_HEALTH_CHECKS": True,
-    "OPTIONS": {
-        "connect_timeout": 3,
-        # The statements of the shop are compare-and-set, made for this isolation, whatever the database's default is.
-        "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c lock_timeout=5s"
-        " -c idle_in_transaction_session_timeout=10s -c default_transaction_isolation=read\\ committed",
-    },
+# PostgreSQL. Kept connections with health checks answered every request after a database restart; psycopg's pool lost
+# one or two. The limits keep a statement from holding a worker or a customer for longer, and a process that froze in a
+# transaction from delaying the rescue of its rows. The compare-and-set statements need read committed.
+_database = dj_database_url.parse(env.DATABASE_URL, conn_max_age=60, conn_health_checks=True)
+_options = (
+    f"-c statement_timeout={env.DATABASE_STATEMENT_TIMEOUT}s -c lock_timeout=5s"
+    " -c idle_in_transaction_session_timeout=10s -c default_transaction_isolation=read\\ committed"
+)
+DATABASES = {
+    "default": {**_database, "OPTIONS": {"connect_timeout": 3, **_database.get("OPTIONS", {}), "options": _options}}
 }
 
 # Static files
@@ -138,31 +131,34 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # Mail
-env.address("EMAIL_URL", ("smtp", "smtps", "smtp+tls", "smtp+ssl"), default="smtp://127.0.0.1:1025")
-globals().update(env.email("EMAIL_URL", default="smtp://127.0.0.1:1025"))
+_mail = urlsplit(env.EMAIL_URL)
+EMAIL_HOST, EMAIL_PORT = _mail.hostname, _mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.scheme in ("smtps", "smtp+tls"), _mail.scheme == "smtp+ssl"
 EMAIL_BACKEND = "notifications.smtp.Backend"
 EMAIL_TIMEOUT = 5  # seconds for each step of the conversation
 DEFAULT_FROM_EMAIL = "Backroom Greengrocer <shop@backroom.example>"
-STAFF_EMAIL = env.checked("str", "STAFF_EMAIL", default="staff@backroom.example")
-if "@" not in STAFF_EMAIL:
-    raise ImproperlyConfigured("STAFF_EMAIL should be a mail address.")
-ALERT_MAIL_TO = env.addresses("ALERT_MAIL_TO")  # who is called when something is wrong; nobody is a warning at boot
+STAFF_EMAIL = env.STAFF_EMAIL
+ALERT_MAIL_TO = env.ALERT_MAIL_TO  # who is called when something is wrong; an empty list is a warning at boot
 
 # The shop and its neighbours
 STORE_CURRENCY = "EUR"
-PARTNERS_URL = env.address("PARTNERS_URL", ("https", "http"), default="http://127.0.0.1:8100")
-# Calls a second, of the whole fleet: MAIL_RATE=50 and so on.
+PARTNERS_URL = env.PARTNERS_URL
+# Calls per second of all processes together.
 PARTNER_RATES = {
-    name: env.rate(f"{name.upper()}_RATE", default)
-    for name, default in {"payments": 200, "warehouse": 100, "fraud": 100, "analytics": 100, "mail": 50}.items()
+    "payments": env.PAYMENTS_RATE,
+    "warehouse": env.WAREHOUSE_RATE,
+    "fraud": env.FRAUD_RATE,
+    "analytics": env.ANALYTICS_RATE,
+    "mail": env.MAIL_RATE,
 }
-FLOWER_URL = env.address("FLOWER_URL", ("https", "http"), default="http://127.0.0.1:5555")
-INBOX_URL = env.address("INBOX_URL", ("https", "http"), default="http://127.0.0.1:8025")
+FLOWER_URL = env.FLOWER_URL
+INBOX_URL = env.INBOX_URL
 
 # Celery. A message is only a message: the ledger is the truth, so results, broker acknowledgements and the
 # prefetch that would hide waiting messages in a worker are all switched off. Without the socket_timeout (seconds) a
 # worker that is told to stop while the broker hangs waits for its goodbye until it is killed; with it, 13 s.
-CELERY_BROKER_URL = env.address("BROKER_URL", ("redis", "rediss", "amqp", "amqps", "sqs"))
+CELERY_BROKER_URL = env.BROKER_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {"ack_emulation": False, "socket_keepalive": True, "socket_timeout": 3}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_DISABLE_PREFETCH = True
@@ -182,24 +178,12 @@ CELERY_DB_REUSE_MAX = 1_000_000_000  # keep the connection: Celery would close i
 CELERY_BEAT_SCHEDULER = "backroom.runtime.scheduler:LedgerScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_TIMEZONE = "UTC"
-WORKER_GRACE = env.checked("int", "WORKER_GRACE", default=70)  # seconds from SIGTERM to the supervisor's SIGKILL
-DEPLOY_WINDOW = env.checked("int", "DEPLOY_WINDOW", default=600)  # seconds in which old and new code may run together
-JOBS_RETENTION_DAYS = env.checked("int", "JOBS_RETENTION_DAYS", default=30)
-if JOBS_RETENTION_DAYS < 1:
-    raise ImproperlyConfigured("JOBS_RETENTION_DAYS should be 1 or more: finished jobs are remembered so long.")
-
-if not DEBUG and len(SECRET_KEY) < 50:
-    raise ImproperlyConfigured("SECRET_KEY is too short: use 50 random characters or more.")
+WORKER_GRACE = env.WORKER_GRACE
+DEPLOY_WINDOW = env.DEPLOY_WINDOW
+JOBS_RETENTION_DAYS = env.JOBS_RETENTION_DAYS
 
 # Logs, metrics and traces
-LOG_FORMAT = env.checked("str", "LOG_FORMAT", default="pretty" if DEBUG else "json")
-if LOG_FORMAT not in FORMATS:
-    raise ImproperlyConfigured(f"LOG_FORMAT should be one of: {', '.join(FORMATS)}.")
-LOGGING = configuration(LOG_FORMAT, clean)
-METRICS_TOKEN = env.checked("str", "METRICS_TOKEN", default="")  # without one /metrics is for staff only
-if METRICS_TOKEN and not re.fullmatch(r"[\x21-\x7e]{20,}", METRICS_TOKEN):
-    raise ImproperlyConfigured("METRICS_TOKEN should be 20 random characters or more, without spaces, or not be set.")
-METRICS_DIR = Path(env.checked("str", "METRICS_DIR", default=str(VAR / "metrics")))  # where web processes count
-TRACING = "OTEL_EXPORTER_OTLP_ENDPOINT" in env  # OpenTelemetry reads it itself
-if TRACING:
-    env.address("OTEL_EXPORTER_OTLP_ENDPOINT", ("http", "https"))
+LOGGING = configuration(env.LOG_FORMAT or ("pretty" if DEBUG else "json"), clean)
+METRICS_TOKEN = env.METRICS_TOKEN
+METRICS_DIR = env.METRICS_DIR
+TRACING = env.OTEL_EXPORTER_OTLP_ENDPOINT is not None  # OpenTelemetry reads the endpoint itself

@@ -17,7 +17,7 @@ from backroom.ledger.models import Job
 from backroom.observe.redact import clean
 from backroom.runtime.dispatcher import Dispatcher
 from orders.models import Order
-from shop.logs import FORMATS, formatter
+from shop.logs import formatter
 from tests.integration.buying import FORM, attempt, fault, product
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("partners")]
@@ -153,7 +153,7 @@ def test_no_line_holds_a_token_an_address_or_a_word_searched_for(client, lines):
         assert FORM[personal] not in text, personal
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", ["json", "pretty"])
 def test_no_line_quotes_a_row_of_the_database(kind: str):
     customer = {name: value for name, value in FORM.items() if name != "card"}
     with pytest.raises(IntegrityError) as caught:

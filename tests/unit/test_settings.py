@@ -1,13 +1,11 @@
 """A mis-set environment is refused at boot, by the variable's name and without showing its value."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
-
-from shop.environment import Environment
 
 WRONG = {
     "DEBUG": "maybe",
@@ -52,7 +50,29 @@ def test_a_secret_key_that_is_too_short_is_refused_in_production():
     assert "SECRET_KEY is too short" in boot.stderr
 
 
-def test_what_is_missing_is_named(monkeypatch):
-    monkeypatch.delenv("DATABASE_URL")
-    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL is not set"):
-        Environment().address("DATABASE_URL", ("postgres",))
+def test_what_is_missing_is_named():
+    env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"} | {
+        "BACKROOM_VAR": "/nonexistent"
+    }
+    boot = subprocess.run([sys.executable, "-c", "import shop.settings"], env=env, capture_output=True, text=True)
+    assert boot.stderr.splitlines()[-1].endswith("ImproperlyConfigured: DATABASE_URL is not set.")
+
+
+def test_the_file_of_the_demo_fills_in_and_the_process_wins(tmp_path):
+    (tmp_path / "env").write_text("# made\nSTAFF_EMAIL=file@shop.example\nMETRICS_TOKEN=a#b${c}-0123456789-01234\n")
+    env = {name: value for name, value in os.environ.items() if name != "METRICS_TOKEN"}
+    env |= {"BACKROOM_VAR": str(tmp_path), "STAFF_EMAIL": "process@shop.example"}
+    source = "from shop import settings; print(settings.STAFF_EMAIL, settings.METRICS_TOKEN)"
+    boot = subprocess.run([sys.executable, "-c", source], env=env, capture_output=True, text=True)
+    assert boot.stdout.split() == ["process@shop.example", "a#b${c}-0123456789-01234"]
+
+
+def test_the_options_of_a_database_url_are_kept():
+    """`sslmode=require` must not be lost beside the options that the shop sets."""
+    env = {**os.environ, "DATABASE_URL": "postgres://us%40er:p%3Aw@db.example:5433/shop?sslmode=require"}
+    source = "import json; from shop import settings; print(json.dumps(settings.DATABASES['default']))"
+    boot = subprocess.run([sys.executable, "-c", source], env=env, capture_output=True, text=True)
+    database = json.loads(boot.stdout)
+    assert (database["USER"], database["PASSWORD"]) == ("us@er", "p:w")
+    assert database["OPTIONS"]["sslmode"] == "require"
+    assert "default_transaction_isolation=read\\ committed" in database["OPTIONS"]["options"]
