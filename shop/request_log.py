@@ -47,6 +47,6 @@ class RequestLog:
             if response.status_code >= 500:
                 span.set_status(StatusCode.ERROR)
         seconds, method = time.monotonic() - begin, request.method or ""
-        request_metrics.request(f"/{route}" if request.resolver_match else route, method, response.status_code, seconds)
+        request_metrics.observe(f"/{route}" if request.resolver_match else route, method, response.status_code, seconds)
         log.info("request", method=method, route=route, status=response.status_code, seconds=round(seconds, 3))
         return response

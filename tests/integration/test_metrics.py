@@ -289,9 +289,9 @@ def nowhere(settings: LazySettings, tmp_path: Path) -> Iterator[None]:
     """A folder for counts that can't be made."""
     (tmp_path / "file").touch()
     settings.METRICS_DIR = tmp_path / "file" / "metrics"
-    request_metrics._requests.cache_clear()
+    request_metrics._histogram.cache_clear()
     yield
-    request_metrics._requests.cache_clear()
+    request_metrics._histogram.cache_clear()
 
 
 def test_where_nobody_can_count_the_shop_answers_and_the_rest_is_told(nowhere: None):

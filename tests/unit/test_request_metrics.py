@@ -16,7 +16,7 @@ from pathlib import Path
 from shop import request_metrics
 request_metrics.settings = SimpleNamespace(METRICS_DIR=Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
-    request_metrics.request("api/orders", "POST", 201, 0.03)
+    request_metrics.observe("api/orders", "POST", 201, 0.03)
 print("counted", flush=True)
 sys.stdin.read()
 os.kill(os.getpid(), signal.SIGKILL)
