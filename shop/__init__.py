@@ -1,7 +1,6 @@
-"""The project: settings, addresses, the Celery app, the schedule, the base templates.
+"""The project: settings, URLs, the Celery app, the schedule, the base templates. It imports all rooms of the shop.
 
-It imports all the other rooms and nobody imports it. The Celery app is imported here because without it
-a task published from the web process would go to Celery's default broker, amqp://localhost.
+The import of the Celery app matters: without it a web process publishes to Celery's default broker, amqp://localhost.
 """
 
 from shop.celery import app as celery_app

@@ -1,4 +1,4 @@
-"""What happens once in each process, when Django is ready."""
+"""The start of each Django process."""
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -12,4 +12,4 @@ class ShopConfig(AppConfig):
 
     def ready(self) -> None:
         if settings.TRACING:
-            import_string("shop.tracing.configure")()  # by name: its imports cost every start 0.1 s
+            import_string("shop.tracing.configure")()  # by name: the import costs each start 0.1 s

@@ -1,4 +1,4 @@
-"""The Celery app. All its settings stand in shop/settings.py, under CELERY_."""
+"""The Celery app. Its settings are those of shop/settings.py that begin with CELERY_."""
 
 import os
 

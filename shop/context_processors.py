@@ -1,4 +1,4 @@
-"""What every page knows: the shelves for its menu, and the way behind the counter."""
+"""What base.html needs on every page."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from catalog.models import Category
 
 
 def shopfront(request: HttpRequest) -> dict[str, Any]:
-    """Categories (asked for only where a page shows them), and the addresses that the footer links to."""
+    """The categories of the menu, as a lazy query, and the addresses of the footer's links."""
     return {
         "shelf_list": Category.objects.all(),
         "INBOX_URL": settings.INBOX_URL,
         "FLOWER_URL": settings.FLOWER_URL,
         "PARTNERS_URL": settings.PARTNERS_URL,
-        "LAB_URL": getattr(settings, "LAB_URL", ""),  # of the demo's settings only
+        "LAB_URL": getattr(settings, "LAB_URL", ""),  # only the demo's settings have it
     }

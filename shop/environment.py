@@ -51,24 +51,16 @@ def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def _are_addresses(value: list[str]) -> bool:
-    return not any(map(validate_email, value))  # raises InvalidAddress
-
-
+CommaSeparated = BeforeValidator(_split)
+Hosts = Annotated[list[str], must("should be the shop's host names", bool), CommaSeparated]
 HttpUrl = Annotated[str, url("https", "http")]
+MailAddress = Annotated[str, must("should be a mail address", lambda value: not validate_email(value))]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]  # calls per second; 0.5 is one in two seconds
-Words = Annotated[list[str], BeforeValidator(_split)]  # separated by commas
-Hosts = Annotated[Words, must("should be the shop's host names, with commas between them", bool)]
-MailAddress = Annotated[str, must("should be a mail address", lambda value: _are_addresses([value]))]
-MailAddresses = Annotated[Words, must("should be mail addresses, with commas between them", _are_addresses)]
-Token = Annotated[
-    str, must("should be 20 random characters or more, without spaces", re.compile(r"([\x21-\x7e]{20,})?").fullmatch)
-]
+Token = Annotated[str, must("should be 20 random characters or more", re.compile(r"([\x21-\x7e]{20,})?").fullmatch)]
 
 
 class Environment(BaseSettings):
-    """All of them. Raises ImproperlyConfigured with a line per wrong variable, never showing the value: it may be a
-    secret."""
+    """Raises ImproperlyConfigured with a line per wrong variable. A line never shows the value: it may be a secret."""
 
     model_config = SettingsConfigDict(case_sensitive=True, enable_decoding=False, validate_default=False)
 
@@ -81,11 +73,11 @@ class Environment(BaseSettings):
     BROKER_URL: Annotated[str, url("redis", "rediss", "amqp", "amqps", "sqs")]
     EMAIL_URL: Annotated[str, url("smtp", "smtps", "smtp+tls", "smtp+ssl")] = "smtp://127.0.0.1:1025"
     STAFF_EMAIL: MailAddress = "staff@backroom.example"
-    ALERT_MAIL_TO: MailAddresses = []
+    ALERT_MAIL_TO: Annotated[list[MailAddress], CommaSeparated] = []
     PARTNERS_URL: HttpUrl = "http://127.0.0.1:8100"
     INBOX_URL: HttpUrl = "http://127.0.0.1:8025"
     FLOWER_URL: HttpUrl = "http://127.0.0.1:5555"
-    FLOWER_BASIC_AUTH: Words = []
+    FLOWER_BASIC_AUTH: Annotated[list[str], CommaSeparated] = []
     FLOWER_READ_ONLY: bool = True
     PAYMENTS_RATE: Rate = 200
     WAREHOUSE_RATE: Rate = 100

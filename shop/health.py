@@ -1,4 +1,4 @@
-"""Is the web process alive, and can it serve? Two addresses for machines."""
+"""Liveness and readiness of the web process, for load balancers and supervisors."""
 
 from django.http import HttpRequest, HttpResponse
 
@@ -6,12 +6,12 @@ from backroom.ledger import db_errors
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 as long as the process answers."""
+    """200 while the process answers."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when orders can be taken, else 503: the database answers and may be written. The broker doesn't count."""
+    """200 if the database accepts writes, else 503. Orders do not need the broker."""
     if problem := db_errors.of_database():
         return HttpResponse(f"database: {problem}\n", status=503, content_type="text/plain")
     return HttpResponse("ready\n", content_type="text/plain")

@@ -1,4 +1,4 @@
-"""How every process writes its log: one JSON object a line, or lines for people; to stderr, which supervisors keep."""
+"""The log format of every process: one JSON object per line, or plain lines; to stderr, which supervisors keep."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from celery.signals import setup_logging
 from gunicorn.glogging import Logger
 from structlog.typing import EventDict
 
-# What each line gets, whether it comes from structlog or from a library's logging.
+# For each line, both from structlog and from a library's logging.
 COMMON: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -35,7 +35,7 @@ def formatter(kind: str, clean: Callable[[str], str] = str) -> logging.Formatter
 
     pretty = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     return structlog.stdlib.ProcessorFormatter(
-        # Without what libraries add as `extra`: Django's is a request, with a token in its address.
+        # No ExtraAdder: Django's `extra` holds the request, whose address may contain a token.
         foreign_pre_chain=COMMON,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -47,8 +47,7 @@ def formatter(kind: str, clean: Callable[[str], str] = str) -> logging.Formatter
 
 
 def configuration(kind: str, clean: Callable[[str], str]) -> dict[str, Any]:
-    """Django's LOGGING. Left out is what RequestLog and backroom/observe/context.py say in one line: Celery's lines on each task, and
-    Django's on what was not found."""
+    """Django's LOGGING. RequestLog and backroom/observe already log what Celery says of each task and Django of a 404."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -67,15 +66,15 @@ def configuration(kind: str, clean: Callable[[str], str]) -> dict[str, Any]:
 
 
 @setup_logging.connect
-def leave_it_to_django(**_: Any) -> None:
-    """Being connected keeps Celery from configuring logging its own way."""
+def keep_django_logging(**_: Any) -> None:
+    """A connected receiver keeps Celery from configuring logging itself."""
 
 
 class GunicornLogger(Logger):
-    """Gunicorn's own lines in the same form. Its main process never loads Django."""
+    """Gunicorn's lines in the same format. Its main process never loads Django."""
 
     def setup(self, cfg: Any) -> None:
-        """Called by gunicorn at its start."""
+        """Set the formatter; gunicorn calls this at its start."""
         super().setup(cfg)
         for handler in self.error_log.handlers:
-            handler.setFormatter(formatter(os.environ.get("LOG_FORMAT", "json")))
+            handler.setFormatter(formatter(os.environ.get("LOG_FORMAT") or "json"))

@@ -1,7 +1,6 @@
-"""`/metrics`, for Prometheus: what this machine's web processes counted, and the back room as the database knows it.
+"""`/metrics`, for Prometheus: the requests of this machine's web processes, and the state of the jobs.
 
-Not for the public: it tells how much the shop sells. Whoever asks shows the token METRICS_TOKEN, or is staff that may
-look at /ops/.
+It shows how much the shop sells, so it needs the token METRICS_TOKEN, or a staff member with access to /ops/.
 """
 
 from django.conf import settings
@@ -20,14 +19,13 @@ PARTS = ("web", "jobs")
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """All metrics, or with `?only=web` or `?only=jobs` a part. The jobs are the same on every machine; who scrapes
-    several asks only one for them."""
+    """All metrics, or a part with `?only=web` or `?only=jobs`. Every machine returns the same `jobs`: scrape one."""
     if not may_read(request):
-        words = "metrics are for Prometheus (Authorization: Bearer $METRICS_TOKEN) and for staff who are logged in\n"
-        return HttpResponse(words, status=401, content_type="text/plain", headers={"WWW-Authenticate": "Bearer"})
+        text = "/metrics needs the header Authorization: Bearer $METRICS_TOKEN, or a signed-in staff member\n"
+        return HttpResponse(text, status=401, content_type="text/plain", headers={"WWW-Authenticate": "Bearer"})
     only = request.GET.get("only")
     if only not in (None, *PARTS):
-        return HttpResponse(f"only={' or only='.join(PARTS)}, or all\n", status=400, content_type="text/plain")
+        return HttpResponse(f"only should be one of: {', '.join(PARTS)}\n", status=400, content_type="text/plain")
     registry = CollectorRegistry()
     if only != "jobs" and (web := request_metrics.collector()):
         registry.register(web)
@@ -38,7 +36,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read(request: HttpRequest) -> bool:
-    """By the token, if there is one; else by the session."""
+    """A request with a token needs the right one; a request without needs a staff session."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return bool(settings.METRICS_TOKEN) and constant_time_compare(token.strip(), settings.METRICS_TOKEN)

@@ -1,6 +1,6 @@
-"""What runs when, all times UTC. Beat copies this into django-celery-beat's tables, where staff may pause it.
+"""The periodic tasks, in UTC. Beat copies them into django-celery-beat's tables, where staff can pause them.
 
-A slot fires once, also with two beats: see backroom/runtime/scheduler.py.
+Each slot fires once, even with two beats: see backroom/runtime/scheduler.py.
 """
 
 from celery.schedules import crontab

@@ -55,7 +55,7 @@ MIDDLEWARE = [
     "shop.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "shop.unavailable.Sessions",
+    "shop.unavailable.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -63,7 +63,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "csp.middleware.CSPMiddleware",
-    "shop.unavailable.DatabaseTrouble",
+    "shop.unavailable.DatabaseErrorMiddleware",
 ]
 TEMPLATES = [
     {
@@ -145,13 +145,8 @@ ALERT_MAIL_TO = env.ALERT_MAIL_TO  # who is called when something is wrong; an e
 STORE_CURRENCY = "EUR"
 PARTNERS_URL = env.PARTNERS_URL
 # Calls per second of all processes together.
-PARTNER_RATES = {
-    "payments": env.PAYMENTS_RATE,
-    "warehouse": env.WAREHOUSE_RATE,
-    "fraud": env.FRAUD_RATE,
-    "analytics": env.ANALYTICS_RATE,
-    "mail": env.MAIL_RATE,
-}
+PARTNERS = ("payments", "warehouse", "fraud", "analytics", "mail")
+PARTNER_RATES = {name: getattr(env, f"{name.upper()}_RATE") for name in PARTNERS}
 FLOWER_URL = env.FLOWER_URL
 INBOX_URL = env.INBOX_URL
 

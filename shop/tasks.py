@@ -1,4 +1,4 @@
-"""Chores of the project itself."""
+"""Maintenance of the project itself."""
 
 from django.core.management import call_command
 
@@ -7,5 +7,5 @@ from backroom import task
 
 @task(queue="bulk", name="shop.clear_sessions")
 def clear_sessions() -> None:
-    """Delete expired sessions, and with them the carts that nobody came back for."""
+    """Delete expired sessions and the abandoned carts in them."""
     call_command("clearsessions")

@@ -1,11 +1,11 @@
-"""What a browser is told while the database is in trouble: 503 and a page of ours, which needs no database itself."""
+"""503 and a page that needs no database, while the database fails."""
 
 import logging
 import sys
 from collections.abc import Callable
 
+from django.contrib.sessions import middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import Error
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
@@ -17,26 +17,26 @@ log = logging.getLogger(__name__)
 
 
 def page(request: HttpRequest, error: BaseException) -> HttpResponse:
-    """The 503. A customer's form comes back hidden in it, to be sent once more: its key makes that the same order."""
-    log.error("%s %s: the database is in trouble: %s", request.method, request.path, db_errors.summary(error))
+    """The 503. It holds a customer's form in hidden fields to send again; the form's key makes both the same order."""
+    log.error("%s %s: the database failed: %s", request.method, request.path, db_errors.summary(error))
     db_errors.let_go()
     ours = request.method == "POST" and request.resolver_match and request.resolver_match.namespace == "orders"
     fields = list(request.POST.items()) if ours else []
     content = render_to_string("503.html", {"fields": fields, "action": request.get_full_path()})
     response = HttpResponse(content, status=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
     if request.method == "POST" and "HX-Request" in request.headers:
-        response["HX-Refresh"] = "true"  # htmx shows no error's page: the visitor would take it for done
+        response["HX-Refresh"] = "true"  # htmx drops an error's page, and the form would look as if it was sent
     return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """What could not be answered at all, such as a 404 whose page found no database."""
+    """handler500: a database error outside a view, for example while the 404 page renders, is a 503, too."""
     error = sys.exc_info()[1]
     return page(request, error) if error and db_errors.is_trouble(error) else defaults.server_error(request)
 
 
-class DatabaseTrouble:
-    """Middleware: trouble in a view is a 503, with and without DEBUG."""
+class DatabaseErrorMiddleware:
+    """Turn a view's database error into the 503, with and without DEBUG."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -48,9 +48,8 @@ class DatabaseTrouble:
         return page(request, error) if db_errors.is_trouble(error) else None
 
 
-class Sessions(SessionMiddleware):
-    """Django's sessions. They are saved behind the view, and Django takes any failure there for a session that was
-    deleted, which is 400 and untrue."""
+class SessionMiddleware(middleware.SessionMiddleware):
+    """Django's, but a session that the database could not save is a 503. Django reports it as deleted, with a 400."""
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         try:

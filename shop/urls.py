@@ -1,4 +1,4 @@
-"""Every address of the shop."""
+"""The URLs of the shop."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -8,7 +8,7 @@ from shop import health
 from shop.metrics import metrics
 
 admin.site.site_header = admin.site.site_title = "Backroom"
-admin.site.enable_nav_sidebar = False  # the lists need the room
+admin.site.enable_nav_sidebar = False  # the lists need the width
 handler500 = "shop.unavailable.server_error"
 
 urlpatterns = [
