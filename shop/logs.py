@@ -47,7 +47,7 @@ def formatter(kind: str, clean: Callable[[str], str] = str) -> logging.Formatter
 
 
 def configuration(kind: str, clean: Callable[[str], str]) -> dict[str, Any]:
-    """Django's LOGGING. RequestLog and backroom/observe already log what Celery says of each task and Django of a 404."""
+    """Django's LOGGING. RequestLog and backroom/observe log what Celery says of each task and Django of a 404."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

@@ -1,7 +1,4 @@
-"""Settings, read from the environment and from the file `env` that `make demo` writes into $BACKROOM_VAR.
-
-Junk is refused here, at boot, with the variable's name. The numbers behind Celery's settings were measured.
-"""
+"""Django and Celery settings. shop/environment.py reads and checks the variables; Celery's numbers were measured."""
 
 from urllib.parse import unquote, urlsplit
 
@@ -10,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 from backroom.observe.redact import clean
+from shop.environment import BASE_DIR as BASE_DIR
 from shop.environment import VAR, Environment
 from shop.logs import configuration
 from shop.schedule import SCHEDULE
@@ -106,13 +104,13 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = DEBUG
 
-# Safety. Over https all cookies and links are; the demo on 127.0.0.1 speaks http.
+# Security. With https all cookies and links are secure; the demo on 127.0.0.1 uses http.
 SECURE = SITE_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked from within, by machines
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # for machines in the internal network
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -136,40 +134,40 @@ EMAIL_HOST, EMAIL_PORT = _mail.hostname, _mail.port
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.scheme in ("smtps", "smtp+tls"), _mail.scheme == "smtp+ssl"
 EMAIL_BACKEND = "notifications.smtp.Backend"
-EMAIL_TIMEOUT = 5  # seconds for each step of the conversation
+EMAIL_TIMEOUT = 5  # seconds for each step of the SMTP session
 DEFAULT_FROM_EMAIL = "Backroom Greengrocer <shop@backroom.example>"
 STAFF_EMAIL = env.STAFF_EMAIL
-ALERT_MAIL_TO = env.ALERT_MAIL_TO  # who is called when something is wrong; an empty list is a warning at boot
+ALERT_MAIL_TO = env.ALERT_MAIL_TO  # on-call staff; an empty list is a warning at boot
 
-# The shop and its neighbours
+# The shop and its partners
 STORE_CURRENCY = "EUR"
 PARTNERS_URL = env.PARTNERS_URL
-# Calls per second of all processes together.
-PARTNERS = ("payments", "warehouse", "fraud", "analytics", "mail")
-PARTNER_RATES = {name: getattr(env, f"{name.upper()}_RATE") for name in PARTNERS}
+PARTNER_RATES = {  # calls per second of all processes together
+    name: getattr(env, f"{name.upper()}_RATE") for name in ("payments", "warehouse", "fraud", "analytics", "mail")
+}
 FLOWER_URL = env.FLOWER_URL
 INBOX_URL = env.INBOX_URL
 
-# Celery. A message is only a message: the ledger is the truth, so results, broker acknowledgements and the
-# prefetch that would hide waiting messages in a worker are all switched off. Without the socket_timeout (seconds) a
-# worker that is told to stop while the broker hangs waits for its goodbye until it is killed; with it, 13 s.
+# Celery. The ledger is the truth and a message holds only an id, so the shop needs no results and no acknowledgements,
+# and no prefetch, which would hide messages in a worker. The socket_timeout (seconds) lets a worker stop within 13 s
+# while the broker hangs; without it the worker waits until it is killed.
 CELERY_BROKER_URL = env.BROKER_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {"ack_emulation": False, "socket_keepalive": True, "socket_timeout": 3}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = True
-CELERY_IMPORTS = ["orders.settlement", "orders.reconcile"]  # above orders/tasks.py, where Celery looks by itself
+CELERY_IMPORTS = ["orders.settlement", "orders.reconcile"]  # Celery finds only tasks.py by itself
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_RESULT_EXPIRES = None  # no results are kept, so beat needs no job that cleans them up
-CELERY_TASK_TIME_LIMIT = 60  # seconds; WORKER_GRACE is more, so that every job can finish
+CELERY_RESULT_EXPIRES = None  # otherwise beat schedules a cleanup of results
+CELERY_TASK_TIME_LIMIT = 60  # seconds; less than WORKER_GRACE, so that every job can finish
 CELERY_TASK_SOFT_TIME_LIMIT = 50
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("critical", "default", "bulk")]
-QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900}  # seconds a job may be due before somebody is called
+QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900}  # seconds that a job may be due before an alert
 CELERY_TASK_CREATE_MISSING_QUEUES = False
-CELERY_DB_REUSE_MAX = 1_000_000_000  # keep the connection: Celery would close it after every task
+CELERY_DB_REUSE_MAX = 1_000_000_000  # keep the connection; Celery closes it after each task
 CELERY_BEAT_SCHEDULER = "backroom.runtime.scheduler:LedgerScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_TIMEZONE = "UTC"

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 def test_bought_by_mouse_and_the_timeline_ends_in_all_green_without_a_reload(page: Page):
     fault("analytics", latency_ms=2000)  # so that the page is there before its last row is done
     page.goto("/")
-    page.get_by_role("navigation", name="Shelves").get_by_role("link", name="Vegetables").click()
+    page.get_by_role("navigation", name="Categories").get_by_role("link", name="Vegetables").click()
     expect(heading(page)).to_have_text("Vegetables")
     page.get_by_role("searchbox").click()
     page.keyboard.type("tomatos")  # misspelt, as people do
@@ -46,7 +46,7 @@ def test_bought_by_mouse_and_the_timeline_ends_in_all_green_without_a_reload(pag
 def test_bought_by_keyboard_with_the_focus_in_sight_and_kept(page: Page):
     page.goto("/")
     page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to the content")
+    skip = page.get_by_role("link", name="Skip to content")
     expect(skip).to_be_focused()
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")

@@ -96,7 +96,7 @@ def test_a_form_comes_back_to_be_sent_once_more_and_is_one_order(client, setting
         form = FORM | {"key": key_in(client.get("/checkout/"))}
         with outage():
             text = told_to_come_back(client.post("/checkout/", form))
-        assert "Send it once more" in text
+        assert "Send again" in text
         for name, value in form.items():
             assert f'name="{name}" value="{value}"' in text
         assert client.post("/checkout/", form).url == Order.objects.order_by("number").last().get_absolute_url()
@@ -120,7 +120,7 @@ def test_every_page_is_a_page_of_ours_during_an_outage(admin_client):
     for path in ("/", "/products/?q=a", "/cart/", "/orders/1001/?token=x", "/admin/", "/no/such/page"):
         for outage in (sick.away, sick.exhausted):
             with outage():
-                assert "One moment, please" in told_to_come_back(admin_client.get(path))
+                assert "We’ll be right back" in told_to_come_back(admin_client.get(path))
         assert admin_client.get(path).status_code != 503
 
 
