@@ -25,7 +25,7 @@ ARROWS = {
     "call_off": "ready>cancelled waiting>cancelled",
     "cancel": "ready>cancelled waiting>cancelled dead>cancelled",
     "replay": "dead>waiting cancelled>waiting",
-    "redo": "succeeded>waiting",
+    "rerun": "succeeded>waiting",
     "purge": "succeeded>none cancelled>none",
     "see_worker": "running>waiting running>dead",
     "forget_worker": "",
@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
         ids = [getattr(each, "id", each) for each in self.result] if isinstance(self.result, list) else []
         if self.name == "claim":
             return self.result is not None and self.result.id == id
-        if self.name == "redo":
+        if self.name == "rerun":
             return self.result and self.arguments[0] == id
         if self.name in ("succeed", "fail", "refuse_claimed"):
             return id in (self.arguments[0].id, *ids)
@@ -98,7 +98,7 @@ class Judge:
         if name in ("succeed", "fail", "refuse_claimed") and not isinstance(result, Superseded):
             assert holds(arguments[0], before), "a claim that was lost finished a job"
             self.effects[arguments[0].id] += name == "succeed"
-        if name == "redo" and result:
+        if name == "rerun" and result:
             self.effects[arguments[0]] -= 1  # it got lost, or nobody would have had it done once more
             self.redone.add(arguments[0])
         if name == "cancel":

@@ -67,7 +67,7 @@ def test_without_javascript_a_press_leads_back_to_the_page(board: Board, client:
 def test_there_are_no_other_experiments_and_no_other_files(board: Board, client: Client):
     given = token(client)
     assert client.post("/lab/begin/format-the-disk/", headers=given).status_code == 404
-    assert client.get("/lab/code/jobs/beat.py").status_code == 200
+    assert client.get("/lab/code/backroom/runtime/scheduler.py").status_code == 200
     for file in ("shop/settings.py", "../var/env", "var/env"):
         assert client.get(f"/lab/code/{file}").status_code == 404
 
