@@ -15,8 +15,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from partners import companies, desk, inbox, pages, payments
-from partners.desk import INBOX_PORT
+from partners import control_api, inbox, pages, payments, warehouse
+from partners.control_api import INBOX_PORT
 from partners.faults import NAMES, PARTNERS, Partner, faulty
 from partners.mail import MailServer
 from partners.problems import problems, same_origin
@@ -86,7 +86,7 @@ def companies_app(store: Store, partners: dict[str, Partner], inbox_port: int) -
     """The companies and the control desk."""
     app = web.Application(middlewares=[problems, same_origin, faulty], client_max_size=LARGEST_BODY)
     app[STORE], app[PARTNERS], app[INBOX_PORT] = store, partners, inbox_port
-    for room in (payments, companies, desk):
+    for room in (payments, warehouse, control_api):
         app.add_routes(room.routes)
     app.router.add_get("/style.css", pages.style)
     return app

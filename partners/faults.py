@@ -19,9 +19,9 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from partners import bodies
+from partners import validation
+from partners.fault_injection import spoil
 from partners.problems import Handler, Problem
-from partners.spoil import spoil
 
 NAMES = ("payments", "warehouse", "fraud", "analytics", "mail")
 
@@ -64,7 +64,7 @@ class Faults:
     @classmethod
     def parse(cls, body: object) -> "Faults":
         """From a JSON object; what it does not name is off. Raises Problem 422."""
-        return cls(**bodies.fields(body, CHECKS))
+        return cls(**validation.fields(body, CHECKS))
 
     def failure(self, default: int) -> int | None:
         """The status with which this one request fails without work, or None."""
@@ -72,14 +72,14 @@ class Faults:
         return (self.status or default) if random.random() < rate else None  # noqa: S311 - no secret
 
 
-CHECKS: dict[str, bodies.Check] = {
-    "latency_ms": bodies.whole(0, 600_000),
+CHECKS: dict[str, validation.Check] = {
+    "latency_ms": validation.whole(0, 600_000),
     "error_rate": share,
     "status": failure_status,
     "hang": switch,
     "down": switch,
     "accept_then_fail": switch,
-    "trickle_ms": bodies.whole(0, 600_000),
+    "trickle_ms": validation.whole(0, 600_000),
     "truncate": switch,
     "garbage": switch,
 }

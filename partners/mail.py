@@ -12,8 +12,8 @@ from typing import AnyStr, cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from partners.fault_injection import trickle
 from partners.faults import Partner
-from partners.spoil import trickle
 from partners.store import Store, moment
 
 LARGEST = 25 * 1024 * 1024  # bytes

@@ -19,17 +19,17 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from partners import bodies
+from partners import validation
 from partners.problems import Problem
 from partners.store import STORE, Store, moment, same_request
 
 SLOW = timedelta(seconds=6)
 CARDS = {"demo-approve": "approved", "demo-decline": "declined", "demo-slow": "pending"}
-CHECKS: dict[str, bodies.Check] = {
-    "order": bodies.order,
-    "amount": bodies.money,
-    "currency": bodies.currency,
-    "card": bodies.one_of(*CARDS),
+CHECKS: dict[str, validation.Check] = {
+    "order": validation.order,
+    "amount": validation.money,
+    "currency": validation.currency,
+    "card": validation.one_of(*CARDS),
 }
 routes = web.RouteTableDef()
 
@@ -53,8 +53,8 @@ MOVES = {
 @routes.post("/payments/authorizations")
 async def authorize(request: web.Request) -> web.Response:
     """Reserve the money once for each key."""
-    key = bodies.idempotency_key(request)
-    body, store = bodies.complete(await bodies.read(request), CHECKS), request.app[STORE]
+    key = validation.idempotency_key(request)
+    body, store = validation.complete(await validation.read(request), CHECKS), request.app[STORE]
     number = record(store, key, body)
     row = find(store, "id", number)
     while row["status"] == "pending":
@@ -73,9 +73,9 @@ async def show(request: web.Request) -> web.Response:
 @routes.post("/payments/authorizations/{key}/{step:capture|void|refund}")
 async def step(request: web.Request) -> web.Response:
     """Capture, void or refund."""
-    key, store = bodies.key(request.match_info["key"]), request.app[STORE]
+    key, store = validation.key(request.match_info["key"]), request.app[STORE]
     approve_due(store)
-    move(store, key, request.match_info["step"], bodies.idempotency_key(request))
+    move(store, key, request.match_info["step"], validation.idempotency_key(request))
     return web.json_response(shape(find(store, "key", key)))
 
 
@@ -102,7 +102,7 @@ def move(store: Store, key: str, name: str, step_key: str) -> None:
 
 def record(store: Store, key: str, body: dict[str, Any]) -> str:
     """Insert the authorization, with its effect, where the key is new; its id. Raises Problem 422."""
-    details = (bodies.fingerprint(body), body["order"], body["amount"], body["currency"])
+    details = (validation.fingerprint(body), body["order"], body["amount"], body["currency"])
     with store.transaction():
         row = store.execute("SELECT id, fingerprint FROM authorizations WHERE key = ?", (key,)).fetchone()
         if row is None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from partners import bodies
+from partners import validation
 from partners.problems import Problem
 
 SCHEMA = """
@@ -95,7 +95,7 @@ class Store:
 
         Raises Problem 422 where the key came with another body.
         """
-        fingerprint = bodies.fingerprint(body)
+        fingerprint = validation.fingerprint(body)
         with self.transaction():
             row = self.execute(
                 "SELECT fingerprint, answer FROM answers WHERE partner = ? AND key = ?", (partner, key)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from partners import bodies, pages
+from partners import pages, validation
 from partners.faults import PARTNERS, Faults, Partner
 from partners.payments import approve_due
 from partners.problems import Problem
@@ -50,7 +50,7 @@ async def show_faults(request: web.Request) -> web.Response:
 async def put_faults(request: web.Request) -> web.Response:
     """Set all switches of one partner; what the body leaves out is off."""
     partner = partner_of(request)
-    partner.faults = Faults.parse(await bodies.read(request))
+    partner.faults = Faults.parse(await validation.read(request))
     return web.json_response(partner.switches())
 
 
@@ -61,7 +61,7 @@ async def effects(request: web.Request) -> web.StreamResponse:
     approve_due(store)
     wanted = {name: request.query.get(name, "") for name in CONDITIONS}
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
-    async with aclosing(store.portions(**wanted | {"since": bodies.since(wanted["since"])})) as portions:
+    async with aclosing(store.portions(**wanted | {"since": validation.since(wanted["since"])})) as portions:
         await response.prepare(request)
         await response.write(b'{"effects": [')
         comma = ""

@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from partners import bodies
+from partners import validation
 from partners.problems import Problem
 from partners.store import STORE
 
 HOLD_FROM = Decimal(300)
-COUNT = bodies.whole(1, 100_000)
-LINE: dict[str, bodies.Check] = {"sku": bodies.text, "name": bodies.text, "quantity": COUNT}
+COUNT = validation.whole(1, 100_000)
+LINE: dict[str, validation.Check] = {"sku": validation.text, "name": validation.text, "quantity": COUNT}
 routes = web.RouteTableDef()
 
 
@@ -22,28 +22,28 @@ def lines(value: Any) -> list[dict[str, Any]]:
         raise ValueError("must be a list of 1 to 1000 lines")
     for number, line in enumerate(value, start=1):
         try:
-            bodies.complete(line, LINE)
+            validation.complete(line, LINE)
         except Problem as problem:
             raise ValueError(f"has a wrong line {number}: {problem.detail.rstrip('.')}") from None
     return value
 
 
-SHIPMENT: dict[str, bodies.Check] = {
-    "order": bodies.order,
-    **dict.fromkeys(("name", "address", "city", "postcode", "country"), bodies.text),
+SHIPMENT: dict[str, validation.Check] = {
+    "order": validation.order,
+    **dict.fromkeys(("name", "address", "city", "postcode", "country"), validation.text),
     "lines": lines,
 }
-REVIEW: dict[str, bodies.Check] = {
-    "order": bodies.order,
-    "amount": bodies.money,
-    "currency": bodies.currency,
-    "country": bodies.text,
+REVIEW: dict[str, validation.Check] = {
+    "order": validation.order,
+    "amount": validation.money,
+    "currency": validation.currency,
+    "country": validation.text,
 }
-EVENT: dict[str, bodies.Check] = {
-    "event": bodies.one_of("order_paid"),
-    "order": bodies.order,
-    "amount": bodies.money,
-    "currency": bodies.currency,
+EVENT: dict[str, validation.Check] = {
+    "event": validation.one_of("order_paid"),
+    "order": validation.order,
+    "amount": validation.money,
+    "currency": validation.currency,
     "items": COUNT,
 }
 
@@ -51,8 +51,8 @@ EVENT: dict[str, bodies.Check] = {
 @routes.post("/warehouse/shipments")
 async def ship(request: web.Request) -> web.Response:
     """Send the goods."""
-    key = bodies.idempotency_key(request)
-    body = bodies.complete(await bodies.read(request), SHIPMENT)
+    key = validation.idempotency_key(request)
+    body = validation.complete(await validation.read(request), SHIPMENT)
     answer = {"id": f"ship_{secrets.token_hex(8)}", "tracking": f"BR{secrets.randbelow(10**10):010d}"}
     answer = request.app[STORE].once("warehouse", "shipment", key, body, answer)
     return web.json_response(answer, status=201)
@@ -61,8 +61,8 @@ async def ship(request: web.Request) -> web.Response:
 @routes.post("/fraud/reviews")
 async def review(request: web.Request) -> web.Response:
     """Judge an order by its amount alone: a point for every 5, on hold from 300."""
-    key = bodies.idempotency_key(request)
-    body = bodies.complete(await bodies.read(request), REVIEW)
+    key = validation.idempotency_key(request)
+    body = validation.complete(await validation.read(request), REVIEW)
     amount = Decimal(body["amount"])
     answer = {"verdict": "hold" if amount >= HOLD_FROM else "accept", "score": min(100, int(amount // 5))}
     return web.json_response(request.app[STORE].once("fraud", "review", key, body, answer))
@@ -71,8 +71,8 @@ async def review(request: web.Request) -> web.Response:
 @routes.post("/analytics/events")
 async def collect(request: web.Request) -> web.Response:
     """Take an event."""
-    key = bodies.idempotency_key(request)
-    body = bodies.complete(await bodies.read(request), EVENT)
+    key = validation.idempotency_key(request)
+    body = validation.complete(await validation.read(request), EVENT)
     answer = {"status": "accepted"}
     answer = request.app[STORE].once("analytics", body["event"], key, body, answer)
     return web.json_response(answer, status=202)
