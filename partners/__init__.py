@@ -1,4 +1,4 @@
-"""The outside world in one process: payments, warehouse, fraud, analytics and a mail server, with faults.
+"""The outside world in one process: payments, warehouse, fraud review, analytics and a mail server, with faults.
 
-It imports none of the other rooms and keeps its own records, so that an audit can hold the shop against them.
+It imports no other room and keeps its own records, so an audit can compare the shop with them.
 """

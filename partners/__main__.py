@@ -1,7 +1,7 @@
-"""Starts the outside world: `python -m partners`. SIGTERM or SIGINT stops it.
+"""Starts the partners: `python -m partners`. SIGTERM or SIGINT stops them.
 
-Environment: PARTNERS_HOST (127.0.0.1), PARTNERS_PORT (8100), SMTP_PORT (1025), MAIL_PORT (8025: the inbox
-page), BACKROOM_VAR (`var`), where it keeps partners.sqlite.
+Environment: PARTNERS_HOST (127.0.0.1), PARTNERS_PORT (8100), SMTP_PORT (1025), MAIL_PORT (8025, the inbox),
+BACKROOM_VAR (`var`, the folder of partners.sqlite), SITE_URL (the shop, for a link).
 """
 
 import asyncio
@@ -15,9 +15,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from partners import control_api, inbox, pages, payments, warehouse
+from partners import analytics, control_api, fraud, inbox, pages, payments, warehouse
 from partners.control_api import INBOX_PORT
-from partners.faults import NAMES, PARTNERS, Partner, faulty
+from partners.fault_injection import inject_faults
+from partners.faults import NAMES, PARTNERS, Partner
 from partners.mail import MailServer
 from partners.problems import problems, same_origin
 from partners.store import STORE, Store
@@ -27,14 +28,14 @@ LARGEST_BODY = 256 * 1024  # bytes
 
 
 def main() -> None:
-    """Run until told to stop; exit with one line that names the variable where one is wrong."""
-    os.umask(0o077)  # the mails are nobody else's business
+    """Run until a signal. Exit with one line that names the variable if one is wrong."""
+    os.umask(0o077)  # only the owner may read the mails
     host, ports = os.environ.get("PARTNERS_HOST") or "127.0.0.1", {name: port_of(name) for name in PORTS}
     asyncio.run(serve(open_store(), host, ports))
 
 
 def port_of(name: str) -> int:
-    """A port from the environment. Exits where it is none."""
+    """A port from the environment. Exits if it is not a port."""
     value = os.environ.get(name) or str(PORTS[name])
     if not (value.isascii() and value.isdigit() and len(value) <= 5 and 1 <= int(value) <= 65535):
         sys.exit(f"{name} is {value!r}, but must be a port, a number from 1 to 65535.")
@@ -42,7 +43,7 @@ def port_of(name: str) -> int:
 
 
 def open_store() -> Store:
-    """The store under $BACKROOM_VAR. Exits where that can't be written."""
+    """The store in $BACKROOM_VAR. Exits if it can't be written."""
     var = Path(os.environ.get("BACKROOM_VAR") or Path(__file__).parent.parent / "var")
     try:
         var.mkdir(parents=True, exist_ok=True)
@@ -52,15 +53,15 @@ def open_store() -> Store:
 
 
 async def serve(store: Store, host: str, ports: dict[str, int]) -> None:
-    """Listen on all three ports until a signal comes."""
+    """Listen on all three ports until a signal."""
     partners = {name: Partner(name) for name in NAMES}
-    desk_app = companies_app(store, partners, ports["MAIL_PORT"])
+    api = partners_app(store, partners, ports["MAIL_PORT"])
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     runners = []
-    for name, app in (("PARTNERS_PORT", desk_app), ("MAIL_PORT", inbox_app(store))):
+    for name, app in (("PARTNERS_PORT", api), ("MAIL_PORT", inbox_app(store))):
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         await listening(name, host, ports[name], web.TCPSite(runner, host, ports[name]).start())
@@ -73,7 +74,7 @@ async def serve(store: Store, host: str, ports: dict[str, int]) -> None:
 
 
 async def listening(name: str, host: str, number: int, start: Awaitable[object]) -> None:
-    """Wait for a server to listen. Exits where it can't, naming the variable to change."""
+    """Wait until a server listens. If it can't, exit with the variable to change."""
     try:
         await start
     except OSError as error:
@@ -82,18 +83,18 @@ async def listening(name: str, host: str, number: int, start: Awaitable[object])
         sys.exit(f"{name} or PARTNERS_HOST: can't listen on {host}:{number} ({error.strerror or error}).")
 
 
-def companies_app(store: Store, partners: dict[str, Partner], inbox_port: int) -> web.Application:
-    """The companies and the control desk."""
-    app = web.Application(middlewares=[problems, same_origin, faulty], client_max_size=LARGEST_BODY)
+def partners_app(store: Store, partners: dict[str, Partner], inbox_port: int) -> web.Application:
+    """The partners' HTTP APIs and the control API."""
+    app = web.Application(middlewares=[problems, same_origin, inject_faults], client_max_size=LARGEST_BODY)
     app[STORE], app[PARTNERS], app[INBOX_PORT] = store, partners, inbox_port
-    for room in (payments, warehouse, control_api):
-        app.add_routes(room.routes)
+    for module in (payments, warehouse, fraud, analytics, control_api):
+        app.add_routes(module.routes)
     app.router.add_get("/style.css", pages.style)
     return app
 
 
 def inbox_app(store: Store) -> web.Application:
-    """The pages with the mails."""
+    """The inbox."""
     app = web.Application(middlewares=[problems])
     app[STORE] = store
     app.add_routes(inbox.routes)

@@ -1,4 +1,4 @@
-"""The control desk: the page with the switches and the effects, and the same for programs."""
+"""The control API and its page: faults, effects, traffic and reset."""
 
 import json
 from contextlib import aclosing
@@ -7,20 +7,21 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from partners import pages, validation
+from partners import pages
 from partners.faults import PARTNERS, Faults, Partner
 from partners.payments import approve_due
 from partners.problems import Problem
-from partners.store import CONDITIONS, STORE
+from partners.store import FILTERS, STORE
+from partners.validation import read, since, validate
 
 INBOX_PORT = web.AppKey("inbox_port", int)
 LATEST = 50
 SWITCHES = {
-    "hang": "Hang: take it, never answer",
+    "hang": "Hang: accept the request, never answer",
     "down": "Down: drop the connection",
-    "accept_then_fail": "Do the work, then answer with a failure",
-    "truncate": "Do the work, then break off in the middle of the answer",
-    "garbage": "Do the work, then answer nonsense",
+    "accept_then_fail": "Fail: do the work, then answer with an error",
+    "truncate": "Truncate: do the work, then stop halfway through the response",
+    "garbage": "Garbage: do the work, then send an invalid response",
 }
 routes = web.RouteTableDef()
 
@@ -34,7 +35,7 @@ def partner_of(request: web.Request) -> Partner:
 
 
 def reset(request: web.Request) -> None:
-    """Faults off, counters at zero, effects and mails gone."""
+    """Clear all faults and counters, and delete all effects and mails."""
     for partner in request.app[PARTNERS].values():
         partner.reset()
     request.app[STORE].reset()
@@ -42,30 +43,30 @@ def reset(request: web.Request) -> None:
 
 @routes.get("/faults/{partner}")
 async def show_faults(request: web.Request) -> web.Response:
-    """The switches of one partner."""
-    return web.json_response(partner_of(request).switches())
+    """The faults of one partner."""
+    return web.json_response(partner_of(request).faults.model_dump())
 
 
 @routes.put("/faults/{partner}")
 async def put_faults(request: web.Request) -> web.Response:
-    """Set all switches of one partner; what the body leaves out is off."""
+    """Set all faults of one partner. A fault that the body leaves out is off."""
     partner = partner_of(request)
-    partner.faults = Faults.parse(await validation.read(request))
-    return web.json_response(partner.switches())
+    partner.faults = await read(request, Faults)
+    return web.json_response(partner.faults.model_dump())
 
 
 @routes.get("/effects")
 async def effects(request: web.Request) -> web.StreamResponse:
-    """All that really happened; `partner`, `order`, `key` and `since` (an ISO 8601 time) narrow it down."""
+    """Stream all effects. `partner`, `order`, `key` and `since` (an ISO 8601 time) filter them."""
     store = request.app[STORE]
     approve_due(store)
-    wanted = {name: request.query.get(name, "") for name in CONDITIONS}
+    wanted = {name: request.query.get(name, "") for name in FILTERS}
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
-    async with aclosing(store.portions(**wanted | {"since": validation.since(wanted["since"])})) as portions:
+    async with aclosing(store.batches(**wanted | {"since": since(wanted["since"])})) as batches:
         await response.prepare(request)
         await response.write(b'{"effects": [')
         comma = ""
-        async for rows in portions:
+        async for rows in batches:
             await response.write((comma + json.dumps(rows)[1:-1]).encode())
             comma = ", "
     await response.write(b"]}")
@@ -74,20 +75,20 @@ async def effects(request: web.Request) -> web.StreamResponse:
 
 @routes.get("/traffic")
 async def traffic(request: web.Request) -> web.Response:
-    """What reached each partner since the start or the last reset."""
+    """The requests and connections of each partner since the start or the last reset."""
     return web.json_response({name: partner.traffic() for name, partner in request.app[PARTNERS].items()})
 
 
 @routes.post("/reset")
 async def post_reset(request: web.Request) -> web.Response:
-    """As `reset`."""
+    """Reset all partners."""
     reset(request)
     return web.json_response({"status": "reset"})
 
 
 @routes.get("/healthz")
 async def healthz(request: web.Request) -> web.Response:
-    """Whether the process answers and its store does."""
+    """200 if the process and its store work."""
     request.app[STORE].execute("SELECT 1 FROM effects LIMIT 1")
     return web.json_response({"status": "ok"})
 
@@ -140,29 +141,15 @@ def effect_row(effect: dict[str, Any]) -> pages.Html:
 
 @routes.post("/desk/reset")
 async def reset_form(request: web.Request) -> web.Response:
-    """The page's button."""
+    """The page's reset button."""
     reset(request)
     raise web.HTTPSeeOther("/")
 
 
 @routes.post("/desk/{partner}")
 async def faults_form(request: web.Request) -> web.Response:
-    """The page's switches; its fields are text, where those of PUT have types."""
-    partner, form = partner_of(request), dict(parse_qsl((await request.read()).decode(errors="replace")))
-    partner.faults = Faults() if "heal" in form else faults_of(form)
+    """The page's form for one partner. Its fields are text, and an empty one is off."""
+    partner = partner_of(request)
+    form = dict(parse_qsl((await request.read()).decode(errors="replace")))
+    partner.faults = Faults() if "heal" in form else validate(Faults, form, strict=False)
     raise web.HTTPSeeOther(f"/#{partner.name}")
-
-
-def faults_of(form: dict[str, str]) -> Faults:
-    """The switches as the form sent them. Raises Problem 422."""
-    read = {name: form.get(name, "").strip() for name in ("latency_ms", "error_rate", "status", "trickle_ms")}
-    try:
-        body: dict[str, Any] = {
-            "latency_ms": int(read["latency_ms"] or 0),
-            "error_rate": float(read["error_rate"] or 0),
-            "status": int(read["status"]) if read["status"] else None,
-            "trickle_ms": int(read["trickle_ms"] or 0),
-        }
-    except ValueError:
-        raise Problem(422, "Latency, error rate, status and milliseconds must be numbers.") from None
-    return Faults.parse(body | {name: name in form for name in SWITCHES})

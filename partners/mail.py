@@ -1,6 +1,6 @@
-"""The mail server. It keeps every mail it answered with 250, and counts them by the key in their Message-ID.
+"""The mail server. It keeps every mail that it answers with 250, and counts mails by the key in their Message-ID.
 
-SMTP has no idempotency: a mail sent twice is received twice. That is why mails are counted, not deduplicated.
+SMTP has no idempotency: a mail sent twice arrives twice. So mails are counted, not deduplicated.
 """
 
 import asyncio
@@ -14,23 +14,23 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from partners.fault_injection import trickle
 from partners.faults import Partner
-from partners.store import Store, moment
+from partners.store import Store, timestamp
 
 LARGEST = 25 * 1024 * 1024  # bytes
-KEPT = 5000  # so many of the newest mails keep their content
+KEPT = 5000  # newest mails that keep their content
 log = logging.getLogger(__name__)
 MESSAGE_ID = re.compile(r"<([a-z][a-z_-]*)\.([^@\s]+)@[^@\s]+>")
 
 
 class MailServer:
-    """Makes the protocol of each connection, and handles what arrives on it."""
+    """Creates the protocol for each connection, and handles its mails."""
 
     def __init__(self, store: Store, partner: Partner) -> None:
         self.store = store
         self.partner = partner
 
     def connect(self) -> asyncio.Protocol:
-        """The protocol for a new connection: SMTP, or nobody there."""
+        """The protocol for a new connection: SMTP, or one that closes it."""
         self.partner.connections += 1
         if self.partner.faults.down:
             return Closed()
@@ -38,20 +38,20 @@ class MailServer:
         return Server(self, data_size_limit=LARGEST, enable_SMTPUTF8=True, hostname="localhost", loop=loop)
 
     async def handle_DATA(self, server: "Server", session: Session, envelope: Envelope) -> str:
-        """Take a mail, as the fault switches allow; the answer to its sender."""
+        """Accept a mail, or not, as the faults say. Returns the SMTP reply."""
         self.partner.requests += 1
         faults = self.partner.faults
-        if faults.down:  # on a connection older than the switch
-            return "421 The mail server is down because its fault switches say so"
+        if faults.down:  # the connection is older than the fault
+            return "421 Injected fault: the mail server is down"
         if faults.hang:
-            await asyncio.Event().wait()  # cancelled when the client goes
+            await asyncio.Event().wait()  # cancelled when the client disconnects
         await asyncio.sleep(faults.latency_ms / 1000)
         status = faults.failure(451)
         if status:
-            return f"{status} The mail server fails because its fault switches say so"
+            return f"{status} Injected fault"
         keep(self.store, envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b"")
         if faults.accept_then_fail:
-            return "451 The mail is kept and this is a failure, because the fault switches say so"
+            return "451 Injected fault: the mail was accepted"
         if faults.garbage:
             return "Have a nice day"
         if faults.truncate:
@@ -61,13 +61,13 @@ class MailServer:
         return "250 OK"
 
     async def handle_exception(self, error: Exception) -> str:
-        """A mistake of ours is no reason to give a mail up."""
-        log.error("a mail was not kept", exc_info=error)
-        return "451 The mail server itself went wrong; its log says more"
+        """An error of this server is temporary for the sender, so it retries."""
+        log.error("mail not stored", exc_info=error)
+        return "451 Internal error of the mail server. See its log"
 
 
 class Server(SMTP):
-    """SMTP that speaks as slowly as the fault switches say."""
+    """SMTP with replies as slow as the faults say."""
 
     @property
     def line(self) -> asyncio.Transport:
@@ -84,7 +84,7 @@ class Server(SMTP):
 
 
 class Closed(asyncio.Protocol):
-    """A connection that ends as it begins."""
+    """A connection that is closed at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Close at once."""
@@ -92,21 +92,21 @@ class Closed(asyncio.Protocol):
 
 
 def keep(store: Store, sender: str, recipients: list[str], raw: bytes) -> None:
-    """Record a mail and its effect together; the content of the oldest one beyond `KEPT` goes."""
+    """Record a mail and its effect together. Delete the content of the oldest mail beyond `KEPT`."""
     message = message_from_bytes(raw, policy=policy.default)
     kind, key, order = key_of(header(message, "Message-ID"))
     subject = header(message, "Subject")
     with store.transaction():
         store.execute(
             "INSERT INTO mails (at, sender, recipients, subject, size, raw) VALUES (?, ?, ?, ?, ?, ?)",
-            (moment(), printable(sender), printable(", ".join(recipients)), subject, len(raw), raw),
+            (timestamp(), printable(sender), printable(", ".join(recipients)), subject, len(raw), raw),
         )
         store.execute("UPDATE mails SET raw = NULL WHERE id = last_insert_rowid() - ?", (KEPT,))
-        store.happened("mail", kind, key, order)
+        store.record_effect("mail", kind, key, order)
 
 
 def key_of(message_id: str) -> tuple[str, str, str]:
-    """Kind, key and order of `<receipt.1001@…>`; a mail without such a Message-ID is of the kind `mail`."""
+    """Kind, key and order of `<receipt.1001@…>`; other mails have the kind `mail` and no key."""
     match = MESSAGE_ID.fullmatch(message_id.strip())
     if match is None:
         return "mail", "", ""
@@ -115,13 +115,13 @@ def key_of(message_id: str) -> tuple[str, str, str]:
 
 
 def header(message: EmailMessage, name: str) -> str:
-    """One header as text, "" where it is missing or beyond reading."""
+    """One header as text, or "" if it is missing or can't be parsed."""
     try:
         return printable(str(message[name] or ""))
-    except Exception:  # the parser raises errors of any kind on headers made to break it
+    except Exception:  # the parser raises errors of any type on malformed headers
         return ""
 
 
 def printable(text: str) -> str:
-    """Text without the lone surrogates that stand for bytes in no known charset."""
+    """The text with lone surrogates replaced: they stand for bytes of an unknown charset."""
     return text.encode("utf-8", "replace").decode()

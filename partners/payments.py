@@ -1,146 +1,148 @@
-"""The payment gateway. An authorization reserves money; a capture takes it, a void lets go, a refund gives it back.
+"""The payment gateway. An authorization reserves money, a capture takes it, a void releases it, a refund returns it.
 
     pending ──► approved ──capture──► captured ──refund──► refunded
        └──void──► voided ◄──void──┘                 declined
 
-Each step happens once for each authorization, however often and by however many it is asked for at once: the status is
-the judge, and the step's own Idempotency-Key names its effect. Of a capture and a void the first one wins, and the
-other is told 409. A void also stops what has not arrived yet.
+Each step happens once for each authorization, also under concurrent requests: the authorization's status decides.
+The step's own Idempotency-Key names its effect. Of a capture and a void the first one wins, the other gets 409.
 
-A `demo-slow` one is pending for six seconds and then approved. No timer does that: every reader first
-approves what is due, so it comes true although the client went away or this process was restarted meanwhile.
+A `demo-slow` authorization is pending for six seconds and then approved. It needs no timer: every read first
+approves what is due. So it is approved even if the client leaves or this process restarts meanwhile.
 """
 
 import asyncio
 import secrets
 import sqlite3
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
 
-from partners import validation
 from partners.problems import Problem
-from partners.store import STORE, Store, moment, same_request
+from partners.store import STORE, Store, require_same_body, timestamp
+from partners.validation import Amount, Body, Currency, idempotency_key, key, read
 
 SLOW = timedelta(seconds=6)
 CARDS = {"demo-approve": "approved", "demo-decline": "declined", "demo-slow": "pending"}
-CHECKS: dict[str, validation.Check] = {
-    "order": validation.order,
-    "amount": validation.money,
-    "currency": validation.currency,
-    "card": validation.one_of(*CARDS),
-}
 routes = web.RouteTableDef()
 
 
-class Move(NamedTuple):
-    """A step: to which status and with which effect, from which statuses, and in which it was done, or is needless."""
+class Authorization(Body):
+    """Money to reserve on a card."""
+
+    amount: Amount
+    currency: Currency
+    card: Literal["demo-approve", "demo-decline", "demo-slow"]
+
+
+class Step(NamedTuple):
+    """A change of status, and the effect it has."""
 
     to: str
     effect: str
-    effective: tuple[str, ...]
-    done: tuple[str, ...]
+    allowed: tuple[str, ...]  # statuses that it changes
+    done: tuple[str, ...]  # statuses in which it has nothing left to do
 
 
-MOVES = {
-    "capture": Move("captured", "charge", ("approved",), ("captured", "refunded")),
-    "void": Move("voided", "void", ("approved", "pending"), ("voided", "declined")),
-    "refund": Move("refunded", "refund", ("captured",), ("refunded",)),
+STEPS = {
+    "capture": Step("captured", "charge", ("approved",), ("captured", "refunded")),
+    "void": Step("voided", "void", ("approved", "pending"), ("voided", "declined")),
+    "refund": Step("refunded", "refund", ("captured",), ("refunded",)),
 }
 
 
 @routes.post("/payments/authorizations")
 async def authorize(request: web.Request) -> web.Response:
     """Reserve the money once for each key."""
-    key = validation.idempotency_key(request)
-    body, store = validation.complete(await validation.read(request), CHECKS), request.app[STORE]
-    number = record(store, key, body)
+    idempotency, body, store = idempotency_key(request), await read(request, Authorization), request.app[STORE]
+    number = record(store, idempotency, body)
     row = find(store, "id", number)
     while row["status"] == "pending":
         due = datetime.fromisoformat(row["created_at"]) + SLOW
         await asyncio.sleep(max(0.01, (due - datetime.now(UTC)).total_seconds()))
         row = find(store, "id", number)
-    return web.json_response(shape(row), status=201)
+    return web.json_response(as_json(row), status=201)
 
 
 @routes.get("/payments/authorizations/{key}")
 async def show(request: web.Request) -> web.Response:
-    """How an authorization stands."""
-    return web.json_response(shape(find(request.app[STORE], "key", request.match_info["key"])))
+    """The authorization with this key."""
+    return web.json_response(as_json(find(request.app[STORE], "key", request.match_info["key"])))
 
 
 @routes.post("/payments/authorizations/{key}/{step:capture|void|refund}")
-async def step(request: web.Request) -> web.Response:
+async def take_step(request: web.Request) -> web.Response:
     """Capture, void or refund."""
-    key, store = validation.key(request.match_info["key"]), request.app[STORE]
+    authorization, store = key(request.match_info["key"]), request.app[STORE]
     approve_due(store)
-    move(store, key, request.match_info["step"], validation.idempotency_key(request))
-    return web.json_response(shape(find(store, "key", key)))
+    apply(store, authorization, STEPS[request.match_info["step"]], idempotency_key(request))
+    return web.json_response(as_json(find(store, "key", authorization)))
 
 
-def move(store: Store, key: str, name: str, step_key: str) -> None:
-    """Move an authorization on, with its effect, where that was not done before. Raises Problem 404 or 409."""
-    move = MOVES[name]
+def apply(store: Store, key: str, step: Step, step_key: str) -> None:
+    """Change an authorization and record the effect, unless that is done. Raises Problem 404 or 409."""
     with store.transaction():
         row = store.execute("SELECT * FROM authorizations WHERE key = ?", (key,)).fetchone()
-        if row is None and name == "void":
-            # A tombstone. It closes a race: who gives up on an authorization still on its way voids it before it comes.
+        if row is None and step.effect == "void":
+            # A tombstone closes a race: a client may void an authorization that arrives after the void.
             store.execute(
                 "INSERT INTO authorizations (id, key, status, created_at) VALUES (?, ?, 'voided', ?)",
-                (new_id(), key, moment()),
+                (new_id(), key, timestamp()),
             )
         elif row is None:
             raise Problem(404, f"There is no authorization with the key {key}.")
-        elif row["status"] in move.effective:
-            store.execute("UPDATE authorizations SET status = ? WHERE key = ?", (move.to, key))
-            if row["status"] != "pending":  # nothing was reserved for a pending one, so nothing is let go
-                store.happened("payments", move.effect, step_key, row["order_number"])
-        elif row["status"] not in move.done:
-            raise Problem(409, f"The authorization is {row['status']}: it can't be {move.to}.")
+        elif row["status"] in step.allowed:
+            store.execute("UPDATE authorizations SET status = ? WHERE key = ?", (step.to, key))
+            if row["status"] != "pending":  # a pending authorization has reserved nothing, so nothing is released
+                store.record_effect("payments", step.effect, step_key, row["order_number"])
+        elif row["status"] not in step.done:
+            raise Problem(409, f"The authorization is {row['status']}: it can't be {step.to}.")
 
 
-def record(store: Store, key: str, body: dict[str, Any]) -> str:
-    """Insert the authorization, with its effect, where the key is new; its id. Raises Problem 422."""
-    details = (validation.fingerprint(body), body["order"], body["amount"], body["currency"])
+def record(store: Store, key: str, body: Authorization) -> str:
+    """Insert the authorization with its effect if the key is new. Return its id. Raises Problem 422."""
+    details = (body.fingerprint(), body.order, body.amount, body.currency)
     with store.transaction():
         row = store.execute("SELECT id, fingerprint FROM authorizations WHERE key = ?", (key,)).fetchone()
         if row is None:
-            number, status = new_id(), CARDS[body["card"]]
+            return insert(store, key, CARDS[body.card], details)
+        if row["fingerprint"] is not None:
+            require_same_body(row["fingerprint"], details[0])
+        else:  # a tombstone: it gets the details of what it stopped, and stays voided
             store.execute(
-                """INSERT INTO authorizations
-                   (id, key, status, created_at, fingerprint, order_number, amount, currency)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-                (number, key or None, status, moment(), *details),
-            )
-            if status == "approved":
-                store.happened("payments", "authorization", key, body["order"])
-            return number
-        if row["fingerprint"] is None:  # a tombstone: it learns what it stopped, and stays voided
-            store.execute(
-                """UPDATE authorizations SET fingerprint = ?, order_number = ?, amount = ?, currency = ?
-                   WHERE id = ?""",
+                "UPDATE authorizations SET (fingerprint, order_number, amount, currency) = (?, ?, ?, ?) WHERE id = ?",
                 (*details, row["id"]),
             )
-        else:
-            same_request(row["fingerprint"], details[0])
         return row["id"]
 
 
+def insert(store: Store, key: str, status: str, details: tuple[str, str, str, str]) -> str:
+    """Insert an authorization in the caller's transaction. Return its id."""
+    number = new_id()
+    store.execute(
+        """INSERT INTO authorizations (id, key, status, created_at, fingerprint, order_number, amount, currency)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        (number, key or None, status, timestamp(), *details),
+    )
+    if status == "approved":
+        store.record_effect("payments", "authorization", key, details[1])
+    return number
+
+
 def approve_due(store: Store) -> None:
-    """Approve what has been pending for six seconds."""
+    """Approve authorizations that have been pending for six seconds."""
     with store.transaction():
         for row in store.execute(
             "SELECT * FROM authorizations WHERE status = 'pending' AND created_at <= ?",
-            (moment(datetime.now(UTC) - SLOW),),
+            (timestamp(datetime.now(UTC) - SLOW),),
         ).fetchall():
             store.execute("UPDATE authorizations SET status = 'approved' WHERE id = ?", (row["id"],))
-            at = moment(datetime.fromisoformat(row["created_at"]) + SLOW)
-            store.happened("payments", "authorization", row["key"] or "", row["order_number"], at)
+            at = timestamp(datetime.fromisoformat(row["created_at"]) + SLOW)
+            store.record_effect("payments", "authorization", row["key"] or "", row["order_number"], at)
 
 
 def find(store: Store, column: str, value: str) -> sqlite3.Row:
-    """An authorization by `id` or `key`, as it stands now. Raises Problem 404."""
+    """The authorization with this `id` or `key`, up to date. Raises Problem 404."""
     approve_due(store)
     row = store.execute(f"SELECT * FROM authorizations WHERE {column} = ?", (value,)).fetchone()  # noqa: S608
     if row is None:
@@ -148,8 +150,8 @@ def find(store: Store, column: str, value: str) -> sqlite3.Row:
     return row
 
 
-def shape(row: sqlite3.Row) -> dict[str, Any]:
-    """An authorization as JSON; order, amount and currency of a tombstone are null until they are known."""
+def as_json(row: sqlite3.Row) -> dict[str, Any]:
+    """An authorization as JSON. A tombstone has no order, amount and currency until its authorization arrives."""
     return {
         "id": row["id"],
         "key": row["key"] or "",
@@ -161,5 +163,5 @@ def shape(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def new_id() -> str:
-    """A gateway's number for an authorization."""
+    """A random id in the style of payment gateways."""
     return f"auth_{secrets.token_hex(8)}"

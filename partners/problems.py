@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import ip_address
 
@@ -12,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Problem(Exception):
-    """A request that can't be served: an HTTP status and one sentence for whoever sent it."""
+    """A request that can't be served: an HTTP status, and one sentence for the client."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -20,7 +21,7 @@ class Problem(Exception):
         self.detail = detail
 
     def response(self) -> web.Response:
-        """The answer in the shape of RFC 9457. A 429 says when to come back, as real companies do."""
+        """The response of RFC 9457. A 429 has a Retry-After header, as real services send it."""
         known = self.status in HTTPStatus.__members__.values()
         title = HTTPStatus(self.status).phrase if known else "Error"
         return web.json_response(
@@ -33,7 +34,7 @@ class Problem(Exception):
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error leaves as problem+json, those of aiohttp itself too."""
+    """Answer every error with problem+json, also aiohttp's own."""
     try:
         return await handler(request)
     except Problem as problem:
@@ -46,35 +47,27 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return Problem(400, "The connection was lost before the request was complete.").response()
     except Exception:
         log.exception("%s %s", request.method, request.path)
-        return Problem(500, "The partners' process itself went wrong; its log says more.").response()
+        return Problem(500, "Internal error of the partners process. See its log.").response()
 
 
-def is_address(name: str) -> bool:
-    """Whether this is an IP address, and no name."""
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
+def is_local(host: str) -> bool:
+    """Whether the host is an IP address, or a name without a dot: localhost, or a container's name."""
+    with suppress(ValueError):
+        return bool(ip_address(host))
+    return "." not in host
 
 
 @web.middleware
 async def same_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what another site's page makes a browser send. Programs send neither header and pass.
+    """Reject requests that another site's page makes a browser send. Programs send neither header and pass.
 
-    And whoever comes by a name of the public internet: it may be another site's, that now points to this machine (DNS
-    rebinding). Addresses, and names without a dot (localhost, a container's), can't be that.
+    A public name in Host is rejected too: another site may point its name to this machine (DNS rebinding).
     """
-    name = request.url.host or ""
-    if "." in name and not is_address(name):
-        raise Problem(403, f"Nobody is known here as {name}: come by http://127.0.0.1 or a name without a dot.")
+    if not is_local(request.url.host or ""):
+        raise Problem(403, f"The host {request.url.host} is not allowed. Use http://127.0.0.1 or a name without a dot.")
     if request.method not in ("GET", "HEAD"):
+        own = (None, f"http://{request.host}", f"https://{request.host}")
         site = request.headers.get("Sec-Fetch-Site", "none")
-        origin = request.headers.get("Origin")
-        if site not in ("same-origin", "none") or origin not in (
-            None,
-            f"http://{request.host}",
-            f"https://{request.host}",
-        ):
-            raise Problem(403, "Only pages of this address may send this.")
+        if site not in ("same-origin", "none") or request.headers.get("Origin") not in own:
+            raise Problem(403, "This request must come from a page of the same origin.")
     return await handler(request)

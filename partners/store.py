@@ -1,7 +1,7 @@
-"""The partners' own records: what really happened, and the answers remembered by key. One SQLite file.
+"""The partners' own records: effects, and the answers for each idempotency key. One SQLite file.
 
-All statements run on the event loop's thread, none awaits inside a transaction, and BEGIN IMMEDIATE keeps out
-another process: two requests with one key can never both find it unused.
+Race: two requests with one key must not both find it unused. All statements run on the event loop's thread, no
+transaction awaits anything, and BEGIN IMMEDIATE locks out other processes.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from typing import Any
 
 from aiohttp import web
 
-from partners import validation
 from partners.problems import Problem
+from partners.validation import Body
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS effects (  -- one row each time that something really happened
+CREATE TABLE IF NOT EXISTS effects (  -- one row for each time an effect happened
     id INTEGER PRIMARY KEY AUTOINCREMENT, partner TEXT NOT NULL, kind TEXT NOT NULL,
     key TEXT NOT NULL, order_number TEXT NOT NULL, at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS effects_key ON effects (key);
@@ -36,16 +36,14 @@ CREATE TABLE IF NOT EXISTS mails (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
     subject TEXT NOT NULL, size INTEGER NOT NULL, raw BLOB);
 """
-# Until captures came, an authorization was the charge itself, and a void had no key of its own.
-OF_EARLIER_STORES = """
+# Before captures existed, an authorization was the charge, and a void had no key of its own.
+UPGRADE = """
 UPDATE effects SET kind = 'authorization' WHERE kind = 'charge' AND key GLOB 'payment:*';
 UPDATE effects SET key = 'void:' || order_number WHERE kind = 'void' AND key GLOB 'payment:*';
 """
-
-
-PORTION = 1000  # rows
-# What an effect can be asked for by. `since`: what happened then or later, or once more.
-CONDITIONS = {
+BATCH = 1000  # rows
+# The filters of effects. `since` also finds an older effect that happened again.
+FILTERS = {
     "partner": "partner = :partner",
     "order": "order_number = :order",
     "key": "key = :key",
@@ -53,95 +51,92 @@ CONDITIONS = {
 }
 
 
-def moment(at: datetime | None = None) -> str:
-    """A time (now, where none is given) as UTC text that sorts as it reads."""
+def timestamp(at: datetime | None = None) -> str:
+    """A time (default: now) as UTC text that sorts by time."""
     return (at or datetime.now(UTC)).isoformat(timespec="milliseconds")
 
 
 class Store:
-    """The open file. Raises sqlite3.Error where it can't be opened."""
+    """The open file. Raises sqlite3.Error if it can't be opened."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
-        # NORMAL: a commit survives the death of this process, if not a power cut. Nobody here pulls the plug.
-        self.connection.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA + OF_EARLIER_STORES
-        )
+        # NORMAL: a commit survives a crash of this process, but not a power cut.
+        self.connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA + UPGRADE)
         self.execute = self.connection.execute
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; committed when the block is left, so before anybody is answered."""
+        """Commit at the end of the block, so before the response is sent; roll back on an error."""
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
             self.execute("COMMIT")
         except BaseException:
-            if self.connection.in_transaction:  # a full disk, for one, has ended it already
+            if self.connection.in_transaction:  # SQLite may have ended it, for example on a full disk
                 self.execute("ROLLBACK")
             raise
 
-    def happened(self, partner: str, kind: str, key: str, order: str, at: str | None = None) -> None:
+    def record_effect(self, partner: str, kind: str, key: str, order: str, at: str | None = None) -> None:
         """Record one effect, inside the caller's transaction."""
         self.execute(
             "INSERT INTO effects (partner, kind, key, order_number, at) VALUES (?, ?, ?, ?, ?)",
-            (partner, kind, key, order, at or moment()),
+            (partner, kind, key, order, at or timestamp()),
         )
 
-    def once(self, partner: str, kind: str, key: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-        """Record an effect and its answer together; for a known key, only give the answer recorded then.
+    def once(self, partner: str, kind: str, key: str, body: Body, answer: dict[str, Any]) -> dict[str, Any]:
+        """Record an effect and its answer together. For a known key, only return the recorded answer.
 
-        Raises Problem 422 where the key came with another body.
+        Raises Problem 422 if the key came with another body.
         """
-        fingerprint = validation.fingerprint(body)
+        fingerprint = body.fingerprint()
         with self.transaction():
             row = self.execute(
                 "SELECT fingerprint, answer FROM answers WHERE partner = ? AND key = ?", (partner, key)
             ).fetchone()
             if row:
-                same_request(row["fingerprint"], fingerprint)
+                require_same_body(row["fingerprint"], fingerprint)
                 return json.loads(row["answer"])
-            self.happened(partner, kind, key, body["order"])
+            self.record_effect(partner, kind, key, body.order)
             if key:
                 self.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (partner, key, fingerprint, json.dumps(answer)))
             return answer
 
     def effects(self, latest: int = -1, **wanted: str) -> list[dict[str, Any]]:
-        """What happened, by key, newest first, with how often and when first. `wanted`: by CONDITIONS, "" being any;
-        `latest`: only so many."""
+        """Effects by key, newest first, with their count and first time. `wanted` holds FILTERS, "" matches any."""
         return [dict(row) for row in self.execute(*query(wanted, latest))]
 
-    async def portions(self, **wanted: str) -> AsyncGenerator[list[dict[str, Any]]]:
-        """The same, for however many: read by a thread on a connection of its own, so others are served meanwhile."""
+    async def batches(self, **wanted: str) -> AsyncGenerator[list[dict[str, Any]]]:
+        """All effects. A thread reads them on its own connection, so the event loop serves other requests."""
         with closing(sqlite3.connect(self.path, check_same_thread=False)) as reader:
             reader.row_factory = sqlite3.Row
             rows = await asyncio.to_thread(reader.execute, *query(wanted))
-            while portion := await asyncio.to_thread(rows.fetchmany, PORTION):
-                yield [dict(row) for row in portion]
+            while batch := await asyncio.to_thread(rows.fetchmany, BATCH):
+                yield [dict(row) for row in batch]
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         with self.transaction():
             for table in ("effects", "answers", "authorizations", "mails"):
-                self.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand one line above
+                self.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
 
 
 def query(wanted: dict[str, str], latest: int = -1) -> tuple[str, dict[str, Any]]:
-    """The statement for `Store.effects`, and its parameters."""
-    conditions = [text for name, text in CONDITIONS.items() if wanted.get(name)]
+    """The statement of `Store.effects`, and its parameters."""
+    conditions = [text for name, text in FILTERS.items() if wanted.get(name)]
     statement = f"""
         SELECT partner, kind, key, order_number AS "order", count(*) AS count, min(at) AS at
         FROM effects WHERE {" AND ".join(conditions) or "1"} GROUP BY partner, kind, key, order_number
-        HAVING max(at) >= :since ORDER BY max(id) DESC LIMIT :latest"""  # noqa: S608 - of CONDITIONS
+        HAVING max(at) >= :since ORDER BY max(id) DESC LIMIT :latest"""  # noqa: S608 - constants from FILTERS
     return statement, {"since": "", **wanted, "latest": latest}
 
 
-def same_request(recorded: str, fingerprint: str) -> None:
-    """Raises Problem 422 where a known key comes with another body: one of the two is a mistake."""
+def require_same_body(recorded: str, fingerprint: str) -> None:
+    """Raises Problem 422 if a known key comes with another body: one of the two is a mistake."""
     if recorded != fingerprint:
-        raise Problem(422, "This Idempotency-Key came before with another body.")
+        raise Problem(422, "This Idempotency-Key was already used with another body.")
 
 
 STORE = web.AppKey("store", Store)

@@ -1,78 +1,39 @@
-"""The warehouse, the fraud reviewers and the analytics collector: one effect for each key."""
+"""The warehouse: it ships an order's goods once for each key."""
 
 import secrets
-from decimal import Decimal
-from typing import Any
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import Field
 
-from partners import validation
-from partners.problems import Problem
 from partners.store import STORE
+from partners.validation import Body, Count, Strict, Text, idempotency_key, read
 
-HOLD_FROM = Decimal(300)
-COUNT = validation.whole(1, 100_000)
-LINE: dict[str, validation.Check] = {"sku": validation.text, "name": validation.text, "quantity": COUNT}
 routes = web.RouteTableDef()
 
 
-def lines(value: Any) -> list[dict[str, Any]]:
-    """A check for the lines of a shipment. Raises ValueError."""
-    if not isinstance(value, list) or not 1 <= len(value) <= 1000:
-        raise ValueError("must be a list of 1 to 1000 lines")
-    for number, line in enumerate(value, start=1):
-        try:
-            validation.complete(line, LINE)
-        except Problem as problem:
-            raise ValueError(f"has a wrong line {number}: {problem.detail.rstrip('.')}") from None
-    return value
+class Line(Strict):
+    """One product of a shipment."""
+
+    sku: Text
+    name: Text
+    quantity: Count
 
 
-SHIPMENT: dict[str, validation.Check] = {
-    "order": validation.order,
-    **dict.fromkeys(("name", "address", "city", "postcode", "country"), validation.text),
-    "lines": lines,
-}
-REVIEW: dict[str, validation.Check] = {
-    "order": validation.order,
-    "amount": validation.money,
-    "currency": validation.currency,
-    "country": validation.text,
-}
-EVENT: dict[str, validation.Check] = {
-    "event": validation.one_of("order_paid"),
-    "order": validation.order,
-    "amount": validation.money,
-    "currency": validation.currency,
-    "items": COUNT,
-}
+class Shipment(Body):
+    """What to send, and where to."""
+
+    name: Text
+    address: Text
+    city: Text
+    postcode: Text
+    country: Text
+    lines: Annotated[list[Line], Field(min_length=1, max_length=1000)]
 
 
 @routes.post("/warehouse/shipments")
 async def ship(request: web.Request) -> web.Response:
-    """Send the goods."""
-    key = validation.idempotency_key(request)
-    body = validation.complete(await validation.read(request), SHIPMENT)
+    """Answer with an id and a tracking number."""
+    key, body = idempotency_key(request), await read(request, Shipment)
     answer = {"id": f"ship_{secrets.token_hex(8)}", "tracking": f"BR{secrets.randbelow(10**10):010d}"}
-    answer = request.app[STORE].once("warehouse", "shipment", key, body, answer)
-    return web.json_response(answer, status=201)
-
-
-@routes.post("/fraud/reviews")
-async def review(request: web.Request) -> web.Response:
-    """Judge an order by its amount alone: a point for every 5, on hold from 300."""
-    key = validation.idempotency_key(request)
-    body = validation.complete(await validation.read(request), REVIEW)
-    amount = Decimal(body["amount"])
-    answer = {"verdict": "hold" if amount >= HOLD_FROM else "accept", "score": min(100, int(amount // 5))}
-    return web.json_response(request.app[STORE].once("fraud", "review", key, body, answer))
-
-
-@routes.post("/analytics/events")
-async def collect(request: web.Request) -> web.Response:
-    """Take an event."""
-    key = validation.idempotency_key(request)
-    body = validation.complete(await validation.read(request), EVENT)
-    answer = {"status": "accepted"}
-    answer = request.app[STORE].once("analytics", body["event"], key, body, answer)
-    return web.json_response(answer, status=202)
+    return web.json_response(request.app[STORE].once("warehouse", "shipment", key, body, answer), status=201)

@@ -47,7 +47,7 @@ def test_what_is_still_in_hand_without_a_ledger_is_unfinished_and_not_lost():
 
 def test_every_fault_of_a_partner_has_a_row():
     switches = {name for fault in FAULTS.values() for name in fault}
-    assert switches == {field.name for field in dataclasses.fields(Faults)}
+    assert switches == Faults.model_fields.keys()
 
 
 def test_no_two_rows_have_one_name():
