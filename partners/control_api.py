@@ -2,7 +2,6 @@
 
 import json
 from contextlib import aclosing
-from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -94,49 +93,22 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 @routes.get("/")
-async def desk(request: web.Request) -> web.Response:
-    """The page for people."""
-    approve_due(request.app[STORE])
-    order = request.query.get("order", "").strip()
-    rows = request.app[STORE].effects(order=order, latest=LATEST)
-    effect_rows = pages.join(effect_row(row) for row in rows)
-    content = pages.fill(
-        "desk.html",
-        partners=pages.join(partner_form(partner) for partner in request.app[PARTNERS].values()),
-        effects=effect_rows or pages.fill("no-effects.html"),
+async def page(request: web.Request) -> web.Response:
+    """Faults and effects as a page."""
+    store, order = request.app[STORE], request.query.get("order", "").strip()
+    approve_due(store)
+    return pages.render(
+        "partners.html",
+        title="Partners",
+        partners=request.app[PARTNERS].values(),
+        healthy=Faults(),
+        switches=SWITCHES,
+        effects=store.effects(order=order, latest=LATEST),
+        readable=pages.readable,
         order=order,
         latest=LATEST,
+        inbox=f"http://{request.url.host}:{request.app[INBOX_PORT]}/",
     )
-    nav = pages.link(f"http://{request.url.host}:{request.app[INBOX_PORT]}/", "Inbox")
-    return pages.page("Partners", content, nav)
-
-
-def partner_form(partner: Partner) -> pages.Html:
-    """The switches of one partner as a form."""
-    faults = partner.faults
-    healthy = faults == Faults()
-    boxes = (
-        pages.fill("box.html", name=name, label=label, checked="checked" if getattr(faults, name) else "")
-        for name, label in SWITCHES.items()
-    )
-    return pages.fill(
-        "partner.html",
-        name=partner.name,
-        state="healthy" if healthy else "faulty",
-        heal=pages.Html() if healthy else pages.fill("heal.html"),
-        latency_ms=faults.latency_ms,
-        error_rate=f"{faults.error_rate:g}",
-        status=faults.status or "",
-        trickle_ms=faults.trickle_ms,
-        boxes=pages.join(boxes),
-        **partner.traffic(),
-    )
-
-
-def effect_row(effect: dict[str, Any]) -> pages.Html:
-    """One line of the table; more than once under one key stands out."""
-    twice = effect["count"] > 1 and effect["key"]
-    return pages.fill("effect.html", **{**effect, "at": pages.when(effect["at"]), "mood": "bad" if twice else "good"})
 
 
 @routes.post("/desk/reset")

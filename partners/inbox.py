@@ -1,12 +1,11 @@
-"""The inbox: every mail that the server received, newest first, shown so that no mail can do harm.
+"""The inbox: every mail that the server received, newest first.
 
-A mail's HTML runs nothing, loads nothing and reaches no page of ours: it is framed without rights, and its
-own answer carries a policy that says the same for whoever opens it alone.
+A mail's HTML runs no script, loads nothing and can't reach our pages. Its frame is sandboxed, and its response
+carries the same policy for a browser that opens it directly.
 """
 
 import re
 import sqlite3
-from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -20,7 +19,7 @@ from partners.problems import Problem
 from partners.store import STORE, Store
 
 PER_PAGE = 50
-POPUPS = "allow-popups allow-popups-to-escape-sandbox"  # a link in a mail opens in a tab of its own
+POPUPS = "allow-popups allow-popups-to-escape-sandbox"  # links in a mail open in a new tab
 CONFINED = {
     "Content-Security-Policy": f"sandbox {POPUPS}; default-src 'none'; style-src 'unsafe-inline'; "
     "img-src data:; frame-ancestors 'self'",
@@ -32,25 +31,25 @@ routes = web.RouteTableDef()
 
 @routes.get("/")
 async def inbox(request: web.Request) -> web.Response:
-    """The list of mails; `q` searches addresses and subjects."""
+    """The list of mails. `q` searches addresses and subjects."""
     query = request.query.get("q", "").strip()
     wanted = request.query.get("page", "")
     page = max(1, int(wanted)) if re.fullmatch("[0-9]{1,6}", wanted) else 1
     rows = find(request.app[STORE], query, page)
     total = request.app[STORE].execute("SELECT count(*) FROM mails").fetchone()[0]
-    links = [("Newer", page - 1)] * (page > 1) + [("Older", page + 1)] * (len(rows) > PER_PAGE)
-    content = pages.fill(
+    return pages.render(
         "inbox.html",
+        title="Inbox",
         query=query,
-        total=f"{total:,}",
-        rows=pages.join(mail_row(row) for row in rows[:PER_PAGE]) or pages.fill("no-mails.html"),
-        links=pages.join(pages.link("?" + urlencode({"q": query, "page": to}), text) for text, to in links),
+        total=total,
+        mails=[shown(row) for row in rows[:PER_PAGE]],
+        newer=page > 1 and "?" + urlencode({"q": query, "page": page - 1}),
+        older=len(rows) > PER_PAGE and "?" + urlencode({"q": query, "page": page + 1}),
     )
-    return pages.page("Inbox", content, pages.Html())
 
 
 def find(store: Store, query: str, page: int) -> list[sqlite3.Row]:
-    """The mails of a page, and one more where there is a next page."""
+    """The mails of a page, and one more if there is a next page."""
     like = "%" + re.sub(r"([\\%_])", r"\\\1", query) + "%"
     return store.execute(
         r"""SELECT id, at, recipients, subject FROM mails
@@ -60,50 +59,34 @@ def find(store: Store, query: str, page: int) -> list[sqlite3.Row]:
     ).fetchall()
 
 
-def mail_row(row: sqlite3.Row) -> pages.Html:
-    """One line of the list."""
-    return pages.fill("mail-row.html", **shown(row))
-
-
 def shown(row: sqlite3.Row) -> dict[str, Any]:
-    """A mail's row as the pages show it."""
-    return {**row, "at": pages.when(row["at"]), "subject": row["subject"] or "(no subject)"}
+    """A mail's row with a readable time and subject."""
+    return {**row, "at": pages.readable(row["at"]), "subject": row["subject"] or "(no subject)"}
 
 
 @routes.get("/mails/{id:[0-9]{1,18}}/")
 async def show(request: web.Request) -> web.Response:
-    """One mail with its headers, its HTML, its text and its attachments."""
+    """One mail with its headers, HTML, text and attachments."""
     row = row_of(request)
     message, mail = parse(row), shown(row)
     html, text, attachments = parts(message)
-    content = pages.fill(
+    return pages.render(
         "mail.html",
-        **mail,
-        from_=header(message, "From") or row["sender"],
+        title=mail["subject"],
+        mail=mail,
+        sender=header(message, "From") or row["sender"],
         message_id=header(message, "Message-ID"),
-        content=pages.join(views(html, text)) if row["raw"] else pages.fill("mail-gone.html", kept=KEPT),
-        attachments=pages.join(chip(number, part) for number, part in enumerate(attachments)),
+        attachments=[(name_of(part), len(payload(part)) / 1024) for part in attachments],
+        has_html=html is not None,  # a part without headers is false
+        text=None if text is None else text_of(text),
+        popups=POPUPS,
+        kept=KEPT,
     )
-    return pages.page(mail["subject"], content, pages.link("/", "Inbox"))
-
-
-def views(html: EmailMessage | None, text: EmailMessage | None) -> Iterator[pages.Html]:
-    """The mail's HTML in a frame, and its text, folded away where there is HTML."""
-    if html is not None:  # a part without headers is false
-        yield pages.fill("mail-html.html", popups=POPUPS)
-    if text is not None:
-        yield pages.fill("mail-text.html", text=text_of(text), open="open" if html is None else "")
-
-
-def chip(number: int, part: EmailMessage) -> pages.Html:
-    """The link to an attachment."""
-    size = f"{len(payload(part)) / 1024:,.1f}"
-    return pages.fill("attachment.html", number=number, name=name_of(part), size=size)
 
 
 @routes.get("/mails/{id:[0-9]{1,18}}/html")
 async def html_alone(request: web.Request) -> web.Response:
-    """A mail's HTML, confined. Links open in new tabs: inside its frame they could lead nowhere."""
+    """A mail's HTML, sandboxed. Its links open in new tabs, since the sandboxed frame can't follow them."""
     html = parts(parse(row_of(request)))[0]
     if html is None:
         raise Problem(404, "This mail has no HTML.")
@@ -114,14 +97,14 @@ async def html_alone(request: web.Request) -> web.Response:
 
 @routes.get("/mails/{id:[0-9]{1,18}}/source")
 async def source(request: web.Request) -> web.Response:
-    """A mail as it came over the wire."""
+    """A mail's raw source."""
     headers = CONFINED | {"Content-Type": "text/plain; charset=utf-8"}
     return web.Response(body=row_of(request)["raw"], headers=headers)
 
 
 @routes.get("/mails/{id:[0-9]{1,18}}/attachments/{number:[0-9]{1,4}}")
 async def attachment(request: web.Request) -> web.Response:
-    """One attachment, always as a download and never as a page of this address."""
+    """One attachment, always as a download, never as a page."""
     attachments = parts(parse(row_of(request)))[2]
     number = int(request.match_info["number"])
     if number >= len(attachments):
@@ -142,12 +125,12 @@ def row_of(request: web.Request) -> sqlite3.Row:
 
 
 def parse(row: sqlite3.Row) -> EmailMessage:
-    """The mail's content; that of an old one is empty."""
+    """The parsed mail. It is empty if the content was deleted."""
     return message_from_bytes(row["raw"] or b"", policy=policy.default)
 
 
 def parts(message: EmailMessage) -> tuple[EmailMessage | None, EmailMessage | None, list[EmailMessage]]:
-    """The HTML, the text, and everything else."""
+    """The HTML part, the text part, and all other parts."""
     html, text, others = None, None, []
     for part in message.walk():
         attached = part.get_content_disposition() == "attachment" or part.get_filename()
@@ -163,13 +146,13 @@ def parts(message: EmailMessage) -> tuple[EmailMessage | None, EmailMessage | No
 
 
 def payload(part: EmailMessage) -> bytes:
-    """What a part carries, decoded."""
+    """A part's decoded bytes."""
     content = part.get_payload(decode=True)
     return content if isinstance(content, bytes) else b""
 
 
 def text_of(part: EmailMessage) -> str:
-    """What a part says; bytes that its charset does not know become a replacement sign."""
+    """A part's text, with a replacement character for bytes that its charset can't decode."""
     try:
         return printable(payload(part).decode(part.get_content_charset("utf-8"), "replace"))
     except (LookupError, ValueError):
@@ -177,5 +160,5 @@ def text_of(part: EmailMessage) -> str:
 
 
 def name_of(part: EmailMessage) -> str:
-    """A file name for an attachment."""
+    """An attachment's file name, without slashes."""
     return printable(part.get_filename() or "attachment").replace("/", "_")
