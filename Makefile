@@ -76,4 +76,4 @@ clean: ## remove .venv and var, the shop's data with them
 
 .venv/.ready: requirements.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or newer"; exit 1; }
-	@$(PYTHON) stack/machine.py
+	@$(PYTHON) stack/bootstrap.py

@@ -13,7 +13,7 @@ from typing import Any
 
 import urllib3
 
-from stack.order import CUSTOMER
+from stack.sample_order import CUSTOMER
 
 PAUSE = 2.0
 TIMEOUT = 12.0  # of one request

@@ -10,7 +10,7 @@ from lab import failpoints
 from lab.naive import processes as naive
 from stack import processes
 from stack.processes import Process
-from stack.servers import LEASH
+from stack.servers import DIE_WITH_PARENT
 
 SETTINGS = "lab.settings"
 LEDGERED = ("web", *(f"worker-{queue}" for queue in processes.QUEUES), "dispatcher", "beat", "watcher")
@@ -23,8 +23,8 @@ def processes_of(env: Mapping[str, str], settings: str, shop: list[Process]) -> 
     told = failpoints.environment(Path(env["BACKROOM_VAR"]) / "failpoints", {})
     told["DJANGO_SETTINGS_MODULE"] = settings
     words = ["env", *(f"{name}={value}" for name, value in told.items())]
-    leash = len(LEASH) + 1  # and the signal: the leash stands first, as it is run by Python alone
-    return [replace(one, command=[*one.command[:leash], *words, *one.command[leash:]]) for one in shop]
+    launcher = len(DIE_WITH_PARENT) + 1  # and the signal: die_with_parent.py comes first
+    return [replace(one, command=[*one.command[:launcher], *words, *one.command[launcher:]]) for one in shop]
 
 
 def demo(env: Mapping[str, str]) -> list[Process]:
@@ -34,5 +34,5 @@ def demo(env: Mapping[str, str]) -> list[Process]:
     spare = processes_of(env, naive.SETTINGS, [one for one in spare if one.name in NAIVE])
     seconds = [replace(one, name=SECOND[one.name], standby=True) for one in (*usual, *spare) if one.name in SECOND]
     # Stopped first of all, so that nothing is frozen or broken while the others stop.
-    lab = Process("lab", [*LEASH, "TERM", sys.executable, "manage.py", "lab"], stage=7, grace=30)
+    lab = Process("lab", [*DIE_WITH_PARENT, "TERM", sys.executable, "manage.py", "lab"], stage=7, grace=30)
     return [*usual, *spare, *seconds, *processes_of(env, SETTINGS, [lab])]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 
-from stack import environment, house, order, ports, processes, terminal
+from stack import cluster, environment, ports, processes, sample_order, terminal
 from stack.processes import Process
 from stack.terminal import BOLD, GREEN, RED, paint, say
 
@@ -17,7 +17,7 @@ def run(var: Path, environ: Mapping[str, str]) -> int:
     numbers = ports.chosen(environ)
     say(f"{paint('Backroom', BOLD)}: data, logs and passwords are in {var}\n")
     try:
-        with house.running(var, numbers, environ, _processes(environ)) as supervisor:
+        with cluster.running(var, numbers, environ, _processes(environ)) as supervisor:
             _sample_order(supervisor.env["SITE_URL"])
             _addresses(supervisor.env, environ)
             supervisor.child.wait()
@@ -38,15 +38,15 @@ def _processes(environ: Mapping[str, str]) -> Callable[[Mapping[str, str]], list
 
 
 def _sample_order(site: str) -> None:
-    placed = order.place(site)
+    placed = sample_order.place(site)
     say(f"\n{paint('A sample order', BOLD)}")
     answer = f"answered in {placed.milliseconds:.0f} ms ({placed.status}, {placed.total} {placed.currency})"
     say(f"  order {placed.number} placed: {answer}")
     try:
-        for job in order.follow(site, placed):
+        for job in sample_order.follow(site, placed):
             colour = GREEN if job["state"] == "succeeded" else RED
-            say(f"  {paint(f'{order.told(job):<24}', colour)} after {order.seconds_after(job):.2f} s")
-    except order.OrderFailed as error:  # somebody may have paused a queue: that is put right on a running demo
+            say(f"  {paint(f'{sample_order.told(job):<24}', colour)} after {sample_order.seconds_after(job):.2f} s")
+    except sample_order.OrderFailed as error:  # somebody may have paused a queue: that is put right on a running demo
         say(f"  {paint('not all of it is done:', RED)} {error}\n  {site}/ops/ says what stands still, and why")
     say(f"  its page: {placed.url}")
 

@@ -64,7 +64,7 @@ def commands(env: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _python(*arguments: str) -> list[str]:
     # `python -m gunicorn`, not `.venv/bin/gunicorn`: scripts break where the checkout's path holds a space.
-    return [*servers.LEASH, "TERM", sys.executable, *arguments]
+    return [*servers.DIE_WITH_PARENT, "TERM", sys.executable, *arguments]
 
 
 def _celery(*arguments: str) -> list[str]:

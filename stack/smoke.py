@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stack import house, order, ports
+from stack import cluster, ports, sample_order
 from stack.supervisor import CHECKOUT
 from stack.terminal import say, step
 
@@ -16,14 +16,14 @@ def run() -> int:
     """Returns the exit code of `manage.py audit`: 0 if nothing was lost and nothing done twice."""
     with (
         tempfile.TemporaryDirectory(prefix="backroom-smoke-") as folder,
-        house.running(Path(folder).resolve(), ports.free(), given={}) as supervisor,
+        cluster.running(Path(folder).resolve(), ports.free(), given={}) as supervisor,
     ):
         site = supervisor.env["SITE_URL"]
         with step(f"{ORDERS} orders", done="placed"):
-            placed = [order.place(site) for _ in range(ORDERS)]
+            placed = [sample_order.place(site) for _ in range(ORDERS)]
         with step("their jobs", done="done"):
             for one in placed:
-                for _ in order.follow(site, one, seconds=60):
+                for _ in sample_order.follow(site, one, seconds=60):
                     pass
         say()
         audit = [sys.executable, "manage.py", "audit"]

