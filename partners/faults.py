@@ -6,7 +6,7 @@ status            the status of those failures (default: HTTP 500, SMTP 451); al
 hang              accepts the request and never answers
 down              drops the connection without an answer
 accept_then_fail  does the work, then answers with a failure
-trickle_ms        does the work, then sends one byte of the response every so many milliseconds (slow loris)
+trickle_ms        does the work, then sends one byte of the response at this interval (slow loris)
 truncate          does the work, then stops in the middle of the response and leaves the connection half-closed
 garbage           does the work, then sends a web page, or a line that is no SMTP reply
 """

@@ -1,8 +1,8 @@
-"""The room that sets up and runs the whole shop on one bare machine: its servers, its processes, its ports.
+"""Sets up and runs the whole shop on one bare machine: servers, processes and ports.
 
-It imports no other room, and no Django but in prepare.py: it runs before there is anything for Django to connect to.
+It imports no other room. Only prepare.py imports Django, since Django's servers do not run before.
 """
 
 
 class Problem(Exception):
-    """Something that the person at the terminal can mend: the text is what they read, without a traceback."""
+    """An error that the user can fix. The terminal shows its text without a traceback."""

@@ -1,4 +1,4 @@
-"""`python -m stack demo`, `smoke` or `servers`: what the Makefile runs."""
+"""The command line: `python -m stack demo`, `smoke` or `servers`."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from stack.supervisor import CHECKOUT
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one command; problems that a person can mend are one line, not a traceback."""
+    """Run one command. Returns the exit status: 1 for a Problem, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
     parser.add_argument("command", choices=["demo", "smoke", "servers"])
     command = parser.parse_args(arguments).command
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run_servers(var: Path) -> int:
-    """PostgreSQL and Valkey alone, until Ctrl-C: on ports named in the environment, else on free ones."""
+    """Run PostgreSQL and Valkey alone until Ctrl-C, on the ports of the environment or on free ones."""
     given = {name: port for name, port in ports.chosen(os.environ).items() if os.environ.get(name)}
     ports.check_free(given, "python -m stack servers")
     done = threading.Event()

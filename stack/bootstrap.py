@@ -1,7 +1,7 @@
-"""Makes .venv and installs the requirements: `python3 stack/bootstrap.py`, the first thing that make runs.
+"""Makes .venv and installs the requirements: `python3 stack/bootstrap.py`, which make runs first.
 
-An old Python has to run this far to be told so: no other module of ours, nothing newer than Python 3.7.
-What is missing on the machine is told in one line.
+An old Python must run this file to print that it is too old. So it imports no other module of ours, and uses
+nothing newer than Python 3.7.
 """
 
 import importlib.util
@@ -17,8 +17,8 @@ VENV = CHECKOUT / ".venv"
 PYTHON = VENV / "bin" / "python"
 
 
-def trouble(version=sys.version_info, find=importlib.util.find_spec):
-    """What keeps this Python from making a venv, or None."""
+def unsupported(version=sys.version_info, find=importlib.util.find_spec):
+    """Why this Python can't make a venv, or None."""
     name = f"{version[0]}.{version[1]}"
     if tuple(version[:2]) < OLDEST:
         return f"Python 3.11 or newer is needed, this is {name}: set PYTHON, e.g. make demo PYTHON=python3.12"
@@ -28,20 +28,20 @@ def trouble(version=sys.version_info, find=importlib.util.find_spec):
 
 
 def missing_wheel(output):
-    """What to tell if pip's output says that a package has no wheel here, else None."""
+    """A line about the package that has no wheel here, according to pip's output, or None."""
     found = re.search(r"No matching distribution found for (\S+)", output)
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return found and f"{found.group(1)} has no wheel for this machine ({machine}): use docker compose up instead"
 
 
 def run(*command):
-    """The exit code and the output of a command."""
+    """The exit status and the output of a command."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
 
 
 def make_venv():
-    """Makes .venv anew unless it works. Returns what went wrong, or None."""
+    """Make .venv unless it works already. Returns an error text, or None."""
     if PYTHON.exists() and run(PYTHON, "-m", "pip", "--version")[0] == 0:
         return None
     print(f"Making .venv with Python {platform.python_version()}", flush=True)
@@ -50,8 +50,8 @@ def make_venv():
 
 
 def install():
-    """Installs requirements.txt, wheels only: nothing is compiled here. Returns what went wrong, or None."""
-    print("Installing requirements.txt into .venv (some minutes the first time)", flush=True)
+    """Install requirements.txt from wheels only, without a compiler. Returns an error text, or None."""
+    print("Installing requirements.txt into .venv (the first time takes some minutes)", flush=True)
     pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:")
     code, output = run(*pip, "--requirement", CHECKOUT / "requirements.txt")
     if code:
@@ -61,4 +61,4 @@ def install():
 
 
 if __name__ == "__main__":
-    sys.exit(trouble() or make_venv() or install())
+    sys.exit(unsupported() or make_venv() or install())

@@ -1,4 +1,4 @@
-"""The whole house on one machine: every process started, ready, and stopped in order."""
+"""Starts every process of the shop, waits until it is ready, and stops it in order."""
 
 import contextlib
 import os
@@ -17,10 +17,6 @@ from stack.processes import Process
 from stack.supervisor import CHECKOUT, GONE, Supervisor, SupervisorGone
 
 
-class NotPrepared(Problem):
-    """A server of the user's own does not answer, or tables and products could not be made."""
-
-
 @contextlib.contextmanager
 def running(
     var: Path,
@@ -29,16 +25,15 @@ def running(
     shop: Callable[[Mapping[str, str]], list[Process]] = processes.shop,
     code: Path = CHECKOUT,
 ) -> Iterator[Supervisor]:
-    """The shop, ready to serve, for as long as the block lasts; `given` may name servers of the user's own, `shop` give
-    other processes than usual, and `code` be a folder with another release.
+    """Run the shop during the block. `given` may name the user's own servers, `code` the folder of another release.
 
-    Writes the file `env` of the var folder. Raises PortError, ServerError, NotReady, NotPrepared and InUse.
+    Writes the file `env` of the var folder. Raises a Problem if the shop can't start.
     """
     with environment.locked(var):
         ports.check_free({name: port for name, port in numbers.items() if not given.get(_server(name))})
         env = environment.build(var, numbers, given)
         embedded = _embedded_servers(var, numbers, given)
-        _ask_given_servers(given)
+        _check_given_servers(given)
         environment.write(var, env)
         supervisor = Supervisor(var, [*embedded, *shop(env)], {**os.environ, **env}, code)
         try:
@@ -49,7 +44,7 @@ def running(
 
 
 def _server(port: str) -> str:
-    """The variable that makes this port needless, if any: an own DATABASE_URL needs no DATABASE_PORT."""
+    """The variable that replaces this port, if any: with DATABASE_URL, DATABASE_PORT is not used."""
     return port.replace("_PORT", "_URL") if port in ("DATABASE_PORT", "BROKER_PORT") else ""
 
 
@@ -64,18 +59,18 @@ def _embedded_servers(var: Path, numbers: Mapping[str, int], given: Mapping[str,
     return embedded
 
 
-def _ask_given_servers(given: Mapping[str, str]) -> None:
+def _check_given_servers(given: Mapping[str, str]) -> None:
     if database := given.get("DATABASE_URL"):
         try:
             psycopg.connect(database, connect_timeout=5).close()
         except psycopg.Error as error:
-            raise NotPrepared(f"DATABASE_URL: {str(error).splitlines()[0]}") from None
+            raise Problem(f"DATABASE_URL: {str(error).splitlines()[0]}") from None
     if broker := given.get("BROKER_URL"):
         try:
             with kombu.Connection(broker, connect_timeout=5) as connection:
                 connection.ensure_connection(max_retries=1, timeout=5)
-        except Exception as error:  # of redis, amqp, boto or what else the address names: each has its own
-            raise NotPrepared(f"BROKER_URL: {str(error) or type(error).__name__}") from None
+        except Exception as error:  # each transport (redis, amqp, boto) raises its own
+            raise Problem(f"BROKER_URL: {str(error) or type(error).__name__}") from None
 
 
 def _wait(supervisor: Supervisor, group: Sequence[Process], since: float) -> None:
@@ -86,7 +81,7 @@ def _wait(supervisor: Supervisor, group: Sequence[Process], since: float) -> Non
 
 
 def _start(supervisor: Supervisor, embedded: Sequence[Process]) -> None:
-    """Servers, tables, then all the rest together: what it takes is CPU, and this keeps every core busy."""
+    """Start the servers, make the tables, then start the rest at once: that uses every core."""
     readiness.until_answering(supervisor)
     started = time.monotonic()
     supervisor.start(process.name for process in embedded)
@@ -105,14 +100,15 @@ def _prepare(env: Mapping[str, str]) -> None:
     output = done.stdout + done.stderr
     log = environment.private_file(Path(env["BACKROOM_VAR"]) / "log" / "prepare.log", output)
     if done.returncode:
-        why = output.rpartition("\n  ")[2].partition("\n")[2].strip()  # what follows the traceback's last frame
-        raise NotPrepared(f"tables and products: {why or f'exit code {done.returncode}'}\n(all of it: {log})")
+        _, _, last_frame = output.rpartition("\n  ")  # the error follows it
+        why = last_frame.partition("\n")[2].strip() or f"exit code {done.returncode}"
+        raise Problem(f"tables and products: {why}\n(full log: {log})")
 
 
 def _stop(supervisor: Supervisor) -> None:
-    signals.only_reassure()
+    signals.ignore_repeats()
     if supervisor.answers():
-        with contextlib.suppress(SupervisorGone):  # killed meanwhile: then the kernel stops the processes
+        with contextlib.suppress(SupervisorGone):  # it was killed: then the kernel stops the processes
             _stop_in_order(supervisor)
     supervisor.close()
 
@@ -124,6 +120,6 @@ def _stop_in_order(supervisor: Supervisor) -> None:
         names = [process.name for process in stage if supervisor.state(process.name) not in GONE]
         if not names:
             continue
-        shown = dict.fromkeys(name.split("-")[0] for name in names)  # the three workers are one line
+        shown = dict.fromkeys(name.split("-")[0] for name in names)  # one line for the three workers
         with terminal.step(", ".join(shown), done="stopped"):
             supervisor.stop(names)

@@ -1,19 +1,19 @@
-"""`make demo`: the whole shop on this machine, one sample order, and then it stays until Ctrl-C."""
+"""`make demo`: runs the whole shop, places a sample order, and runs until Ctrl-C."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 
-from stack import cluster, environment, ports, processes, sample_order, terminal
+from stack import cluster, environment, ports, processes, sample_order
 from stack.processes import Process
 from stack.terminal import BOLD, GREEN, RED, paint, say
 
-LAB = "lab.house"  # by name: the lab stands above this room
+LAB = "lab.house"  # imported by name: the lab is above this room
 OWN = ("DATABASE_URL", "BROKER_URL", "EMAIL_URL")
 
 
 def run(var: Path, environ: Mapping[str, str]) -> int:
-    """Runs the demo until it is interrupted; returns the exit code."""
+    """Run the demo until Ctrl-C. Returns the exit status."""
     numbers = ports.chosen(environ)
     say(f"{paint('Backroom', BOLD)}: data, logs and passwords are in {var}\n")
     try:
@@ -22,14 +22,14 @@ def run(var: Path, environ: Mapping[str, str]) -> int:
             _addresses(supervisor.env, environ)
             supervisor.child.wait()
     except KeyboardInterrupt:
-        say("All stopped; the data stays in place for the next make demo.")
+        say("All stopped. The data stays for the next make demo.")
         return 0
-    say("supervisord is gone, and the processes with it. Start again: the data is safe.")
+    say("supervisord died, and the processes with it. The data is safe: run make demo again.")
     return 1
 
 
 def has_lab(environ: Mapping[str, str]) -> bool:
-    """Whether the demo lets itself be broken: all its servers are its own, and DEBUG is on."""
+    """Whether the demo includes the lab: all its servers are embedded, and DEBUG is on."""
     return not any(environ.get(name) for name in OWN) and environ.get("DEBUG", "").lower() in ("", "true")
 
 
@@ -45,9 +45,9 @@ def _sample_order(site: str) -> None:
     try:
         for job in sample_order.follow(site, placed):
             colour = GREEN if job["state"] == "succeeded" else RED
-            say(f"  {paint(f'{sample_order.told(job):<24}', colour)} after {sample_order.seconds_after(job):.2f} s")
-    except sample_order.OrderFailed as error:  # somebody may have paused a queue: that is put right on a running demo
-        say(f"  {paint('not all of it is done:', RED)} {error}\n  {site}/ops/ says what stands still, and why")
+            say(f"  {paint(f'{sample_order.label(job):<24}', colour)} after {sample_order.seconds_after(job):.2f} s")
+    except sample_order.OrderFailed as error:  # e.g. a paused queue, which the running demo can resume
+        say(f"  {paint('not finished:', RED)} {error}\n  see {site}/ops/")
     say(f"  its page: {placed.url}")
 
 
@@ -60,14 +60,14 @@ def _addresses(env: Mapping[str, str], environ: Mapping[str, str]) -> None:
         "the partners": env["PARTNERS_URL"],
         "the API": f"{site}/api/docs",
         "admin": f"{site}/admin/  ({account})",
-        "metrics": f"{site}/metrics  (once logged in there)",
+        "metrics": f"{site}/metrics  (after login there)",
         "Flower": f"{env['FLOWER_URL']}  ({env['FLOWER_BASIC_AUTH'].replace(':', ' / ', 1)})",
     }
     if has_lab(environ):
         rows["the lab"] = f"{site}/lab/  (break it yourself)"
     if environ.get("EMAIL_URL"):
-        rows["its mails"] = "go to your own EMAIL_URL"
+        rows["its mails"] = "sent to your own EMAIL_URL"
     say(f"\n{paint('Open', BOLD)}")
     for name, address in rows.items():
         say(f"  {name:<14}{address}")
-    say(f"\n{terminal.paint('Ctrl-C stops everything.', BOLD)}")
+    say(f"\n{paint('Ctrl-C stops everything.', BOLD)}")

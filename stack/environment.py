@@ -1,6 +1,6 @@
-"""What the processes of one shop are told: addresses and passwords, in the file `env` of the var folder.
+"""The environment of one shop's processes: addresses and passwords, in the file `env` of the var folder.
 
-Whoever runs `manage.py audit` in another terminal gets the same shop, because settings read that file.
+Settings read that file too, so `manage.py audit` in another terminal uses the same shop.
 """
 
 import contextlib
@@ -23,36 +23,28 @@ OVERRIDES = (
 
 
 def private_folder(path: Path) -> Path:
-    """The folder, made if missing, open to its owner only. Raises Unusable."""
+    """Make the folder if it is missing, open to its owner only. Raises Problem."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
     except OSError as error:
-        raise Unusable(f"{path}: {error.strerror}: set BACKROOM_VAR to a folder of your own") from None
+        raise Problem(f"{path}: {error.strerror}: set BACKROOM_VAR to a folder of your own") from None
     return path
 
 
 @contextlib.contextmanager
 def locked(var: Path) -> Iterator[None]:
-    """Keeps the folder for ourselves during the block. Raises InUse if another process has it."""
+    """Lock the folder during the block. Raises Problem if it is locked."""
     with (private_folder(var) / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(f"a shop already runs on {var}: stop it, or set BACKROOM_VAR and other ports") from None
+            raise Problem(f"a shop already runs on {var}: stop it, or set BACKROOM_VAR and other ports") from None
         yield
 
 
-class Unusable(Problem):
-    """A folder that can't be made, or is another user's; the text is one line."""
-
-
-class InUse(Problem):
-    """Another process runs a shop on this folder; the text is one line."""
-
-
 def private_file(path: Path, text: str) -> Path:
-    """The file with this text, readable by its owner only from its first byte on, never half-written."""
+    """Write the file atomically. It is readable by its owner only from the start."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -61,7 +53,7 @@ def private_file(path: Path, text: str) -> Path:
 
 
 def secret(var: Path, name: str) -> str:
-    """The secret of this name, made at its first use and kept in `secrets/` of the var folder."""
+    """The secret with this name in `secrets/` of the var folder. The first use makes it."""
     path = private_folder(var / "secrets") / name
     if not path.exists():
         private_file(path, secrets.token_urlsafe(48 if name == "key" else 18) + "\n")
@@ -69,12 +61,9 @@ def secret(var: Path, name: str) -> str:
 
 
 def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The whole environment of the shop's processes; values in `given` (the user's own servers) win."""
+    """The environment of the shop's processes. OVERRIDES in `given` (e.g. the user's own servers) win."""
     database, broker, staff = (secret(var, name) for name in ("database", "broker", "staff"))
-
-    def address(scheme: str, name: str) -> str:
-        return f"{scheme}://{HOST}:{ports[name]}"
-
+    http = f"http://{HOST}"
     env = {
         "BACKROOM_VAR": str(var),
         "DEBUG": "true",
@@ -82,11 +71,11 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
         "SECRET_KEY": secret(var, "key"),
         "DATABASE_URL": f"postgres://backroom:{database}@{HOST}:{ports['DATABASE_PORT']}/backroom",
         "BROKER_URL": f"redis://:{broker}@{HOST}:{ports['BROKER_PORT']}/0",
-        "EMAIL_URL": address("smtp", "SMTP_PORT"),
-        "PARTNERS_URL": address("http", "PARTNERS_PORT"),
-        "SITE_URL": address("http", "WEB_PORT"),
-        "FLOWER_URL": address("http", "FLOWER_PORT"),
-        "INBOX_URL": address("http", "MAIL_PORT"),
+        "EMAIL_URL": f"smtp://{HOST}:{ports['SMTP_PORT']}",
+        "PARTNERS_URL": f"{http}:{ports['PARTNERS_PORT']}",
+        "SITE_URL": f"{http}:{ports['WEB_PORT']}",
+        "FLOWER_URL": f"{http}:{ports['FLOWER_PORT']}",
+        "INBOX_URL": f"{http}:{ports['MAIL_PORT']}",
         "FLOWER_BASIC_AUTH": f"{STAFF}:{staff}",
         "STAFF_PASSWORD": staff,
         "ALERT_MAIL_TO": "oncall@backroom.example",
@@ -97,6 +86,6 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
 
 
 def write(var: Path, env: Mapping[str, str]) -> Path:
-    """Writes the file `env`. Values are ours or a URL of the user's: one line each, never quoted."""
+    """Write the file `env`, one variable a line, without quotes."""
     lines = "".join(f"{name}={value}\n" for name, value in env.items())
-    return private_file(var / FILE, f"# Written at each start of the shop on this folder.\n{lines}")
+    return private_file(var / FILE, f"# Each start of the shop on this folder writes this file.\n{lines}")

@@ -1,4 +1,4 @@
-"""The ports of the demo: each an environment variable, each checked before anything starts."""
+"""The demo's ports, each from an environment variable, and checked before anything starts."""
 
 import random
 import socket
@@ -16,16 +16,16 @@ DEFAULTS = {
     "BROKER_PORT": 6390,
     "DATABASE_PORT": 5433,
 }
-# Below those that Linux gives to outgoing connections (from 32768), or one of them has ours when we come to use it.
+# Race: Linux gives ports from 32768 on to outgoing connections, so one of them could take a port that was free.
 FREE = range(20_000, 32_768)
 
 
 class PortError(Problem):
-    """A port that can't be used; its text is one line that says which variable to set."""
+    """A port that can't be used. The text names the variable to set."""
 
 
 def chosen(environ: Mapping[str, str]) -> dict[str, int]:
-    """The port of each variable, from the environment or by default. Raises PortError on junk or a double."""
+    """The port of each variable, from the environment or by default. Raises PortError."""
     ports = {name: _number(name, environ.get(name) or str(default)) for name, default in DEFAULTS.items()}
     owners: dict[int, str] = {}
     for name, port in ports.items():
@@ -42,7 +42,7 @@ def _number(name: str, value: str) -> int:
 
 
 def check_free(ports: Mapping[str, int], command: str = "make demo") -> None:
-    """Raises PortError for the first port that somebody listens on, with a free one to use instead."""
+    """Raises PortError for the first port that is taken, and suggests a free one."""
     for name, port in ports.items():
         try:
             _bind(port).close()
@@ -56,8 +56,8 @@ def check_free(ports: Mapping[str, int], command: str = "make demo") -> None:
 
 
 def free(names: Iterable[str] = tuple(DEFAULTS)) -> dict[str, int]:
-    """A free port for each name. Somebody may take one before it is used: then starting on it fails."""
-    sockets = {name: _bind_any() for name in names}  # all bound at once, so that all differ
+    """A free port for each name. Another process may take it before its server starts."""
+    sockets = {name: _bind_any() for name in names}  # all bound at once, so they differ
     ports = {name: held.getsockname()[1] for name, held in sockets.items()}
     for held in sockets.values():
         held.close()
@@ -75,7 +75,7 @@ def _bind_any() -> socket.socket:
 
 def _bind(port: int) -> socket.socket:
     held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # As the servers do: without it, connections of the last run that still linger look like a taken port.
+    # As the servers do. Otherwise connections in TIME_WAIT from the last run look like a taken port.
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         held.bind((HOST, port))

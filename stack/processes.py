@@ -1,4 +1,4 @@
-"""Every process of the shop: how it is started, how it is stopped, and how long its goodbye may take."""
+"""The processes of the shop: command, stop signal and grace period of each."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ from stack import Problem, servers
 from stack.ports import HOST
 
 QUEUES = ("critical", "default", "bulk")
-WORKER_GRACE = 70  # seconds unless the environment says otherwise: more than a job's hard time limit
+WORKER_GRACE = 70  # seconds, by default: more than a job's hard time limit
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Process:
     stage: int
     stop: signal.Signals = signal.SIGTERM
     grace: int = 15  # seconds from the stop signal to SIGKILL
-    standby: bool = False  # started by somebody else, if at all
+    standby: bool = False  # not started here: the lab may start it
 
 
 def postgres(var: Path, port: int) -> Process:
@@ -36,7 +36,7 @@ def valkey(var: Path) -> Process:
 
 
 def shop(env: Mapping[str, str]) -> list[Process]:
-    """The processes that are the shop, in the order in which they start."""
+    """The shop's own processes, in the order in which they start."""
     grace = _worker_grace(env)
     workers = [Process(f"worker-{queue}", _worker(queue), stage=4, grace=grace) for queue in QUEUES]
     return [
@@ -45,7 +45,7 @@ def shop(env: Mapping[str, str]) -> list[Process]:
         *workers,
         Process("dispatcher", _python("manage.py", "dispatcher"), stage=5),
         Process("beat", _celery("beat"), stage=5),
-        Process("watcher", _python("manage.py", "watcher"), stage=6),  # stops before those whom it would miss
+        Process("watcher", _python("manage.py", "watcher"), stage=6),  # stops first, or it would alert about the others
         Process("flower", _flower(env), stage=6),
     ]
 
@@ -53,17 +53,17 @@ def shop(env: Mapping[str, str]) -> list[Process]:
 def _worker_grace(env: Mapping[str, str]) -> int:
     given = env.get("WORKER_GRACE") or str(WORKER_GRACE)
     if not given.isdecimal():
-        raise Problem("WORKER_GRACE should be the seconds that a worker has from SIGTERM to SIGKILL")
+        raise Problem("WORKER_GRACE must be a number: the seconds from SIGTERM to SIGKILL of a worker")
     return int(given)
 
 
 def commands(env: Mapping[str, str]) -> dict[str, list[str]]:
-    """The command line of each process of the shop, by name; run them in the checkout with `env` added."""
+    """The command line of each process by name. It needs `env`, and the checkout as its working folder."""
     return {process.name: process.command for process in shop(env)}
 
 
 def _python(*arguments: str) -> list[str]:
-    # `python -m gunicorn`, not `.venv/bin/gunicorn`: scripts break where the checkout's path holds a space.
+    # `python -m gunicorn`, not `.venv/bin/gunicorn`: scripts break if the checkout's path has a space.
     return [*servers.DIE_WITH_PARENT, "TERM", sys.executable, *arguments]
 
 
@@ -72,25 +72,19 @@ def _celery(*arguments: str) -> list[str]:
 
 
 def _web(port: str) -> list[str]:
-    # Two processes of four threads: the threads wait for the payment partner, the processes share the CPUs.
+    # Two processes use the CPUs; four threads each wait for the payment partner.
     server = _python("-m", "gunicorn", "shop.wsgi", f"--bind={HOST}:{port}", "--worker-class=gthread")
-    return [
-        *server,
-        "--workers=2",
-        "--threads=4",
-        "--graceful-timeout=25",
-        "--no-control-socket",
-    ]
+    return [*server, "--workers=2", "--threads=4", "--graceful-timeout=25", "--no-control-socket"]
 
 
 def _worker(queue: str) -> list[str]:
-    # Without gossip and mingle a worker is ready a second sooner and resumes faster after a broker's restart.
+    # Without gossip and mingle a worker starts a second sooner, and resumes faster after a broker's restart.
     worker = _celery("worker", f"--queues={queue}", f"--hostname={queue}@%h", "--pool=prefork", "--concurrency=2")
     return [*worker, "--without-gossip", "--without-mingle"]
 
 
 def _flower(env: Mapping[str, str]) -> list[str]:
-    # Its password comes from FLOWER_BASIC_AUTH, not from here: `ps` shows command lines to everybody.
+    # FLOWER_BASIC_AUTH holds its password, because `ps` shows command lines to all users.
     database = Path(env["BACKROOM_VAR"]) / "flower.db"
     flower = _celery("flower", f"--address={HOST}", f"--port={env['FLOWER_PORT']}")
     return [*flower, "--conf=shop/flowerconfig.py", f"--db={database}"]

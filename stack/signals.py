@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal all mean: stop everything in order. Once."""
+"""Turns Ctrl-C, SIGTERM and a closed terminal into one orderly stop."""
 
 import os
 import signal
@@ -8,22 +8,22 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def install() -> None:
-    """From now on the first of these signals raises KeyboardInterrupt, and later ones only reassure."""
+    """Make the first of these signals raise KeyboardInterrupt, and ignore the later ones."""
     for number in STOPPING:
         signal.signal(number, _interrupt)
 
 
-def only_reassure() -> None:
-    """From now on these signals interrupt nothing: a stop in order is under way and must come to its end."""
+def ignore_repeats() -> None:
+    """Answer these signals with a line only, because an orderly stop must not be interrupted."""
     for number in STOPPING:
-        signal.signal(number, _reassure)
+        signal.signal(number, _explain)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    only_reassure()
+    ignore_repeats()
     raise KeyboardInterrupt
 
 
-def _reassure(number: int, frame: FrameType | None) -> None:
-    # os.write, since this may interrupt a print, and print can't be entered twice.
-    os.write(2, b"\nStill stopping: running jobs are being finished so that nothing is lost. Please wait.\n")
+def _explain(number: int, frame: FrameType | None) -> None:
+    # os.write, because this may interrupt a print, and print is not reentrant.
+    os.write(2, b"\nStill stopping: running jobs finish first. Please wait.\n")

@@ -1,4 +1,4 @@
-"""`make smoke`: the shop in a folder of its own on free ports, twenty orders, then the audit."""
+"""`make smoke`: runs the shop in a temporary folder on free ports, places twenty orders, and audits."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ ORDERS = 20
 
 
 def run() -> int:
-    """Returns the exit code of `manage.py audit`: 0 if nothing was lost and nothing done twice."""
+    """Returns the exit status of `manage.py audit`: 0 if nothing was lost and nothing done twice."""
     with (
         tempfile.TemporaryDirectory(prefix="backroom-smoke-") as folder,
         cluster.running(Path(folder).resolve(), ports.free(), given={}) as supervisor,

@@ -1,7 +1,7 @@
-"""supervisord as our child: it starts the processes, restarts what dies, stops each with a grace period.
+"""Runs supervisord as a child process: it starts, restarts and stops the processes, each with its grace period.
 
-If we are killed with SIGKILL, the kernel sends supervisord SIGTERM, and it stops everything in order itself.
-If supervisord is killed too, the kernel sends each process its own stop signal (see die_with_parent.py for the limits).
+If this process gets SIGKILL, the kernel sends supervisord SIGTERM, and it stops everything in order.
+If supervisord gets SIGKILL too, the kernel sends each process its stop signal (limits: die_with_parent.py).
 """
 
 import contextlib
@@ -24,13 +24,15 @@ from stack import Problem, environment, servers
 from stack.processes import Process
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-LONGEST_SOCKET = 90  # bytes; the kernel takes 107, and supervisord adds a suffix of its own while it binds
+LONGEST_SOCKET = 90  # bytes; the kernel allows 107, and supervisord adds a suffix while it binds
 GONE = ("STOPPED", "EXITED", "FATAL")
 
 
 def config(socket: Path, processes: Iterable[Process], code: Path = CHECKOUT) -> str:
-    """The text of supervisord.conf. Paths are relative to `var`: some values are expanded twice, a % in them too.
-    `code` is where the processes start."""
+    """The text of supervisord.conf. `code` is the working folder of the processes.
+
+    Other paths are relative to `var`, because supervisord expands some values twice, also a % in them.
+    """
     sections = [
         _section(
             "supervisord",
@@ -57,12 +59,12 @@ def _program(process: Process, code: Path) -> str:
         command=shlex.join(process.command),
         directory=code,
         priority=process.stage,
-        autostart="false",  # the next stage starts when this one is ready, which supervisord can't know
+        autostart="false",  # a stage starts when the one before is ready, which supervisord can't check
         autorestart="true",
         startretries=10,
         stopsignal=process.stop.name.removeprefix("SIG"),
         stopwaitsecs=process.grace,
-        # Never `stopasgroup`: a SIGTERM to a worker's pool would kill the jobs that a warm shutdown finishes.
+        # Not `stopasgroup`: a SIGTERM to a worker's pool kills the jobs that a warm shutdown finishes.
         killasgroup="true",
         redirect_stderr="true",
         stdout_logfile=f"log/{process.name}.log",
@@ -77,14 +79,13 @@ def _section(name: str, **values: Any) -> str:
 
 
 class Control:
-    """What may be said to a running supervisord, through its socket. Methods raise SupervisorGone when it is no longer
-    there, and Refused."""
+    """A client for a running supervisord, through its socket. Its methods raise SupervisorGone and Refused."""
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """One call of supervisord's XML-RPC interface, on a connection of its own."""
+        """Call supervisord's XML-RPC interface, on a new connection."""
         transport = SupervisorTransport(serverurl=f"unix://{self.socket}")
         with contextlib.closing(transport):
             server = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
@@ -96,14 +97,14 @@ class Control:
                 raise SupervisorGone(str(error)) from error
 
     def answers(self) -> bool:
-        """True once supervisord takes calls."""
+        """True if supervisord accepts calls."""
         try:
             return bool(self.call("getState"))
         except SupervisorGone:
             return False
 
     def start(self, names: Iterable[str]) -> None:
-        """Starts these processes and waits for none."""
+        """Start these processes without waiting for them."""
         for name in names:
             self.call("startProcess", name, False)
 
@@ -112,17 +113,17 @@ class Control:
         return self.call("getProcessInfo", name)["statename"]
 
     def stop(self, stage: Iterable[str]) -> None:
-        """Stops these processes together, and returns when all are gone, however long their grace is."""
+        """Stop these processes at once, and wait until all have stopped."""
         stopping = [name for name in stage if self.state(name) not in GONE]
         for name in stopping:
-            with contextlib.suppress(Refused):  # it went by itself a moment ago
+            with contextlib.suppress(Refused):  # it exited a moment ago
                 self.call("stopProcess", name, False)
         while any(self.state(name) not in GONE for name in stopping):
             time.sleep(0.05)
 
 
 class Supervisor(Control):
-    """A supervisord of ours, started with this object."""
+    """A supervisord that this object starts."""
 
     def __init__(self, var: Path, processes: Sequence[Process], env: Mapping[str, str], code: Path = CHECKOUT) -> None:
         self.processes = list(processes)
@@ -134,17 +135,17 @@ class Supervisor(Control):
         file = environment.private_file(var / "supervisord.conf", config(self.socket, self.processes, code))
         command = [*servers.DIE_WITH_PARENT, "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
         with (self.logs / "supervisord.log").open("ab") as log:
-            # A session of its own: Ctrl-C goes to the whole foreground group, and we stop things in order.
+            # A session of its own: Ctrl-C goes to the whole foreground group, and would stop all at once.
             self.child = subprocess.Popen(
                 command, env=self.env, cwd=var, stdout=log, stderr=log, start_new_session=True
             )
 
     def log(self, name: str) -> Path:
-        """The log of a process."""
+        """The log file of a process."""
         return self.logs / f"{name}.log"
 
     def close(self) -> None:
-        """Ends supervisord, which first stops whatever still runs, in order and with every grace period."""
+        """Stop supervisord, which first stops all running processes in order."""
         if self.child.poll() is None:
             self.child.send_signal(signal.SIGTERM)
         self.child.wait()
@@ -153,8 +154,8 @@ class Supervisor(Control):
 
 
 class SupervisorGone(Problem):
-    """supervisord itself is gone or does not answer."""
+    """supervisord died or does not answer."""
 
 
 class Refused(Problem):
-    """supervisord would not do it; the text says why."""
+    """supervisord refused a call. The text has its reason."""

@@ -1,4 +1,4 @@
-"""What the person at the terminal reads: one line for each step, coloured only on a terminal."""
+"""Terminal output: one line for each step, in colour on a terminal only."""
 
 import contextlib
 import os
@@ -10,22 +10,22 @@ GREEN, RED, BOLD, DIM = "32", "31", "1", "2"
 
 
 def paint(text: str, code: str) -> str:
-    """The text in colour, or as it is where the output is no terminal or NO_COLOR is set."""
+    """The text in colour, or plain if stdout is not a terminal or NO_COLOR is set."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return text
     return f"\033[{code}m{text}\033[0m"
 
 
 def say(text: str = "") -> None:
-    """One line, at once."""
+    """Print one line and flush it."""
     print(text, flush=True)
 
 
 @contextlib.contextmanager
 def step(name: str, done: str = "ready", since: float | None = None) -> Iterator[None]:
-    """A line that tells how long the block took, or how long ago `since` was, or that it failed."""
+    """Print a line with the duration of the block, or the time since `since`, or that it failed."""
     started = since or time.monotonic()
-    # The name first, so that whoever waits sees what for; the rest of the line follows.
+    # The name comes first, so it is visible during the wait.
     print(f"  {name:<24}", end="", flush=True)
     try:
         yield

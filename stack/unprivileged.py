@@ -1,4 +1,4 @@
-"""PostgreSQL refuses to run as root: this finds a way all the same, without making a system account."""
+"""Drops root for PostgreSQL, which refuses to run as root, without making a system account."""
 
 import os
 import shutil
@@ -10,28 +10,24 @@ from stack import Problem
 
 NOBODY = 65534
 NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-# Without a user namespace (Docker's default) the server becomes nobody. It keeps one right of root's, to pass
-# through private folders above its own, such as a checkout under /root.
+# Without user namespaces (Docker's default) the server runs as `nobody`. It keeps one capability of root, to pass
+# through private folders above its own, such as /root.
 SETPRIV = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 PASS = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
 
 
-class NotPossible(Problem):
-    """No way to run a server here; its text is one line."""
-
-
 @cache
 def prefix() -> tuple[str, ...]:
-    """What to put before a command so that root does not run it; empty for others. Raises NotPossible."""
+    """The command prefix that drops root, empty for other users. Raises Problem."""
     if os.geteuid() != 0:
         return ()
     for way in (NAMESPACE, SETPRIV + PASS, SETPRIV):
         if shutil.which(way[0]) and subprocess.run([*way, "true"], capture_output=True).returncode == 0:
             return way
-    raise NotPossible("PostgreSQL does not run as root here (no unshare, no setpriv): run this as another user")
+    raise Problem("PostgreSQL can't run as root here (no unshare, no setpriv): run this as another user")
 
 
 def own(folder: Path) -> None:
-    """Gives the folder to the account that `prefix` runs as: PostgreSQL insists on owning its data."""
+    """Give the folder to the account of `prefix`, because PostgreSQL must own its data."""
     if prefix()[:1] == ("setpriv",):
         os.chown(folder, NOBODY, NOBODY)

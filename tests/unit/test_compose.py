@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile, read back: the same shop as `make demo`, as safe, and able to start."""
+"""docker-compose.yml and the Dockerfile define the same shop as `make demo`, as safe, and able to start."""
 
 import os
 import re
@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text()
-INSIDE = {"WEB_PORT": "8000", "FLOWER_PORT": "5555", "BACKROOM_VAR": "/data"}  # what the containers' commands name
+INSIDE = {"WEB_PORT": "8000", "FLOWER_PORT": "5555", "BACKROOM_VAR": "/data"}  # in the containers' commands
 STACK = {process.name: process for process in processes.shop(INSIDE)}
 SECRETS = {
     "SECRET_KEY": "0123456789abcdef" * 4,
@@ -65,8 +65,8 @@ def test_a_worker_is_granted_more_than_the_hard_time_limit_of_its_jobs():
 def test_a_worker_knows_the_grace_that_it_is_granted(given):
     for queue in processes.QUEUES:
         service = SERVICES[f"worker-{queue}"]
-        told = int(filled_in(service["environment"]["WORKER_GRACE"], given))
-        assert seconds(service["stop_grace_period"], **given) == told
+        known = int(filled_in(service["environment"]["WORKER_GRACE"], given))
+        assert seconds(service["stop_grace_period"], **given) == known
 
 
 def test_the_broker_keeps_its_queues_as_the_demos_does(tmp_path):
@@ -92,7 +92,7 @@ def test_postgres_is_stopped_without_waiting_for_clients_and_its_data_outlives_t
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_container_is_not_root_has_no_rights_and_can_write_only_where_it_must(name):
+def test_a_container_is_not_root_has_no_capabilities_and_is_read_only(name):
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -115,13 +115,13 @@ def test_images_are_pinned():
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"migrate"}))
-def test_what_runs_is_restarted_and_says_whether_it_is_well(name):
+def test_a_service_is_restarted_and_has_a_health_check(name):
     assert SERVICES[name]["restart"] == "unless-stopped"
     assert SERVICES[name]["healthcheck"]["test"]
 
 
 @pytest.mark.parametrize("name", sorted(STACK.keys() - {"partners"}))
-def test_nobody_starts_before_the_tables_are_there(name):
+def test_a_service_starts_only_after_the_migrations(name):
     assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 
 
@@ -138,15 +138,15 @@ def test_the_guide_sets_every_secret():
 
 
 @pytest.mark.parametrize("name", ["web", "flower"])
-def test_settings_accept_what_compose_hands_them(name, tmp_path):
-    handed = {key: filled_in(value, SECRETS) for key, value in SERVICES[name]["environment"].items()}
+def test_settings_accept_the_environment_of_compose(name, tmp_path):
+    given_by_compose = {key: filled_in(value, SECRETS) for key, value in SERVICES[name]["environment"].items()}
     check = [sys.executable, "manage.py", "check"]
-    env = {"PATH": os.environ["PATH"], "BACKROOM_VAR": str(tmp_path), **handed}
+    env = {"PATH": os.environ["PATH"], "BACKROOM_VAR": str(tmp_path), **given_by_compose}
     done = subprocess.run(check, env=env, cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_image_holds_every_room_that_it_runs_and_nothing_secret():
+def test_the_image_holds_every_package_that_it_runs_and_no_secret():
     rules = [line for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     kept = {rule[1:] for rule in rules if rule[0] == "!"}
     rooms = {app for app in settings.INSTALLED_APPS if (CHECKOUT / app).is_dir()}
@@ -162,7 +162,7 @@ def test_the_image_holds_every_room_that_it_runs_and_nothing_secret():
     assert not [name for name in (".env", ".git", "var") if any(fnmatch(name, pattern) for pattern in kept)]
 
 
-def test_the_image_leaves_out_the_embedded_servers_and_the_tools_of_proof():
+def test_the_image_leaves_out_the_embedded_servers_and_the_test_tools():
     cut = re.search(r"RUN (sed '.+?' requirements\.in)", DOCKERFILE)[1]
     kept = subprocess.run(shlex.split(cut), cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
     assert {"gunicorn", "celery[redis]", "aiohttp", "typst"} <= set(re.findall(r"^[\w\[\]-]+", kept, re.MULTILINE))
@@ -170,14 +170,14 @@ def test_the_image_leaves_out_the_embedded_servers_and_the_tools_of_proof():
 
 
 @pytest.mark.parametrize("name", [name for name in STACK if name not in ("partners", "web", "flower")])
-def test_who_serves_no_page_is_asked_for_its_sign_of_life(name):
-    """What the probe says when: integration/test_probe and acceptance/test_probe."""
+def test_a_service_without_pages_is_probed_by_its_heartbeat(name):
+    """The probe itself is tested in integration/test_probe and acceptance/test_probe."""
     role = name.partition("-")[0]
     assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "python", "probe.py", role]
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
-def test_what_is_mounted_is_there_and_can_not_be_written(name):
+def test_mounted_folders_exist_and_are_read_only(name):
     ours = [volume.split(":") for volume in SERVICES[name]["volumes"] if volume.startswith("./")]
     assert ours
     for source, _, mode in ours:
@@ -185,7 +185,7 @@ def test_what_is_mounted_is_there_and_can_not_be_written(name):
         assert mode == "ro"
 
 
-def test_the_token_of_the_scrape_is_the_one_that_the_web_knows_and_is_in_no_command_line():
+def test_prometheus_scrapes_with_the_token_of_web_and_no_command_line_shows_it():
     web, prometheus = SERVICES["web"], SERVICES["prometheus"]
     assert web["environment"]["METRICS_TOKEN"] == prometheus["environment"]["METRICS_TOKEN"]
     (file,) = re.findall(r'"\$\$METRICS_TOKEN" > (\S+)', prometheus["entrypoint"][-1])

@@ -1,4 +1,4 @@
-"""gunicorn's main process, which outlives a HUP."""
+"""A HUP reloads gunicorn's workers, but not its main process."""
 
 import subprocess
 import sys

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from stack import environment, ports, processes, servers
+from stack import Problem, environment, ports, processes, servers
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_a_secret_is_made_once_and_kept(tmp_path):
     assert environment.secret(tmp_path, "broker") != first
 
 
-def test_secrets_and_the_env_file_admit_nobody_but_their_owner(tmp_path, env):
+def test_secrets_and_the_env_file_admit_only_their_owner(tmp_path, env):
     written = environment.write(tmp_path, env)
     assert mode(written) == 0o600
     assert mode(tmp_path / "secrets") == 0o700
@@ -59,7 +59,7 @@ def test_every_line_of_the_env_file_is_one_variable(tmp_path, env):
 def test_two_processes_can_not_run_a_shop_on_one_folder(tmp_path):
     with (
         environment.locked(tmp_path),
-        pytest.raises(environment.InUse, match="set BACKROOM_VAR"),
+        pytest.raises(Problem, match="set BACKROOM_VAR"),
         environment.locked(tmp_path),
     ):
         pass

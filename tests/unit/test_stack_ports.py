@@ -1,4 +1,4 @@
-"""A port that can't be used is told by the name of its variable."""
+"""A port that can't be used gives an error with the name of its variable."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""What supervisord is told: the order, the signals and the grace that let nothing be lost."""
+"""The order, signals and grace periods in supervisord.conf, which let a stop lose nothing."""
 
 import configparser
 import shlex
@@ -34,7 +34,7 @@ def test_a_worker_is_granted_more_than_the_hard_time_limit_of_its_jobs(programs)
 
 
 def test_a_worker_knows_the_grace_that_it_is_granted(var):
-    assert processes.WORKER_GRACE == settings.WORKER_GRACE  # neither is told: both have the same default
+    assert processes.WORKER_GRACE == settings.WORKER_GRACE  # both have the same default
     env = environment.build(var, ports.DEFAULTS, {"WORKER_GRACE": "30"})
     assert env["WORKER_GRACE"] == "30"
     assert {process.grace for process in processes.shop(env) if process.name.startswith("worker-")} == {30}
@@ -53,7 +53,7 @@ def test_a_stop_signal_goes_to_the_worker_and_not_to_the_pool_that_runs_its_jobs
     assert not [name for name, program in programs.items() if "stopasgroup" in program]
 
 
-def test_servers_stop_after_all_who_use_them(programs):
+def test_servers_stop_after_the_processes_that_use_them(programs):
     last = max(programs[name].getint("priority") for name in ("postgres", "valkey"))
     shop = [program for name, program in programs.items() if name not in ("postgres", "valkey")]
     assert min(program.getint("priority") for program in shop) > last
@@ -63,7 +63,7 @@ def test_postgres_is_stopped_without_waiting_for_its_clients(programs):
     assert programs["postgres"]["stopsignal"] == "INT"
 
 
-def test_whatever_dies_is_restarted(programs):
+def test_a_process_that_dies_is_restarted(programs):
     assert {program["autorestart"] for program in programs.values()} == {"true"}
 
 
