@@ -1,7 +1,7 @@
-"""What gunicorn reads by itself in its working folder, and again at each HUP. Its options stand in the commands.
+"""gunicorn reads this file from its working folder, at its start and at each HUP. The commands hold its options.
 
-Its main process must load none of our packages: what it has loaded, a HUP does not renew, and `shop` brings Celery,
-which puts the folder of that moment before all others. So the form of the log is loaded by its file.
+The main process must import none of our packages, because a HUP does not reload them. `shop` also imports Celery,
+which puts the current release's folder first in sys.path. So this file runs shop/logs.py by its path.
 """
 
 import ctypes
@@ -17,7 +17,9 @@ logger_class = runpy.run_path(str(Path(__file__).resolve().parent / "shop" / "lo
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Children of a main process that was killed would finish what they have begun, up to 25 seconds long, and keep the
-    port meanwhile: nobody could take its place. So they die with it; whom they have not answered asks again."""
+    """Make a worker die with a killed main process. Its clients retry.
+
+    Otherwise it would finish its requests, and hold the port against a new main process for up to 25 seconds.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
