@@ -101,7 +101,7 @@ def _prepare(env: Mapping[str, str]) -> None:
     log = environment.private_file(Path(env["BACKROOM_VAR"]) / "log" / "prepare.log", output)
     if done.returncode:
         _, _, last_frame = output.rpartition("\n  ")  # the error follows it
-        why = last_frame.partition("\n")[2].strip() or f"exit code {done.returncode}"
+        why = last_frame.partition("\n")[2].strip() or output.strip() or f"exit code {done.returncode}"
         raise Problem(f"tables and products: {why}\n(full log: {log})")
 
 

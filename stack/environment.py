@@ -14,6 +14,7 @@ from stack import Problem
 from stack.ports import HOST
 
 FILE = "env"
+VERSION = "2"  # of the databases in a var folder; raise it when migrations begin anew
 STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
 OVERRIDES = (
     "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH", "WORKER_GRACE",
@@ -34,13 +35,23 @@ def private_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(var: Path) -> Iterator[None]:
-    """Lock the folder during the block. Raises Problem if it is locked."""
-    with (private_folder(var) / "lock").open("w") as file:
+    """Lock the folder during the block. Raises Problem if it is locked, or holds another version's data."""
+    check_version(private_folder(var))
+    with (var / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Problem(f"a shop already runs on {var}: stop it, or set BACKROOM_VAR and other ports") from None
+        private_file(var / "version", VERSION)
         yield
+
+
+def check_version(var: Path) -> None:
+    """Raises Problem if another version made the database in this folder. Changes nothing."""
+    version = var / "version"
+    if (var / "postgres").exists() and not (version.exists() and version.read_text() == VERSION):
+        choice = "run make clean to delete it, or set BACKROOM_VAR to a new folder to keep it for the old version"
+        raise Problem(f"{var} holds data of an older version, which this version can't use: {choice}")
 
 
 def private_file(path: Path, text: str) -> Path:

@@ -1,10 +1,16 @@
-"""Secrets are made once, kept to their owner, and seen on no command line."""
+"""The var folder: its secrets, its file `env`, its lock and its version."""
 
+import os
 import stat
+import subprocess
+import sys
 
 import pytest
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
-from stack import Problem, environment, ports, processes, servers
+from stack import Problem, environment, ports, prepare, processes, servers
+from stack.supervisor import CHECKOUT
 
 
 @pytest.fixture
@@ -49,6 +55,46 @@ def test_servers_of_the_users_own_replace_ours(tmp_path):
     assert env["DATABASE_URL"] == "postgres://me@db/shop"
     assert env["BROKER_URL"].endswith("@127.0.0.1:6390/0")
     assert "HOME" not in env
+
+
+def test_a_folder_of_an_older_version_is_refused_in_one_line_and_left_untouched(tmp_path):
+    var = tmp_path / "var"
+    environment.private_folder(var / "postgres")
+    (var / "postgres" / "PG_VERSION").write_text("18")
+    (var / "env").write_text("WEB_PORT=8000")
+    before = contents(var)
+    for command in ("demo", "servers"):
+        start = [sys.executable, "-m", "stack", command]
+        given = {"BACKROOM_VAR": str(var), **{name: str(port) for name, port in ports.free().items()}}
+        done = subprocess.run(
+            start, env={"PATH": os.environ["PATH"], **given}, cwd=CHECKOUT, capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"{var} holds data of an older version")
+        assert done.stderr.count("\n") == 1
+        assert "make clean" in done.stderr
+        assert contents(var) == before
+
+
+def contents(folder):
+    return {
+        path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in [folder, *folder.rglob("*")]
+    }
+
+
+def test_a_folder_of_this_version_is_used_again(tmp_path):
+    with environment.locked(tmp_path):
+        (tmp_path / "postgres").mkdir()
+    with environment.locked(tmp_path):
+        assert (tmp_path / "version").read_text() == environment.VERSION
+
+
+@pytest.mark.django_db
+def test_a_database_of_an_older_version_is_refused_before_it_is_migrated():
+    prepare.check_version()
+    MigrationRecorder(connection).record_applied("jobs", "0001_initial")
+    with pytest.raises(SystemExit, match="DATABASE_URL holds data of an older version"):
+        prepare.check_version()
 
 
 def test_every_line_of_the_env_file_is_one_variable(tmp_path, env):
