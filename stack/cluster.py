@@ -81,7 +81,7 @@ def _wait(supervisor: Supervisor, group: Sequence[Process], since: float) -> Non
 
 
 def _start(supervisor: Supervisor, embedded: Sequence[Process]) -> None:
-    """Start the servers, make the tables, then start the rest at once: that uses every core."""
+    """Start the servers, make the tables, then start the rest together, which uses every core."""
     readiness.until_answering(supervisor)
     started = time.monotonic()
     supervisor.start(process.name for process in embedded)
@@ -114,7 +114,7 @@ def _stop(supervisor: Supervisor) -> None:
 
 
 def _stop_in_order(supervisor: Supervisor) -> None:
-    terminal.say("\nStopping in order; running jobs are finished first.")
+    terminal.say("\nStopping in order; running jobs finish first.")
     backwards = sorted(supervisor.processes, key=lambda process: -process.stage)
     for _, stage in groupby(backwards, key=lambda process: process.stage):
         names = [process.name for process in stage if supervisor.state(process.name) not in GONE]

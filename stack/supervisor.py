@@ -113,7 +113,7 @@ class Control:
         return self.call("getProcessInfo", name)["statename"]
 
     def stop(self, stage: Iterable[str]) -> None:
-        """Stop these processes at once, and wait until all have stopped."""
+        """Stop these processes together, and wait until all have stopped."""
         stopping = [name for name in stage if self.state(name) not in GONE]
         for name in stopping:
             with contextlib.suppress(Refused):  # it exited a moment ago
