@@ -1,4 +1,4 @@
-"""The outside world keeps its word: effects once for each key, faults to order, mails shown safely.
+"""The partners: effects happen once for each key, faults work as set, and mails are shown safely.
 
 Each test talks to a real `python -m partners` on free ports, over HTTP and SMTP.
 """
@@ -193,7 +193,7 @@ def test_effects_can_be_narrowed_down(world):
 def test_effects_since_a_time_are_those_that_happened_then_or_later_or_again(world):
     for order in ("1001", "1002", "1003"):
         world.send(receipt(order))
-        time.sleep(0.002)  # two moments, as the records have them
+        time.sleep(0.002)  # two timestamps in the records, which have milliseconds
     world.send(receipt("1001"))
     second = world.effects(key="receipt:1002")[0]["at"]
     assert [(each["order"], each["count"]) for each in world.effects()] == [("1001", 2), ("1003", 1), ("1002", 1)]
@@ -204,7 +204,7 @@ def test_effects_since_a_time_are_those_that_happened_then_or_later_or_again(wor
     assert world.call("GET", "/effects?since=yesterday")[0] == 422
 
 
-def test_more_effects_than_one_portion_arrive_whole(world):
+def test_more_effects_than_one_batch_arrive_whole(world):
     store = Store(world.var / "partners.sqlite")
     with store.transaction():
         for order in range(BATCH + 1):
@@ -327,7 +327,7 @@ def test_a_slow_card_is_approved_although_the_client_left(world):
     path = authorize_slowly(world)
     assert world.call("GET", path)[1]["status"] == "pending"
     assert world.effects() == []
-    # who asks again with the key meanwhile gets the answer when it is there, and no second charge
+    # a retry with the key waits for the same answer, and causes no second charge
     status, answer = world.call("POST", "/payments/authorizations", SLOW, "payment:1001")
     assert (status, answer["status"]) == (201, "approved")
     assert time.monotonic() - began >= 5.9
@@ -358,7 +358,7 @@ def test_a_slow_card_is_approved_although_the_process_died(tmp_path):
         world.stop()
 
 
-# What is wrong is refused, and nothing is done
+# Wrong requests are refused and have no effect
 
 
 @pytest.mark.parametrize(
@@ -469,7 +469,7 @@ def test_pages_of_other_sites_can_change_nothing(world, headers):
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8100"])
-def test_who_comes_by_a_name_of_the_internet_sees_and_changes_nothing(world, host):
+def test_a_public_host_name_sees_and_changes_nothing(world, host):
     headers = {"Host": host, "Origin": f"http://{host}"}
     for method, path in (("GET", "/"), ("GET", "/effects"), ("PUT", "/faults/fraud")):
         assert world.call(method, path, {} if method == "PUT" else None, headers=headers)[0] == 403
@@ -528,13 +528,13 @@ def test_accept_then_fail_does_the_work_and_the_retry_does_no_more(world):
     assert world.counts() == {("warehouse", "shipment", "shipment:1001"): 1}
 
 
-def test_a_partner_that_talks_nonsense_has_done_the_work(world):
+def test_a_partner_that_sends_garbage_has_done_the_work(world):
     world.fault("warehouse", garbage=True)
     assert "<!doctype" in world.call("POST", "/warehouse/shipments", SHIPMENT, "shipment:1001")[1]
     assert world.counts() == {("warehouse", "shipment", "shipment:1001"): 1}
 
 
-def test_a_partner_that_breaks_off_has_done_the_work_and_keeps_the_line(world):
+def test_a_partner_that_truncates_has_done_the_work_and_keeps_the_connection(world):
     world.fault("warehouse", truncate=True)
     with pytest.raises(IncompleteRead) as error:
         world.call("POST", "/warehouse/shipments", SHIPMENT, "shipment:1001")
@@ -577,7 +577,7 @@ def test_mails_are_counted_by_the_key_in_their_message_id(world):
     assert (found[""]["kind"], found[""]["count"]) == ("mail", 1)
 
 
-def test_the_desk_and_the_inbox_lead_back_to_the_shop(world):
+def test_the_pages_link_to_the_shop(world):
     world.send(receipt())
     link = f'<a href="{os.environ["SITE_URL"]}">Shop</a>'
     for page in world.call("GET", "/")[1], world.page("/"), world.page(f"/mails/{newest(world)}/"):
@@ -672,7 +672,7 @@ def test_an_old_mail_loses_its_content_and_still_counts(world):
 
 
 @pytest.mark.parametrize("switch", [{"error_rate": 1}, {"accept_then_fail": True}, {"status": 554}])
-def test_the_mail_server_fails_as_told(world, switch):
+def test_the_mail_server_fails_as_its_faults_say(world, switch):
     world.fault("mail", **switch)
     with pytest.raises(smtplib.SMTPDataError) as error:
         world.send(receipt())
@@ -688,7 +688,7 @@ def test_a_slow_mail_server_takes_its_time(world):
     assert time.monotonic() - began >= 0.4
 
 
-def test_a_mail_server_may_trickle_break_off_or_talk_nonsense(world):
+def test_a_mail_server_may_trickle_truncate_or_send_garbage(world):
     world.fault("mail", trickle_ms=50)
     began = time.monotonic()
     with smtplib.SMTP("127.0.0.1", world.smtp, timeout=10):
@@ -723,7 +723,7 @@ def test_a_mail_server_that_is_down_closes_the_connection(world):
 # The pages
 
 
-def test_the_desk_shows_effects_and_its_forms_set_and_heal(world):
+def test_the_page_shows_effects_and_its_forms_set_and_heal(world):
     world.call("POST", "/fraud/reviews", REVIEW, "fraud:1001")
     form = {"latency_ms": "20", "error_rate": "0.25", "status": "503", "hang": "on"}
     origin = {"Origin": f"http://127.0.0.1:{world.http}", "Content-Type": "application/x-www-form-urlencoded"}
@@ -795,7 +795,7 @@ def test_a_folder_that_can_not_be_used_is_named(tmp_path):
 
 
 def refused_start(world: World, **changes: str) -> str:
-    """What it says, in one line, when it does not start."""
+    """The one line that it prints when it can't start."""
     result = subprocess.run(
         [sys.executable, "-m", "partners"],
         cwd=ROOT,
