@@ -8,11 +8,11 @@ from pathlib import Path
 
 from stack import Problem
 
-NOBODY = 65534
+OVERFLOW_UID = 65534  # the kernel's overflow user, which owns nothing
 NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-# Without user namespaces (Docker's default) the server runs as `nobody`. It keeps one capability of root, to pass
+# Without user namespaces (Docker's default) the server runs as 65534. It keeps one capability of root, to pass
 # through private folders above its own, such as /root.
-SETPRIV = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+SETPRIV = ("setpriv", f"--reuid={OVERFLOW_UID}", f"--regid={OVERFLOW_UID}", "--clear-groups")
 PASS = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
 
 
@@ -30,4 +30,4 @@ def prefix() -> tuple[str, ...]:
 def own(folder: Path) -> None:
     """Give the folder to the account of `prefix`, because PostgreSQL must own its data."""
     if prefix()[:1] == ("setpriv",):
-        os.chown(folder, NOBODY, NOBODY)
+        os.chown(folder, OVERFLOW_UID, OVERFLOW_UID)
