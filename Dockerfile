@@ -24,6 +24,6 @@ COPY . .
 # Put the hashed static files into the image, in $BACKROOM_VAR/static. Settings must be complete, but this connects to
 # nothing, and the image keeps none of these values.
 RUN SECRET_KEY=only-here-so-that-settings-load-while-the-image-is-built-0123456789 \
-    DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 \
+    DATABASE_URL=postgres://none:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 \
     python manage.py collectstatic --noinput
 USER 10001:10001
