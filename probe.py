@@ -22,8 +22,8 @@ import psycopg
 SILENCE = {"worker": 10, "dispatcher": 10, "beat": 10, "watcher": 60}
 PATIENCE = 4  # seconds for everything
 
-WORKERS = "SELECT split_part(name, '/', 1), queues, seen_at FROM backroom_worker"
-PROCESSES = "SELECT '@' || split_part(name, '/', 1), '', seen_at FROM backroom_process WHERE role = '{role}'"
+WORKERS = "SELECT split_part(name, '/', 1), queues, seen_at FROM backroom_heartbeat WHERE role = 'worker'"
+PROCESSES = "SELECT '@' || split_part(name, '/', 1), '', seen_at FROM backroom_heartbeat WHERE role = '{role}'"
 NEWEST = """
 SELECT extract(epoch FROM clock_timestamp() - max(seen_at))::float FROM ({signs}) signs (name, queues, seen_at)
 WHERE split_part(name, '@', 2) = %s AND (%s = '' OR %s = ANY (string_to_array(queues, ',')))

@@ -1,12 +1,12 @@
-"""What makes a Celery task dependable: ledger, publishing, claims, retries, dead letters, dispatcher.
-
-A task is declared with `@task`, and called with `.enqueue()`:
+"""Dependable Celery tasks for Django: a ledger of jobs in PostgreSQL, with retries, dead letters and rescue.
 
     @task(queue="critical", key="receipt:{number}", retry=Retry(attempts=8))
     def mail_receipt(number: int) -> None:
         emails.send_receipt(number)
 
-    mail_receipt.enqueue(1001)
+    mail_receipt.enqueue(1001)  # in the caller's transaction
+
+Importing this package starts nothing. docs/adopt.md shows how to use it.
 """
 
 from backroom.ledger.errors import Permanent, RetryAfter, Snooze

@@ -1,6 +1,6 @@
-"""The tables of the app `backroom`."""
+"""The tables of the app `backroom`, where Django looks for them."""
 
-from backroom.ledger.models import Attempt, Job, Pause, Process, Worker
+from backroom.ledger.models import Attempt, Heartbeat, Job, Pause
 from backroom.observe.models import Progress
 
-__all__ = ["Attempt", "Job", "Progress", "Pause", "Process", "Worker"]
+__all__ = ["Attempt", "Heartbeat", "Job", "Pause", "Progress"]

@@ -1,15 +1,19 @@
-"""The ledger's own chore."""
-
-from django.conf import settings
+"""The library's own task, where Celery looks for it. Put it on beat's schedule."""
 
 from backroom.ledger import operations
-from backroom.ops import alerts, rollups
+from backroom.observe.progress import report
+from backroom.runtime.conf import conf
 from backroom.runtime.task import task
+
+BATCH = 5_000
 
 
 @task(queue="bulk", name="backroom.purge")
 def purge() -> int:
-    """Delete finished jobs after their retention; dead letters stay for a person."""
-    rollups.purge()
-    alerts.purge()
-    return operations.purge(settings.JOBS_RETENTION_DAYS)
+    """Delete finished jobs after BACKROOM_RETENTION_DAYS; dead letters stay."""
+    deleted, last = 0, BATCH
+    while last == BATCH:
+        last = operations.purge(conf.RETENTION_DAYS, BATCH)
+        deleted += last
+        report(deleted)
+    return deleted

@@ -66,9 +66,9 @@ def main(jobs: int) -> None:
 
 def statements(jobs: int) -> str:
     """The loop over the SQL that the ledger itself sends."""
-    from backroom.ledger import transitions  # noqa: PLC0415 - needs Django to be set up
+    from backroom.ledger import sql, transitions  # noqa: PLC0415 - needs Django to be set up
 
-    job = transitions.Claimed(*[None] * len(transitions.Claimed._fields))._replace(id="0" * 32, claims=1)  # type: ignore[arg-type]
+    job = sql.Claimed(*[None] * len(sql.Claimed._fields))._replace(id="0" * 32, claims=1)  # type: ignore[arg-type]
     sent = {
         "insert": recorded(lambda: transitions.insert([])),
         "claim": recorded(lambda: transitions.claim("0" * 32, "")),
@@ -130,7 +130,7 @@ def measure(loop: str, jobs: int) -> dict[str, float]:
         "pages: claim": pages(lambda: transitions.claim("01a00000-0000-7000-8000-000000000000", "bench")),
         "due": pages(lambda: transitions.stage_due(500)),
         "unclaimed": pages(lambda: rescue.give_back_unclaimed("default", None)),
-        "silent": pages(rescue.give_back_of_silent_workers),
+        "silent": pages(rescue.requeue_abandoned),
     }
 
 

@@ -88,7 +88,7 @@ def look(
 
 def their_records(since: datetime | None = None) -> list[dict[str, Any]]:
     """The partners' effects, all or from a time on. Raises PartnersSilent."""
-    address = f"{settings.PARTNERS_URL}/effects"
+    address = f"{settings.BACKROOM_PARTNERS_URL}/effects"
     fields = {"since": since.isoformat()} if since else None
     try:
         response = urllib3.request("GET", address, fields=fields, timeout=TIMEOUT, retries=False)

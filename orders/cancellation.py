@@ -30,7 +30,7 @@ def cancel_paid(number: int) -> bool:
             return False
         order = Order.objects.get(number=number)
         for kind in NEEDLESS:
-            operations.call_off(f"{kind}:{number}", "the order was cancelled")
+            operations.cancel(keys=[f"{kind}:{number}"], why="the order was cancelled")
         if order.sent_at is None:  # else they may be on their way
             stock.give_back(number)
         loyalty.take_back(order)

@@ -89,7 +89,7 @@ def place(customer: Customer, wanted: Sequence[Wanted], card: str, key: str | No
     """
     fingerprint = fingerprint_of(customer, wanted, card)
     try:
-        order = db_errors.again_after_clash(reserve, customer, wanted, key, fingerprint)
+        order = db_errors.retry_on_clash(reserve, customer, wanted, key, fingerprint)
     except (Refused, IntegrityError):
         # A repetition, maybe at the same moment: it waits for the first one's INSERT and then fails on the unique key;
         # or it came so late that the first one has bought the last piece. Either way the first one's order answers.
@@ -110,7 +110,7 @@ def _paid(order: Order, card: str) -> Order:
         order.refresh_from_db(fields=["status", "paid_at"])
     except Exception:
         log.exception("order %s is left to settling", order.number)
-        db_errors.let_go()
+        db_errors.close_connection()
     return order
 
 
@@ -134,7 +134,7 @@ def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, finge
             idempotency_key=key,
             fingerprint=fingerprint,
         )
-        context.note(order=order.number)
+        context.bind(order=order.number)
         for product, quantity in picked:
             if not stock.reserve(product, quantity):
                 raise _what_became_of(product, quantity)
@@ -208,4 +208,4 @@ def _pay(order: Order, card: str) -> None:
         operations.reschedule(f"settle:{order.number}", seconds=5)
     else:
         answered = True  # by what our caller says next
-        db_errors.again_after_clash(settlement.conclude, order.number, payment, answered)
+        db_errors.retry_on_clash(settlement.conclude, order.number, payment, answered)

@@ -58,7 +58,7 @@ def _place(loc: tuple) -> dict[str, str]:
 
 def failed(request: HttpRequest, error: Exception) -> HttpResponse:
     """Our own fault: logged here, and told without details."""
-    if db_errors.is_trouble(error):
+    if db_errors.is_outage(error):
         return unavailable(request, error)
     log.error("%s %s failed", request.method, request.path, exc_info=error)
     return problem(500, "", "Internal Server Error", "That was our mistake. It is safe to try again with the same key.")
@@ -68,7 +68,7 @@ def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     """The database is in trouble. An order may have been saved although its commit's answer was lost, but nothing is
     charged before that answer; only a key can name an order that was charged by an earlier request."""
     log.error("%s %s: the database is in trouble: %s", request.method, request.path, db_errors.summary(error))
-    db_errors.let_go()
+    db_errors.close_connection()
     detail = "Please try again in a moment."
     if request.method == "POST":
         keyed = "Idempotency-Key" in request.headers

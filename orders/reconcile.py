@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from structlog.contextvars import bound_contextvars
 
 from backroom import Retry, enqueue_all, progress, task
-from backroom.ledger import operations, rescue, transitions
+from backroom.ledger import operations
 from orders import audit, tasks
 from orders.books import Effect, OrderState, our_books
 from orders.gaps import MENDABLE, Gap, believe, gaps_of, missing_jobs
@@ -56,7 +56,7 @@ class Outcome:
 def run(limit: int = LIMIT, dry_run: bool = False) -> Outcome:
     """Reconcile the orders of the window, mending at most `limit`. Raises orders.audit.PartnersSilent, and has done
     nothing then. A dry run does it all and takes it back."""
-    window = min(WINDOW, timedelta(days=settings.JOBS_RETENTION_DAYS) / 2)
+    window = min(WINDOW, timedelta(days=settings.BACKROOM_RETENTION_DAYS) / 2)
     orders = Order.objects.filter(created_at__range=(Now() - window, Now() - AGE)).order_by("number")
     numbers = list(orders.values_list("number", flat=True))
     redone = _redone(orders)  # before the look: what another reconciler has run again since is not in vain yet
@@ -104,9 +104,9 @@ def _mend(order: OrderState, gap: Gap) -> bool:
     if gap.act == Act.REDONE:
         return operations.rerun(str(order.rows[gap.key].id), gap.claims, gap.why)
     if gap.act == Act.FREED and gap.parent:
-        return transitions.follow(str(order.rows[gap.key].id), gap.parent)
+        return operations.relink(str(order.rows[gap.key].id), gap.parent)
     if gap.act == Act.FREED:
-        return rescue.release_orphan(str(order.rows[gap.key].id))
+        return operations.relink(str(order.rows[gap.key].id), None)
     return gap.act == Act.ENQUEUED
 
 

@@ -38,7 +38,7 @@ def mark_paid(number: int) -> bool:
         if not placed.update(status=Status.PAID, paid_at=Now()):
             return False
         enqueue_all(*follow_ups(number))
-        operations.call_off(f"settle:{number}", "the payment is settled")
+        operations.cancel(keys=[f"settle:{number}"], why="the payment is settled")
     return True
 
 
@@ -64,7 +64,7 @@ def end_unpaid(number: int, status: Status, answered: bool = False) -> bool:
         if not answered:
             tasks.mail_unpaid.enqueue(number)
         stock.give_back(number)
-        operations.call_off(f"settle:{number}", "the payment is settled")
+        operations.cancel(keys=[f"settle:{number}"], why="the payment is settled")
     return True
 
 

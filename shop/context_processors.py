@@ -14,6 +14,6 @@ def shopfront(request: HttpRequest) -> dict[str, Any]:
         "shelf_list": Category.objects.all(),
         "INBOX_URL": settings.INBOX_URL,
         "FLOWER_URL": settings.FLOWER_URL,
-        "PARTNERS_URL": settings.PARTNERS_URL,
+        "PARTNERS_URL": settings.BACKROOM_PARTNERS_URL,
         "LAB_URL": getattr(settings, "LAB_URL", ""),  # only the demo's settings have it
     }

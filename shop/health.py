@@ -12,6 +12,6 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 if the database accepts writes, else 503. Orders do not need the broker."""
-    if problem := db_errors.of_database():
+    if problem := db_errors.diagnose():
         return HttpResponse(f"database: {problem}\n", status=503, content_type="text/plain")
     return HttpResponse("ready\n", content_type="text/plain")

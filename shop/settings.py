@@ -6,7 +6,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
-from backroom.observe.redact import clean
+from backroom.observe.redact import redact
 from shop.environment import BASE_DIR as BASE_DIR
 from shop.environment import VAR, Environment
 from shop.logs import configuration
@@ -137,46 +137,38 @@ EMAIL_BACKEND = "notifications.smtp.Backend"
 EMAIL_TIMEOUT = 5  # seconds for each step of the SMTP session
 DEFAULT_FROM_EMAIL = "Backroom Greengrocer <shop@backroom.example>"
 STAFF_EMAIL = env.STAFF_EMAIL
-ALERT_MAIL_TO = env.ALERT_MAIL_TO  # on-call staff; an empty list is a warning at boot
 
 # The shop and its partners
 STORE_CURRENCY = "EUR"
-PARTNERS_URL = env.PARTNERS_URL
-PARTNER_RATES = {  # calls per second of all processes together
-    name: getattr(env, f"{name.upper()}_RATE") for name in ("payments", "warehouse", "fraud", "analytics", "mail")
-}
 FLOWER_URL = env.FLOWER_URL
 INBOX_URL = env.INBOX_URL
 
-# Celery. The ledger is the truth and a message holds only an id, so the shop needs no results and no acknowledgements,
-# and no prefetch, which would hide messages in a worker. The socket_timeout (seconds) lets a worker stop within 13 s
-# while the broker hangs; without it the worker waits until it is killed.
+# Celery. LedgerCelery sets what the ledger needs.
 CELERY_BROKER_URL = env.BROKER_URL
-CELERY_BROKER_TRANSPORT_OPTIONS = {"ack_emulation": False, "socket_keepalive": True, "socket_timeout": 3}
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_WORKER_DISABLE_PREFETCH = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_IMPORTS = ["orders.settlement", "orders.reconcile"]  # Celery finds only tasks.py by itself
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_RESULT_EXPIRES = None  # otherwise beat schedules a cleanup of results
-CELERY_TASK_TIME_LIMIT = 60  # seconds; less than WORKER_GRACE, so that every job can finish
-CELERY_TASK_SOFT_TIME_LIMIT = 50
-CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("critical", "default", "bulk")]
-QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900}  # seconds that a job may be due before an alert
-CELERY_TASK_CREATE_MISSING_QUEUES = False
-CELERY_DB_REUSE_MAX = 1_000_000_000  # keep the connection; Celery closes it after each task
-CELERY_BEAT_SCHEDULER = "backroom.runtime.scheduler:LedgerScheduler"
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_TIMEZONE = "UTC"
-WORKER_GRACE = env.WORKER_GRACE
-DEPLOY_WINDOW = env.DEPLOY_WINDOW
-JOBS_RETENTION_DAYS = env.JOBS_RETENTION_DAYS
+
+# backroom
+BACKROOM_QUEUE_OBJECTIVES = {
+    "critical": 30,
+    "default": 120,
+    "bulk": 900,
+}  # seconds that a job may be due before an alert
+BACKROOM_PARTNERS_URL = env.PARTNERS_URL
+BACKROOM_PARTNER_RATES = {  # calls per second of all processes together
+    name: getattr(env, f"{name.upper()}_RATE") for name in ("payments", "warehouse", "fraud", "analytics", "mail")
+}
+BACKROOM_WORKER_GRACE = env.WORKER_GRACE
+BACKROOM_DEPLOY_WINDOW = env.DEPLOY_WINDOW
+BACKROOM_RETENTION_DAYS = env.JOBS_RETENTION_DAYS
+BACKROOM_ALERT_MAIL_TO = env.ALERT_MAIL_TO  # on-call staff; an empty list is a warning at boot
+BACKROOM_SITE_URL, BACKROOM_FLOWER_URL = SITE_URL, FLOWER_URL
 
 # Logs, metrics and traces
-LOGGING = configuration(env.LOG_FORMAT or ("pretty" if DEBUG else "json"), clean)
+LOGGING = configuration(env.LOG_FORMAT or ("pretty" if DEBUG else "json"), redact)
 METRICS_TOKEN = env.METRICS_TOKEN
 METRICS_DIR = env.METRICS_DIR
 TRACING = env.OTEL_EXPORTER_OTLP_ENDPOINT is not None  # OpenTelemetry reads the endpoint itself

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def page(request: HttpRequest, error: BaseException) -> HttpResponse:
     """The 503. It holds a customer's form in hidden fields to send again; the form's key makes both the same order."""
     log.error("%s %s: the database failed: %s", request.method, request.path, db_errors.summary(error))
-    db_errors.let_go()
+    db_errors.close_connection()
     ours = request.method == "POST" and request.resolver_match and request.resolver_match.namespace == "orders"
     fields = list(request.POST.items()) if ours else []
     content = render_to_string("503.html", {"fields": fields, "action": request.get_full_path()})
@@ -32,7 +32,7 @@ def page(request: HttpRequest, error: BaseException) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: a database error outside a view, for example while the 404 page renders, is a 503, too."""
     error = sys.exc_info()[1]
-    return page(request, error) if error and db_errors.is_trouble(error) else defaults.server_error(request)
+    return page(request, error) if error and db_errors.is_outage(error) else defaults.server_error(request)
 
 
 class DatabaseErrorMiddleware:
@@ -45,7 +45,7 @@ class DatabaseErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        return page(request, error) if db_errors.is_trouble(error) else None
+        return page(request, error) if db_errors.is_outage(error) else None
 
 
 class SessionMiddleware(middleware.SessionMiddleware):
@@ -56,7 +56,7 @@ class SessionMiddleware(middleware.SessionMiddleware):
             return super().process_response(request, response)
         except (Error, SessionInterrupted) as error:
             cause: BaseException | None = error
-            while cause and not db_errors.is_trouble(cause):
+            while cause and not db_errors.is_outage(cause):
                 cause = cause.__context__
             if cause is None:
                 raise

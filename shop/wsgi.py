@@ -4,9 +4,9 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from backroom.runtime import publisher
+from backroom.runtime import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 
 application = get_wsgi_application()
-publisher.warm_up()
+broker.warm_up()

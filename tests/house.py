@@ -12,7 +12,7 @@ import urllib3
 from django.db import connection
 from django.utils import timezone
 
-from backroom.ledger.models import Worker
+from backroom.ledger.models import Heartbeat
 from stack import ports, processes, readiness
 from tests.waiting import until
 
@@ -72,7 +72,9 @@ class House:
         if name == "flower":
             return readiness.http_ok(f"{self.env['FLOWER_URL']}/healthcheck")
         if name.startswith("worker-"):
-            return Worker.objects.filter(queues=name.removeprefix("worker-"), started_at__gt=begin).exists()
+            return Heartbeat.objects.filter(
+                role="worker", queues=name.removeprefix("worker-"), started_at__gt=begin
+            ).exists()
         return True
 
     def stop(self) -> None:

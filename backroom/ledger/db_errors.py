@@ -1,6 +1,6 @@
-"""Trouble of the database that is no fault of the statement's: away, full, read-only, overloaded, or two transactions
-in each other's way. Whoever meets it lets go of the connection, and tries again or says so; nobody takes it for an
-error in our code.
+"""Database errors that are not the statement's fault: away, full, read-only, overloaded, or a clash of transactions.
+
+The caller closes the connection, and tries again or says so. None of these counts as an error of our code.
 """
 
 import logging
@@ -13,22 +13,22 @@ from django.db import Error, InterfaceError, InternalError, OperationalError, co
 
 T = TypeVar("T")
 
-# PostgreSQL's codes. psycopg counts these two as internal errors, all other trouble as OperationalError.
+# PostgreSQL's codes. psycopg counts these two as internal errors, all others here as OperationalError.
 READ_ONLY, IDLE_TOO_LONG = "25006", "25P03"
-# The whole transaction may pass if it is tried again at once: two got in each other's way, and this one had to yield.
+# Two transactions clashed and this one had to yield: the whole transaction may pass if it runs again at once.
 CLASHES = {"40001", "40P01"}  # serialization failure, deadlock
-# Nobody's job is to blame: the disk is full, the database is read-only, another session sits on a lock.
-NOBODYS_FAULT = {"53100", READ_ONLY, "55P03"}
+# A full disk, a read-only database, another session's lock: no job is to blame.
+NOT_THE_JOBS_FAULT = {"53100", READ_ONLY, "55P03"}
 TRIES = 3
 
 
 def code(error: BaseException) -> str | None:
-    """PostgreSQL's code of an error of django.db; None if it is another error, or there was no answer."""
+    """PostgreSQL's code of an error of django.db; None for another error, or if there was no answer."""
     return getattr(error.__cause__, "sqlstate", None)
 
 
-def is_trouble(error: BaseException) -> bool:
-    """Whether an error is the database's trouble."""
+def is_outage(error: BaseException) -> bool:
+    """Whether the database, not the statement, is at fault."""
     if isinstance(error, InternalError):
         return code(error) in (READ_ONLY, IDLE_TOO_LONG)
     return isinstance(error, OperationalError | InterfaceError)
@@ -39,8 +39,8 @@ def summary(error: BaseException) -> str:
     return str(error).partition("\n")[0]
 
 
-def of_database() -> str:
-    """What is wrong with the database, in a word; "" if it answers and may be written."""
+def diagnose() -> str:
+    """The database's fault in a word, such as OperationalError or read-only; "" if it answers and takes writes."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('transaction_read_only'), EXISTS (SELECT FROM backroom_job)")
@@ -49,18 +49,18 @@ def of_database() -> str:
             found = "read-only"
     except Error as error:
         found = type(error).__name__
-    let_go()
+    close_connection()
     return found
 
 
-def let_go() -> None:
-    """Close the connection after trouble: a kept one may be dead, or read-only for as long as it lives."""
+def close_connection() -> None:
+    """Close the connection after an outage: a kept one may be dead, or read-only for as long as it lives."""
     if not connection.in_atomic_block:
         connection.close()
 
 
-def again_after_clash(transaction: Callable[..., T], *arguments: object) -> T:
-    """Run a whole transaction, and up to twice more if another one got in its way. It must have no effect outside the
+def retry_on_clash(transaction: Callable[..., T], *arguments: object) -> T:
+    """Run a whole transaction, and up to twice more if it clashed with another one. It must have no effect outside the
     database. Raises what it raises."""
     for _ in range(TRIES - 1):
         try:
@@ -68,25 +68,25 @@ def again_after_clash(transaction: Callable[..., T], *arguments: object) -> T:
         except OperationalError as error:
             if code(error) not in CLASHES or connection.in_atomic_block:
                 raise
-        time.sleep(random.uniform(0, 0.05))  # noqa: S311 - not both at the same moment again
+        time.sleep(random.uniform(0, 0.05))  # noqa: S311 - the two must not meet again
     return transaction(*arguments)
 
 
 class OutageLog:
-    """A process's trouble with the database: said when it begins and when it is over, not every second between."""
+    """Logs when an outage of the database begins and when it ends, not every second in between."""
 
     def __init__(self, log: logging.Logger) -> None:
         self.log = log
         self.begun: float | None = None
 
     def begin(self, what: str) -> None:
-        """It is in trouble, again or still."""
+        """The database fails, again or still."""
         if self.begun is None:
             self.begun = time.monotonic()
-            self.log.warning("the database is in trouble, waiting: %s", what)
+            self.log.warning("the database fails, waiting for it: %s", what)
 
     def end(self) -> None:
-        """It answered."""
+        """The database answered."""
         if self.begun is not None:
             self.log.warning("the database answers again, after %.0f s", time.monotonic() - self.begun)
             self.begun = None

@@ -1,8 +1,10 @@
-"""What a task's body may raise to say how it failed. Anything else is taken for a passing fault and tried again."""
+"""What a task's body may raise to say how it failed. The ledger retries after any other error."""
+
+from typing import Any
 
 
 class Permanent(Exception):
-    """Trying again can't help: the job becomes a dead letter at once."""
+    """A retry can't help: the job becomes a dead letter at once."""
 
 
 class _Later(Exception):
@@ -11,21 +13,24 @@ class _Later(Exception):
         self.seconds = seconds
 
     def __reduce__(self) -> tuple:
-        """Celery pickles what it reports, and tells what it can't as something else."""
+        """Celery pickles the errors that it reports; without this it would report another one."""
         return type(self), (self.seconds, str(self))
 
 
 class RetryAfter(_Later):
-    """Try again, not before `seconds` from now (a partner's Retry-After). Uses an attempt."""
+    """Retry, not before `seconds` from now (a partner's Retry-After). It uses an attempt."""
 
 
 class Snooze(_Later):
-    """Not now, through no fault of the job's: it waits `seconds` and no attempt is used."""
+    """Not now, through no fault of the job's: it waits `seconds` and uses no attempt."""
 
 
 class Superseded(Exception):
-    """This attempt is no longer the job's current one: it was taken for lost and given to another worker."""
+    """This claim is no longer the job's current one: the ledger took its worker for dead, and another one has it."""
+
+    def __init__(self, job: Any) -> None:
+        super().__init__(f"claim {job.claims} of job {job.id} came too late")
 
 
 class Unwritten(Exception):
-    """The database was in trouble for so long that something about a job could not be written down."""
+    """The database was away for so long that a change of a job could not be written."""

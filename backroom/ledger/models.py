@@ -1,7 +1,6 @@
-"""The ledger's own tables. A row is the truth about a job; a broker message is only a message.
+"""The ledger's tables. A row is the truth about a job; the broker's message is only its id.
 
-All changes of state stand in ledger.py, control.py and rescue.py, as single SQL statements; nothing else writes these
-tables, but for what an attempt tells while it runs (journal.py).
+Only transitions.py, operations.py and rescue.py change jobs, by single SQL statements.
 """
 
 from collections.abc import Collection
@@ -10,18 +9,18 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
-from backroom.ledger.transitions import READABLE
+from backroom.ledger.sql import READABLE
 
 
 class State(models.TextChoices):
-    """Every state of a job, named once (the picture is in the design: docs/jobs.md)."""
+    """Every state of a job, named once. docs/core.md has the picture."""
 
-    READY = "ready", "ready"  # its id was handed to the broker at published_at; any worker may claim it
-    WAITING = "waiting", "waiting"  # to be published at run_at, or (run_at null) once after_id has succeeded
+    READY = "ready", "ready"  # published at published_at; any worker may claim it
+    WAITING = "waiting", "waiting"  # for run_at, or (run_at null) for the job after_id
     RUNNING = "running", "running"  # claimed by `worker`
     SUCCEEDED = "succeeded", "succeeded"
-    DEAD = "dead", "dead"  # gave up: a dead letter, kept for a person
-    CANCELLED = "cancelled", "cancelled"  # a person, or the code, said it need not run
+    DEAD = "dead", "dead"  # a dead letter: it gave up, and waits for a person
+    CANCELLED = "cancelled", "cancelled"  # a person, or code, decided that it need not run
 
 
 LIVE = (State.READY, State.WAITING, State.RUNNING)
@@ -34,29 +33,27 @@ class Job(models.Model):
     task = models.CharField(max_length=200)
     queue = models.CharField(max_length=100)
     args = models.JSONField(default=dict, help_text="the task's arguments by name: ids and small values")
-    # A key names one job, for as long as its row exists: that is what makes enqueueing idempotent.
-    key = models.CharField(max_length=200, null=True, unique=True)  # noqa: DJ001 - NULLs don't collide
+    # A key names one job, for as long as its row exists: that makes enqueueing idempotent. NULLs don't collide.
+    key = models.CharField(max_length=200, null=True, unique=True)  # noqa: DJ001
     state = models.CharField(max_length=10, choices=State.choices)
-    claims = models.PositiveIntegerField(default=0, help_text="the fencing token: how often it was claimed")
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="claims, less those that were snoozed")
+    claims = models.PositiveIntegerField(default=0, help_text="the fencing token: how many workers have claimed it")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="claims, less the snoozed ones")
     max_attempts = models.PositiveSmallIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
     run_at = models.DateTimeField(null=True, help_text="not before")
-    published_at = models.DateTimeField(null=True, help_text="when its id was last handed to the broker")
+    published_at = models.DateTimeField(null=True, help_text="last handed to the broker at")
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    result = models.JSONField(null=True, help_text="what the task returned")
+    result = models.JSONField(null=True, help_text="the task's return value")
     worker = models.CharField(max_length=200, default="")
-    unknown_since = models.DateTimeField(null=True, help_text="since when nobody has known its task or arguments")
+    unknown_since = models.DateTimeField(null=True, help_text="no process has known its task or arguments since")
     error = models.TextField(default="", help_text="of the last attempt: a line, then the traceback")
     after_id = models.UUIDField(null=True, help_text="the job that must succeed first")
     takes_result = models.CharField(max_length=100, default="", help_text="the argument that gets its result")
-    context = models.JSONField(
-        db_default={}, help_text="the request, order and trace that it belongs to: backroom/observe/context.py"
-    )
+    context = models.JSONField(db_default={}, help_text="the request, order and trace that it belongs to")
 
     class Meta:
-        # One small index for each question the dispatcher asks, and none over what has finished.
+        # One small index for each question of the dispatcher, and none over finished jobs.
         indexes = [
             models.Index(fields=["run_at"], name="backroom_waiting", condition=models.Q(state="waiting")),
             models.Index(fields=["published_at"], name="backroom_ready", condition=models.Q(state="ready")),
@@ -76,8 +73,7 @@ class Job(models.Model):
         return self.key or f"{self.task} {self.id}"
 
     def blocked(self, others: Collection["Job"]) -> bool:
-        """Whether it waits for one of the others that gave up, was cancelled, or itself waits for such a one: only a
-        person can bring it on."""
+        """Whether it waits for one of the others that is dead, cancelled or itself blocked: a person must act."""
         if self.state != State.WAITING or self.run_at is not None:
             return False
         return any(
@@ -87,16 +83,16 @@ class Job(models.Model):
 
 
 class Attempt(models.Model):
-    """An attempt that ended without success; one that succeeded is the job's row itself, and a snooze is none."""
+    """An attempt that failed. One that succeeded is the job's own row, and a snooze is none."""
 
-    job_id = models.UUIDField(db_index=True)  # no foreign key: purge deletes both in one statement
+    job_id = models.UUIDField(db_index=True)  # no foreign key: a purge deletes both in one statement
     task = models.CharField(max_length=200)
     queue = models.CharField(max_length=100)
     number = models.PositiveSmallIntegerField()
     outcome = models.CharField(max_length=10, help_text="the job's state after it: waiting or dead")
     worker = models.CharField(max_length=200)
     published_at = models.DateTimeField(null=True)
-    started_at = models.DateTimeField(null=True, help_text="null: it was refused before it began")
+    started_at = models.DateTimeField(null=True, help_text="null: it ended before it began")
     ended_at = models.DateTimeField(db_index=True)
     error = models.TextField()
 
@@ -110,7 +106,7 @@ class Attempt(models.Model):
 
 
 class Pause(models.Model):
-    """A queue or a task that is to stand still, for all workers, until someone resumes it."""
+    """A queue or a task that no worker claims from until a person resumes it."""
 
     what = models.CharField(max_length=220, primary_key=True)  # "queue:bulk", "task:orders.mail_receipt"
     at = models.DateTimeField(db_default=Now())
@@ -130,25 +126,14 @@ class Pause(models.Model):
         return self.what.partition(":")[2]
 
 
-class Worker(models.Model):
-    """A running worker's sign of life. A restarted worker of the same name is another worker."""
-
-    name = models.CharField(max_length=200, primary_key=True)
-    queues = models.CharField(max_length=200)
-    pool = models.PositiveSmallIntegerField(null=True, help_text="how many jobs it runs at a time")
-    memory = models.BigIntegerField(null=True, help_text="bytes, of its main process and its children")
-    started_at = models.DateTimeField(db_default=Now())
-    seen_at = models.DateTimeField(db_default=Now())
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Process(models.Model):
-    """The sign of life of a dispatcher or a beat."""
+class Heartbeat(models.Model):
+    """A running process: worker, dispatcher, beat or watcher. One that is restarted is another process."""
 
     name = models.CharField(max_length=200, primary_key=True)
     role = models.CharField(max_length=20)
+    queues = models.CharField(max_length=200, default="", help_text="of a worker, with commas")
+    pool = models.PositiveSmallIntegerField(null=True, help_text="how many jobs a worker runs at a time")
+    memory = models.BigIntegerField(null=True, help_text="bytes, of a worker's main process and its children")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
 

@@ -1,17 +1,20 @@
-"""What is decided about a job from outside its life, by code or by people: sooner, not at all, again, gone. Each is one
-SQL statement and a compare-and-set, as in ledger.py. Errors of the database pass through as django.db.Error.
+"""Decisions about a job from outside its life, by code or by a person: sooner, not at all, again, gone.
+
+Each is one SQL statement and a compare-and-set, as in transitions.py. Errors of the database pass through.
 """
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from backroom.ledger.sql import rows
-from backroom.observe.progress import report
+from backroom.ledger.sql import returned_ids, rows
 
 
 def reschedule(key: str, seconds: float = 0) -> bool:
-    """Let a waiting job run in `seconds` at the latest; False if none waits under this key."""
+    """Let a waiting job run in `seconds` at the latest; False if no job waits for a time under this key.
+
+    Race: a dispatcher takes it at this moment. It is no longer `waiting`, and runs anyway.
+    """
     return bool(
         rows(
             "UPDATE backroom_job SET run_at = LEAST(run_at, clock_timestamp() + %s * interval '1 second')"
@@ -22,71 +25,65 @@ def reschedule(key: str, seconds: float = 0) -> bool:
     )
 
 
-def call_off(key: str, why: str) -> bool:
-    """Cancel the job of this key if it has not begun; False if there is none such. For code that did its work."""
-    return bool(
-        rows(
-            "UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(), error = %s"
-            " WHERE key = %s AND state IN ('ready', 'waiting') RETURNING id",
-            why,
-            key,
+def cancel(*, ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "", dead: bool = False) -> list[str]:
+    """Cancel jobs that have not begun (with `dead`, dead letters too) and all jobs that wait for them; returns the ids.
+
+    Race: a worker claims one at this moment. The lock waits for the claim, then sees `running` and leaves it alone.
+    """
+    states = ["ready", "waiting", "dead"] if dead else ["ready", "waiting"]
+    return returned_ids(
+        """
+        WITH RECURSIVE heads AS MATERIALIZED (
+            SELECT id FROM backroom_job WHERE (id = ANY(%s::uuid[]) OR key = ANY(%s)) AND state = ANY(%s) FOR UPDATE
+        ), chosen AS (
+            SELECT id FROM heads
+            UNION SELECT child.id FROM backroom_job child JOIN chosen ON child.after_id = chosen.id
         )
+        UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(),
+                                error = CASE WHEN %s = '' THEN error ELSE %s END
+        WHERE id IN (SELECT id FROM chosen) AND state = ANY(%s) RETURNING id
+        """,
+        list(ids),
+        list(keys),
+        states,
+        why,
+        why,
+        states,
     )
 
 
-def cancel(ids: Sequence[str], why: str = "") -> list[str]:
-    """Say that jobs need not run, nor those that wait for them; returns the ids. A running job is left alone."""
-    return [
-        str(id)
-        for (id,) in rows(
-            """
-            WITH RECURSIVE heads AS MATERIALIZED (  -- locked first: a claim may be taking one at this moment
-                SELECT id FROM backroom_job WHERE id = ANY(%s::uuid[]) AND state IN ('ready', 'waiting', 'dead') FOR UPDATE
-            ), chosen AS (
-                SELECT id FROM heads UNION SELECT child.id FROM backroom_job child JOIN chosen ON child.after_id = chosen.id
-            )
-            UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(),
-                                error = CASE WHEN %s = '' THEN error ELSE %s END
-            WHERE id IN (SELECT id FROM chosen) AND state IN ('ready', 'waiting', 'dead') RETURNING id
-            """,
-            list(ids),
-            why,
-            why,
-        )
-    ]
-
-
 def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None = None) -> list[str]:
-    """Give dead or cancelled jobs all their attempts again, and other arguments if these are given; due at once, or one
-    after the other so many seconds `apart`, the oldest first. Returns the ids of those. Twice is once.
+    """Give dead or cancelled jobs all their attempts again, and other arguments if given; returns the ids. They are due
+    at once, or one every `apart` seconds, the oldest first.
 
-    A follower waits for its predecessor, if that is still to come; one that needs the result of a predecessor long
-    purged is left as it is.
+    A follower waits for its predecessor if that one has yet to succeed. A follower that needs the result of a purged
+    predecessor stays as it is.
+
+    Race: two people replay one. The first UPDATE takes it from `dead`; the other finds nothing.
     """
-    return [
-        str(id)
-        for (id,) in rows(
-            """
-            UPDATE backroom_job SET state = 'waiting', finished_at = NULL, attempts = 0, unknown_since = NULL,
-                args = COALESCE(%s::jsonb, args),
-                run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan
-                              THEN clock_timestamp() + chosen.place * %s * interval '1 second' END
-            FROM (SELECT id, row_number() OVER (ORDER BY finished_at, id) - 1 AS place,
-                         NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = child.after_id) AS orphan
-                  FROM backroom_job child WHERE id = ANY(%s::uuid[])) chosen
-            WHERE backroom_job.id = chosen.id AND state IN ('dead', 'cancelled')
-                  AND (takes_result = '' OR claims > 0 OR NOT chosen.orphan) RETURNING backroom_job.id
-            """,
-            args and json.dumps(args),
-            apart,
-            list(ids),
-        )
-    ]
+    return returned_ids(
+        """
+        UPDATE backroom_job SET state = 'waiting', finished_at = NULL, attempts = 0, unknown_since = NULL,
+            args = COALESCE(%s::jsonb, args),
+            run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan
+                          THEN clock_timestamp() + chosen.place * %s * interval '1 second' END
+        FROM (SELECT id, row_number() OVER (ORDER BY finished_at, id) - 1 AS place,
+                     NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = child.after_id) AS orphan
+              FROM backroom_job child WHERE id = ANY(%s::uuid[])) chosen
+        WHERE backroom_job.id = chosen.id AND state IN ('dead', 'cancelled')
+              AND (takes_result = '' OR claims > 0 OR NOT chosen.orphan) RETURNING backroom_job.id
+        """,
+        args and json.dumps(args),
+        apart,
+        list(ids),
+    )
 
 
 def rerun(id: str, claims: int, why: str) -> bool:
-    """Have a job run once more that succeeded but whose effect is nowhere to be found. False if it has been claimed
-    again since it was seen with so many `claims`, or was changed otherwise: of two who redo it at once one does."""
+    """Run a job again that succeeded without its effect. False if it is not as it was seen, with so many `claims`.
+
+    Race: two reruns at once. After the first one the job is no longer `succeeded`, and later its `claims` differ.
+    """
     return bool(
         rows(
             "UPDATE backroom_job SET state = 'waiting', run_at = clock_timestamp(), finished_at = NULL, attempts = 0,"
@@ -98,29 +95,50 @@ def rerun(id: str, claims: int, why: str) -> bool:
     )
 
 
-def purge(days: int, batch: int = 5_000) -> int:
-    """Delete jobs that succeeded or were cancelled over `days` days ago; returns how many. Dead letters stay, and so
-    does what another job still waits for.
+def relink(id: str, parent: str | None) -> bool:
+    """Let a follower wait for the job `parent`. With None it is due now: for code that knows that the predecessor was
+    done, although its row is gone. False if the job waits for no other, if the predecessor's row exists, or if the job needs its
+    result.
 
-    In batches, each a short transaction: one DELETE of a long backlog would run into the statement's time limit. The
-    lock makes it look again at a job that is being replayed.
+    Race: the follower is released at this moment. Its `run_at` is set, and it stays released.
     """
-    deleted, more = 0, batch
-    while more == batch:
-        ((more,),) = rows(
+    return bool(
+        rows(
             """
-            WITH old AS (SELECT id FROM backroom_job job WHERE finished_at < statement_timestamp() - %s * interval '1 day'
-                         AND state IN ('succeeded', 'cancelled') AND NOT EXISTS (SELECT FROM backroom_job child
-                             WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'cancelled'))
-                         LIMIT %s FOR UPDATE OF job SKIP LOCKED),
-            gone AS (DELETE FROM backroom_job USING old WHERE backroom_job.id = old.id RETURNING backroom_job.id),
-            tries AS (DELETE FROM backroom_attempt USING gone WHERE job_id = gone.id),
-            tales AS (DELETE FROM backroom_progress USING gone WHERE job_id = gone.id)
-            SELECT count(*) FROM gone
+            UPDATE backroom_job child SET after_id = COALESCE(%s::uuid, after_id),
+                                          run_at = CASE WHEN %s::uuid IS NULL THEN clock_timestamp() END
+            WHERE id = %s AND state = 'waiting' AND run_at IS NULL AND (%s::uuid IS NOT NULL OR takes_result = ''
+                AND NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = child.after_id))
+            RETURNING id
             """,
-            days,
-            batch,
+            parent,
+            parent,
+            id,
+            parent,
         )
-        deleted += more
-        report(deleted)
+    )
+
+
+def purge(days: int, batch: int = 5_000) -> int:
+    """Delete one batch of jobs that succeeded or were cancelled over `days` days ago; returns how many. Call it until
+    it returns less than `batch`: one DELETE of a long backlog would run into the statement's time limit.
+
+    Dead letters stay, and jobs for which another one waits.
+
+    Race: a person replays one at this moment. The lock reads the row again, and it is no longer finished.
+    """
+    ((deleted,),) = rows(
+        """
+        WITH old AS (SELECT id FROM backroom_job job WHERE finished_at < statement_timestamp() - %s * interval '1 day'
+                     AND state IN ('succeeded', 'cancelled') AND NOT EXISTS (SELECT FROM backroom_job child
+                         WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'cancelled'))
+                     LIMIT %s FOR UPDATE OF job SKIP LOCKED),
+        gone AS (DELETE FROM backroom_job job USING old WHERE job.id = old.id RETURNING job.id),
+        attempts AS (DELETE FROM backroom_attempt USING gone WHERE job_id = gone.id),
+        progress AS (DELETE FROM backroom_progress USING gone WHERE job_id = gone.id)
+        SELECT count(*) FROM gone
+        """,
+        days,
+        batch,
+    )
     return deleted

@@ -1,7 +1,6 @@
 """When a failed job runs again: a pure value, declared beside the task.
 
-The form (a value without any machinery) is procrastinate's. The jitter keeps jobs that failed together from coming
-back together.
+The form, a value without machinery, is procrastinate's. Jitter keeps jobs that failed together from returning together.
 """
 
 import random
@@ -11,7 +10,7 @@ from typing import Literal
 from backroom.ledger import db_errors
 from backroom.ledger.errors import Permanent, RetryAfter, Snooze
 
-DATABASE_PAUSE = 10.0  # seconds, about: until a job is tried again that met a full disk or somebody else's lock
+DATABASE_PAUSE = 10.0  # seconds, about, until a job runs again that met a full disk or another session's lock
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,14 @@ class Retry:
             raise ValueError(f"{self} makes no sense: attempts >= 1, 0 <= first <= cap, 0 <= jitter < 1")
 
     def delay(self, attempt: int, chance: float) -> float:
-        """Seconds to wait after failed attempt number `attempt` (from 1), with `chance` in [0, 1) from a die."""
+        """Seconds to wait after failed attempt number `attempt` (from 1); `chance` is random, in [0, 1)."""
         base = min(self.cap, self.first * 2.0 ** min(attempt - 1, 60))
         return base * (1 + self.jitter * (2 * chance - 1))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a failed attempt."""
+    """The consequence of a failed attempt."""
 
     state: Literal["waiting", "dead"]
     seconds: float = 0.0
@@ -43,12 +42,12 @@ class Verdict:
 
 
 def judge(error: Exception, policy: Retry, attempt: int, allowed: int, chance: float | None = None) -> Verdict:
-    """Decide over failed attempt number `attempt` (from 1) of the `allowed` ones, which the job's row says: it may be
-    older than the policy. Pure, but for the die where `chance` is not given."""
+    """Decide on failed attempt number `attempt` (from 1) of `allowed` ones. The job's row has `allowed`, as it may be
+    older than the policy. Pure, but for the random number where `chance` is not given."""
     if isinstance(error, Snooze):
         return Verdict("waiting", error.seconds, uses_attempt=False)
     chance = random.random() if chance is None else chance  # noqa: S311
-    if db_errors.code(error) in db_errors.NOBODYS_FAULT:
+    if db_errors.code(error) in db_errors.NOT_THE_JOBS_FAULT:
         return Verdict("waiting", DATABASE_PAUSE * (0.5 + chance), uses_attempt=False)
     if isinstance(error, Permanent) or attempt >= allowed:
         return Verdict("dead")

@@ -1,14 +1,18 @@
-"""What the statements on this room's tables have in common: one round trip each, and the rows that it gives back."""
+"""What the ledger's statements share: one round trip each, and the rows that it returns."""
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
 
+# PostgreSQL has earlier and later times, and infinity; Python can't read a row with one.
+READABLE = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
+
 
 class Message(NamedTuple):
-    """What the broker is told about a job. `published_at` is the row's stamp, as Unix time."""
+    """What the publisher sends for a job. `published_at` is the row's stamp, as Unix time."""
 
     id: str
     task: str
@@ -19,7 +23,7 @@ class Message(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A job as the worker that claimed it holds it."""
+    """A job as the worker that claimed it holds it. `claims` is its fencing token."""
 
     id: str
     args: dict[str, Any]
@@ -31,10 +35,15 @@ class Claimed(NamedTuple):
 
 
 def rows(sql: str, *parameters: Any) -> list[tuple]:
-    """The rows that one statement returns."""
+    """The rows that one statement returns. Raises django.db.Error."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchall()
+
+
+def returned_ids(sql: str, *parameters: Any) -> list[str]:
+    """The ids that one statement returns, as text."""
+    return [str(id) for (id,) in rows(sql, *parameters)]
 
 
 def messages(found: Iterable[tuple]) -> list[Message]:
@@ -46,5 +55,19 @@ def messages(found: Iterable[tuple]) -> list[Message]:
 
 STAMP = "extract(epoch FROM published_at)::float"
 
-# Whether a job's queue or task is paused (backroom/ops/audit_log.py). The tiny table is read once for a statement, not for a row.
+# Whether a job's queue or task is paused. PostgreSQL reads the tiny table once for a statement, not once for a row.
 PAUSED = "ARRAY['queue:' || queue, 'task:' || task] && ARRAY(SELECT what::text FROM backroom_pause)"
+
+
+def recording(change: str, which: str = "true") -> str:
+    """Wrap an UPDATE that ends attempts without success: it also inserts a backroom_attempt row for each, and returns
+    the ids. A success needs no such row, as the job's row says it all: the common case costs nothing."""
+    return f"""
+        WITH ended AS ({change} RETURNING backroom_job.*), recorded AS (
+            INSERT INTO backroom_attempt (job_id, task, queue, number, outcome, worker, published_at, started_at,
+                                          ended_at, error)
+            SELECT id, task, queue, attempts, state, worker, published_at,
+                   CASE WHEN started_at >= published_at THEN started_at END, clock_timestamp(), error
+            FROM ended WHERE {which})
+        SELECT id FROM ended
+        """  # noqa: S608 - the changes stand in this package

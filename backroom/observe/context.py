@@ -1,8 +1,8 @@
-"""The trail that work leaves: what a job's row keeps of the request that enqueued it, so that log lines and spans
-follow the work from the click to the last retry, and to a replay weeks later.
+"""The context of work: a job's row keeps the ids and the trace of the request that enqueued it, so that log lines and
+spans follow the work from the click to the last retry, and to a replay weeks later.
 
-Log lines are structlog's; spans are OpenTelemetry's, and the row keeps W3C's `traceparent`. Both hold ids, never
-personal data: arguments of jobs are ids and small values, and errors are shown only once they are cleansed.
+Log lines are structlog's. Spans are OpenTelemetry's, and the row keeps W3C's `traceparent`. Both hold ids, never
+personal data: arguments of jobs are ids and small values, and errors are shown redacted.
 """
 
 import time
@@ -26,31 +26,31 @@ log = structlog.get_logger(__name__)
 
 
 def begin(**ids: str) -> None:
-    """Forget what was noted in this thread, and note these: a new request begins."""
+    """Replace this thread's ids: a new request begins."""
     clear_contextvars()
     bind_contextvars(**ids)
 
 
-def note(**ids: Any) -> None:
-    """Have these ids in every log line from now on and, those of CARRIED, in all jobs that are enqueued."""
+def bind(**ids: Any) -> None:
+    """Add ids to this thread's log lines and, those of CARRIED, to all jobs enqueued from now on."""
     bind_contextvars(**ids)
 
 
-def here() -> dict[str, Any]:
-    """What a job enqueued now is to remember: the ids noted, and the place in the trace."""
-    noted = get_contextvars()
-    kept = {name: noted[name] for name in CARRIED if name in noted}
-    propagate.inject(kept)
-    return kept
+def capture() -> dict[str, Any]:
+    """The context that a job enqueued now keeps: the carried ids, and the place in the trace."""
+    bound = get_contextvars()
+    captured = {name: bound[name] for name in CARRIED if name in bound}
+    propagate.inject(captured)
+    return captured
 
 
 @contextmanager
-def resumed(kept: dict[str, Any], **ids: Any) -> Iterator[None]:
-    """Go on where the job was enqueued: its ids, and `ids`, in the log lines; its trace for the spans."""
+def resumed(captured: dict[str, Any], **ids: Any) -> Iterator[None]:
+    """Restore a captured context, with more `ids`, for the log lines and spans in the block."""
     clear_contextvars()
-    token = context.attach(propagate.extract(kept, context=context.Context()))
+    token = context.attach(propagate.extract(captured, context=context.Context()))
     try:
-        with bound_contextvars(**{name: kept[name] for name in CARRIED if name in kept}, **ids):
+        with bound_contextvars(**{name: captured[name] for name in CARRIED if name in captured}, **ids):
             yield
     finally:
         context.detach(token)
@@ -58,7 +58,7 @@ def resumed(kept: dict[str, Any], **ids: Any) -> Iterator[None]:
 
 @contextmanager
 def of_publishing(messages: Sequence[Message]) -> Iterator[None]:
-    """A span for each job that is handed to the broker, in that job's own trace."""
+    """A span for each published message, in its job's own trace."""
     spans = [
         tracer.start_span(
             f"publish {message.task}", propagate.extract(message.context, context.Context()), SpanKind.PRODUCER,
@@ -74,11 +74,11 @@ def of_publishing(messages: Sequence[Message]) -> Iterator[None]:
 
 
 @contextmanager
-def of_call(partner: str, what: str) -> Iterator[dict[str, str]]:
-    """A span and a line for a call of a partner; yields the headers with which it may go on with the trace."""
+def of_call(partner: str, action: str) -> Iterator[dict[str, str]]:
+    """A span and a log line for a call to a partner; yields the headers that carry the trace."""
     headers: dict[str, str] = {}
     started, failed = time.monotonic(), {}
-    with tracer.start_as_current_span(f"{what} {partner}", kind=SpanKind.CLIENT):
+    with tracer.start_as_current_span(f"{action} {partner}", kind=SpanKind.CLIENT):
         propagate.inject(headers)
         try:
             yield headers
@@ -86,12 +86,12 @@ def of_call(partner: str, what: str) -> Iterator[dict[str, str]]:
             failed = {"error": type(error).__name__}
             raise
         finally:
-            log.info("call", partner=partner, what=what, **failed, seconds=round(time.monotonic() - started, 3))
+            log.info("call", partner=partner, what=action, **failed, seconds=round(time.monotonic() - started, 3))
 
 
 @contextmanager
 def of_attempt(task: str, job: Claimed) -> Iterator[None]:
-    """A span for an attempt and, when it ends, one line: the outcome, and how many seconds it took."""
+    """A span for an attempt and, at its end, a log line with the outcome and the seconds it took."""
     started, outcome = time.monotonic(), "broken off"
     ids = {"job": job.id, "task": task, "key": job.key, "attempt": job.attempts, "claim": job.claims}
     span = tracer.start_as_current_span(

@@ -1,10 +1,10 @@
-"""What an attempt tells while it runs: how far it is, and its log lines. Both are shown with the job.
+"""What a body reports while it runs: how far it is, and its log lines. Both are shown with the job.
 
     for row in progress(rows, total=n):
         ...
     report(done, of)
 
-Either is only noted, for the attempt at hand (notes.py writes it down); outside of one, nothing is.
+Outside of a job they do nothing.
 """
 
 import logging
@@ -16,50 +16,48 @@ from typing import Any, TypeVar
 
 from structlog.contextvars import get_contextvars
 
-from backroom.observe.recorder import Entry, Notes, writer
-from backroom.observe.redact import clean
+from backroom.observe.recorder import Record, writer
+from backroom.observe.redact import redact
 
 T = TypeVar("T")
 
 LINE_LIMIT = 500  # characters of a line
-MOST = 2**63 - 1  # what the table can hold
+MOST = 2**63 - 1  # the table's largest number
 
-_open: ContextVar[Notes | None] = ContextVar("journal", default=None)
+_current: ContextVar[Record | None] = ContextVar("progress", default=None)
 
 
 @contextmanager
 def of_attempt(id: str, claim: int, attempt: int) -> Iterator[None]:
-    """What is reported and logged in the block is this attempt's."""
-    notes = Notes(id, claim, attempt)
-    token = _open.set(notes)
+    """Reports and log lines in the block belong to this attempt."""
+    record = Record(id, claim, attempt)
+    token = _current.set(record)
     try:
         yield
     finally:
-        _open.reset(token)
-        writer.forget(notes)
+        _current.reset(token)
+        writer.remove(record)
 
 
-def entry(of_a_snooze: bool = False) -> Entry | None:
-    """What the attempt at hand told, to be written with its end. A snooze is no attempt and may come often, so it is
-    None for one of which nothing was written meanwhile."""
-    notes = _open.get()
-    if notes is None or (of_a_snooze and not notes.written):
-        return None
-    return notes.entry()
+def write_last(snoozed: bool = False) -> None:
+    """Write the current attempt's last row, just before its end. Snoozes may be many, so one of which no row exists yet
+    gets none. Raises django.db.Error."""
+    record = _current.get()
+    if record and (record.written or not snoozed):
+        record.write(ended=True)
 
 
 def report(done: int, of: int | None = None) -> None:
-    """Tell how far this job is: `done` of so many, or of nobody knows how many. Outside of a job it does nothing.
-    Raises ValueError for what is no count."""
+    """Report how far this job is: `done` of a known or unknown total. Raises ValueError for negative or huge counts."""
     if not 0 <= done <= MOST or not 0 <= (of or 0) <= MOST:
         raise ValueError(f"progress is counted from 0 to {MOST}: {done} of {of}")
-    if notes := _open.get():
-        notes.report(int(done), None if of is None else int(of))
+    if record := _current.get():
+        record.set_progress(int(done), None if of is None else int(of))
 
 
 def progress(rows: Iterable[T], total: int | None = None) -> Iterator[T]:
-    """The rows, one by one, each of which is reported as done when the next is asked for. `total`: how many there are,
-    for an iterator, which can't say so itself."""
+    """Yield the rows, and report each as done when the next one is requested. `total` is for iterators, which have no
+    length."""
     if total is None and isinstance(rows, Sized):
         total = len(rows)
     if total != 0:
@@ -70,24 +68,24 @@ def progress(rows: Iterable[T], total: int | None = None) -> Iterator[T]:
 
 
 class Handler(logging.Handler):
-    """Beside those that write the log: keeps a job's lines for its page. To be named in settings.LOGGING."""
+    """Keeps a job's log lines for its page. Name it in settings.LOGGING beside the handlers that write the log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A line logged outside of an attempt is not kept."""
-        if notes := _open.get():
+        """Keep a line of the current attempt; outside of one, nothing."""
+        if attempt := _current.get():
             try:
-                notes.note(_line(record))
+                attempt.add_line(_line(record))
             except Exception:
                 self.handleError(record)
 
 
 def _line(record: logging.LogRecord) -> dict[str, str]:
-    """What the log shows, without the ids that all lines of the job have, and without a traceback."""
+    """The log's line, without the ids that all lines of the job share, and without a traceback."""
     at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     text = _text(record.msg) if isinstance(record.msg, dict) else record.getMessage()
     if record.exc_info and (error := record.exc_info[1]):
         text += f" ({type(error).__name__}: {error})"
-    return {"at": at, "level": record.levelname.lower(), "text": clean(text)[:LINE_LIMIT]}
+    return {"at": at, "level": record.levelname.lower(), "text": redact(text)[:LINE_LIMIT]}
 
 
 def _text(line: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -10,8 +9,9 @@ from django.template.defaultfilters import pluralize
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from backroom.ledger.models import Job, Worker
+from backroom.ledger.models import Heartbeat, Job
 from backroom.ops import audit_log
+from backroom.runtime.conf import conf
 
 IN_ADMIN = "chosen in the admin"
 
@@ -52,7 +52,7 @@ class JobAdmin(ReadOnly):
 
     @admin.display(description="Flower")
     def flower(self, job: Job) -> str:
-        return format_html('<a href="{}/task/{}">Flower</a>', settings.FLOWER_URL, job.id)
+        return format_html('<a href="{}/task/{}">Flower</a>', conf.FLOWER_URL, job.id)
 
     def has_act_permission(self, request: HttpRequest) -> bool:
         """Replaying and cancelling ask for more than looking."""
@@ -80,8 +80,8 @@ class JobAdmin(ReadOnly):
         )
 
 
-@admin.register(Worker)
-class WorkerAdmin(ReadOnly):
-    """The workers that said they live."""
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnly):
+    """The processes at work."""
 
-    list_display = ["name", "queues", "started_at", "seen_at"]
+    list_display = ["name", "role", "queues", "started_at", "seen_at"]

@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 
 from backroom.ops.models import Alert
 from backroom.ops.rules import BY_NAME
+from backroom.runtime.conf import conf
 
 log = logging.getLogger(__name__)
 
@@ -21,14 +22,14 @@ log = logging.getLogger(__name__)
 def send(alert: Alert) -> bool:
     """Mail that it fired; or, if it has recovered, that it is over. True once the server has taken it: each step of
     the conversation may take settings.EMAIL_TIMEOUT seconds. False if not, which the log explains."""
-    if not settings.ALERT_MAIL_TO:
+    if not conf.ALERT_MAIL_TO:
         return False
     first, last = _message_id(alert, "fired"), _message_id(alert, "over")
     says = alert.says.rstrip(".")
     mail = EmailMessage(
         subject=f"Over: {says}" if alert.recovered_at else f"Alert: {says}",
         body=render_to_string("ops/alert_mail.txt", _told(alert)),
-        to=settings.ALERT_MAIL_TO,
+        to=conf.ALERT_MAIL_TO,
         headers={"Message-ID": last, "In-Reply-To": first, "References": first}
         if alert.recovered_at
         else {"Message-ID": first},
@@ -43,8 +44,8 @@ def send(alert: Alert) -> bool:
 
 
 def _told(alert: Alert) -> dict[str, object]:
-    address = f"{settings.SITE_URL}/ops/alerts/#{alert.rule}"
-    return {"alert": alert, "rule": BY_NAME.get(alert.rule), "address": address, "site": settings.SITE_URL}
+    address = f"{conf.SITE_URL}/ops/alerts/#{alert.rule}"
+    return {"alert": alert, "rule": BY_NAME.get(alert.rule), "address": address, "site": conf.SITE_URL}
 
 
 def _message_id(alert: Alert, what: str) -> str:

@@ -13,13 +13,13 @@ import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
-from django.conf import settings
 from django.utils import timezone
 
 from backroom.ledger.sql import rows
 from backroom.ops import alert_mail
 from backroom.ops.models import Alert
 from backroom.ops.rules import BY_NAME, LASTING, Finding
+from backroom.runtime.conf import conf
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def _calm(alert: Alert) -> None:
 
 def mail() -> None:
     """Mail what nobody was told yet. A mail server in trouble is asked again in the next round."""
-    while settings.ALERT_MAIL_TO and (taken := rows(TAKE, LEASE)):
+    while conf.ALERT_MAIL_TO and (taken := rows(TAKE, LEASE)):
         alert = Alert.objects.get(pk=taken[0][0])
         if not alert_mail.send(alert):
             rows("UPDATE backroom_ops_alert SET mailing_until = now() WHERE id = %s RETURNING id", alert.id)

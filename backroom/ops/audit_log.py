@@ -31,7 +31,12 @@ def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
 def cancel(ids: Sequence[str], who: str, why: str) -> list[str]:
     """Say that jobs need not run, nor those behind them; see operations.cancel. Returns the ids of those."""
     with transaction.atomic():
-        return _record("cancelled", operations.cancel(ids, why=f"cancelled by {who}" + (why and f": {why}")), who, why)
+        return _record(
+            "cancelled",
+            operations.cancel(ids=ids, dead=True, why=f"cancelled by {who}" + (why and f": {why}")),
+            who,
+            why,
+        )
 
 
 def pause(what: str, who: str, why: str) -> bool:

@@ -24,7 +24,7 @@ from backroom.ops.rollups import COULD_RUN, COUNTS, LIVE
 from backroom.ops.rules import BY_NAME, RULES
 from backroom.ops.stats import SILENT
 from backroom.outbound import breaker
-from backroom.runtime import publisher
+from backroom.runtime import broker
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,11 @@ FROM ({LIVE}) live GROUP BY queue, state
 WORKERS = """
 SELECT DISTINCT ON (worker) split_part(name, '/', 1) AS worker, queues, pool, memory,
        extract(epoch FROM clock_timestamp() - seen_at)::float,
-       (SELECT count(*) FROM backroom_job WHERE state = 'running' AND backroom_job.worker = backroom_worker.name)
-FROM backroom_worker ORDER BY worker, seen_at DESC
+       (SELECT count(*) FROM backroom_job WHERE state = 'running' AND backroom_job.worker = backroom_heartbeat.name)
+FROM backroom_heartbeat WHERE role = 'worker' ORDER BY worker, seen_at DESC
 """
 
-PROCESSES = "SELECT role, extract(epoch FROM clock_timestamp() - seen_at)::float FROM backroom_process ORDER BY 2"
+PROCESSES = "SELECT role, extract(epoch FROM clock_timestamp() - seen_at)::float FROM backroom_heartbeat WHERE role <> 'worker' ORDER BY 2"
 
 ALERTS = (
     "SELECT rule, count(*) FROM backroom_ops_alert WHERE fired_at IS NOT NULL AND recovered_at IS NULL GROUP BY rule"
@@ -70,10 +70,10 @@ class BackRoom(Collector):
                 rows("SELECT set_config('statement_timeout', %s, true)", f"{PATIENCE}s")
                 found = [*queues(), *workers(), *processes(), *alerts(), *pauses(), *totals()]
         except Error as error:
-            if not db_errors.is_trouble(error):
+            if not db_errors.is_outage(error):
                 raise
             log.warning("the ledger can't be read for a scrape: %s", db_errors.summary(error))
-            db_errors.let_go()
+            db_errors.close_connection()
             found = []
         up.add_metric([], float(bool(found)))
         return iter([up, *found, *breakers()])
@@ -197,5 +197,5 @@ def breakers() -> Iterable[Metric]:
             state.add_metric([gate["partner"], name], float(gate["state"] == name))
         age = datetime.now(UTC) - datetime.fromisoformat(gate["since"]) if gate["state"] != "closed" else None
         open_.add_metric([gate["partner"]], max(0.0, age.total_seconds()) if age else 0.0)
-    up.add_metric([], float(found is not None or publisher.answers()))
+    up.add_metric([], float(found is not None or broker.answers()))
     return up, state, open_

@@ -143,8 +143,8 @@ def figures() -> dict[str, Any]:
     workers = [
         {"name": name, "queues": queues_, "seen_s": seen}
         for name, queues_, seen in rows(
-            "SELECT name, queues, extract(epoch FROM now() - seen_at)::float FROM backroom_worker"
-            " WHERE seen_at > now() - %s * interval '1 second' ORDER BY name",
+            "SELECT name, queues, extract(epoch FROM now() - seen_at)::float FROM backroom_heartbeat"
+            " WHERE role = 'worker' AND seen_at > now() - %s * interval '1 second' ORDER BY name",
             SILENCE,
         )
     ]

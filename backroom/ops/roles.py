@@ -8,7 +8,7 @@ from django.contrib.auth.management import create_permissions
 
 LOOK, ACT = "backroom.view_job", "backroom.change_job"
 READERS, OPERATORS = "Back room: readers", "Back room: operators"
-ROLES = {READERS: ["view_job", "view_worker"], OPERATORS: ["view_job", "view_worker", "change_job"]}
+ROLES = {READERS: ["view_job", "view_heartbeat"], OPERATORS: ["view_job", "view_heartbeat", "change_job"]}
 
 
 def make_roles(apps: Apps = all_apps, **options: Any) -> None:

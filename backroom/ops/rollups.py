@@ -111,7 +111,7 @@ def ended(begin: datetime, end: datetime) -> list[TaskMinute]:
     return [found[name] for name in sorted(found)]
 
 
-def keep_books() -> None:
+def write_finished_minutes() -> None:
     """Write down what is over, for all queues. Trouble with that is logged: it must keep nobody from working."""
     try:
         write([queue.name for queue in current_app.amqp.queues.values()])

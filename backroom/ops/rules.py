@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from django.conf import settings
-
 from backroom.ledger.rescue import SILENCE
 from backroom.ops.rates import seconds
 from backroom.ops.stats import SILENT, Health
+from backroom.runtime.conf import conf
 
 LASTING = 60  # seconds: longer than a deploy or the start of the shop leaves a place empty
 CALM = 0.8  # share of its limit at which what has fired is well again: a figure that sways about the limit calls once
@@ -151,7 +150,7 @@ RULES = (
         do="Start one for this queue; jobs that the last one had in hand go back by themselves.",
     ),
     Rule(
-        "queue-late", _oldest, over=120, over_of=settings.QUEUE_OBJECTIVES,
+        "queue-late", _oldest, over=120, over_of=conf.QUEUE_OBJECTIVES,
         when="the oldest job of a queue has been due for longer than its objective: {limit}",
         says="The oldest job of the queue {subject} has been due for {value}, over its objective of {limit} ({also}).",
         do="Look what its workers are busy with; add workers, or pause a task that floods the queue.",

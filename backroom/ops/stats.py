@@ -19,7 +19,7 @@ from backroom.ops import rates, rollups
 from backroom.ops.models import TaskMinute
 from backroom.ops.rollups import Level
 from backroom.outbound import breaker
-from backroom.runtime import publisher
+from backroom.runtime import broker
 
 # Seconds without a sign of life after which a process is taken for silent. A watcher gives its sign after a round, and
 # that may take 45 s while a mail server hangs.
@@ -120,7 +120,7 @@ def look(span: float) -> Health:
         processes=[Process(*row) for row in rows(PROCESSES)],
         paused=paused,
         partners=gates,
-        broker=gates is not None or publisher.answers(),
+        broker=gates is not None or broker.answers(),
         minutes=rates.minutes(span)[1],
     )
 
@@ -128,13 +128,13 @@ def look(span: float) -> Health:
 WORKERS = """
 SELECT name, queues, pool, memory, started_at, extract(epoch FROM clock_timestamp() - seen_at)::float,
        (SELECT count(*) FROM backroom_job WHERE state = 'running' AND worker = name)
-FROM backroom_worker ORDER BY name
+FROM backroom_heartbeat WHERE role = 'worker' ORDER BY name
 """
 
 PROCESSES = """
 SELECT name, role, started_at, extract(epoch FROM clock_timestamp() - seen_at)::float
-FROM backroom_process gone WHERE NOT EXISTS (
-    SELECT FROM backroom_process successor WHERE successor.role = gone.role AND successor.started_at > gone.seen_at
+FROM backroom_heartbeat gone WHERE role <> 'worker' AND NOT EXISTS (
+    SELECT FROM backroom_heartbeat successor WHERE successor.role = gone.role AND successor.started_at > gone.seen_at
     AND split_part(successor.name, '/', 1) = split_part(gone.name, '/', 1)
 ) ORDER BY role DESC, name
 """

@@ -14,7 +14,7 @@ from django.utils import timezone
 from backroom.ledger import db_errors
 from backroom.ops import alert_mail, alerts, rollups, rules, stats
 from backroom.ops.models import Alert
-from backroom.runtime import heartbeat
+from backroom.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self.sign = heartbeat.Sign("watcher")
+        self.heartbeat = Heartbeat("watcher")
         self.trouble = db_errors.OutageLog(log)
         self.outage: Alert | None = None  # of the database, where it can't be written down
 
@@ -36,17 +36,17 @@ class Watcher:
             self.look()
             self.stop.wait(EVERY)
         with suppress(Error):
-            self.sign.end()
+            self.heartbeat.stop()
 
     def look(self) -> None:
         """One round: look, write down, mail. Trouble with the database is waited out, and mailed too."""
         try:
             alerts.note(rules.findings(stats.look(rules.WINDOW)))
             alerts.mail()
-            self.sign.give()
+            self.heartbeat.beat_if_due()
             self.write_down_outage()
             self.trouble.end()
-            rollups.keep_books()  # rules read the minutes, also those in which no dispatcher was there to write them
+            rollups.write_finished_minutes()  # rules read the minutes, also those in which no dispatcher was there to write them
         except Error as error:
             self.trouble.begin(db_errors.summary(error))
             connection.close()

@@ -1,7 +1,5 @@
-"""Reading from a socket until a deadline.
-
-A socket's timeout is for each read, so a partner that sends a byte now and then could keep us for ever.
-"""
+"""Reading from a socket until a deadline. A socket's own timeout is for each read, so a partner that sends a byte now
+and then would never time out."""
 
 import io
 import socket
@@ -9,7 +7,7 @@ import time
 
 
 class Bounded(io.RawIOBase):
-    """What arrives on a socket within its timeout, counted from now; after that, reading raises TimeoutError."""
+    """A socket's file that raises TimeoutError once the socket's timeout, counted from now, is over."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -18,11 +16,11 @@ class Bounded(io.RawIOBase):
         self.renew()
 
     def renew(self) -> None:
-        """Count from now."""
+        """Count the timeout from now."""
         self.deadline = time.monotonic() + self.timeout
 
     def readinto(self, buffer) -> int | None:
-        """Read what is there, or comes in time. Raises TimeoutError."""
+        """Read what arrives before the deadline. Raises TimeoutError."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer took too long")
@@ -37,11 +35,11 @@ class Bounded(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """Close the socket's file, too."""
+        """Close the socket's file as well."""
         self.file.close()
         super().close()
 
 
 def bounded(sock: socket.socket) -> io.BufferedReader:
-    """A socket's file, as by makefile("rb"), bounded by the socket's timeout from now."""
+    """Like socket.makefile("rb"), with the socket's timeout as deadline for the whole."""
     return io.BufferedReader(Bounded(sock))

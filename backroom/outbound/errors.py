@@ -4,13 +4,13 @@ from backroom.ledger.errors import Snooze
 
 
 class PartnerUnavailable(Exception):
-    """The partner did not answer, or not sensibly: it may have done the work, so ask again with the same key."""
+    """No answer, or one that makes no sense. The partner may have done the work: call again with the same key."""
 
 
 class PartnerUnreachable(PartnerUnavailable):
-    """No conversation came about, so the partner has done nothing, and no request can be to blame."""
+    """No connection: the partner has done nothing, and the request is not to blame."""
 
 
 class Away(Snooze, PartnerUnavailable):
-    """The partner is not to be asked now. A job waits and uses no attempt; for whoever is no job the partner is
-    unavailable, and said so at once."""
+    """The breaker or the rate limit holds the call back. A job waits and uses no attempt; for other callers the partner
+    is unavailable at once."""

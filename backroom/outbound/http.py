@@ -1,4 +1,5 @@
-"""Speaking to a partner over HTTP: through its gate, bounded in time, keyed; an answer is judged here, at the edge."""
+"""HTTP calls to a partner: through its breaker, with a total deadline and an idempotency key. The answer becomes a
+result or one of our errors here, at the edge."""
 
 import http.client
 import json
@@ -9,7 +10,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import urllib3
-from django.conf import settings
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from backroom.ledger.errors import Permanent, RetryAfter
@@ -17,15 +17,16 @@ from backroom.observe import context
 from backroom.outbound import breaker
 from backroom.outbound.deadline import bounded
 from backroom.outbound.errors import PartnerUnavailable, PartnerUnreachable
+from backroom.runtime.conf import conf
 
-MAX_BODY = 1_000_000  # bytes; no partner's answer is larger
-TRY_AGAIN = {408, 425, 429}  # the 4xx that speak of now, not of the request
-PATIENCE_LIMIT = 3600  # seconds; a partner that asks for more is asked again after these
+MAX_BODY = 1_000_000  # bytes of an answer
+TRY_AGAIN = {408, 425, 429}  # the 4xx that are about this moment, not about the request
+RETRY_AFTER_LIMIT = 3600  # seconds of a Retry-After that are honoured
 MARGIN = 2  # seconds a call may take beyond its timeouts
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer of which the read timeout bounds the whole, headers and body: http.client's is for each read."""
+    """An answer whose read timeout bounds headers and body together: http.client's bounds each read."""
 
     def __init__(self, sock, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
@@ -54,24 +55,26 @@ _pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
 
 class NotFound(Permanent):
-    """The partner knows nothing under this address."""
+    """404."""
 
 
 class Conflict(Permanent):
-    """The partner says that things stand otherwise than the request takes for granted (409)."""
+    """409: the partner's state does not fit the request."""
 
 
 class Partner:
-    """A partner's HTTP interface below settings.PARTNERS_URL.
+    """A partner's HTTP interface, below `url` or BACKROOM_PARTNERS_URL.
 
-    `timeout` is the seconds to connect and those for the whole answer; `patience` those that a caller would wait for
-    its turn where the partner is asked as often as allowed. Errors of both calls: Permanent when the partner refuses
-    the request as such; RetryAfter when it says when to come back; Away (a Snooze and a PartnerUnavailable) where it
-    is not to be asked now, or can't be reached; PartnerUnavailable for all else, which trying again may cure.
+    `timeout` is the seconds to connect and those for the whole answer; `patience` the seconds that a caller waits for
+    its slot at the rate limit. Both calls raise Permanent when the partner refuses the request; RetryAfter when it
+    says when to come back; Away (a Snooze and a PartnerUnavailable) if the breaker or the rate limit holds the call
+    back, or no connection is made; PartnerUnavailable for all else, which a retry may cure.
     """
 
-    def __init__(self, name: str, timeout: tuple[float, float] = (1.0, 5.0), patience: float = 0.0) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, timeout: tuple[float, float] = (1.0, 5.0), patience: float = 0.0, url: str | None = None
+    ) -> None:
+        self.name, self.url = name, url
         self.timeout = urllib3.Timeout(connect=timeout[0], read=timeout[1])
         self.lease = sum(timeout) + MARGIN
         self.patience = patience
@@ -96,7 +99,7 @@ class Partner:
     def _exchange(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             response = _pool.request(
-                method, f"{settings.PARTNERS_URL}{path}", timeout=self.timeout, redirect=False,
+                method, f"{self.url or conf.PARTNERS_URL}{path}", timeout=self.timeout, redirect=False,
                 preload_content=False, **options,
             )  # fmt: skip
             body = self._read(response)
@@ -104,7 +107,7 @@ class Partner:
             raise PartnerUnreachable(f"{self.name} can't be reached ({type(error).__name__})") from error
         except urllib3.exceptions.HTTPError as error:
             raise PartnerUnavailable(f"{self.name} did not answer ({type(error).__name__})") from error
-        self._judge(response, path)
+        self._raise_for_status(response, path)
         return self._decode(response, body)
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
@@ -113,16 +116,16 @@ class Partner:
             body += chunk
             if len(body) > MAX_BODY:
                 response.close()
-                raise PartnerUnavailable(f"{self.name} answers without end")
+                raise PartnerUnavailable(f"{self.name} answers with over {MAX_BODY:,} bytes")
         response.release_conn()
         return body
 
-    def _judge(self, response: urllib3.BaseHTTPResponse, path: str) -> None:
+    def _raise_for_status(self, response: urllib3.BaseHTTPResponse, path: str) -> None:
         status = response.status
-        if status in (429, 503) and (seconds := _patience(response.headers.get("Retry-After", ""))):
-            raise RetryAfter(seconds, f"{self.name} asks for patience")
+        if status in (429, 503) and (seconds := _retry_after(response.headers.get("Retry-After", ""))):
+            raise RetryAfter(seconds, f"{self.name} answered {status} with a Retry-After")
         if status == 404:
-            raise NotFound(f"{self.name} knows no {path}")
+            raise NotFound(f"{self.name} has no {path}")
         if status == 409:
             raise Conflict(f"{self.name} refused: 409")
         if 400 <= status < 500 and status not in TRY_AGAIN:
@@ -136,16 +139,16 @@ class Partner:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise PartnerUnavailable(f"{self.name} answered {response.status} with something that is no JSON object")
+            raise PartnerUnavailable(f"{self.name} answered {response.status} without a JSON object")
         return answer
 
 
-def _patience(header: str) -> int:
-    """The seconds that a Retry-After asks for, in either of its forms (RFC 9110, 10.2.3); 0 for none, or nonsense."""
+def _retry_after(header: str) -> int:
+    """The seconds of a Retry-After, in either of its forms (RFC 9110, 10.2.3); 0 for none or an invalid one."""
     try:
         if header.isascii() and header.isdigit():
-            return min(int(header[:9]), PATIENCE_LIMIT)
+            return min(int(header[:9]), RETRY_AFTER_LIMIT)
         seconds = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):  # TypeError: a date without its zone
         return 0
-    return min(max(0, math.ceil(seconds)), PATIENCE_LIMIT)
+    return min(max(0, math.ceil(seconds)), RETRY_AFTER_LIMIT)

@@ -1,12 +1,43 @@
-"""A Celery app in which every way to call a task leads to the ledger."""
+"""A Celery app in which every way to call a task enqueues a job."""
+
+from functools import cached_property
+from typing import Any
 
 from celery import Celery
 
+# The ledger makes results and the broker's acknowledgements redundant, and prefetching would hide waiting messages in a
+# worker. docs/adopt.md explains each; a project may override them, and the system checks refuse what breaks a promise.
+DEFAULTS: dict[str, Any] = {
+    "task_acks_late": True,
+    "task_ignore_result": True,
+    "result_expires": None,  # no results are kept, so beat needs no job that deletes them
+    "task_default_queue": "default",
+    "task_create_missing_queues": False,
+    "task_time_limit": 60,  # seconds; BACKROOM_WORKER_GRACE is more, so that every job can finish
+    "task_soft_time_limit": 50,
+    "worker_disable_prefetch": True,
+    "worker_prefetch_multiplier": 1,
+    "broker_connection_retry_on_startup": True,
+    # Without the socket_timeout (seconds) a worker that stops while the broker hangs waits until it is killed.
+    "broker_transport_options": {"ack_emulation": False, "socket_keepalive": True, "socket_timeout": 3},
+    "beat_scheduler": "backroom.runtime.scheduler:LedgerScheduler",
+    "CELERY_DB_REUSE_MAX": 1_000_000_000,  # keep the connection: Celery would close it after every task
+}
+
 
 class LedgerCelery(Celery):
-    """Celery, with tasks that are jobs. `send_task` by name goes through the ledger too where the task is known."""
+    """Celery whose tasks are jobs. `send_task` by name enqueues a job, too, where the task is known."""
 
     task_cls = "backroom.runtime.task:LedgerTask"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.add_defaults(DEFAULTS)
+
+    @cached_property
+    def Worker(self) -> Any:
+        """The class of a worker's main process, by name: only a process that starts a worker imports it."""
+        return self.subclass_with_self("backroom.runtime.worker:Worker")
 
     def send_task(self, name, args=None, kwargs=None, **options):
         """Enqueue the task of this name. Raises celery.exceptions.NotRegistered for an unknown one: a message

@@ -1,4 +1,4 @@
-"""System checks: a setting that would break a promise is an error at boot, with what to do about it."""
+"""System checks: a setting that would break a promise is an error at boot, with the way out."""
 
 from typing import Any
 
@@ -6,23 +6,39 @@ from celery import current_app
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from backroom.runtime.worker import GOODBYE
+from backroom.runtime.conf import conf
+from backroom.runtime.task import LedgerTask
+
+SHORTEST_GRACE = 6  # seconds: a worker requeues its jobs 3 s before the end
 
 
 @register()
-def check_celery(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The settings that the ledger's promises rest on."""
-    return [*_ledger(), *_queues(), *_surroundings()]
+def check_backroom(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The settings on which the ledger's promises rest."""
+    return [*_project(), *_celery(), *_tasks(), *_surroundings()]
 
 
-def _ledger() -> list[CheckMessage]:
-    """Every task is a job, and no message is dropped."""
+def _project() -> list[CheckMessage]:
+    """Every task is a job, and its row goes to PostgreSQL."""
     found: list[CheckMessage] = []
     if current_app.task_cls != "backroom.runtime.task:LedgerTask":
         found.append(
             Error("the Celery app is not a LedgerCelery: its tasks would run without a row in the ledger",
-                  hint="make it with jobs.app.LedgerCelery and import it in the project's __init__.py", id="backroom.E001")
+                  hint="make it with backroom.runtime.app.LedgerCelery and import it in the project's __init__.py",
+                  id="backroom.E001")
         )  # fmt: skip
+    engine = settings.DATABASES["default"]["ENGINE"]
+    if "postgres" not in engine and "postgis" not in engine:
+        found.append(
+            Error(f"the ledger needs PostgreSQL, and the default database is {engine}",
+                  hint='set DATABASES["default"] to a PostgreSQL database', id="backroom.E006")
+        )  # fmt: skip
+    return found
+
+
+def _celery() -> list[CheckMessage]:
+    """Jobs run in workers, and no message is dropped."""
+    found: list[CheckMessage] = []
     if current_app.conf.task_always_eager:
         found.append(
             Error("task_always_eager runs jobs in the request, before the commit",
@@ -30,43 +46,43 @@ def _ledger() -> list[CheckMessage]:
         )  # fmt: skip
     if not current_app.conf.task_acks_late:
         found.append(
-            Error("without task_acks_late a warm shutdown may drop a message", hint="set CELERY_TASK_ACKS_LATE = True",
-                  id="backroom.E003")
+            Error("without task_acks_late a warm shutdown may drop a message",
+                  hint="remove CELERY_TASK_ACKS_LATE: LedgerCelery sets it", id="backroom.E003")
         )  # fmt: skip
     return found
 
 
-def _queues() -> list[CheckMessage]:
-    """Every job finds a worker."""
+def _tasks() -> list[CheckMessage]:
+    """Every job finds a worker, and its arguments have names."""
     found: list[CheckMessage] = []
     known = set(current_app.amqp.queues)
     for task in current_app.tasks.values():
-        queue = getattr(task, "job_queue", None)
-        if queue and queue not in known:
+        if not isinstance(task, LedgerTask) or task.name.startswith("celery."):  # Celery's own: chain, chord, ...
+            continue
+        if task.job_queue and task.job_queue not in known:
             found.append(
-                Error(f"{task.name} goes to the queue {queue!r}, which no worker knows",
+                Error(f"{task.name} goes to the queue {task.job_queue!r}, which no worker knows",
                       hint=f"queues are {', '.join(sorted(known))} (CELERY_TASK_QUEUES)", id="backroom.E004")
             )  # fmt: skip
+        try:
+            _ = task.parameters
+        except TypeError as error:
+            found.append(Error(str(error), hint="name each parameter", id="backroom.E007"))
     return found
 
 
 def _surroundings() -> list[CheckMessage]:
-    """What is around the workers: who stops them, the broker, and who is called."""
+    """The workers' supervisor, the broker, and the alerts' addressees."""
     found: list[CheckMessage] = []
-    if settings.WORKER_GRACE < 2 * GOODBYE:
+    if conf.WORKER_GRACE < SHORTEST_GRACE:
         found.append(
-            Error(f"WORKER_GRACE={settings.WORKER_GRACE} leaves a stopping worker no time for its jobs",
-                  hint="grant the seconds from SIGTERM to SIGKILL that the supervisor grants, 30 or more; 70 lets every"
-                  " job finish", id="backroom.E005")
+            Error(f"WORKER_GRACE={conf.WORKER_GRACE} leaves a stopping worker no time for its jobs",
+                  hint="set BACKROOM_WORKER_GRACE to the seconds from SIGTERM to SIGKILL that the supervisor grants, 30"
+                  " or more; 70 lets every job finish", id="backroom.E005")
         )  # fmt: skip
-    if not current_app.conf.broker_url.startswith(("redis://", "rediss://")):
+    if not (current_app.conf.broker_url or "").startswith(("redis://", "rediss://")):
         found.append(
-            Warning("breakers and rates of partners are off: they are kept in Redis or Valkey",
-                    hint="use one as the broker; without, each job asks its partner as its Retry says", id="backroom.W001")
-        )  # fmt: skip
-    if not settings.ALERT_MAIL_TO:
-        found.append(
-            Warning("nobody is mailed when something is wrong", hint="set ALERT_MAIL_TO to the addresses of whoever is"
-                    " on call, with commas", id="backroom.W002")
+            Warning("breakers and rate limits of partners are off: they need Redis or Valkey as the broker",
+                    hint="use one; without it each job calls its partner as its Retry allows", id="backroom.W001")
         )  # fmt: skip
     return found

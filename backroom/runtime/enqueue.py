@@ -14,7 +14,8 @@ from celery import current_app
 from django.db import transaction
 from django.utils.timezone import is_aware
 
-from backroom.ledger import transitions
+from backroom.ledger import operations, transitions
+from backroom.ledger.sql import READABLE, Message
 from backroom.observe import context
 from backroom.runtime import publisher
 
@@ -90,18 +91,18 @@ class Call:
             "max_attempts": self.max_attempts,
             "after_id": after_id,
             "takes_result": self.takes_result,
-            "context": context.here(),
+            "context": context.capture(),
             "delay": self.run_after.total_seconds() if isinstance(self.run_after, timedelta) else None,
             "moment": moment and moment.isoformat(),
         }
 
 
 def _check_when(call: Call) -> None:
-    """Raises ValueError for a time that nobody could read back (ledger.READABLE)."""
+    """Raises ValueError for a time that Python could not read back."""
     when = call.run_after or timedelta()
     try:
         moment = when if isinstance(when, datetime) else datetime.now(UTC) + when
-        readable = transitions.READABLE[0] <= moment <= transitions.READABLE[1]
+        readable = READABLE[0] <= moment <= READABLE[1]
     except OverflowError:
         readable = False
     if not readable:
@@ -111,9 +112,10 @@ def _check_when(call: Call) -> None:
 def enqueue_all(*calls: Call) -> list[str]:
     """Enqueue calls with their followers in the caller's transaction; return the id of each call's job.
 
-    A key that names a job already gives that job's id and enqueues nothing. Nothing is visible before the commit nor
-    left after a rollback; a broker in trouble costs a fraction of a second at most and never raises: the dispatcher
-    publishes later. Raises django.db.Error, and TypeError or ValueError for bad arguments, before anything is written.
+    A key that already names a job gives that job's id and enqueues nothing. No job is visible before the commit, and
+    none is left after a rollback. A failing broker costs a fraction of a second at most and never raises: the
+    dispatcher publishes later. Raises django.db.Error, and TypeError or ValueError for bad arguments; then nothing is
+    written.
     """
     rows, heads = [], []
     for call in calls:
@@ -123,7 +125,7 @@ def enqueue_all(*calls: Call) -> list[str]:
             after_id = rows[-1]["id"]
             if step is call:
                 heads.append(rows[-1])
-    # A chain may have to be tied to a job that exists already: nobody may die between the two statements.
+    # A chain may follow a job that exists already: a process that dies between the two statements must leave neither.
     with transaction.atomic(savepoint=False) if len(rows) > len(calls) else nullcontext():
         inserted = transitions.insert(rows)
         known = _existing(rows, inserted)
@@ -133,7 +135,7 @@ def enqueue_all(*calls: Call) -> list[str]:
         publisher.publish(messages)
 
     messages = [
-        transitions.Message(row["id"], row["task"], row["queue"], row["args"], row["context"], stamp)
+        Message(row["id"], row["task"], row["queue"], row["args"], row["context"], stamp)
         for row in rows
         if (stamp := inserted.get(row["id"])) is not None
     ]
@@ -143,8 +145,10 @@ def enqueue_all(*calls: Call) -> list[str]:
 
 
 def _existing(rows: list[dict[str, Any]], inserted: dict[str, float | None]) -> dict[str, str]:
-    """New id → id of the job that had the key before; those enqueued behind the new id wait for the old one. A job
-    that was purged at this very moment is inserted after all."""
+    """New id → id of the job that has the key. Jobs enqueued behind the new id are relinked to the old one.
+
+    Race: the old job is purged between the two statements. Then the new one is inserted after all.
+    """
     taken = [row for row in rows if row["id"] not in inserted and row["key"]]
     if not taken:
         return {}
@@ -154,5 +158,5 @@ def _existing(rows: list[dict[str, Any]], inserted: dict[str, float | None]) -> 
     known = {row["id"]: ids[row["key"]] for row in taken if row["key"] in ids}
     for row in rows:
         if row["id"] in inserted and row["after_id"] in known:
-            transitions.follow(row["id"], known[row["after_id"]])
+            operations.relink(row["id"], known[row["after_id"]])
     return known

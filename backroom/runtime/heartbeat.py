@@ -1,4 +1,4 @@
-"""Signs of life of dispatchers and beats: a row each. A worker's comes with what it runs (rescue.see_worker)."""
+"""The heartbeat of this process: a row that says that it lives. Nothing else writes this table."""
 
 import socket
 import time
@@ -7,31 +7,45 @@ import uuid
 from backroom.ledger.sql import rows
 
 EVERY = 2.0  # seconds
-KEPT = 3600  # seconds for which a silent process is remembered, so that people can see since when
+KEPT_WORKER, KEPT = 60, 3600  # seconds for which a silent worker, and another process, stays in the table
+
+worker_name = ""  # of this worker; set before the pool forks, so that its children have it
 
 
-class Sign:
+def new_name(host: str = "") -> str:
+    """A process's name. A restarted process is another one, hence the random part."""
+    return f"{host or socket.gethostname()}/{uuid.uuid4().hex[:8]}"
+
+
+class Heartbeat:
     """One process's row. Errors of the database pass through."""
 
-    def __init__(self, role: str) -> None:
-        self.role = role
-        self.name = f"{socket.gethostname()}/{uuid.uuid4().hex[:8]}"  # a restarted one is another one
+    def __init__(self, role: str, name: str = "", queues: str = "", pool: int | None = None) -> None:
+        self.role, self.name, self.queues, self.pool = role, name or new_name(), queues, pool
         self.due = 0.0
 
-    def give(self) -> None:
-        """Say that this process lives, if it has not just done so."""
-        if time.monotonic() < self.due:
-            return
+    def beat_if_due(self) -> None:
+        """Beat, if the last one was EVERY seconds ago."""
+        if time.monotonic() >= self.due:
+            self.beat()
+            self.due = time.monotonic() + EVERY
+
+    def beat(self, memory: int | None = None) -> None:
+        """Write the heartbeat, and delete those of processes long silent. `memory` is in bytes."""
         rows(
-            "WITH silent AS (DELETE FROM backroom_process WHERE seen_at < clock_timestamp() - %s * interval '1 second')"
-            " INSERT INTO backroom_process (name, role) VALUES (%s, %s)"
-            " ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp() RETURNING name",
+            "WITH silent AS (DELETE FROM backroom_heartbeat WHERE seen_at < clock_timestamp()"
+            " - CASE role WHEN 'worker' THEN %s ELSE %s END * interval '1 second')"
+            " INSERT INTO backroom_heartbeat (name, role, queues, pool, memory) VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp(), memory = excluded.memory RETURNING name",
+            KEPT_WORKER,
             KEPT,
             self.name,
             self.role,
+            self.queues,
+            self.pool,
+            memory,
         )
-        self.due = time.monotonic() + EVERY
 
-    def end(self) -> None:
-        """Say that it stops."""
-        rows("DELETE FROM backroom_process WHERE name = %s RETURNING name", self.name)
+    def stop(self) -> None:
+        """Delete the row: the process ends on purpose."""
+        rows("DELETE FROM backroom_heartbeat WHERE name = %s RETURNING name", self.name)

@@ -1,8 +1,8 @@
-"""Beat, safe to run twice and to kill: a slot's job is enqueued once, and not forgotten while the database is away.
+"""Beat, safe to run twice and to kill: it enqueues a slot's job once, and also after an outage of the database.
 
-django-celery-beat locks nothing (its issue 558) and writes down what it fired only every three minutes. Here an
-entry's `last_run_at` is moved on by compare-and-set, in the transaction that enqueues the job: of two beats the second
-one finds it moved, and one that dies has done both or neither.
+django-celery-beat locks nothing (its issue 558) and writes what it fired only every three minutes. Here a
+compare-and-set moves an entry's `last_run_at` in the transaction that enqueues the job: of two beats the second one
+finds it moved, and a beat that dies has done both or neither.
 """
 
 import logging
@@ -18,7 +18,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from backroom.ledger import db_errors
-from backroom.runtime import heartbeat
+from backroom.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -26,29 +26,28 @@ log = logging.getLogger(__name__)
 class LedgerScheduler(DatabaseScheduler):
     """django-celery-beat's scheduler, enqueueing each slot once."""
 
-    sign = heartbeat.Sign("beat")
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.trouble = db_errors.OutageLog(log)
+        self.heartbeat = Heartbeat("beat")
+        self.outage = db_errors.OutageLog(log)
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Do what is due, and say that this beat lives. Returns the seconds until the next look. Asks the database
-        first: whatever is not ours ends the process when it is in trouble, or writes a traceback at each look."""
-        if found := db_errors.of_database():
-            self.trouble.begin(found)
+        """Enqueue what is due, and beat. Returns the seconds until the next look. Checks the database first: during an
+        outage Celery's code would end the process, or log a traceback at each look."""
+        if found := db_errors.diagnose():
+            self.outage.begin(found)
             return 1.0
-        self.trouble.end()
+        self.outage.end()
         try:
-            self.sign.give()
+            self.heartbeat.beat_if_due()
         except Error:
             connection.close()
         return super().tick(*args, **kwargs)
 
     def close(self) -> None:
-        """Say goodbye."""
+        """Stop."""
         with suppress(Error):
-            self.sign.end()
+            self.heartbeat.stop()
         super().close()
 
     def apply_async(self, entry: ModelEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
@@ -64,12 +63,12 @@ class LedgerScheduler(DatabaseScheduler):
             self._heap = None
             connection.close()
             time.sleep(1)
-            raise SchedulingError(f"{entry.name}: the database is in trouble: {error}") from error
+            raise SchedulingError(f"{entry.name}: the database fails: {error}") from error
         finally:
             self._schedule[entry.name] = type(entry)(entry.model, app=self.app)
 
     def apply_entry(self, entry: ModelEntry, producer: Any = None) -> None:
-        """Enqueue what is due. What goes wrong is a line in the log; Celery would add a traceback and a stack."""
+        """Enqueue what is due. A failure is one line in the log; Celery would add a traceback and a stack."""
         try:
             self.apply_async(entry, producer, advance=False)
         except SchedulingError as error:
@@ -87,7 +86,7 @@ class LedgerScheduler(DatabaseScheduler):
                 except SchedulingError as error:
                     if isinstance(error.__context__, Error):
                         raise error.__context__ from None
-                    broken = error  # a task or arguments that don't exist: its slot has passed all the same
+                    broken = error  # no such task, or wrong arguments: the slot has passed all the same
         if broken:
             raise broken
         entry.model.refresh_from_db(fields=["last_run_at", "total_run_count"])
@@ -96,5 +95,5 @@ class LedgerScheduler(DatabaseScheduler):
         return None
 
     def sync(self) -> None:
-        """Nothing is left to write down: each firing is in its row since it happened."""
+        """Nothing to write: each firing is in its row since it happened."""
         self._dirty.clear()

@@ -1,7 +1,7 @@
-"""The task class: every Celery spelling of "call this" becomes a row in the ledger.
+"""The task class: every Celery spelling of "call this" enqueues a job.
 
 `task.enqueue(...)` and `task.using(...)` are named as in django.tasks; `.delay()`, `.apply_async()`, beat, `chain`
-and `group` lead to the same place. What the ledger can't honour (chords, links, expiry) is refused, not ignored.
+and `group` lead to the same place. Options that the ledger can't honour (chords, links, expiry) raise TypeError.
 """
 
 import inspect
@@ -19,7 +19,7 @@ from backroom.runtime import execution
 from backroom.runtime.enqueue import Call, enqueue_all
 
 UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain"}
-IRRELEVANT = {  # Celery's own bookkeeping, and what does not bear on whether and when the work is done
+IRRELEVANT = {  # Celery's own bookkeeping, and options that change neither whether nor when the work is done
     "task_id", "root_id", "parent_id", "group_id", "group_index", "producer", "connection", "headers", "reply_to",
     "retry", "retry_policy", "ignore_result", "add_to_parent", "publisher", "app", "retries", "router", "shadow",
     "stamped_headers", "immutable", "subtask_type", "task_type", "cast", "task_name", "priority", "serializer",
@@ -46,7 +46,7 @@ class Using:
         )
 
     def enqueue(self, *args: Any, **kwargs: Any) -> str:
-        """Enqueue it; returns the job's id. See jobs.enqueue_all."""
+        """Enqueue it; returns the job's id. See backroom.enqueue_all."""
         return enqueue_all(self.call(*args, **kwargs))[0]
 
 
@@ -63,7 +63,7 @@ class LedgerTask(Task):
 
     @cached_property
     def parameters(self) -> inspect.Signature:
-        """The task's parameters, without `self` of a bound one. Raises TypeError for *args and **kwargs: the ledger
+        """The task's parameters, without the `self` of a bound one. Raises TypeError for *args and **kwargs: the ledger
         keeps arguments by name."""
         signature = inspect.signature(self.run)
         if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in signature.parameters.values()):
@@ -77,10 +77,10 @@ class LedgerTask(Task):
         return self._call(dict(bound.arguments))
 
     def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
-        """A job's arguments as this version of the task names them. Raises TypeError for those that don't fit: they
-        were kept by another version."""
+        """A job's arguments as this version of the task names them. Raises TypeError for those of another version that
+        don't fit."""
         if not isinstance(kept, dict):
-            raise TypeError("the arguments are no object: names with values")
+            raise TypeError("the arguments are not a JSON object")
         given = {self.renamed.get(name, name): value for name, value in kept.items()}
         self.parameters.bind(**given)
         return given
@@ -95,7 +95,7 @@ class LedgerTask(Task):
         return Using(self, **options)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> str:
-        """Enqueue a job for this call in the caller's transaction; returns its id. See jobs.enqueue_all."""
+        """Enqueue a job for this call in the caller's transaction; returns its id. See backroom.enqueue_all."""
         return enqueue_all(self.call(*args, **kwargs))[0]
 
     def apply_async(self, args=None, kwargs=None, task_id=None, **options):
@@ -123,8 +123,8 @@ class LedgerTask(Task):
         return replace(call, takes_result="" if signature.immutable else next(iter(self.parameters.parameters)), id=id)
 
     def retry(self, args=None, kwargs=None, exc=None, throw=True, eta=None, countdown=None, **_):
-        """Celery's `self.retry()`: try again by the ledger, not before `countdown` seconds; how often, says the task's
-        Retry. Raises TypeError for other arguments than the job's."""
+        """Celery's `self.retry()`: the ledger retries, not before `countdown` seconds and as often as the task's Retry
+        allows. Raises TypeError for other arguments than the job's."""
         if args is not None or kwargs is not None:
             raise TypeError(f"{self.name}: a job keeps its arguments; enqueue another one for others")
         seconds = (eta - datetime.now(eta.tzinfo)).total_seconds() if eta else countdown or 0
@@ -135,7 +135,7 @@ class LedgerTask(Task):
         raise TypeError(f"{self.name}: call it as a function, or enqueue it")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body: as the job that the worker was told of, or plainly when called as a function."""
+        """Run the job that the worker's message names; called as a function, run only the body."""
         if self.request.called_directly:
             return self.run(*args, **kwargs)
         id = self.request.id
@@ -155,10 +155,9 @@ def task(
     renamed: Mapping[str, str] | None = None,
     **options: Any,
 ):
-    """Declare a task. `queue` and `retry` as named; `key` is the format of its job's key, from its arguments, like
-    "receipt:{number}"; an `atomic` one runs in one transaction with its finish: its database effects happen
-    exactly once; `renamed` maps former names of arguments to those of today, for jobs that were enqueued by another
-    version (docs/deploying.md). Other options are Celery's."""
+    """Declare a task. `key` is the format of its jobs' key, from the arguments: "receipt:{number}". An `atomic` task's
+    body and finish are one transaction: its database effects happen exactly once. `renamed` maps former names of
+    arguments to today's, for jobs that another version enqueued (docs/deploying.md). Other options are Celery's."""
     return shared_task(
         job_queue=queue, job_key=key, policy=retry or Retry(), atomic=atomic, renamed=renamed or {}, **options
     )

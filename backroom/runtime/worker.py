@@ -1,127 +1,177 @@
-"""A worker's signs of life, every two seconds from its main process; and its goodbye."""
+"""A worker's main process: its heartbeat, its stop, and the messages that it can't run."""
 
 import logging
 import math
 import os
 import re
 import signal
-import socket
 import threading
 import time
-import uuid
 from contextlib import suppress
 from typing import Any
 
 import billiard.pool
 from celery import signals
+from celery.apps.worker import Worker as CeleryWorker
 from celery.concurrency.base import BasePool
 from celery.worker import state
-from django.conf import settings
+from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
 from django.db import Error, connection
 
-from backroom.ledger import db_errors, rescue
-from backroom.runtime import memory
+from backroom.ledger import db_errors, operations, rescue, transitions
+from backroom.ledger.errors import Superseded
+from backroom.runtime import heartbeat, memory
+from backroom.runtime.conf import conf
+from backroom.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
-ALIVE_EVERY = 2.0  # seconds
-GOODBYE = 3.0  # seconds before the end of its grace at which a worker gives back what it still runs
+STOP_MARGIN = 3.0  # seconds before the end of its grace at which a worker requeues what it still runs
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-# A child that ends waits until its main process has counted its results. One is never counted, of a task that SIGTERM
-# met on the way to the child: so one stop in eight took half a minute longer. Our results are in the ledger.
-billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10  # looks, 0.1 s apart; 300 by default
 
-name = ""  # of this worker; set before the pool forks, so that its children know it
+class Worker(CeleryWorker):
+    """Celery's worker with the ledger's parts, which it connects when it starts. One in a process."""
 
-
-@signals.worker_init.connect
-def _begin(sender: Any, **_: Any) -> None:
-    """Name this worker. A restarted worker of the same name is another worker, hence the random part."""
-    global name
-    name = f"{sender.hostname or socket.gethostname()}/{uuid.uuid4().hex[:8]}"
-
-
-@signals.worker_ready.connect
-def _say_alive(sender: Any, **_: Any) -> None:
-    """Start the thread that says so. Not Celery's heartbeat_sent signal: that stops while the broker is away, and
-    the jobs of a live worker would be given to another."""
-    queues = ",".join(sorted(queue.name for queue in sender.task_consumer.queues))
-    threading.Thread(target=_stay_seen, args=(queues, sender.pool), daemon=True, name="alive").start()
-
-
-_stopped = threading.Event()
-_patience = math.inf  # until when, by time.monotonic, running jobs may go on
+    def on_before_init(self, **options: Any) -> None:
+        """Name this process before the pool forks, and connect the parts."""
+        super().on_before_init(**options)
+        heartbeat.worker_name = heartbeat.new_name(self.hostname or "")
+        # A child that ends waits until the main process has counted its results. SIGTERM can meet a task on its way to
+        # the child, whose result is never counted: one stop in eight took half a minute longer. The ledger has results.
+        billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10  # looks, 0.1 s apart; 300 by default
+        # Celery logs a traceback for each message of an unknown task: hundreds during a deploy.
+        consumer_log = logging.getLogger("celery.worker.consumer.consumer")
+        consumer_log.addFilter(lambda record: record.msg != UNKNOWN_TASK_ERROR)
+        signals.task_unknown.connect(_defer_unknown)
+        signals.task_revoked.connect(_end_revoked)
+        pulse = Pulse()
+        signals.worker_ready.connect(pulse.start, weak=False)
+        signals.worker_shutting_down.connect(pulse.begin_to_stop, weak=False)
+        signals.worker_shutdown.connect(pulse.stop, weak=False)
 
 
-@signals.worker_shutting_down.connect
-def _begin_to_stop(how: str, **_: Any) -> None:
-    """SIGTERM. Celery takes no new job and waits for those that run, for however long; the supervisor does not."""
-    global _patience
-    if how == "Warm":
-        _patience = min(_patience, time.monotonic() + settings.WORKER_GRACE - GOODBYE)
+class Pulse:
+    """The thread that writes the worker's heartbeat, and requeues what can't finish before the worker is killed.
+
+    Not Celery's heartbeat_sent signal: that stops while the broker is away, and the rescue would take the worker for
+    dead.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self.deadline = math.inf  # by time.monotonic, until which running jobs may go on
+        self.heartbeat: Heartbeat | None = None
+
+    def start(self, sender: Any, **_: Any) -> None:
+        """The worker is ready."""
+        queues = ",".join(sorted(queue.name for queue in sender.task_consumer.queues))
+        self.heartbeat = Heartbeat("worker", heartbeat.worker_name, queues, sender.pool.limit)
+        threading.Thread(target=self._run, args=(sender.pool,), daemon=True, name="heartbeat").start()
+
+    def begin_to_stop(self, how: str, **_: Any) -> None:
+        """SIGTERM: Celery takes no new job and waits for running ones without limit. The supervisor has a limit."""
+        if how == "Warm":
+            self.deadline = min(self.deadline, time.monotonic() + conf.WORKER_GRACE - STOP_MARGIN)
+
+    def stop(self, **_: Any) -> None:
+        """The worker has stopped."""
+        self.stopped.set()
+        if self.heartbeat:
+            self.heartbeat.stop()
+
+    def _run(self, pool: BasePool) -> None:
+        """The requeueing at the deadline is in this thread, too: a heartbeat between the end of a body and its
+        requeueing would count the job as crashed."""
+        outage = db_errors.OutageLog(log)
+        while not self.stopped.is_set():
+            if time.monotonic() >= self.deadline:
+                return _end_bodies(pool)
+            try:
+                self._beat(pool)
+                outage.end()
+            except Exception as error:
+                outage.begin(db_errors.summary(error))
+                connection.close()
+            self.stopped.wait(max(0.0, min(heartbeat.EVERY, self.deadline - time.monotonic())))
+
+    def _beat(self, pool: BasePool) -> None:
+        assert self.heartbeat  # noqa: S101 - the thread starts after it is made
+        self.heartbeat.beat(_memory(pool))
+        for id in rescue.requeue_abandoned(heartbeat.worker_name, _running()):
+            log.warning("job %s: its process is gone, it was requeued", id)
 
 
-def _stay_seen(queues: str, pool: BasePool) -> None:
-    """Also gives back what can't be finished in time: in this thread, so that no sign of life comes between the end of
-    a body and its giving back, and takes it for crashed."""
-    spell = db_errors.OutageLog(log)
-    while not _stopped.is_set():
-        if time.monotonic() >= _patience:
-            return _leave(pool)
-        try:
-            for id in rescue.see_worker(name, queues, _running(), pool.limit, _memory(pool)):
-                log.warning("job %s: its process is gone, it was given back", id)
-            spell.end()
-        except Exception as error:
-            spell.begin(db_errors.summary(error))
-            connection.close()
-        _stopped.wait(max(0.0, min(ALIVE_EVERY, _patience - time.monotonic())))
-
-
-def _leave(pool: BasePool) -> None:
-    """End the bodies that still run, and only then give back their jobs: another worker has them at once. A prefork
-    worker without children ends by itself; threads end with their process only."""
+def _end_bodies(pool: BasePool) -> None:
+    """End the bodies that still run, and only then requeue their jobs: another worker has them at once. A prefork
+    worker without children ends by itself; threads end only with their process."""
     children = set(pool.info.get("processes", ())) - {os.getpid()}
     for pid in children:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     try:
-        for id in _hand_over():
-            log.warning("job %s can't be finished in time, it was given back", id)
-    except Error as error:
-        log.warning("running jobs could not be given back, they will be rescued: %s", error)
+        requeue_unfinished(heartbeat.worker_name)
+    except Error:  # the kept connection is dead
+        connection.close()
+        try:
+            requeue_unfinished(heartbeat.worker_name)
+        except Error as error:
+            log.warning("running jobs could not be requeued, they will be rescued: %s", error)
     if not children:
         os._exit(os.EX_OK)
 
 
+def requeue_unfinished(worker: str) -> list[str]:
+    """Requeue the jobs of a worker whose bodies have ended; returns the ids. No attempt is used: a deploy is not the
+    job's fault, and must not make its last attempt a dead letter.
+
+    Race: the ended body had still sent its finish. That one holds the row's lock, and wins.
+    """
+    requeued = []
+    for job in rescue.running_on(worker):
+        with suppress(Superseded):
+            transitions.defer(job, 0, "its worker stopped", uses_attempt=False)
+            log.warning("job %s can't finish in time, it was requeued", job.id)
+            requeued.append(job.id)
+    return requeued
+
+
 def _memory(pool: BasePool) -> int | None:
-    """A figure for people, which must not cost a sign of life."""
+    """Bytes, for people: a failure must not cost a heartbeat."""
     try:
         return memory.taken({os.getpid(), *pool.info.get("processes", ())})
     except Exception:
         return None
 
 
-def _hand_over() -> list[str]:
-    try:
-        return rescue.hand_over(name)
-    except Error:  # the kept connection is dead
-        connection.close()
-        return rescue.hand_over(name)
-
-
 def _running() -> list[str]:
-    """The ids that this worker has in hand. Its main thread changes the sets while this one reads: read again."""
+    """The ids of the jobs in this worker. Its main thread changes the sets while this one reads: read again then."""
     while True:
         try:
             found = [request.id for request in (*state.reserved_requests, *state.active_requests)]
-            return [id for id in found if UUID.fullmatch(id)]  # a stranger's message may have any id
+            return [id for id in found if UUID.fullmatch(id)]  # a foreign message may have any id
         except RuntimeError:
             continue
 
 
-@signals.worker_shutdown.connect
-def _end(**_: Any) -> None:
-    _stopped.set()
-    rescue.forget_worker(name)
+def _defer_unknown(name: str, id: str, **_: Any) -> None:
+    """A message for a task that this worker does not have: removed, renamed, or newer than the worker."""
+    log.warning("job %s is deferred: no task is named %s", id, name)
+    transitions.defer_unknown([id], f"no task is named {name}", conf.DEPLOY_WINDOW)
+
+
+def _end_revoked(request: Any, terminated: bool, **_: Any) -> None:
+    """Revoked or terminated by remote control, as from Flower: cancelled, or dead if it was running."""
+    state.revoked.discard(request.id)  # Celery remembers it for hours, and would drop a replay, too
+    if terminated:
+        mark_terminated(request.id, heartbeat.worker_name)
+    else:
+        operations.cancel(ids=[request.id], why="revoked by remote control", dead=True)
+
+
+def mark_terminated(id: str, worker: str) -> None:
+    """Make a running job of this worker a dead letter: a person killed it."""
+    for job in rescue.running_on(worker):
+        if job.id == id:
+            with suppress(Superseded):
+                transitions.mark_dead(job, "terminated by remote control")

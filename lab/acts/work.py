@@ -107,5 +107,7 @@ def tidy(machine: Machine) -> None:
     dead = Job.objects.filter(task=tasks.poison.name, state=State.DEAD)
     operations.replay([str(id) for id in dead.values_list("id", flat=True)])
     left = Job.objects.filter(task=tasks.mail_campaign.name, state__in=LIVE)
-    operations.cancel([str(id) for id in left.values_list("id", flat=True)], why="the lab's campaign is over")
+    operations.cancel(
+        ids=[str(id) for id in left.values_list("id", flat=True)], dead=True, why="the lab's campaign is over"
+    )
     machine.forget("bulk", tasks.mail_campaign.name)

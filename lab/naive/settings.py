@@ -8,7 +8,7 @@ INSTALLED_APPS = ["lab.naive", *INSTALLED_APPS]
 # Of the ledger's checks those that say: this Celery is a plain one.
 SILENCED_SYSTEM_CHECKS = ["backroom.E001", "backroom.E003"]
 
-PARTNER_RATES = {}  # nor does it keep breakers or rates
+BACKROOM_PARTNER_RATES = {}  # nor does it keep breakers or rates
 
 NAIVE_BROKER_URL = CELERY_BROKER_URL
 # Without the reconciler: nobody mends what is lost, even if beat finds its slot in a table that it shares with ours.

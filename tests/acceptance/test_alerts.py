@@ -6,7 +6,7 @@ import pytest
 import urllib3
 
 from backroom.ledger import rescue
-from backroom.ledger.models import Process, Worker
+from backroom.ledger.models import Heartbeat
 from backroom.ops.models import Alert
 from backroom.ops.rules import LASTING
 from tests.acceptance.conftest import House
@@ -23,7 +23,7 @@ WORKERS = [f"worker-{queue}" for queue in QUEUES]
 def watched(house: House):
     """The house, with two watchers who have looked at it."""
     house.start(*WATCHERS)
-    until(lambda: Process.objects.filter(role="watcher").count() == 2, what="both have looked")
+    until(lambda: Heartbeat.objects.filter(role="watcher").count() == 2, what="both have looked")
     yield house
     for name in WATCHERS:
         house.processes[name].terminate()
@@ -63,7 +63,7 @@ def test_killed_workers_are_mailed_while_they_are_dead_and_once_more_when_they_a
     assert not any(watched.processes[name].poll() is None for name in WORKERS)
     assert mails(partners, ".fired") == [1] * len(QUEUES)
     watched.start(*WORKERS)
-    assert Worker.objects.filter(queues__in=QUEUES).count() >= len(QUEUES)
+    assert Heartbeat.objects.filter(role="worker", queues__in=QUEUES).count() >= len(QUEUES)
     until(lambda: gone.filter(calm_since=None).count() == 0, what="their return is noticed")
     passes()
     until(lambda: mails(partners, ".over") == [1] * len(QUEUES), patience, "their return is mailed")

@@ -14,9 +14,9 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.urls import reverse
 
-from backroom.ledger import operations, transitions
+from backroom.ledger import operations, sql
 from backroom.ledger.models import Job
-from backroom.runtime import publisher
+from backroom.runtime import broker, publisher
 from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
 from tests.waiting import until
@@ -44,7 +44,7 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners
     number = house.order().json()["number"]
     until(in_state(f"receipt:{number}", "succeeded"))
     done = job(f"receipt:{number}")
-    publisher.send([transitions.Message(str(done.id), done.task, done.queue, done.args, {}, time.time())] * 3)
+    publisher.send([sql.Message(str(done.id), done.task, done.queue, done.args, {}, time.time())] * 3)
     marker = house.order().json()["number"]  # the queue is first-in first-out: behind this one all three were seen
     until(in_state(f"receipt:{marker}", "succeeded"))
     assert job(f"receipt:{number}").claims == 1
@@ -57,9 +57,9 @@ def test_what_can_not_run_yet_waits_in_the_broker_and_not_in_a_worker(house: Hou
     numbers = [house.order().json()["number"] for _ in range(6)]  # the worker has two children
     sent = Job.objects.filter(key__in=[f"analytics:{number}" for number in numbers])
     until(lambda: sent.filter(state="running").count() == 2)
-    with publisher.connection() as broker:
+    with broker.connection() as connected:
         waiting = [
-            json.loads(message)["headers"]["id"] for message in broker.default_channel.client.lrange("bulk", 0, -1)
+            json.loads(message)["headers"]["id"] for message in connected.default_channel.client.lrange("bulk", 0, -1)
         ]
     assert {str(id) for id in sent.filter(state="ready").values_list("id", flat=True)} <= set(waiting)
     fault(partners, "analytics")
@@ -143,8 +143,8 @@ def timed(house: House) -> float:
 
 
 def broker_pid() -> int:
-    with publisher.connection() as broker:
-        return int(broker.default_channel.client.info("server")["process_id"])
+    with broker.connection() as connected:
+        return int(connected.default_channel.client.info("server")["process_id"])
 
 
 def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_that_is_settled(

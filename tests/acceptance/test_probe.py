@@ -9,7 +9,7 @@ import time
 import pytest
 from django.utils import timezone
 
-from backroom.ledger.models import Process
+from backroom.ledger.models import Heartbeat
 from backroom.ledger.rescue import SILENCE
 from stack.supervisor import CHECKOUT
 from tests.house import House
@@ -33,7 +33,7 @@ def lives(house: House, name: str) -> bool:
 def test_a_process_that_is_killed_or_frozen_is_found_out_in_time_and_passes_when_it_is_well(house: House):
     begin = timezone.now()
     house.start("beat")
-    until(lambda: Process.objects.filter(role="beat", seen_at__gt=begin).exists())
+    until(lambda: Heartbeat.objects.filter(role="beat", seen_at__gt=begin).exists())
     until(lambda: all(lives(house, name) for name in ASKED))
     since = time.monotonic()
     house.kill("dispatcher")

@@ -14,8 +14,8 @@ from threading import Event
 import pytest
 from django.utils import timezone
 
-from backroom.ledger import transitions
-from backroom.ledger.models import Job, Process
+from backroom.ledger import sql, transitions
+from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime import publisher
 from backroom.runtime.enqueue import Call, new_id
 from backroom.runtime.worker import GOODBYE
@@ -116,7 +116,7 @@ def test_children_of_a_killed_web_server_leave_its_port_to_the_next(house: House
 def test_the_dispatcher_and_beat_stop_at_once(house: House, name: str):
     begin = timezone.now()
     house.start(name)
-    until(lambda: Process.objects.filter(role=name, seen_at__gt=begin).exists())
+    until(lambda: Heartbeat.objects.filter(role=name, seen_at__gt=begin).exists())
     stop(house, name, 15)
 
 
@@ -124,7 +124,7 @@ def test_an_old_worker_hands_a_new_task_on_to_a_new_one(house: House, tmp_path: 
     id = new_id()
     # As the web of the new release would: a task that is not here, with a single attempt.
     stamps = transitions.insert([replace(Call("orders.thank", {"number": 1}, "bulk", 1), id=id).row(None)])
-    publisher.publish([transitions.Message(id, "orders.thank", "bulk", {"number": 1}, {}, stamps[id])])
+    publisher.publish([sql.Message(id, "orders.thank", "bulk", {"number": 1}, {}, stamps[id])])
     until(lambda: Job.objects.get(id=id).error == "no task is named orders.thank")
     release = releases.make(tmp_path / "after", releases.AFTER)
     with (tmp_path / "worker.log").open("wb") as log:

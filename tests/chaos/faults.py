@@ -10,7 +10,7 @@ import redis
 from django.db import connection
 from kombu.exceptions import KombuError
 
-from backroom.ledger import operations, transitions
+from backroom.ledger import operations, sql
 from backroom.ledger.models import LIVE, Job
 from backroom.runtime import publisher
 from lab.failpoints import Hit
@@ -234,9 +234,7 @@ def delivered_twice(scene: Scene) -> None:
     for _ in range(20):
         jobs = Job.objects.order_by("-created_at").exclude(task="orders.settle_payment")[:30]
         with suppress(KombuError, redis.RedisError):  # our own connection may be older than this broker
-            publisher.send(
-                [transitions.Message(str(j.id), j.task, j.queue, j.args, j.context, time.time()) for j in jobs] * 2
-            )
+            publisher.send([sql.Message(str(j.id), j.task, j.queue, j.args, j.context, time.time()) for j in jobs] * 2)
             sent += 1
         time.sleep(0.25)
     assert sent, "no message was sent"

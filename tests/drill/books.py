@@ -29,7 +29,7 @@ class Books:
 
     def meet_workers(self, release: str) -> int:
         """Workers that were not known yet are of this release; returns how many there have been."""
-        names = [name for (name,) in self.ask("SELECT name FROM backroom_worker") if name not in self.workers]
+        names = [name for (name,) in self.ask("SELECT name FROM backroom_heartbeat") if name not in self.workers]
         self.workers |= dict.fromkeys(names, release)
         return len(self.workers)
 

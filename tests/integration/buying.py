@@ -57,18 +57,18 @@ def attempt(key: str) -> Job:
 
 def effects(**wanted: str) -> dict[str, int]:
     """What really happened at the partners: "payments/authorization payment:1001" → how often."""
-    answer = urllib3.request("GET", f"{settings.PARTNERS_URL}/effects", fields=wanted).json()
+    answer = urllib3.request("GET", f"{settings.BACKROOM_PARTNERS_URL}/effects", fields=wanted).json()
     return {f"{row['partner']}/{row['kind']} {row['key']}": row["count"] for row in answer["effects"]}
 
 
 def traffic(partner: str) -> dict[str, int]:
     """What reached a partner: requests and connections."""
-    return urllib3.request("GET", f"{settings.PARTNERS_URL}/traffic").json()[partner]
+    return urllib3.request("GET", f"{settings.BACKROOM_PARTNERS_URL}/traffic").json()[partner]
 
 
 def fault(partner: str, **faults: Any) -> None:
     """Have a partner do something wrong from now on; without faults: be well again."""
-    answer = urllib3.request("PUT", f"{settings.PARTNERS_URL}/faults/{partner}", body=json.dumps(faults))
+    answer = urllib3.request("PUT", f"{settings.BACKROOM_PARTNERS_URL}/faults/{partner}", body=json.dumps(faults))
     assert answer.status == 200, answer.data
 
 

@@ -8,35 +8,35 @@ from typing import Any, NamedTuple
 
 from django.db.models.functions import Now
 
-from backroom.ledger import rescue, transitions
+from backroom.ledger import rescue, sql
 from backroom.ledger.errors import Superseded
-from backroom.ledger.models import Job, State, Worker
+from backroom.ledger.models import Heartbeat, Job, State
 
-# The arrows of the design (docs/jobs.md), by the statement that goes them. `enqueue` is insert and follow, `fail` is
-# wait or mark_dead.
+# The arrows of the design (docs/jobs.md), by the statement that goes them. `enqueue` is insert and relink, `fail` is
+# defer or mark_dead.
 ARROWS = {
     "enqueue": "none>ready none>waiting",
     "claim": "ready>running",
     "succeed": "running>succeeded waiting>ready",
     "fail": "running>waiting running>dead",
     "stage_due": "waiting>ready",
-    "unpublish": "ready>waiting",
+    "requeue_ready": "ready>waiting",
     "reschedule": "",
-    "call_off": "ready>cancelled waiting>cancelled",
+    "cancel_key": "ready>cancelled waiting>cancelled",
     "cancel": "ready>cancelled waiting>cancelled dead>cancelled",
     "replay": "dead>waiting cancelled>waiting",
     "rerun": "succeeded>waiting",
     "purge": "succeeded>none cancelled>none",
-    "see_worker": "running>waiting running>dead",
-    "forget_worker": "",
-    "hand_over": "running>waiting",
-    "give_back_of_silent_workers": "running>waiting running>dead",
-    "give_back_unclaimed": "ready>waiting",
-    "refuse": "ready>waiting ready>dead",
-    "refuse_claimed": "running>waiting running>dead",
-    "mark_terminated_dead": "running>dead",
+    "worker_beats": "running>waiting running>dead",
+    "stop_heartbeat": "",
+    "requeue_unfinished": "running>waiting",
+    "requeue_abandoned": "running>waiting running>dead",
+    "requeue_lost_messages": "ready>waiting",
+    "defer_unknown": "ready>waiting ready>dead",
+    "defer_unknown_claim": "running>waiting running>dead",
+    "mark_terminated": "running>dead",
     "release_followers": "waiting>waiting",
-    "release_orphan": "waiting>waiting",
+    "relink": "waiting>waiting",
 }
 MOVES = {name: {tuple(arrow.split(">")) for arrow in arrows.split()} for name, arrows in ARROWS.items()}
 
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
             return self.result is not None and self.result.id == id
         if self.name == "rerun":
             return self.result and self.arguments[0] == id
-        if self.name in ("succeed", "fail", "refuse_claimed"):
+        if self.name in ("succeed", "fail", "defer_unknown_claim"):
             return id in (self.arguments[0].id, *ids)
         return id in ids if isinstance(self.result, list) else None
 
@@ -74,7 +74,7 @@ class Judge:
     def look(self) -> None:
         """See the rows as they are now."""
         self.jobs = {str(job.id): job for job in Job.objects.order_by("id")}
-        seen = Worker.objects.filter(seen_at__gt=Now() - timedelta(seconds=rescue.SILENCE))
+        seen = Heartbeat.objects.filter(role="worker", seen_at__gt=Now() - timedelta(seconds=rescue.SILENCE))
         self.alive = set(seen.values_list("name", flat=True))
 
     def judge(self, *outcomes: Outcome) -> None:
@@ -95,7 +95,7 @@ class Judge:
 
     def _each(self, outcome: Outcome, before: dict[str, Job], alive: set[str]) -> None:
         name, arguments, result = outcome
-        if name in ("succeed", "fail", "refuse_claimed") and not isinstance(result, Superseded):
+        if name in ("succeed", "fail", "defer_unknown_claim") and not isinstance(result, Superseded):
             assert holds(arguments[0], before), "a claim that was lost finished a job"
             self.effects[arguments[0].id] += name == "succeed"
         if name == "rerun" and result:
@@ -105,7 +105,7 @@ class Judge:
             heads = {str(self.jobs[id].after_id) for id in result if id not in arguments[0]}
             running = {id for id, job in self.jobs.items() if job.state == State.RUNNING}
             assert not heads & running, "what waits for a running job was cancelled"
-        if name == "give_back_of_silent_workers":
+        if name == "requeue_abandoned":
             assert not {before[id].worker for id in result} & alive, "a worker that lives lost its job"
 
     def _alone(self, outcome: Outcome, before: dict[str, Job]) -> None:
@@ -119,13 +119,13 @@ class Judge:
         elif name == "enqueue":
             named = [id for id, job in before.items() if job.key and job.key == arguments[0][0]]
             assert named in ([], [result]), "a key has two jobs"
-        elif name == "see_worker":
-            assert all(before[id].worker == arguments[0] and id not in arguments[2] for id in result)
-        elif name == "hand_over":
+        elif name == "worker_beats":
+            assert all(before[id].worker == arguments[0] and id not in arguments[1] for id in result)
+        elif name == "requeue_unfinished":
             mine = {id for id, job in before.items() if (job.state, job.worker) == (State.RUNNING, arguments[0])}
             assert set(result) == mine, "it kept a job, or gave back another's"
             assert all(self.jobs[id].attempts == before[id].attempts - 1 for id in result), "a deploy cost an attempt"
-        elif name == "mark_terminated_dead" and (was := before.get(arguments[0])):
+        elif name == "mark_terminated" and (was := before.get(arguments[0])):
             assert was.worker == arguments[1] or was.state == self.jobs[arguments[0]].state
         elif name == "stage_due":
             assert all(before[message.id].run_at <= self.jobs[message.id].published_at for message in result), (
@@ -146,7 +146,7 @@ class Judge:
             assert now.args == {"before": before}, "a follower has not the result before it"
 
 
-def holds(claim: transitions.Claimed, jobs: dict[str, Job]) -> bool:
+def holds(claim: sql.Claimed, jobs: dict[str, Job]) -> bool:
     """Whether the job is this claim's."""
     return claim.id in jobs and (jobs[claim.id].state, jobs[claim.id].claims) == (State.RUNNING, claim.claims)
 

@@ -15,16 +15,21 @@ import redis
 from django.db import connection, transaction
 
 from backroom import Retry, enqueue_all, task
-from backroom.ledger import operations, rescue, transitions
+from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
-from backroom.ledger.models import LIVE, Job, Worker
+from backroom.ledger.models import LIVE, Job
+from backroom.ledger.models import Heartbeat as HeartbeatRow
 from backroom.ledger.retry import judge
 from backroom.runtime import publisher
 from backroom.runtime.dispatcher import Dispatcher
+from backroom.runtime.heartbeat import Heartbeat
+from backroom.runtime.worker import mark_terminated, requeue_unfinished
+from tests.integration.heartbeats import worker_beats
 from tests.integration.ledger_judge import Judge, Outcome, holds, stuck
 
 POLICY = Retry(attempts=2, first=0, cap=0, jitter=0)
 QUEUE = "default"
+WINDOW = 600  # seconds of a deploy
 MONTH = 31 * 24 * 3600  # seconds
 Statement = tuple[str, tuple]  # its name in ledger, rescue or here, and its arguments
 
@@ -47,9 +52,9 @@ class World:
         self.elsewhere = elsewhere
         self.broker.delete(QUEUE)
         Job.objects.all().delete()
-        Worker.objects.all().delete()
+        HeartbeatRow.objects.all().delete()
         self.ids = map(number, itertools.count(1))
-        self.taken: list[transitions.Claimed] = []  # every claim ever
+        self.taken: list[sql.Claimed] = []  # every claim ever
         self.court = Judge()
         self.sound = True  # False once a step has failed
 
@@ -62,7 +67,7 @@ class World:
         self.sound = False
         with transaction.atomic():
             one, two = self.run(first), self.elsewhere.submit(self.run, second)
-            while not two.done() and not transitions.rows("SELECT FROM pg_locks WHERE NOT granted"):
+            while not two.done() and not sql.rows("SELECT FROM pg_locks WHERE NOT granted"):
                 wait([two], timeout=0.001)
             transaction.set_rollback(not commits)
         self.judge(*[one] * commits, two.result())
@@ -78,7 +83,7 @@ class World:
         changes = ", ".join(f"{column} = {column} - %(s)s * interval '1 second'" for column in columns)
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE backroom_job SET {changes}", {"s": seconds})  # noqa: S608
-            cursor.execute("UPDATE backroom_worker SET seen_at = seen_at - %s * interval '1 second'", [seconds])
+            cursor.execute("UPDATE backroom_heartbeat SET seen_at = seen_at - %s * interval '1 second'", [seconds])
         for index, message in enumerate(map(json.loads, self.broker.lrange(QUEUE, 0, -1))):
             message["headers"]["published_at"] -= seconds
             self.broker.lset(QUEUE, index, json.dumps(message))
@@ -92,7 +97,7 @@ class World:
         for _ in range(20):
             self.pass_time(61)
             dispatcher.rescue_at = 0
-            dispatcher.rescue_if_time()
+            dispatcher.rescue_if_due()
             dispatcher.publish_due()
             self.court.look()
             while self.broker.llen(QUEUE):
@@ -132,26 +137,55 @@ class World:
         head = replace(head, run_after=seconds and timedelta(seconds=seconds))
         return enqueue_all(head.then(*(replace(call, takes_result="before") for call in followers)))[0]
 
-    def succeed(self, claim: transitions.Claimed) -> list[transitions.Message]:
+    def succeed(self, claim: sql.Claimed) -> list[sql.Message]:
         return transitions.succeed(claim, claim.id)
 
-    def fail(self, claim: transitions.Claimed, error: Exception) -> None:
+    def fail(self, claim: sql.Claimed, error: Exception) -> None:
         verdict = judge(error, POLICY, claim.attempts, claim.max_attempts)
         if verdict.state == "dead":
             return transitions.mark_dead(claim, str(error))
-        return transitions.wait(claim, verdict.seconds, str(error), verdict.uses_attempt)
+        return transitions.defer(claim, verdict.seconds, str(error), verdict.uses_attempt)
 
     def rerun(self, id: str) -> bool:
         """As somebody does who saw the ledger before this step."""
         job = self.court.jobs.get(id)
         return operations.rerun(id, job.claims if job else 0, "its effect got lost")
 
-    def give_back_unclaimed(self, queue: str, oldest: str | None) -> list[str]:
+    def cancel(self, ids: list[str]) -> list[str]:
+        return operations.cancel(ids=ids, dead=True)
+
+    def cancel_key(self, key: str) -> list[str]:
+        return operations.cancel(keys=[key], why="done elsewhere")
+
+    def relink(self, id: str) -> bool:
+        return operations.relink(id, None)
+
+    def defer_unknown(self, ids: list[str]) -> None:
+        transitions.defer_unknown(ids, "no such task", WINDOW)
+
+    def defer_unknown_claim(self, claim: sql.Claimed) -> None:
+        transitions.defer_unknown(claim, "no such argument", WINDOW)
+
+    def worker_beats(self, worker: str, running: list[str]) -> list[str]:
+        return worker_beats(worker, QUEUE, running)
+
+    def stop_heartbeat(self, worker: str) -> None:
+        Heartbeat("worker", worker).stop()
+
+    def requeue_unfinished(self, worker: str) -> list[str]:
+        return requeue_unfinished(worker)
+
+    def mark_terminated(self, id: str, worker: str) -> None:
+        mark_terminated(id, worker)
+
+    def requeue_lost_messages(self, queue: str, oldest: str | None) -> list[str]:
         message = oldest and self.broker.lindex(queue, -1)
-        return rescue.give_back_unclaimed(queue, message and json.loads(message)["headers"]["published_at"])
+        return transitions.requeue_ready(
+            rescue.lost_messages(queue, message and json.loads(message)["headers"]["published_at"])
+        )
 
 
-def jobs_in_every_state(world: World) -> tuple[transitions.Claimed, transitions.Claimed, list[Job]]:
+def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Job]]:
     """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
     lost, 4 waits for it; 5 is due; 6 is dead, 7 cancelled, 8 succeeded, 10 waits for it; 11 is running on a worker
     that lives; 12 succeeded: all for a month. Returns both claims of 1, and the rows."""
@@ -164,7 +198,7 @@ def jobs_in_every_state(world: World) -> tuple[transitions.Claimed, transitions.
     transitions.stage_due(9)
     running, dead, done = (transitions.claim(number(n), "one") for n in (1, 6, 8))
     world.fail(dead, OSError("x"))
-    operations.cancel([number(7)])
+    operations.cancel(ids=[number(7)])
     world.succeed(done)
     world.enqueue(["c", None], None)  # no job 9: 8 has the key
     transitions.claim(world.enqueue([None], None), "two")

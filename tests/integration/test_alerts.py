@@ -12,18 +12,18 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
-from backroom.ledger import rescue, transitions
+from backroom.ledger import transitions
 from backroom.ledger.models import Attempt, Job
 from backroom.ops import alerts, audit_log, rules, stats
 from backroom.ops.models import Alert, TaskMinute
 from backroom.ops.watcher import Watcher
 from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
-from backroom.runtime.heartbeat import Sign
 from stack import ports
 from tests.integration import mailbox as smtp
 from tests.integration import sick_database as sick
 from tests.integration.gates import pause_over
+from tests.integration.heartbeats import process, worker_beats
 from tests.integration.staff import customer, reader, text
 from tests.integration.test_breaker import broker_at
 from tests.integration.test_history import noted
@@ -40,7 +40,7 @@ def _nobody_else() -> Iterator[None]:
 
 @pytest.fixture
 def mailbox(settings) -> Iterator[smtp.Mailbox]:
-    settings.ALERT_MAIL_TO = ["oncall@shop.example"]
+    settings.BACKROOM_ALERT_MAIL_TO = ["oncall@shop.example"]
     with smtp.serving(settings) as mailbox:
         yield mailbox
 
@@ -63,21 +63,21 @@ def due_for(seconds: float) -> None:
 
 # What makes each rule's trouble, and after the yield ends it. Workers' and processes' signs are real rows grown old.
 def dispatcher_silent() -> Iterator[None]:
-    silent("backroom_process", "role = 'dispatcher'")
+    silent("backroom_heartbeat", "role = 'dispatcher'")
     yield
-    Sign("dispatcher").give()
+    process("dispatcher")
 
 
 def beat_silent() -> Iterator[None]:
-    silent("backroom_process", "role = 'beat'")
+    silent("backroom_heartbeat", "role = 'beat'")
     yield
-    Sign("beat").give()
+    process("beat")
 
 
 def queue_without_worker() -> Iterator[None]:
-    silent("backroom_worker", "queues = 'bulk'")
+    silent("backroom_heartbeat", "queues = 'bulk'")
     yield
-    rescue.see_worker("another", "bulk", [])
+    worker_beats("another", "bulk", [])
 
 
 def queue_late() -> Iterator[None]:
@@ -228,8 +228,8 @@ def test_what_is_paused_is_not_late_and_the_page_says_that_it_is_paused(mailbox,
 
 
 def test_watchers_at_the_same_moment_mail_each_alert_once(mailbox, watcher):
-    silent("backroom_worker", "true")
-    silent("backroom_process", "role <> 'watcher'")
+    silent("backroom_heartbeat", "true")
+    silent("backroom_heartbeat", "role <> 'watcher'")
     for wrong in True, False:
         watcher.look()
         goes_by()
@@ -281,7 +281,7 @@ def test_what_was_over_before_it_could_be_mailed_is_one_mail_that_says_both(mail
 
 
 def test_a_watcher_that_dies_after_the_mail_leaves_it_to_be_sent_again_as_the_same(mailbox, watcher):
-    silent("backroom_worker", "queues = 'bulk'")
+    silent("backroom_heartbeat", "queues = 'bulk'")
     watcher.look()
     goes_by()
     with sick.cut_at(b"recovery_mailed_at = CASE", 1, delivered=False):
@@ -314,7 +314,7 @@ def test_two_watchers_that_lost_the_database_each_say_so_and_one_says_that_it_is
 
 
 def test_a_database_that_only_reads_is_as_good_as_away(mailbox, watcher):
-    watcher.sign.due = 0
+    watcher.heartbeat.due = 0
     with sick.read_only():
         watcher.look()
         goes_by(watcher=watcher)
@@ -324,7 +324,7 @@ def test_a_database_that_only_reads_is_as_good_as_away(mailbox, watcher):
 
 
 def test_without_an_address_it_is_on_the_page_and_in_the_table_and_a_warning_at_boot(mailbox, watcher, settings):
-    settings.ALERT_MAIL_TO = []
+    settings.BACKROOM_ALERT_MAIL_TO = []
     going = fire(queue_without_worker, watcher)
     assert not mailbox.mails
     assert "No worker serves the queue bulk" in text(reader().get("/ops/"))
@@ -335,7 +335,7 @@ def test_without_an_address_it_is_on_the_page_and_in_the_table_and_a_warning_at_
 def test_the_page_says_since_when_who_was_told_and_what_to_do_and_keeps_what_was(mailbox, watcher):
     client = reader()
     assert customer().get("/ops/alerts/").status_code == 403
-    silent("backroom_worker", "queues = 'bulk'")
+    silent("backroom_heartbeat", "queues = 'bulk'")
     assert "seen just now · the rule" in text(client.get("/ops/"))
     watcher.look()
     assert "nobody is mailed yet · the rule Start one for this queue" in text(client.get("/ops/"))
@@ -362,7 +362,7 @@ def test_nobody_reports_his_own_silence_but_the_page_reports_the_watchers(watche
     assert "No watcher is at work" in text(reader().get("/ops/"))
     watcher.look()
     assert "The back room is healthy" in text(reader().get("/ops/"))
-    silent("backroom_process", "role = 'watcher'", rules.LASTING + 1)
+    silent("backroom_heartbeat", "role = 'watcher'", rules.LASTING + 1)
     assert "No watcher is at work" in text(reader().get("/ops/"))
 
 

@@ -39,7 +39,7 @@ def findings(rows: list[dict]) -> list[tuple[str, str, str]]:
 
 def post(path: str, body: dict, key: str) -> None:
     """Do something at a partner behind the shop's back."""
-    urllib3.request("POST", f"{settings.PARTNERS_URL}{path}", json=body, headers={"Idempotency-Key": key})
+    urllib3.request("POST", f"{settings.BACKROOM_PARTNERS_URL}{path}", json=body, headers={"Idempotency-Key": key})
 
 
 def status_of_command(capsys, *arguments: str) -> tuple[int, str]:
@@ -137,7 +137,7 @@ def test_an_effect_that_never_happened_is_lost(kind, finding):
     order = buy()
     finish(order, kind)
     for key in live_keys(order.number):
-        operations.call_off(key, "for the test")
+        operations.cancel(keys=[key], why="for the test")
     if kind == "invoice":  # the receipt needs it; this audit is about what is kept, not about how it was made
         Invoice.objects.filter(order=order).delete()
     assert (*finding, f"{kind}:{order.number}") in findings(audit.run().lost)
@@ -231,7 +231,7 @@ def test_an_order_that_nobody_settles_is_lost():
     product()
     fault("payments", down=True)
     order = buy()
-    operations.call_off(f"settle:{order.number}", "for the test")
+    operations.cancel(keys=[f"settle:{order.number}"], why="for the test")
     assert findings(audit.run().lost) == [("orders", "settlement", f"settle:{order.number}")]
 
 
@@ -239,7 +239,7 @@ def test_money_reserved_for_a_cancelled_order_is_noticed_and_money_given_back_is
     product()
     order = buy()
     for key in live_keys(order.number):
-        operations.call_off(key, "for the test")
+        operations.cancel(keys=[key], why="for the test")
     Order.objects.update(status=Status.CANCELLED)
     Order.objects.update(paid_at=None)
     assert findings(audit.run().stray) == [("payments", "authorization", f"payment:{order.number}")]
@@ -281,7 +281,7 @@ def test_a_cancelled_order_in_the_middle_of_its_void_is_unfinished():
 
 
 def test_silent_partners_are_one_clear_line(capsys, settings):
-    settings.PARTNERS_URL = "http://127.0.0.1:9"
+    settings.BACKROOM_PARTNERS_URL = "http://127.0.0.1:9"
     status, printed = status_of_command(capsys)
     assert (status, printed.count("\n")) == (4, 1)
     assert "http://127.0.0.1:9/effects" in printed
@@ -297,7 +297,7 @@ def test_silent_partners_are_one_clear_line(capsys, settings):
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_before_anything_is_read(arguments, said, settings):
-    settings.PARTNERS_URL = "http://127.0.0.1:9"
+    settings.BACKROOM_PARTNERS_URL = "http://127.0.0.1:9"
     with pytest.raises(CommandError, match=said):
         call_command("audit", *(f"{name}={value}" for name, value in zip(*[iter(arguments)] * 2, strict=True)))
 

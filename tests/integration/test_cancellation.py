@@ -311,7 +311,7 @@ def test_a_capture_overtaken_by_its_void_ends_without_a_retry():
 
 
 def requests_at_the_gateway() -> int:
-    return urllib3.request("GET", f"{settings.PARTNERS_URL}/traffic").json()["payments"]["requests"]
+    return urllib3.request("GET", f"{settings.BACKROOM_PARTNERS_URL}/traffic").json()["payments"]["requests"]
 
 
 @pytest.mark.django_db(transaction=True)

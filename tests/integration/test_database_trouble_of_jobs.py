@@ -15,12 +15,12 @@ from django_celery_beat.models import PeriodicTask
 
 from backroom import Retry as Policy
 from backroom import task
-from backroom.ledger import rescue
 from backroom.ledger.models import Job
-from backroom.runtime import execution, worker
+from backroom.runtime import execution, heartbeat
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.scheduler import LedgerScheduler
 from tests.integration import sick_database as sick
+from tests.integration.heartbeats import worker_beats
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,7 +43,7 @@ def _short(monkeypatch, transactional_db) -> Iterator[None]:
     """A worker of this name, with less patience than the real ones; no session of this test is left to the next."""
     monkeypatch.setattr(execution, "PAUSES", (0, 0.05))
     monkeypatch.setattr(execution, "LONG_PAUSES", (0.2, 0.2, 0.2))
-    monkeypatch.setattr(worker, "name", "tests")
+    monkeypatch.setattr(heartbeat, "worker_name", "tests")
     yield
     connection.close()
 
@@ -140,7 +140,7 @@ def test_an_end_that_can_not_be_written_down_is_given_back_later(failing: bool):
     connection.close()  # it was made while the database was read-only
     assert (job.state, job.claims) == ("running", 1)
     Job.objects.filter(id=job.id).update(started_at="2020-01-01T00:00Z", max_attempts=2)
-    assert rescue.see_worker("tests", "default", []) == [str(job.id)]
+    assert worker_beats("tests", "default", []) == [str(job.id)]
     assert Job.objects.get(id=job.id).state == "waiting"
 
 
@@ -149,7 +149,7 @@ def test_a_dispatcher_waits_out_an_outage_says_so_once_and_goes_on(caplog):
     id = body.using(run_after=timedelta(milliseconds=1)).enqueue()
     with sick.meanwhile(lambda: (dispatcher.run(), connection.close())):
         with sick.read_only():
-            until(lambda: "in trouble" in caplog.text)
+            until(lambda: "the database fails" in caplog.text)
             Dispatcher().stop.wait(1.2)  # it has looked again, and said nothing
         until(lambda: "answers again" in caplog.text)
         until(lambda: Job.objects.get(id=id).state == "ready")

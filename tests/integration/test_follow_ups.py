@@ -197,7 +197,7 @@ def test_analytics_learns_nothing_about_the_person(settings):
     order = paid_order("apples", "pears")
     with HTTPServer(("127.0.0.1", 0), Listener) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        settings.PARTNERS_URL = f"http://127.0.0.1:{server.server_port}"
+        settings.BACKROOM_PARTNERS_URL = f"http://127.0.0.1:{server.server_port}"
         assert job_of(tasks.send_analytics, order.number).state == State.SUCCEEDED
     (heard,) = Listener.heard
     event = {"event": "order_paid", "order": str(order.number), "amount": "9.60", "currency": "EUR", "items": 4}

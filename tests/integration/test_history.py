@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from backroom import Permanent, Snooze, task
 from backroom.ledger import operations, rescue, transitions
-from backroom.ledger.models import Attempt, Job, Process
+from backroom.ledger.models import Attempt, Heartbeat, Job
 from backroom.ops import rates, rollups, rules, stats
 from backroom.ops.models import QueueMinute, TaskMinute, TaskTotal
 from backroom.ops.watcher import Watcher
@@ -67,15 +67,15 @@ def test_a_lost_attempt_is_kept_and_so_is_the_one_after_which_a_job_is_dead():
     id = noted.enqueue()
     transitions.claim(id, "gone")
     Job.objects.update(started_at=timezone.now() - timedelta(minutes=1))
-    assert rescue.give_back_of_silent_workers() == [id]
+    assert rescue.requeue_abandoned() == [id]
     assert Attempt.objects.get().error == "its worker fell silent"
     assert Attempt.objects.get(job_id=attempt(raising(Permanent("no such order"))).id).outcome == "dead"
 
 
 def test_attempts_are_purged_with_their_job():
     id = noted.enqueue()
-    transitions.wait(transitions.claim(id, "one"), 0, "OSError: x", uses_attempt=True)
-    operations.cancel([id])
+    transitions.defer(transitions.claim(id, "one"), 0, "OSError: x", uses_attempt=True)
+    operations.cancel(ids=[id], dead=True)
     assert (operations.purge(days=1), Attempt.objects.count()) == (0, 1)
     Job.objects.update(finished_at=timezone.now() - timedelta(days=2))
     assert (operations.purge(days=1), Attempt.objects.count()) == (1, 0)
@@ -149,11 +149,11 @@ def test_figures_count_each_end_once_whether_its_minute_is_written_or_not():
 
 def test_a_dispatcher_says_that_it_lives_and_that_it_stops():
     dispatcher = Dispatcher()
-    dispatcher.sign.give()
-    first = Process.objects.get(role="dispatcher")
-    dispatcher.sign.due = 0
-    dispatcher.sign.give()
-    assert Process.objects.get().seen_at > first.seen_at
+    dispatcher.heartbeat.beat_if_due()
+    first = Heartbeat.objects.get(role="dispatcher")
+    dispatcher.heartbeat.due = 0
+    dispatcher.heartbeat.beat_if_due()
+    assert Heartbeat.objects.get().seen_at > first.seen_at
     dispatcher.stop.set()
     dispatcher.run()
-    assert not Process.objects.exists()
+    assert not Heartbeat.objects.exists()

@@ -20,7 +20,7 @@ partner = Partner("somebody", timeout=(0.3, 0.5))
 def answering(settings) -> Iterator[Callable[[bytes], None]]:
     """A function that says what the partner answers from now on; `b""` is nothing, ever."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        settings.PARTNERS_URL = f"http://127.0.0.1:{server.getsockname()[1]}"
+        settings.BACKROOM_PARTNERS_URL = f"http://127.0.0.1:{server.getsockname()[1]}"
         said: list[bytes] = []
 
         def serve() -> None:
@@ -146,6 +146,6 @@ def test_nobody_waits_longer_than_the_timeout(answering, said):
 def test_a_partner_that_is_not_there_is_tried_again(settings):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    settings.PARTNERS_URL = f"http://127.0.0.1:{port}"
+    settings.BACKROOM_PARTNERS_URL = f"http://127.0.0.1:{port}"
     with pytest.raises(PartnerUnavailable):
         partner.post("/things", {}, key="thing:1")

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from backroom import Permanent, Snooze, progress, report, task
-from backroom.ledger import operations, rescue, transitions
+from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
 from backroom.ledger.models import Job
 from backroom.observe import progress as progress_module
@@ -136,28 +136,29 @@ def test_a_report_outside_of_a_job_does_nothing_and_nonsense_is_refused():
 def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_its_bar():
     id = telling.enqueue()
     late = transitions.claim(id, "one")
-    ghost = recorder.Notes(id, late.claims, late.attempts)
-    ghost.report(90, 100)
-    ghost.write()
+    ghost = recorder.Record(id, late.claims, late.attempts)
+    ghost.set_progress(90, 100)
+    ghost.write(ended=False)
     assert "Attempt 1 90 %, 90 of 100" in text(page(id))
     Job.objects.update(started_at=timezone.now() - timedelta(seconds=rescue.SLACK + 1))
-    assert rescue.give_back_of_silent_workers() == [id]
+    assert rescue.requeue_abandoned() == [id]
     transitions.stage_due(9)
     now = transitions.claim(id, "two")
     assert "of 100" not in text(page(id)).partition("logged")[0]
-    own = recorder.Notes(id, now.claims, now.attempts)
-    own.report(5, 100)
-    own.write()
-    ghost.report(95, 100)
-    ghost.write()
+    own = recorder.Record(id, now.claims, now.attempts)
+    own.set_progress(5, 100)
+    own.write(ended=False)
+    ghost.set_progress(95, 100)
+    ghost.write(ended=False)
     with pytest.raises(Superseded):
-        transitions.succeed(late, None, ghost.entry())
+        transitions.succeed(late, None)
     found = text(page(id))
     assert "Attempt 2 5 %, 5 of 100" in found
     assert "It had no time to say goodbye" in found
-    transitions.succeed(now, None, own.entry())
-    own.report(4, 100)  # a write that was on its way
-    own.write()
+    own.write(ended=True)
+    transitions.succeed(now, None)
+    own.set_progress(4, 100)  # a write that was on its way
+    own.write(ended=False)
     assert Progress.objects.get(claim=2).done == 5
 
 
@@ -165,7 +166,7 @@ def page(id: str):
     return reader().get(f"/ops/jobs/{id}/")
 
 
-def test_lines_are_kept_in_the_statement_that_ends_the_attempt():
+def test_lines_are_kept_by_one_statement_and_an_attempt_without_any_pays_nothing():
     def body() -> None:
         log.info("asked %s", "the oracle")
         structlog.get_logger("tests").warning("answered", answer=42)
@@ -175,7 +176,7 @@ def test_lines_are_kept_in_the_statement_that_ends_the_attempt():
     with CaptureQueriesContext(connection) as speaking:
         job = attempt(body)
     assert (told(silent), told(job)) == ([], [["asked the oracle", "answered answer=42"]])
-    assert (silent.state, job.state, len(speaking)) == ("succeeded", "succeeded", len(quiet))
+    assert (silent.state, job.state, len(speaking)) == ("succeeded", "succeeded", len(quiet) + 1)
     row = Progress.objects.get(job_id=job.id)
     assert ([line["level"] for line in row.lines], row.done, row.ended) == (["info", "warning"], None, True)
     assert "info asked the oracle" in text(page(str(job.id)))
@@ -246,7 +247,7 @@ def test_a_body_does_not_notice_that_nothing_can_be_written_meanwhile(often, of)
 
 
 def waiting_for_a_lock() -> list:
-    return transitions.rows("SELECT pid FROM pg_locks WHERE NOT granted")
+    return sql.rows("SELECT pid FROM pg_locks WHERE NOT granted")
 
 
 def test_what_was_told_goes_with_its_job():
@@ -261,8 +262,8 @@ def test_what_was_told_goes_with_its_job():
 def halfway(often) -> None:
     """A running job that told where it is."""
     claimed = transitions.claim(telling.enqueue(), "one")
-    mine = recorder.Notes(claimed.id, claimed.claims, claimed.attempts)
-    mine.report(1000, 4000)
+    mine = recorder.Record(claimed.id, claimed.claims, claimed.attempts)
+    mine.set_progress(1000, 4000)
     until(lambda: mine.written)
     Progress.objects.update(rate=250)
 

@@ -8,11 +8,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from backroom import Permanent, Retry, task
-from backroom.ledger import operations, rescue, transitions
+from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
-from backroom.ledger.models import Job, Worker
+from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.enqueue import enqueue_all
+from backroom.runtime.worker import requeue_unfinished
+from tests.integration.heartbeats import worker_beats
 
 pytestmark = pytest.mark.django_db
 
@@ -66,14 +68,14 @@ def test_a_late_finish_changes_nothing():
     id = note.enqueue(1)
     late = transitions.claim(id, "frozen")
     age(id)
-    rescue.give_back_of_silent_workers()  # it has never said that it lives
+    rescue.requeue_abandoned()  # it has never said that it lives
     rescued = transitions.stage_due(10)
     assert [message.id for message in rescued] == [id]
     current = transitions.claim(id, "alive")
     for finish in (
         lambda: transitions.succeed(late, "late"),
         lambda: transitions.mark_dead(late, "late"),
-        lambda: transitions.wait(late, 1, "late", True),
+        lambda: transitions.defer(late, 1, "late", True),
     ):
         with pytest.raises(Superseded):
             finish()
@@ -115,11 +117,11 @@ def test_a_follower_enqueued_behind_a_job_that_has_finished_is_released():
 
 def test_jobs_of_a_silent_worker_are_given_back_and_those_of_a_live_one_are_not():
     dead, alive = note.enqueue(1), note.enqueue(2)
-    rescue.see_worker("alive", "default", [])
+    worker_beats("alive", "default", [])
     transitions.claim(dead, "dead")
     transitions.claim(alive, "alive")
     age(dead, alive)
-    assert rescue.give_back_of_silent_workers() == [dead]
+    assert rescue.requeue_abandoned() == [dead]
     assert state(alive) == "running"
 
 
@@ -130,29 +132,29 @@ def test_a_job_that_kills_its_workers_is_dead_after_its_attempts():
             Job.objects.filter(id=id).update(state="ready")
         transitions.claim(id, "doomed")
         age(id)
-        rescue.give_back_of_silent_workers()
+        rescue.requeue_abandoned()
         assert state(id) == outcome
 
 
 def test_a_worker_gives_back_what_it_is_not_running():
     id = note.enqueue(1)
     transitions.claim(id, "worker")
-    assert rescue.see_worker("worker", "default", []) == []  # just claimed: the worker may not know it yet
+    assert worker_beats("worker", "default", []) == []  # just claimed: the worker may not know it yet
     Job.objects.update(started_at="2020-01-01T00:00Z")
-    assert rescue.see_worker("worker", "default", [id]) == []
-    assert rescue.see_worker("worker", "default", []) == [id]
-    assert Worker.objects.count() == 1
+    assert worker_beats("worker", "default", [id]) == []
+    assert worker_beats("worker", "default", []) == [id]
+    assert Heartbeat.objects.filter(role="worker").count() == 1
 
 
 def test_a_message_older_than_the_oldest_in_the_broker_is_lost():
     old, new = note.enqueue(1), note.enqueue(2)
     Job.objects.filter(id=old).update(published_at="2020-01-01T00:00Z")
     oldest = Job.objects.get(id=new).published_at.timestamp()
-    assert rescue.give_back_unclaimed("bulk", oldest) == []
-    assert rescue.give_back_unclaimed("default", 0) == []
-    assert rescue.give_back_unclaimed("default", oldest) == [old]
+    assert rescue.lost_messages("bulk", oldest) == []
+    assert rescue.lost_messages("default", 0) == []
+    assert transitions.requeue_ready(rescue.lost_messages("default", oldest)) == [old]
     Job.objects.filter(id=new).update(published_at="2020-01-01T00:00Z")
-    assert rescue.give_back_unclaimed("default", None) == [new]
+    assert rescue.lost_messages("default", None) == [new]
 
 
 def test_replaying_twice_is_once_and_gives_all_attempts_again():
@@ -168,7 +170,7 @@ def test_discarding_takes_the_followers_along_but_no_running_job():
     running = note.enqueue(4)
     transitions.claim(running, "a")
     head = str(Job.objects.get(task="tests.add").id)
-    assert len(operations.cancel([head, running], why="not needed")) == 2
+    assert len(operations.cancel(ids=[head, running], dead=True, why="not needed")) == 2
     assert state(running) == "running"
 
 
@@ -186,11 +188,11 @@ def test_what_succeeded_is_redone_once_by_two_who_miss_its_effect():
 def test_a_job_behind_a_deleted_one_is_freed_and_one_behind_another_is_not():
     head = enqueue_all(note.call(1).then(note.call(2)))[0]
     follower = str(Job.objects.get(key="note:2").id)
-    assert not rescue.release_orphan(follower)
+    assert not operations.relink(follower, None)
     Job.objects.filter(id=head).delete()
-    assert rescue.release_orphan(follower)
+    assert operations.relink(follower, None)
     assert [message.id for message in transitions.stage_due(9)] == [follower]
-    assert not rescue.release_orphan(follower)
+    assert not operations.relink(follower, None)
 
 
 def test_purge_keeps_dead_letters_and_what_is_fresh():
@@ -238,18 +240,18 @@ def test_a_time_that_nobody_could_read_back_is_refused():
     id = note.using(run_after=timedelta(days=9)).enqueue(1)
     for when in "infinity", "-infinity", "20000-01-01", "0001-01-01 BC":
         with pytest.raises(IntegrityError, match="backroom_run_at_readable"), transaction.atomic():
-            transitions.rows("UPDATE backroom_job SET run_at = %s WHERE id = %s RETURNING id", when, id)
+            sql.rows("UPDATE backroom_job SET run_at = %s WHERE id = %s RETURNING id", when, id)
     for run_after in timedelta.max, timedelta.min, timedelta(days=3_000_000), datetime.max.replace(tzinfo=UTC):
         with pytest.raises(ValueError, match="beyond the years"):
             note.using(run_after=run_after).enqueue(2)
-    last = note.using(run_after=transitions.READABLE[1]).enqueue(3)
-    assert Job.objects.get(id=last).run_at == transitions.READABLE[1]
+    last = note.using(run_after=sql.READABLE[1]).enqueue(3)
+    assert Job.objects.get(id=last).run_at == sql.READABLE[1]
 
 
 @pytest.mark.parametrize("seconds", [1e15, math.inf, math.nan])
 def test_a_task_that_asks_to_wait_for_ages_waits_for_years(seconds):
     claimed = transitions.claim(note.enqueue(1), "a")
-    transitions.wait(claimed, seconds, "later", uses_attempt=True)
+    transitions.defer(claimed, seconds, "later", uses_attempt=True)
     waits = Job.objects.get(id=claimed.id).run_at - datetime.now(UTC)
     assert timedelta(days=11_000) < waits < timedelta(days=12_000)
 
@@ -261,7 +263,7 @@ def test_a_queue_that_nobody_serves_is_refused():
 
 def test_one_row_with_an_unknown_queue_holds_up_nobody():
     good, bad = note.enqueue(1), note.enqueue(2)
-    transitions.unpublish([good, bad])
+    transitions.requeue_ready([good, bad])
     Job.objects.filter(id=bad).update(queue="removed")
     Dispatcher().publish_due()
     assert (state(good), state(bad)) == ("ready", "waiting")
@@ -270,26 +272,28 @@ def test_one_row_with_an_unknown_queue_holds_up_nobody():
 
 def test_a_job_whose_task_nobody_knows_is_handed_on_during_a_deploy_and_then_a_dead_letter(settings):
     id = once.enqueue(1)  # it has one attempt, which an old worker must not spend
-    for seconds in (0, 30, settings.DEPLOY_WINDOW - 31):
+    for seconds in (0, 30, settings.BACKROOM_DEPLOY_WINDOW - 31):
         Job.objects.update(state="ready", unknown_since=F("unknown_since") - timedelta(seconds=seconds))
-        rescue.refuse([id], "no task is named tests.once")
+        transitions.defer_unknown([id], "no task is named tests.once", settings.BACKROOM_DEPLOY_WINDOW)
         assert (state(id), Job.objects.get(id=id).attempts) == ("waiting", 0)
     Job.objects.update(state="ready", unknown_since=F("unknown_since") - timedelta(seconds=2))
-    rescue.refuse([id], "no task is named tests.once")
+    transitions.defer_unknown([id], "no task is named tests.once", settings.BACKROOM_DEPLOY_WINDOW)
     assert (state(id), Job.objects.get(id=id).error) == ("dead", "no task is named tests.once")
     operations.replay([id])
     Job.objects.update(state="ready")
-    rescue.refuse([id], "no task is named tests.once")
+    transitions.defer_unknown([id], "no task is named tests.once", settings.BACKROOM_DEPLOY_WINDOW)
     assert state(id) == "waiting"  # a replay begins another deploy
 
 
 def test_a_job_that_was_once_refused_and_then_ran_has_the_whole_of_the_next_deploy(settings):
     id = note.enqueue(1)
-    rescue.refuse([id], "no task is named tests.note")
-    Job.objects.update(state="ready", unknown_since=F("unknown_since") - timedelta(seconds=settings.DEPLOY_WINDOW + 1))
-    transitions.wait(transitions.claim(id, "new"), 0, "OSError: x", uses_attempt=True)
+    transitions.defer_unknown([id], "no task is named tests.note", settings.BACKROOM_DEPLOY_WINDOW)
+    Job.objects.update(
+        state="ready", unknown_since=F("unknown_since") - timedelta(seconds=settings.BACKROOM_DEPLOY_WINDOW + 1)
+    )
+    transitions.defer(transitions.claim(id, "new"), 0, "OSError: x", uses_attempt=True)
     Job.objects.update(state="ready")
-    rescue.refuse([id], "no task is named tests.note")
+    transitions.defer_unknown([id], "no task is named tests.note", settings.BACKROOM_DEPLOY_WINDOW)
     assert state(id) == "waiting"
 
 
@@ -297,7 +301,7 @@ def test_a_worker_told_to_stop_gives_back_its_jobs_and_spends_no_attempt():
     id, others = once.enqueue(1), note.enqueue(2)
     late = transitions.claim(id, "stopping")
     transitions.claim(others, "another")
-    assert rescue.hand_over("stopping") == [id]
+    assert requeue_unfinished("stopping") == [id]
     assert (state(id), Job.objects.get(id=id).attempts) == ("waiting", 0)
     assert state(others) == "running"
     with pytest.raises(Superseded):
@@ -327,22 +331,22 @@ def test_apply_and_a_retry_with_other_arguments_are_refused():
 def test_discarding_a_running_job_leaves_its_followers():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     transitions.claim(head, "a")
-    assert operations.cancel([head]) == []
+    assert operations.cancel(ids=[head], dead=True) == []
     assert Job.objects.get(key="note:3").state == "waiting"
 
 
 def test_a_worker_that_has_just_begun_is_let_speak():
     id = note.enqueue(1)
     transitions.claim(id, "new")
-    assert rescue.give_back_of_silent_workers() == []
+    assert rescue.requeue_abandoned() == []
     age(id)
-    assert rescue.give_back_of_silent_workers() == [id]
+    assert rescue.requeue_abandoned() == [id]
 
 
 def test_a_follower_whose_predecessor_was_purged_runs_when_it_is_replayed():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     follower = str(Job.objects.get(key="note:3").id)
-    operations.cancel([follower])
+    operations.cancel(ids=[follower], dead=True)
     transitions.succeed(transitions.claim(head, "a"), 3)
     Job.objects.filter(id=head).delete()
     assert operations.replay([follower]) == [follower]

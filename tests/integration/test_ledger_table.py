@@ -10,8 +10,9 @@ import pytest
 from django.db import connection
 
 from backroom import task
-from backroom.ledger import operations, rescue, transitions
+from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ops.rates import figures
+from tests.integration.heartbeats import worker_beats
 
 
 @task(name="tests.aged", key="aged:{number}")
@@ -25,19 +26,19 @@ def execute(sql: str, *parameters: Any) -> list[tuple]:
         return cursor.fetchall() if cursor.description else []
 
 
-JOB = transitions.Claimed("01a00000-0000-7000-8000-000000000000", {}, {}, "aged:1", 1, 1, 1)
+JOB = sql.Claimed("01a00000-0000-7000-8000-000000000000", {}, {}, "aged:1", 1, 1, 1)
 QUESTIONS: dict[str, Callable[[], object]] = {
     "dispatcher: what is due": lambda: transitions.stage_due(500),
-    "dispatcher: whose message is lost": lambda: rescue.give_back_unclaimed("default", None),
-    "dispatcher: whose worker is silent": rescue.give_back_of_silent_workers,
+    "dispatcher: whose message is lost": lambda: rescue.lost_messages("default", None),
+    "dispatcher: whose worker is silent": rescue.requeue_abandoned,
     "dispatcher: what is behind a finished one": rescue.release_followers,
-    "dispatcher: not published": lambda: transitions.unpublish([JOB.id]),
-    "worker: what of mine is not in hand": lambda: rescue.see_worker("worker", "default", []),
+    "dispatcher: not published": lambda: transitions.requeue_ready([JOB.id]),
+    "worker: what of mine is not in hand": lambda: worker_beats("worker", "default", []),
     "worker: claim": lambda: transitions.claim(JOB.id, "worker"),
     "worker: succeed": lambda: transitions._succeed(JOB, "null"),
-    "worker: wait": lambda: transitions._finish(JOB, "state = 'waiting'", ()),
+    "worker: wait": lambda: transitions.defer(JOB, 1, "x"),
     "web: the job of a key": lambda: transitions.ids_of(["aged:1"]),
-    "web: called off": lambda: operations.call_off("aged:1", ""),
+    "web: called off": lambda: operations.cancel(keys=["aged:1"], why=""),
     "beat: old enough to be purged": lambda: operations.purge(30),
     "people: depth of the queues": figures,
 }

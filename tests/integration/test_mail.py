@@ -150,7 +150,7 @@ def test_a_subject_that_breaks_out_of_its_header_is_refused_for_good(mailbox):
 
 
 def test_a_mail_that_a_person_waits_for_is_sent_before_a_campaigns(mailbox, settings):
-    settings.PARTNER_RATES = {"mail": 2.0}
+    settings.BACKROOM_PARTNER_RATES = {"mail": 2.0}
     for _ in range(30):  # one or two are let through, the others get appointments, for a quarter of a minute
         with suppress(Away):
             send()

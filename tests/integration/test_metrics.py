@@ -16,14 +16,14 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from backroom.ledger import operations, rescue, transitions
-from backroom.ledger.models import Attempt, Job, Pause, Process, Worker
+from backroom.ledger import operations, transitions
+from backroom.ledger.models import Attempt, Heartbeat, Job, Pause
 from backroom.ops import rollups
 from backroom.ops.models import Alert, QueueMinute, TaskMinute
 from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
-from backroom.runtime.heartbeat import Sign
 from shop import request_metrics
+from tests.integration.heartbeats import process, worker_beats
 from tests.integration.sick_database import away
 from tests.integration.staff import customer, reader
 from tests.integration.test_breaker import broker_at
@@ -97,8 +97,8 @@ def test_both_of_prometheus_formats_are_well_formed():
 def test_each_metric_is_in_the_documents_table_and_nothing_else_is():
     finished(1, last_minute())
     rollups.write(QUEUES)
-    rescue.see_worker("bulk@host/0123abcd", "bulk", [], pool=2, memory=1)
-    Sign("beat").give()
+    worker_beats("bulk@host/0123abcd", "bulk", [], pool=2, memory=1)
+    process("beat")
     Client().get("/")
     document = (Path(__file__).parents[2] / "docs" / "signals.md").read_text()
     told = {f"{family.name}_total" if family.type == "counter" else family.name for family in families()}
@@ -188,9 +188,9 @@ def test_a_minute_that_is_written_in_part_is_not_counted_twice():
 
 
 def test_of_a_worker_that_was_restarted_only_the_new_one_is_told():
-    rescue.see_worker("critical@host/0123abcd", "critical", [], pool=2, memory=1)
-    Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=30))
-    rescue.see_worker("critical@host/4567cdef", "critical", [], pool=2, memory=150 * 2**20)
+    worker_beats("critical@host/0123abcd", "critical", [], pool=2, memory=1)
+    Heartbeat.objects.filter(role="worker").update(seen_at=timezone.now() - timedelta(seconds=30))
+    worker_beats("critical@host/4567cdef", "critical", [], pool=2, memory=150 * 2**20)
     transitions.claim(noted.enqueue(), "critical@host/4567cdef")
     scrape = Scrape()
     assert scrape("queue_workers", queue="critical") == 1
@@ -201,9 +201,11 @@ def test_of_a_worker_that_was_restarted_only_the_new_one_is_told():
 
 
 def test_silent_processes_are_not_alive_and_who_never_spoke_is_not_either():
-    Sign("dispatcher").give()
-    Sign("dispatcher").give()
-    Process.objects.filter(name=Process.objects.first().name).update(seen_at=timezone.now() - timedelta(seconds=60))
+    process("dispatcher")
+    process("dispatcher")
+    Heartbeat.objects.filter(name=Heartbeat.objects.exclude(role="worker").first().name).update(
+        seen_at=timezone.now() - timedelta(seconds=60)
+    )
     scrape = Scrape()
     assert (scrape("processes", role="dispatcher"), scrape("processes", role="beat")) == (1, 0)
     assert scrape("process_seen_seconds", role="dispatcher") < 5
@@ -211,9 +213,9 @@ def test_silent_processes_are_not_alive_and_who_never_spoke_is_not_either():
 
 
 def test_a_watcher_that_waits_for_a_mail_server_is_alive_for_longer():
-    Sign("watcher").give()
+    process("watcher")
     for silent, alive in (50, 1), (70, 0):
-        Process.objects.update(seen_at=timezone.now() - timedelta(seconds=silent))
+        Heartbeat.objects.exclude(role="worker").update(seen_at=timezone.now() - timedelta(seconds=silent))
         assert Scrape()("processes", role="watcher") == alive
 
 

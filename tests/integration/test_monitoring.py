@@ -20,13 +20,12 @@ import yaml
 from django.conf import LazySettings
 from django.test import Client
 
-from backroom.ledger import rescue
 from backroom.ledger.rescue import SILENCE
 from backroom.ops import rollups, rules
 from backroom.ops.models import QueueMinute, TaskMinute
 from backroom.outbound import breaker
-from backroom.runtime.heartbeat import Sign
 from stack import ports
+from tests.integration.heartbeats import process, worker_beats
 from tests.integration.sick_database import away
 from tests.integration.test_history import QUEUES, finished, last_minute
 from tests.integration.test_metrics import TOKEN, Scrape, get
@@ -76,9 +75,9 @@ def work() -> None:
 def at_work() -> None:
     """Everybody gives a sign of life."""
     for queue in QUEUES:
-        rescue.see_worker(f"{queue}@host/0123abcd", queue, [], pool=2, memory=150 * 2**20)
+        worker_beats(f"{queue}@host/0123abcd", queue, [], pool=2, memory=150 * 2**20)
     for role in "dispatcher", "beat", "watcher":
-        Sign(role).give()
+        process(role)
     breaker.reset()
 
 

@@ -12,13 +12,13 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from backroom.ledger import rescue, transitions
-from backroom.ledger.models import Job, Process, Worker
+from backroom.ledger.models import Heartbeat, Job
 from backroom.ops import rollups, stats
 from backroom.ops.pages import search
 from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
-from backroom.runtime.heartbeat import Sign
 from bench import full
+from tests.integration.heartbeats import process, worker_beats
 from tests.integration.staff import customer, operator, reader, text
 from tests.integration.test_history import noted
 
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.django_db
 
 def all_at_work() -> None:
     for queue in "bulk", "critical", "default":
-        rescue.see_worker(queue, queue, [], pool=2, memory=150 * 2**20)
+        worker_beats(queue, queue, [], pool=2, memory=150 * 2**20)
     for role in "dispatcher", "beat", "watcher":
-        Sign(role).give()
+        process(role)
 
 
 def test_only_staff_with_a_role_see_the_page():
@@ -54,12 +54,14 @@ def test_all_is_well():
 
 def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_first():
     all_at_work()
-    Worker.objects.filter(name="bulk").update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
+    Heartbeat.objects.filter(role="worker", name="bulk").update(
+        seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1)
+    )
     transitions.mark_dead(transitions.claim(noted.enqueue(), "default"), "Permanent: x")
     noted.enqueue()
     Job.objects.filter(state="ready").update(published_at=timezone.now() - timedelta(minutes=10))
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM backroom_process WHERE role = 'beat'")
+        cursor.execute("DELETE FROM backroom_heartbeat WHERE role = 'beat'")
     page = text(reader().get("/ops/"))
     for words in (
         "The back room needs you",
@@ -105,17 +107,13 @@ def test_an_open_breaker_is_said_and_shown_with_its_partner():
 
 
 def test_who_died_is_shown_until_somebody_of_its_role_has_taken_its_place_on_its_machine():
-    died, elsewhere = Sign("watcher"), Sign("watcher")
-    elsewhere.name = "another-machine/1"
-    for sign in died, elsewhere:
-        sign.give()
-    Process.objects.update(
+    died, elsewhere = process("watcher"), Heartbeat.objects.create(role="watcher", name="another-machine/1")
+    Heartbeat.objects.exclude(role="worker").update(
         started_at=timezone.now() - timedelta(hours=1), seen_at=timezone.now() - timedelta(minutes=5)
     )
-    assert {process.name for process in stats.look(60).processes} == {died.name, elsewhere.name}
-    successor = Sign("watcher")
-    successor.give()
-    assert {process.name for process in stats.look(60).processes} == {successor.name, elsewhere.name}
+    assert {each.name for each in stats.look(60).processes} == {died.name, elsewhere.name}
+    successor = process("watcher")
+    assert {each.name for each in stats.look(60).processes} == {successor.name, elsewhere.name}
 
 
 def test_polling_gets_the_part_that_changes_and_charts_on_their_own():

@@ -72,7 +72,7 @@ def test_a_job_resumed_in_the_very_moment_of_its_refusal_is_a_lost_message_and_f
     id = paused.enqueue()
     audit_log.pause("queue:bulk", "me", "why")
     audit_log.resume("queue:bulk", "me", "why")
-    transitions._put_aside(id)  # comes after the resume
+    transitions.requeue_ready([id], paused_only=True)  # comes after the resume
     assert state(id) == "ready"
 
 

@@ -131,6 +131,6 @@ def test_a_slow_bank_is_pending_until_it_has_decided():
 
 
 def test_a_gateway_that_nobody_listens_for_is_unavailable(settings):
-    settings.PARTNERS_URL = "http://127.0.0.1:9"
+    settings.BACKROOM_PARTNERS_URL = "http://127.0.0.1:9"
     with pytest.raises(PartnerUnavailable):
         authorize()

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 import probe
 from backroom.ledger import rescue
-from backroom.ledger.models import Process, Worker
+from backroom.ledger.models import Heartbeat
 from backroom.ops.rules import BY_NAME
-from backroom.runtime.heartbeat import Sign
+from tests.integration.heartbeats import process, worker_beats
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,10 +34,10 @@ def ask(*arguments: str, url: str = "") -> tuple[int, str]:
 
 def test_whoever_spoke_within_ten_seconds_lives_and_after_that_no_more():
     assert ask("dispatcher") == (SILENT, f"no dispatcher on {HERE} has given a sign of life\n")
-    Sign("dispatcher").give()
+    process("dispatcher")
     assert ask("dispatcher")[0] == LIVES
     assert ask("beat")[0] == SILENT
-    Process.objects.update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
+    Heartbeat.objects.exclude(role="worker").update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
     assert ask("dispatcher")[0] == SILENT
 
 
@@ -47,19 +47,19 @@ def test_the_probe_takes_whom_the_shop_itself_takes_for_silent():
 
 
 def test_a_worker_is_found_by_its_machine_and_its_queue():
-    rescue.see_worker(f"bulk@{HERE}/0123abcd", "bulk,default", [])
-    rescue.see_worker("critical@elsewhere/0123abcd", "critical", [])
+    worker_beats(f"bulk@{HERE}/0123abcd", "bulk,default", [])
+    worker_beats("critical@elsewhere/0123abcd", "critical", [])
     assert ask("worker")[0] == ask("worker", "default")[0] == LIVES
     assert ask("worker", "critical")[0] == SILENT
     assert ask("worker", "critical", "--host=elsewhere")[0] == LIVES
-    Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
+    Heartbeat.objects.filter(role="worker").update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
     assert ask("worker")[0] == SILENT
-    rescue.see_worker(f"bulk@{HERE}/4567cdef", "bulk,default", [])  # restarted
+    worker_beats(f"bulk@{HERE}/4567cdef", "bulk,default", [])  # restarted
     assert ask("worker")[0] == LIVES
 
 
 def test_where_the_database_can_not_be_asked_it_says_that_and_not_that_somebody_is_dead():
-    Sign("beat").give()
+    process("beat")
     assert ask("beat", url="postgres://nobody:none@127.0.0.1:9/none") == (
         UNKNOWN,
         "nobody can tell: the database can't be asked (OperationalError)\n",

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from backroom import task
 from backroom.ledger import transitions
 from backroom.ledger.models import Job
-from backroom.runtime import publisher
+from backroom.runtime import broker, publisher
 from backroom.runtime.dispatcher import Dispatcher
 from tests.waiting import until
 
@@ -29,7 +29,7 @@ def nothing() -> None:
 def _empty_broker() -> Iterator[None]:
     current_app.control.purge()
     yield
-    until(lambda: not publisher._down.is_set(), what="the publisher is switched on again")
+    until(lambda: not publisher.switch.is_off, what="the publisher is switched on again")
 
 
 @contextmanager
@@ -56,8 +56,8 @@ def refusing_broker() -> Iterator[None]:
 
 
 def waiting_messages() -> int:
-    with publisher.connection() as broker:
-        return broker.default_channel.client.llen("default")
+    with broker.connection() as connected:
+        return connected.default_channel.client.llen("default")
 
 
 def test_nothing_is_published_before_the_commit_and_all_of_it_after():
@@ -78,8 +78,8 @@ def test_a_broker_in_trouble_costs_the_first_caller_little_and_the_next_nothing(
             times.append(time.monotonic() - begin)
             assert Job.objects.get(id=id).state == "waiting"
     first, *rest = times
-    assert first < 2 * publisher.TIMEOUT
-    assert max(rest) < publisher.TIMEOUT  # nobody waits for a broker that is known to be down
+    assert first < 2 * broker.TIMEOUT
+    assert max(rest) < broker.TIMEOUT  # nobody waits for a broker that is known to be down
 
 
 def test_the_dispatcher_publishes_what_a_broker_in_trouble_did_not_take():
@@ -97,30 +97,30 @@ def test_messages_that_the_broker_lost_are_published_again():
     current_app.control.purge()
     dispatcher = Dispatcher()
     dispatcher.rescue_at = 0
-    until(lambda: dispatcher.give_back_unclaimed() == [id], 10, "taken for lost")
+    until(lambda: dispatcher.requeue_lost_messages() == [id], 10, "taken for lost")
     dispatcher.publish_due()
     assert waiting_messages() == 1
 
 
 def test_the_oldest_message_of_a_queue_is_known():
-    assert publisher.oldest_messages(["default", "bulk"]) == {"default": None, "bulk": None}
+    assert broker.oldest_messages(["default", "bulk"]) == {"default": None, "bulk": None}
     begin = time.time()
     nothing.enqueue()
     middle = time.time()
     nothing.enqueue()
-    assert begin <= publisher.oldest_messages(["default"])["default"] <= middle
+    assert begin <= broker.oldest_messages(["default"])["default"] <= middle
 
 
 @pytest.mark.parametrize("message", [b"junk", b"{}", b"[1, 2]", b"null", b'{"headers": {"published_at": "soon"}}'])
 def test_a_message_that_is_no_task_does_not_keep_others_from_being_rescued(message):
-    with publisher.connection() as broker:
-        broker.default_channel.client.lpush("default", message)
-    assert publisher.oldest_messages(["default", "bulk"]) == {"default": 0.0, "bulk": None}
+    with broker.connection() as connected:
+        connected.default_channel.client.lpush("default", message)
+    assert broker.oldest_messages(["default", "bulk"]) == {"default": 0.0, "bulk": None}
 
 
 def test_two_dispatchers_at_once_publish_each_due_job_once():
     ids = [nothing.enqueue() for _ in range(50)]
-    transitions.unpublish(ids)
+    transitions.requeue_ready(ids)
     current_app.control.purge()
 
     def dispatch() -> None:

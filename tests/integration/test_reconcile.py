@@ -329,7 +329,9 @@ def test_a_lost_receipt_is_sent_as_soon_as_a_later_mail_shows_that_records_are_k
 def test_dead_letters_and_discarded_jobs_are_left_to_a_person():
     fault("analytics", status=400)
     dead, cancelled = sold(), buy()
-    operations.cancel([str(Job.objects.get(key=f"invoice:{cancelled.number}").id)], why="cancelled by a person")
+    operations.cancel(
+        ids=[str(Job.objects.get(key=f"invoice:{cancelled.number}").id)], dead=True, why="cancelled by a person"
+    )
     fault("analytics")
     work()
     old()
@@ -405,7 +407,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(capsys):
 
 def test_partners_that_do_not_answer_are_waited_for(settings, capsys):
     sold("shipment")
-    settings.PARTNERS_URL = "http://127.0.0.1:9"
+    settings.BACKROOM_PARTNERS_URL = "http://127.0.0.1:9"
     assert "http://127.0.0.1:9/effects" in reconcile.reconcile()["silent"]
     with pytest.raises(SystemExit) as stop:
         call_command("reconcile")

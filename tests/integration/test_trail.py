@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from backroom.ledger import operations, transitions
 from backroom.ledger.models import Job
-from backroom.observe.redact import clean
+from backroom.observe.redact import redact
 from backroom.runtime.dispatcher import Dispatcher
 from orders.models import Order
 from shop.logs import formatter
@@ -50,7 +50,7 @@ def lines() -> Iterator[list[dict]]:
             found.append(json.loads(self.format(record)))
 
     reader = Reader()
-    reader.setFormatter(formatter("json", clean))
+    reader.setFormatter(formatter("json", redact))
     logging.getLogger().addHandler(reader)
     yield found
     logging.getLogger().removeHandler(reader)
@@ -106,7 +106,7 @@ def test_what_machines_ask_every_few_seconds_is_in_no_trace(client, spans):
 def test_a_message_published_by_a_dispatcher_is_in_the_trace_of_its_job(client, spans):
     number = order(client)
     job = Job.objects.get(key=f"analytics:{number}")
-    transitions.unpublish([str(job.pk)])
+    transitions.requeue_ready([str(job.pk)])
     spans.clear()
     Dispatcher().publish_due()
     (span,) = [span for span in spans.get_finished_spans() if span.attributes["job.job"] == str(job.pk)]

@@ -163,7 +163,7 @@ def test_a_job_whose_arguments_nobody_knows_is_handed_on_and_then_a_dead_letter_
     job = Job.objects.get(id=id)
     assert (job.state, job.attempts) == ("waiting", 0)
     assert "Traceback" not in caplog.text + job.error
-    settings.DEPLOY_WINDOW = 0
+    settings.BACKROOM_DEPLOY_WINDOW = 0
     Job.objects.update(state="ready")
     with pytest.raises(Ignore):
         execution.perform(renamed, id)
@@ -185,7 +185,7 @@ def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
 
     def cancel() -> None:
         try:
-            cancelled.extend(operations.cancel([head]))
+            cancelled.extend(operations.cancel(ids=[head], dead=True))
         finally:
             connection.close()
 

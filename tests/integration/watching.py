@@ -11,7 +11,7 @@ from backroom.ledger import rescue
 from backroom.ops.models import Alert
 from backroom.ops.rules import LASTING
 from backroom.ops.watcher import Watcher
-from backroom.runtime.heartbeat import Sign
+from tests.integration.heartbeats import process, worker_beats
 
 QUEUES = ("bulk", "critical", "default")
 
@@ -19,9 +19,9 @@ QUEUES = ("bulk", "critical", "default")
 def all_at_work() -> None:
     """A worker for each queue, a dispatcher and a beat have just said that they live."""
     for queue in QUEUES:
-        rescue.see_worker(queue, queue, [])
+        worker_beats(queue, queue, [])
     for role in "dispatcher", "beat":
-        Sign(role).give()
+        process(role)
 
 
 def goes_by(seconds: float = LASTING, watcher: Watcher | None = None) -> None:

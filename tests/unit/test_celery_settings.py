@@ -28,7 +28,7 @@ def test_every_body_is_told_to_end_and_then_ended_before_its_worker_is_killed():
         if isinstance(task, LedgerTask):
             soft = task.soft_time_limit or current_app.conf.task_soft_time_limit
             hard = task.time_limit or current_app.conf.task_time_limit
-            assert 0 < soft < hard < settings.WORKER_GRACE, task.name
+            assert 0 < soft < hard < settings.BACKROOM_WORKER_GRACE, task.name
 
 
 def test_a_process_that_imports_nothing_else_knows_every_task_that_may_be_in_the_ledger():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from celery import current_app
 from django.conf import settings
 
 from stack import ports, processes, servers
@@ -58,7 +59,7 @@ def test_a_container_gets_at_least_the_grace_of_the_demo(name):
 
 def test_a_worker_is_granted_more_than_the_hard_time_limit_of_its_jobs():
     for queue in processes.QUEUES:
-        assert seconds(SERVICES[f"worker-{queue}"]["stop_grace_period"]) > settings.CELERY_TASK_TIME_LIMIT
+        assert seconds(SERVICES[f"worker-{queue}"]["stop_grace_period"]) > current_app.conf.task_time_limit
 
 
 @pytest.mark.parametrize("given", [{}, {"WORKER_GRACE": "30"}])

@@ -28,10 +28,10 @@ def test_nobody_is_missed_at_a_queue_that_is_declared_no_more_and_holds_dead_let
 
 
 def test_a_queue_has_an_objective_of_its_own():
-    assert settings.QUEUE_OBJECTIVES.keys() == {queue.name for queue in settings.CELERY_TASK_QUEUES}
+    assert settings.BACKROOM_QUEUE_OBJECTIVES.keys() == {queue.name for queue in settings.CELERY_TASK_QUEUES}
 
 
-@pytest.mark.parametrize(("queue", "limit"), [*settings.QUEUE_OBJECTIVES.items(), ("another", 120)])
+@pytest.mark.parametrize(("queue", "limit"), [*settings.BACKROOM_QUEUE_OBJECTIVES.items(), ("another", 120)])
 def test_above_its_limit_a_figure_is_wrong_and_a_little_below_not_well_yet(queue, limit):
     assert late(queue, limit + 0.1) == [(queue, True)]
     assert late(queue, limit) == late(queue, CALM * limit + 0.1) == [(queue, False)]

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from celery import current_app
 from django.conf import settings
 
 from stack import Problem, environment, ports, processes, supervisor
@@ -30,11 +31,11 @@ def programs(var, table):
 
 def test_a_worker_is_granted_more_than_the_hard_time_limit_of_its_jobs(programs):
     for queue in processes.QUEUES:
-        assert programs[f"worker-{queue}"].getint("stopwaitsecs") > settings.CELERY_TASK_TIME_LIMIT
+        assert programs[f"worker-{queue}"].getint("stopwaitsecs") > current_app.conf.task_time_limit
 
 
 def test_a_worker_knows_the_grace_that_it_is_granted(var):
-    assert processes.WORKER_GRACE == settings.WORKER_GRACE  # both have the same default
+    assert processes.WORKER_GRACE == settings.BACKROOM_WORKER_GRACE  # both have the same default
     env = environment.build(var, ports.DEFAULTS, {"WORKER_GRACE": "30"})
     assert env["WORKER_GRACE"] == "30"
     assert {process.grace for process in processes.shop(env) if process.name.startswith("worker-")} == {30}

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -12,6 +11,7 @@ from backroom.ops import rules
 from backroom.ops.alerts import current
 from backroom.ops.models import Alert
 from backroom.ops.pages.access import looks
+from backroom.runtime.conf import conf
 
 SHOWN = 50
 
@@ -54,6 +54,6 @@ def page(request: HttpRequest) -> HttpResponse:
             "more": urlencode({"before": alerts[SHOWN - 1].id}) if len(alerts) > SHOWN else "",
             "rules": rules.RULES,
             "lasting": rules.LASTING,
-            "mailed_to": settings.ALERT_MAIL_TO,
+            "mailed_to": conf.ALERT_MAIL_TO,
         },
     )

@@ -4,7 +4,6 @@ import json
 import uuid
 from typing import Any
 
-from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -13,6 +12,7 @@ from backroom.ledger.sql import rows
 from backroom.observe.models import Progress
 from backroom.ops.models import Action
 from backroom.ops.pages.access import looks
+from backroom.runtime.conf import conf
 
 CHAIN = """
 WITH RECURSIVE before AS (
@@ -84,7 +84,7 @@ def told(job: Job) -> dict[str, Any]:
         "live": job.state in LIVE,
         "wait_ms": (job.started_at - due).total_seconds() * 1000 if job.started_at and ended else None,
         "run_ms": (ended - job.started_at).total_seconds() * 1000 if job.started_at and ended else None,
-        "flower": f"{settings.FLOWER_URL}/task/{job.id}",
+        "flower": f"{conf.FLOWER_URL}/task/{job.id}",
         "context": context(job),
         "actions": Action.objects.filter(jobs__contains=[job.id]).order_by("-id")[:20],
     }

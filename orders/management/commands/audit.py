@@ -65,7 +65,7 @@ class Command(BaseCommand):
             self.stderr.write(f"The audit needs the partners' records: {error}")
             sys.exit(NO_ANSWER)
         except Error as error:
-            if not db_errors.is_trouble(error):
+            if not db_errors.is_outage(error):
                 raise
             self.stderr.write(f"The audit needs the database (DATABASE_URL): {db_errors.summary(error)}")
             sys.exit(NO_ANSWER)

@@ -59,7 +59,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             return
         except Error as error:
-            if not db_errors.is_trouble(error):
+            if not db_errors.is_outage(error):
                 raise
             raise CommandError(f"the database (DATABASE_URL) is in trouble: {db_errors.summary(error)}") from error
 

@@ -1,0 +1,11 @@
+"""The chore of the operator's tables. Put it on beat's schedule."""
+
+from backroom.ops import alerts, rollups
+from backroom.runtime.task import task
+
+
+@task(queue="bulk", name="backroom.purge_history")
+def purge_history() -> None:
+    """Delete minutes that no chart shows any more, and alerts that ended long ago."""
+    rollups.purge()
+    alerts.purge()
