@@ -129,7 +129,7 @@ def measure(loop: str, jobs: int) -> dict[str, float]:
         "indexes MB": float(indexes),
         "pages: claim": pages(lambda: transitions.claim("01a00000-0000-7000-8000-000000000000", "bench")),
         "due": pages(lambda: transitions.stage_due(500)),
-        "unclaimed": pages(lambda: rescue.give_back_unclaimed("default", None)),
+        "unclaimed": pages(lambda: rescue.lost_messages("default", None)),
         "silent": pages(rescue.requeue_abandoned),
     }
 

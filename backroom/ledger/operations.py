@@ -80,7 +80,7 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
 
 
 def rerun(id: str, claims: int, why: str) -> bool:
-    """Run a job again that succeeded without its effect. False if it is not as it was seen, with so many `claims`.
+    """Run a job again that succeeded without its effect. False if its `claims` differ from the seen ones.
 
     Race: two reruns at once. After the first one the job is no longer `succeeded`, and later its `claims` differ.
     """

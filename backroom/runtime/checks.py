@@ -27,7 +27,7 @@ def _project() -> list[CheckMessage]:
                   hint="make it with backroom.runtime.app.LedgerCelery and import it in the project's __init__.py",
                   id="backroom.E001")
         )  # fmt: skip
-    engine = settings.DATABASES["default"]["ENGINE"]
+    engine = str(settings.DATABASES["default"]["ENGINE"])
     if "postgres" not in engine and "postgis" not in engine:
         found.append(
             Error(f"the ledger needs PostgreSQL, and the default database is {engine}",
