@@ -70,18 +70,8 @@ class Call:
 
     def row(self, after_id: str | None) -> dict[str, Any]:
         """The ledger's row for this call. Raises TypeError or ValueError for what can't be an argument."""
-        try:
-            check_arguments(self.args)
-        except ValueError as error:
-            raise ValueError(f"{self.task}: its arguments can't be enqueued: {error}") from error
-        if not isinstance(self.run_after, timedelta | datetime | None):
-            raise TypeError(f"{self.task}: run_after is a timedelta or an aware datetime, not {self.run_after!r}")
-        if self.queue not in current_app.amqp.queues:
-            raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
+        self._check()
         moment = self.run_after if isinstance(self.run_after, datetime) else None
-        if moment and not is_aware(moment):
-            raise ValueError(f"{self.task}: run_after needs a time zone")
-        _check_when(self)
         return {
             "id": self.id or new_id(),
             "task": self.task,
@@ -96,17 +86,28 @@ class Call:
             "moment": moment and moment.isoformat(),
         }
 
+    def _check(self) -> None:
+        try:
+            check_arguments(self.args)
+        except ValueError as error:
+            raise ValueError(f"{self.task}: its arguments can't be enqueued: {error}") from error
+        if self.queue not in current_app.amqp.queues:
+            raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
+        if not isinstance(self.run_after, timedelta | datetime | None):
+            raise TypeError(f"{self.task}: run_after is a timedelta or an aware datetime, not {self.run_after!r}")
+        if isinstance(self.run_after, datetime) and not is_aware(self.run_after):
+            raise ValueError(f"{self.task}: run_after needs a time zone")
+        if not _readable(self.run_after or timedelta()):
+            raise ValueError(f"{self.task}: run_after is beyond the years 1 to 9999")
 
-def _check_when(call: Call) -> None:
-    """Raises ValueError for a time that Python could not read back."""
-    when = call.run_after or timedelta()
+
+def _readable(when: timedelta | datetime) -> bool:
+    """Whether Python can read this time back from the database."""
     try:
         moment = when if isinstance(when, datetime) else datetime.now(UTC) + when
-        readable = READABLE[0] <= moment <= READABLE[1]
     except OverflowError:
-        readable = False
-    if not readable:
-        raise ValueError(f"{call.task}: run_after is beyond the years 1 to 9999")
+        return False
+    return READABLE[0] <= moment <= READABLE[1]
 
 
 def enqueue_all(*calls: Call) -> list[str]:
@@ -117,14 +118,8 @@ def enqueue_all(*calls: Call) -> list[str]:
     dispatcher publishes later. Raises django.db.Error, and TypeError or ValueError for bad arguments; then nothing is
     written.
     """
-    rows, heads = [], []
-    for call in calls:
-        after_id = None
-        for step in (call, *call.followers):
-            rows.append(step.row(after_id))
-            after_id = rows[-1]["id"]
-            if step is call:
-                heads.append(rows[-1])
+    chains = [_chain(call) for call in calls]
+    rows = [row for chain in chains for row in chain]
     # A chain may follow a job that exists already: a process that dies between the two statements must leave neither.
     with transaction.atomic(savepoint=False) if len(rows) > len(calls) else nullcontext():
         inserted = transitions.insert(rows)
@@ -141,7 +136,15 @@ def enqueue_all(*calls: Call) -> list[str]:
     ]
     if messages:
         transaction.on_commit(publish, robust=True)
-    return [known.get(head["id"], head["id"]) for head in heads]
+    return [known.get(head["id"], head["id"]) for head, *_ in chains]
+
+
+def _chain(call: Call) -> list[dict[str, Any]]:
+    """The rows of a call and its followers, each behind the one before."""
+    rows: list[dict[str, Any]] = []
+    for step in (call, *call.followers):
+        rows.append(step.row(after_id=rows[-1]["id"] if rows else None))
+    return rows
 
 
 def _existing(rows: list[dict[str, Any]], inserted: dict[str, float | None]) -> dict[str, str]:

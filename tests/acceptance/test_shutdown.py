@@ -18,7 +18,7 @@ from backroom.ledger import sql, transitions
 from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime import publisher
 from backroom.runtime.enqueue import Call, new_id
-from backroom.runtime.worker import GOODBYE
+from backroom.runtime.worker import STOP_MARGIN
 from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
 from tests.acceptance.test_jobs import broker_pid, children
@@ -47,7 +47,7 @@ def test_a_job_that_outlasts_the_grace_of_its_worker_goes_back_at_once_and_keeps
     for child in children(house.processes["worker-default"].pid):
         os.kill(child, signal.SIGSTOP)  # so that the body never ends, however slow this machine is
     Job.objects.filter(key=key).update(max_attempts=1)
-    assert stop(house, "worker-default", 30) > 8 - GOODBYE  # and not before
+    assert stop(house, "worker-default", 30) > 8 - STOP_MARGIN  # and not before
     given = job(key)
     assert given.state in ("waiting", "ready")
     assert (given.attempts, given.error) == (0, "its worker was told to stop")
