@@ -18,14 +18,14 @@ from unittest.mock import Mock, patch
 from celery import Celery
 from django.db import transaction
 
-from bench import house
+from bench import cluster
 
 ROUNDS = 7
 
 
 def main(orders: int) -> None:
     """Print milliseconds an order (median of ROUNDS) and the ratios."""
-    with house.running() as env:
+    with cluster.running() as env:
         variants = build(env["BROKER_URL"])
         times: dict[str, list[float]] = {name: [] for name in variants}
         for number in range(ROUNDS + 1):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import redis
 
-from bench import house
+from bench import cluster
 
 ROUNDS = 3
 WORKER = ["worker", "--queues=default", "--concurrency=2", "--without-gossip", "--without-mingle", "--loglevel=ERROR"]
@@ -24,7 +24,7 @@ WORKER = ["worker", "--queues=default", "--concurrency=2", "--without-gossip", "
 
 def main(jobs: int) -> None:
     """Print jobs a second (median of ROUNDS) and the ratios."""
-    with house.running() as env:
+    with cluster.running() as env:
         variants = build()
         rates: dict[str, list[float]] = {name: [] for name in variants}
         for _ in range(ROUNDS):

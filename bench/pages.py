@@ -17,7 +17,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from bench import full, house
+from bench import cluster, sample
 
 ROUNDS = 15
 TASK = "orders.request_shipment"
@@ -26,10 +26,10 @@ GROUP = f"task={TASK}&cause=Permanent:+shipment+of+order+%23+was+refused"
 
 def main(jobs: int) -> None:
     """Print a line for each page."""
-    with house.running(DEBUG="false", LOG_FORMAT="json"):
+    with cluster.running(DEBUG="false", LOG_FORMAT="json"):
         logging.disable(logging.INFO)
         call_command("collectstatic", verbosity=0, interactive=False)
-        full.fill(jobs)
+        sample.fill(jobs)
         client = operator()
         print(f"{jobs} jobs; ms; CPU ms: web, PostgreSQL; statements; kB")
         for name, (address, headers) in pages().items():

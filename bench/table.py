@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 from django.db import connection
 
-from bench import house
+from bench import cluster
 
 STATED = ("backroom_waiting", "backroom_ready", "backroom_running", "backroom_dead")
 RESET = "ALTER TABLE backroom_job RESET (fillfactor, autovacuum_vacuum_cost_delay)"
@@ -54,7 +54,7 @@ END $$
 
 def main(jobs: int) -> None:
     """Print a line for each shape."""
-    with house.running() as env:
+    with cluster.running() as env:
         execute("ALTER SYSTEM SET autovacuum_naptime = '5s'", "SELECT pg_reload_conf()")
         execute("SET statement_timeout = 0", "SET synchronous_commit = off")
         loop = statements(jobs)

@@ -19,7 +19,7 @@ from backroom.ledger.models import Job
 from backroom.observe.models import Progress
 from backroom.ops import audit_log
 from backroom.ops.models import Alert
-from bench import full
+from bench import sample
 from orders.tasks import mail_sales_report
 from stack import ports
 from tests.browser.shopping import expect_all_green, row
@@ -47,7 +47,7 @@ def _django_db_helper() -> None:
 def busy(house: House) -> House:
     """The house after a busy week, with all its processes."""
     with transaction.atomic():
-        full.fill(100_000)
+        sample.fill(100_000)
         Job.objects.filter(state="running").delete()  # nobody has them, so they would be rescued
     User.objects.create_superuser("operator", password=PASSWORD)
     house.start("beat", "watcher")

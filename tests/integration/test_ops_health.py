@@ -17,7 +17,7 @@ from backroom.ops import rollups, stats
 from backroom.ops.pages import search
 from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
-from bench import full
+from bench import sample
 from tests.integration.heartbeats import process, worker_beats
 from tests.integration.staff import customer, operator, reader, text
 from tests.integration.test_history import noted
@@ -127,7 +127,7 @@ def test_polling_gets_the_part_that_changes_and_charts_on_their_own():
 @pytest.fixture
 def full_ledger() -> None:
     """100,000 jobs of eight days, most of them done, with all that comes with them."""
-    full.fill(100_000)
+    sample.fill(100_000)
 
 
 def plans(queries: CaptureQueriesContext) -> list[str]:
