@@ -1,1 +1,1 @@
-"""What the ledger costs and saves, as ratios measured side by side in one run. Never a test: machines are noisy."""
+"""Measures the ledger's costs as ratios on one machine. No test asserts them, as machines differ."""

@@ -1,92 +1,93 @@
-"""What the jobs of an order cost its checkout: `python -m bench.checkout [orders]`.
+"""Measures the cost of an order's jobs at checkout; prints ms per order: `python -m bench.checkout [orders]`.
 
-Three ways to take the same order of three lines, in turn, in one process, without the gateway (it costs all the same):
+One process takes the same order of three lines in three ways. All of them leave out the payment gateway.
   no jobs   the order alone
   ledger    the shop's own code: jobs in the order's transactions, published in one round trip
-  delay     the way of most examples: on_commit with a .delay() for each job, Celery's defaults, no ledger
+  delay     on_commit with one .delay() per job, Celery's defaults, no ledger
 """
 
-import statistics
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock, patch
 
 from celery import Celery
 from django.db import transaction
 
 from bench import cluster
+from bench.compare import compare
 
 ROUNDS = 7
+FOLLOW_UPS = 5  # jobs of an order that are ready at once
 
 
 def main(orders: int) -> None:
-    """Print milliseconds an order (median of ROUNDS) and the ratios."""
     with cluster.running() as env:
-        variants = build(env["BROKER_URL"])
-        times: dict[str, list[float]] = {name: [] for name in variants}
-        for number in range(ROUNDS + 1):
-            for name, take_order in variants.items():
-                begin = time.perf_counter()
-                for _ in range(orders):
-                    take_order()
-                if number:  # the first round warms up
-                    times[name].append((time.perf_counter() - begin) / orders * 1000)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    for name, value in medians.items():
-        print(f"{name:8} {value:6.2f} ms an order   {value / medians['no jobs']:.2f} x no jobs")
-    print(f"a ledgered checkout takes {medians['ledger'] / medians['delay']:.2f} of the time of on_commit + .delay()")
+        ways = {name: partial(milliseconds, way, orders) for name, way in build(env["BROKER_URL"]).items()}
+        medians = compare(ways, ROUNDS, "ms per order")
+    print(f"a checkout with the ledger takes {medians['ledger'] / medians['delay']:.2f} x on_commit + .delay()")
+
+
+def milliseconds(take_order: Callable[[], None], orders: int) -> float:
+    begin = time.perf_counter()
+    for _ in range(orders):
+        take_order()
+    return (time.perf_counter() - begin) / orders * 1000
 
 
 def build(broker: str) -> dict[str, Callable[[], None]]:
-    """The three ways, as functions that take one order each. Called once Django is set up."""
+    """The three ways, as functions that take one order each."""
+    task = Celery("naive", broker=broker, set_as_current=False).task(name="naive.nothing")(nothing)
+
+    def settle_later(number: int) -> None:
+        transaction.on_commit(partial(task.apply_async, (number,), countdown=60))
+
+    def follow_up(*calls: object) -> None:
+        for number in range(FOLLOW_UPS):
+            transaction.on_commit(partial(task.delay, number))
+
+    take_order = order_taker()
+    return {
+        "no jobs": without_ledger(nothing, nothing)(take_order),
+        "ledger": take_order,
+        "delay": without_ledger(settle_later, follow_up)(take_order),
+    }
+
+
+def order_taker() -> Callable[[], None]:
+    """A function that takes one paid order by the shop's own code."""
     from catalog.models import Product  # noqa: PLC0415 - needs Django to be set up
     from orders import checkout, settlement  # noqa: PLC0415
 
     Product.objects.update(stock=10_000_000)
     customer = checkout.Customer("a@example.org", "A", "1 Road", "Cork", "T12", "IE")
     wanted = [checkout.Wanted(slug, 1) for slug in Product.objects.values_list("slug", flat=True)[:3]]
-    naive = Celery("naive", broker=broker, set_as_current=False)
-    tasks = [naive.task(name=f"naive.{number}")(nothing) for number in range(5)]
 
     def take_order() -> None:
-        order = checkout.reserve(customer, wanted, str(uuid.uuid4()), "")
-        settlement.mark_paid(order.number)
+        settlement.mark_paid(checkout.reserve(customer, wanted, str(uuid.uuid4()), "").number)
 
-    def without_jobs() -> None:
-        with (
-            patch.object(settlement, "settle_payment"),
-            patch.object(settlement, "enqueue_all"),
-            patch.object(settlement.operations, "call_off"),
-        ):
-            take_order()
-
-    def with_delay() -> None:
-        with (
-            patch.object(settlement, "settle_payment", naive_settle),
-            patch.object(settlement, "enqueue_all", publish_naively),
-            patch.object(settlement.operations, "call_off"),
-        ):
-            take_order()
-
-    def settle_naively(number: int) -> None:
-        transaction.on_commit(partial(tasks[0].apply_async, (number,), countdown=60))
-
-    using = SimpleNamespace(enqueue=settle_naively)
-    naive_settle = SimpleNamespace(using=Mock(return_value=using))
-
-    def publish_naively(*calls: object) -> None:
-        for task in tasks:
-            transaction.on_commit(partial(task.delay, 1))
-
-    return {"no jobs": without_jobs, "ledger": take_order, "delay": with_delay}
+    return take_order
 
 
-def nothing(number: int) -> None:
-    """The task of the naive way; it is only published here."""
+@contextmanager
+def without_ledger(settle: Callable[..., Any], follow_up: Callable[..., Any]) -> Iterator[None]:
+    """Call these where the shop enqueues the settlement of a payment and the follow-ups of an order."""
+    from orders import settlement  # noqa: PLC0415 - needs Django to be set up
+
+    with (
+        patch.object(settlement, "settle_payment", Mock(**{"using.return_value.enqueue": settle})),
+        patch.object(settlement, "enqueue_all", follow_up),
+        patch.object(settlement.operations, "cancel"),
+    ):
+        yield
+
+
+def nothing(*arguments: object) -> None:
+    """Do nothing."""
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""The servers a measurement runs on: its own PostgreSQL and Valkey, and Django set up on them."""
+"""Starts the servers of a measurement, PostgreSQL and Valkey, and sets up Django on them; prints nothing."""
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,11 +15,10 @@ from stack import servers
 
 @contextmanager
 def running(**more: str) -> Iterator[dict[str, str]]:
-    """A fresh database with the catalogue, an empty broker, and Django's settings loaded, with `more` in the
-    environment; yields the environment."""
+    """A seeded database and an empty broker. Yields the environment, which has `more` in it."""
     with tempfile.TemporaryDirectory(prefix="backroom-bench-") as folder, servers.running(Path(folder)) as env:
         os.environ.update(env, DJANGO_SETTINGS_MODULE="shop.settings", **more)
         django.setup()
         call_command("migrate", verbosity=0)
-        call_command("seed", verbosity=0)
+        call_command("seed", stdout=io.StringIO())
         yield env

@@ -1,4 +1,4 @@
-"""The shop's Celery app with one more task, which does nothing."""
+"""The shop's Celery app with one more task, a no-op, which bench.drain and bench.table run through the ledger."""
 
 from backroom import enqueue_all, task
 from shop.celery import app
@@ -8,10 +8,10 @@ __all__ = ["app", "enqueue", "nothing"]
 
 @task(name="bench.nothing")
 def nothing() -> None:
-    """A job that does nothing."""
+    """Do nothing."""
 
 
 def enqueue(jobs: int) -> None:
-    """Enqueue so many of it, a thousand at a time."""
+    """Enqueue this number of no-op jobs, up to a thousand per statement."""
     for begin in range(0, jobs, 1000):
         enqueue_all(*[nothing.call() for _ in range(min(1000, jobs - begin))])

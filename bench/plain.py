@@ -1,8 +1,8 @@
-"""Plain Celery, with and without the broker's acknowledgements."""
+"""The plain Celery apps that bench.drain compares with: with and without the broker's acknowledgements."""
 
 import os
 
-from celery import Celery
+from celery import Celery, Task
 
 
 def _app(name: str, **options: object) -> Celery:
@@ -12,14 +12,19 @@ def _app(name: str, **options: object) -> Celery:
         task_ignore_result=True,
         task_default_queue="default",
         worker_prefetch_multiplier=1,
-        worker_send_task_events=True,  # as the shop does, for Flower
+        worker_send_task_events=True,  # as in the shop, for Flower
         broker_transport_options=options,
     )
     return app
 
 
 def _nothing() -> None:
-    """A job that does nothing."""
+    """Do nothing."""
+
+
+def enqueue(task: Task, jobs: int) -> None:
+    for _ in range(jobs):
+        task.apply_async()
 
 
 app = _app("plain")
