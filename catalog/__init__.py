@@ -1,1 +1,1 @@
-"""The room of products: what there is to buy, how it is found, and how it looks."""
+"""Products: stock, search, pictures, and the pages that show them."""

@@ -1,4 +1,4 @@
-"""Products and categories for staff."""
+"""The catalog in Django's admin."""
 
 from django.contrib import admin
 
@@ -21,8 +21,8 @@ class ProductAdmin(admin.ModelAdmin):
     search_fields = ["name", "also_called", "description"]
     prepopulated_fields = {"slug": ["name"]}
 
-    # A stock read when the page was opened must not overwrite what was sold since: the form remembers what it
-    # showed, and only what staff changed is written.
+    # An order may change the stock while staff have the form open. The form remembers the stock that it showed, and
+    # only fields that staff changed are written.
     def formfield_for_dbfield(self, db_field, request, **kwargs):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field and db_field.name == "stock":

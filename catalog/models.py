@@ -29,14 +29,14 @@ class Category(models.Model):
 
 
 class Product(models.Model):
-    """Something to buy. `price` is what the customer pays for one `unit`, VAT included."""
+    """`price` is per `unit`, VAT included."""
 
-    LOW_STOCK = 5  # from here on the customer is told how many are left
+    LOW_STOCK = 5  # pieces; pages show the number from here down
 
     slug = models.SlugField(unique=True, help_text="Also the name of its picture.")
     name = models.CharField(max_length=100, validators=[keeps_its_direction])
     also_called = models.CharField(
-        max_length=200, blank=True, help_text="Other words people look for it by: zucchini, jalapeno."
+        max_length=200, blank=True, help_text="Other names that the search finds: zucchini, jalapeno."
     )
     category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="products")
     description = models.TextField(blank=True)
@@ -47,12 +47,10 @@ class Product(models.Model):
         max_length=30, default="piece", help_text="kg, piece, bunch, jar …", validators=[keeps_its_direction]
     )
     stock = models.IntegerField(default=0)
-    taken = models.IntegerField(
-        db_default=0, editable=False, help_text="pieces that orders took off the shelf and have not given back"
-    )
+    taken = models.IntegerField(db_default=0, editable=False, help_text="Pieces in orders that were not put back.")
     active = models.BooleanField(default=True, help_text="Only active products are shown and sold.")
-    # PostgreSQL keeps this up to date itself. English stems find "tomatoes" by "tomato"; the bare words
-    # beside them let a word be found while it is still being typed.
+    # PostgreSQL updates this column. English stems find "tomatoes" by "tomato"; plain words beside them match a
+    # word that is still being typed.
     search = models.GeneratedField(
         expression=SearchVector("name", weight="A", config="english")
         + SearchVector("name", weight="A", config="simple")
@@ -69,17 +67,17 @@ class Product(models.Model):
             models.CheckConstraint(
                 condition=Q(stock__gte=0),
                 name="catalog_product_stock_not_negative",
-                violation_error_message="There can't be less than nothing in stock.",
+                violation_error_message="Stock can't be negative.",
             ),
             models.CheckConstraint(
                 condition=Q(price__gt=0),
                 name="catalog_product_price_positive",
-                violation_error_message="A price is more than nothing.",
+                violation_error_message="The price must be above 0.",
             ),
             models.CheckConstraint(
                 condition=Q(vat_rate__gte=0, vat_rate__lt=100),
                 name="catalog_product_vat_rate_is_a_percentage",
-                violation_error_message="A VAT rate lies between 0 and 100 %.",
+                violation_error_message="The VAT rate must be at least 0 and below 100 %.",
             ),
         ]
 
@@ -91,7 +89,7 @@ class Product(models.Model):
 
     @property
     def picture(self) -> str:
-        """The address of its picture."""
+        """The picture's URL."""
         return picture_url(self.slug)
 
     @property
@@ -104,7 +102,7 @@ class Product(models.Model):
 
 
 class BoughtTogether(models.Model):
-    """How many orders held both products. Each pair is kept in both directions, so one lookup is enough."""
+    """`count` orders had both products. Each pair has a row in both directions, so one lookup finds it."""
 
     product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="bought_together")
     other = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="+")

@@ -1,4 +1,4 @@
-"""Our drawings: one SVG for each product, named by its slug."""
+"""Product drawings: one SVG per product, named by its slug."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ FALLBACK = "crate"
 
 
 def picture_url(slug: str) -> str:
-    """The address of the product's picture; a crate where nobody has drawn it yet.
+    """The URL of the product's drawing, or of a crate for a product without one.
 
-    The check is ours because hashed static files raise for a name they don't know: one product added by
-    staff would take down every page it is on.
+    Hashed static files raise for an unknown name. Without this check, one product that staff add would break every
+    page that shows it.
     """
     return static(f"catalog/pictures/{slug if slug in DRAWN else FALLBACK}.svg")

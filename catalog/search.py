@@ -1,4 +1,4 @@
-"""Finding products by words: PostgreSQL full text, forgiving about what people type."""
+"""Product search by PostgreSQL full text. It accepts any input."""
 
 import unicodedata
 
@@ -7,31 +7,29 @@ from django.db.models import F, QuerySet
 
 from catalog.models import Product
 
-LONGEST = 100  # characters; more is not a search but noise
+LONGEST = 100  # characters of a search; the rest is cut off
 
 
 def tidy(text: str) -> str:
-    """What was typed, without control characters (PostgreSQL refuses NUL), single-spaced, not too long."""
+    """The input single-spaced, cut to LONGEST, without control characters (PostgreSQL rejects NUL)."""
     text = unicodedata.normalize("NFKC", text[: LONGEST * 4])
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:LONGEST].strip()
 
 
 def query_for(text: str) -> SearchQuery:
-    """Quotes, `or`, `-` as on the web; the last of plain words may be unfinished: "red oni" finds onions."""
+    """Quotes, `or` and `-` work as in web searches. The last plain word may be a prefix: "red oni" finds onions."""
     query = SearchQuery(text, config="english", search_type="websearch")
     *words, last = text.split()
-    if not all(word.isalnum() for word in [*words, last]):
+    if not "".join([*words, last]).isalnum():
         return query
-    # isalnum() leaves nothing that could end the quotes, so no text of a customer is read as an operator.
-    unfinished = SearchQuery(f"'{last}':*", config="simple", search_type="raw")
-    if words:
-        unfinished = SearchQuery(" ".join(words), config="english") & unfinished
-    return query | unfinished
+    # isalnum() excludes quotes, so PostgreSQL never parses a customer's text as an operator.
+    prefix = SearchQuery(f"'{last}':*", config="simple", search_type="raw")
+    return query | (SearchQuery(" ".join(words), config="english") & prefix if words else prefix)
 
 
 def search(products: QuerySet[Product], text: str) -> QuerySet[Product]:
-    """Those of the products that match the tidy, non-empty text, best first."""
+    """The products that match a tidy, non-empty text, best match first."""
     query = query_for(text)
     found = products.filter(search=query)
     return found.annotate(rank=SearchRank(F("search"), query)).order_by("-rank", "name")

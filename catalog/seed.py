@@ -1,4 +1,4 @@
-"""Filling the shelves: what stands in products.toml, a few statements however many products there are."""
+"""Adds the products of products.toml, in a few statements however many there are."""
 
 import tomllib
 from decimal import Decimal
@@ -12,33 +12,33 @@ SOURCE = Path(__file__).parent / "products.toml"
 FIELDS = ("slug", "name", "also_called", "description", "price", "unit", "stock")
 
 
-def seed() -> int:
-    """Add the categories, products and pairs that are missing; return how many products there are now.
+def read_source() -> dict:
+    return tomllib.loads(SOURCE.read_text(encoding="utf-8"))
 
-    What is there already stays as it is: staff may have changed it, and customers have bought from it.
-    """
-    source = tomllib.loads(SOURCE.read_text(encoding="utf-8"))
+
+def seed() -> int:
+    """Add the missing categories, products and pairs. Existing rows stay. Returns the number of products."""
+    source = read_source()
     with transaction.atomic():
-        categories = add_categories(source["shelf"])
-        add_products(source["shelf"], categories)
+        add_products(source["shelf"], add_categories(source["shelf"]))
         add_pairs(source["pairs"])
     return Product.objects.count()
 
 
 def restock() -> int:
-    """Put what was sold back on the shelves; return how many products that were. More than the seed's stays.
+    """Raise each stock to the source's, where it is lower. Returns the number of products raised.
 
-    No transaction around it: holding many products locked, it could deadlock with a checkout.
+    Each UPDATE commits on its own: a transaction that locked many products could deadlock with a checkout.
     """
-    source = tomllib.loads(SOURCE.read_text(encoding="utf-8"))
     return sum(
         Product.objects.filter(slug=item["slug"], stock__lt=item["stock"]).update(stock=item["stock"])
-        for shelf in source["shelf"]
+        for shelf in read_source()["shelf"]
         for item in shelf["products"]
     )
 
 
 def add_categories(shelves: list[dict]) -> dict[str, Category]:
+    """Returns all categories by slug."""
     rows = [
         Category(slug=shelf["slug"], name=shelf["name"], position=position)
         for position, shelf in enumerate(shelves, start=1)
@@ -61,12 +61,13 @@ def add_products(shelves: list[dict], categories: dict[str, Category]) -> None:
 
 
 def add_pairs(pairs: dict[str, list[str]]) -> None:
-    """Both directions, counted 0: nobody has bought them yet. What staff deleted is left out."""
+    """Both directions, with count 0. Pairs with a product that staff deleted are left out."""
     products = Product.objects.in_bulk(field_name="slug")
-    known = [(a, b) for a, others in pairs.items() for b in others if a in products and b in products]
     rows = [
-        BoughtTogether(product=products[one], other=products[other])
-        for a, b in known
-        for one, other in ((a, b), (b, a))
+        BoughtTogether(product=products[a], other=products[b])
+        for one, others in pairs.items()
+        for other in others
+        for a, b in ((one, other), (other, one))
+        if {a, b} <= products.keys()
     ]
     BoughtTogether.objects.bulk_create(rows, ignore_conflicts=True)

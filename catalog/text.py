@@ -1,14 +1,14 @@
-"""What a name that people type may not hold, because it would do something to the page around it."""
+"""A validator for names, which must not change the page around them."""
 
 import unicodedata
 
 from django.core.exceptions import ValidationError
 
-# Characters that turn the text after them around until they are undone (UAX 9): a name could make a page lie.
+# These characters reverse the text after them until another one ends it (UAX 9), so a name could falsify a page.
 TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def keeps_its_direction(text: str) -> None:
-    """Raises Django's ValidationError for characters that turn text around. Arabic and Hebrew need none of them."""
+    """Raises ValidationError for characters that reverse the text after them. Arabic and Hebrew need none of them."""
     if any(unicodedata.bidirectional(character) in TURNING for character in text):
         raise ValidationError("Leave out the invisible characters that turn text around.")

@@ -1,4 +1,4 @@
-"""Addresses of the shop window."""
+"""URLs of the product pages."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The shop window: home, the list of products, and a page for each."""
+"""Product pages: home, list, and one page per product."""
 
 from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Q, Subquery, Value
@@ -18,13 +18,13 @@ COMPANIONS = 4
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Categories, and a few products that change every day."""
+    """Categories, and a few products that change daily."""
     today = timezone.localdate().isoformat()
     cover = Product.objects.filter(category=OuterRef("pk"), active=True).order_by("pk")
     shelves = Category.objects.annotate(
         cover=Subquery(cover.values("slug")[:1]), size=Count("products", filter=Q(products__active=True))
     )
-    shelves = shelves.filter(size__gt=0).order_by("position", "name")  # counting drops the model's order
+    shelves = shelves.filter(size__gt=0).order_by("position", "name")  # the aggregate drops the model's order
     picks = Product.objects.filter(active=True, stock__gt=0).order_by(MD5(Concat("slug", Value(today))))
     context = {"shelves": shelves, "picks": picks[:PICKS], "live_search": True}
     return render(request, "catalog/home.html", context)
@@ -32,9 +32,9 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def products(request: HttpRequest) -> HttpResponse:
-    """What is on the shelves: `?q=` searches, `?category=` filters, `?page=` turns the page.
+    """The product list: `?q=` searches, `?category=` filters, `?page=` selects the page.
 
-    Junk in `page` shows the first or last page; an unknown category is a 404.
+    An invalid `page` shows the first or last page. An unknown category is a 404.
     """
     text = tidy(request.GET.get("q", ""))
     category = chosen_category(request.GET.get("category", ""))
@@ -50,21 +50,19 @@ def products(request: HttpRequest) -> HttpResponse:
 
 
 def chosen_category(slug: str) -> Category | None:
-    """The category, or None where none is asked for. Raises Http404.
+    """The category with this slug, or None for an empty one. Raises Http404.
 
-    Compared here and not in PostgreSQL, which has no answer for a slug with a NUL in it.
+    Python compares the slugs, as PostgreSQL rejects a NUL.
     """
-    if not slug:
-        return None
-    for category in Category.objects.all():
-        if category.slug == slug:
-            return category
-    raise Http404("There is no such category.")
+    categories = Category.objects.in_bulk(field_name="slug") if slug else {}
+    if slug and slug not in categories:
+        raise Http404("There is no such category.")
+    return categories.get(slug)
 
 
 @require_safe
 def product(request: HttpRequest, slug: str) -> HttpResponse:
-    """One product, and what goes well with it."""
+    """One product, and products that are often bought with it."""
     shown = get_object_or_404(Product.objects.select_related("category"), slug=slug, active=True)
     pairs = shown.bought_together.filter(other__active=True).select_related("other")
     companions = pairs.order_by("-count", "other__name")[:COMPANIONS]

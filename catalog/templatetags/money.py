@@ -1,4 +1,4 @@
-"""`{{ price|money:currency }}`: an amount as people write it."""
+"""`{{ price|money:currency }}`: an amount with its currency."""
 
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
 
 @register.filter
 def money(amount: Decimal | None, currency: str = "EUR") -> str:
-    """12.4 as €12.40; with a currency that has no sign here as 12.40 PLN. Nothing for None."""
+    """12.4 as €12.40, or as 12.40 PLN for a currency without a symbol here. Empty for None."""
     if amount is None:
         return ""
     symbol = SYMBOLS.get(currency)

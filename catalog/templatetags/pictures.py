@@ -1,4 +1,4 @@
-"""`{{ slug|picture }}`: the address of a product's drawing."""
+"""`{{ slug|picture }}`: the URL of a product's drawing."""
 
 from django import template
 

@@ -7,14 +7,12 @@ from catalog.seed import seed
 
 
 class Command(BaseCommand):
-    help = "Fill the shelves with the products of catalog/products.toml; what is there already stays."
+    help = "Add the products of catalog/products.toml that are missing. Existing ones stay unchanged."
 
     def add_arguments(self, parser):
-        parser.add_argument(
-            "--restock", action="store_true", help="put stock back to its first amount where it is below"
-        )
+        parser.add_argument("--restock", action="store_true", help="raise lower stock to its initial amount")
 
     def handle(self, *args, restock: bool, **options):
-        self.stdout.write(f"{seed()} products on the shelves.")
+        self.stdout.write(f"{seed()} products in the catalog.")
         if restock:
-            self.stdout.write(f"{refill()} restocked.")
+            self.stdout.write(f"{refill()} products restocked.")
