@@ -1,1 +1,1 @@
-"""Mail to whoever; this room never sees an order."""
+"""Mail to any recipient. This room never imports an order."""

@@ -1,10 +1,9 @@
-"""The connection to the mail server: Django's own, but that each step really takes EMAIL_TIMEOUT seconds at most, and
-that it does not wait for an answer to its goodbye.
+"""Django's SMTP backend, with a deadline for each reply and no wait for the reply to QUIT.
 
-smtplib's timeout is for each read, so a server that sends a byte now and then would keep a worker until its time limit.
+smtplib's timeout is per read. A server that sends one byte at a time could hold a worker until its time limit.
 
-Between the server's "250 accepted" and our commit a dying worker makes us send the mail again. The answer to QUIT would
-be a round trip in that instant, and for a server that is slow to say goodbye seconds; nothing depends on it.
+A worker that dies between the server's "250 accepted" and our commit sends the mail again. A wait for the reply to QUIT
+would prolong that window by a round trip, or by seconds with a slow server.
 """
 
 import smtplib
@@ -17,7 +16,7 @@ from backroom.outbound.deadline import bounded
 
 class _Bounded(smtplib.SMTP):
     def getreply(self) -> tuple[int, bytes]:
-        """One reply, all of its lines in time. Raises what SMTP.getreply does."""
+        """One reply; all its lines share one deadline. Raises what SMTP.getreply does."""
         if self.file is not None:
             self.file.raw.renew()
         elif self.sock is not None:
@@ -30,18 +29,17 @@ class _BoundedOverTLS(_Bounded, smtplib.SMTP_SSL):
 
 
 class Backend(EmailBackend):
-    """Django's SMTP backend, bounded in time and with a short goodbye."""
+    """Waits at most EMAIL_TIMEOUT seconds for each reply."""
 
     @property
     def connection_class(self) -> type[smtplib.SMTP]:
-        """What speaks SMTP."""
         return _BoundedOverTLS if self.use_ssl else _Bounded
 
     def close(self) -> None:
-        """Say QUIT and hang up, whatever the server says."""
-        line, self.connection = self.connection, None
-        if line is not None:
-            with suppress(OSError):  # which smtplib's errors are, too
-                line.putcmd("QUIT")
-            line.close()
-        super().close()  # of one that was only half made
+        """Send QUIT and close the socket without a wait for the reply."""
+        smtp, self.connection = self.connection, None
+        if smtp is not None:
+            with suppress(OSError):  # smtplib's errors are OSErrors
+                smtp.putcmd("QUIT")
+            smtp.close()
+        super().close()  # closes a half-open connection
