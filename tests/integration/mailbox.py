@@ -1,4 +1,4 @@
-"""A real SMTP server inside the test, that keeps what it takes and refuses what it is told to."""
+"""A real SMTP server inside the test. It keeps the mails it accepts and fails where the test says so."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from stack import ports
 
 
 class Mailbox:
-    """What arrived, as messages; and how to answer: `answers` maps MAIL, RCPT, DATA to a reply."""
+    """`mails` are the accepted ones. `answers` maps MAIL, RCPT and DATA to a reply."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -49,7 +49,7 @@ class Mailbox:
 
 @contextmanager
 def serving(settings) -> Iterator[Mailbox]:
-    """A mailbox to which Django's settings point. It knows no user: every login is refused."""
+    """A mailbox that Django's settings point to. It rejects every login."""
     mailbox = Mailbox()
     controller = Controller(
         mailbox,

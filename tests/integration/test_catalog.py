@@ -1,4 +1,4 @@
-"""The shop window on a real PostgreSQL: finding, paging, product pages, and what is said when something is wrong."""
+"""The product pages on a real PostgreSQL: search, paging, product pages, errors."""
 
 import re
 from decimal import Decimal
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def shelves() -> None:
-    """The shop as it opens."""
+    """The seeded products."""
     seed()
 
 
@@ -53,7 +53,7 @@ def test_a_product_is_found_by_its_name_its_other_names_and_their_beginnings(typ
 
 
 @pytest.mark.usefixtures("shelves")
-def test_a_product_that_is_called_so_stands_before_one_that_only_mentions_it():
+def test_a_match_in_the_name_ranks_above_one_in_the_description():
     slugs = found("potatoes")
     assert set(slugs[:2]) == {"charlotte-potatoes", "sweet-potatoes"}
     assert "tote-bag" in slugs[2:]  # "carries twelve kilos of potatoes"
@@ -98,7 +98,7 @@ def test_no_search_breaks_the_page(client, typed):
     assert b"product" in page.content
 
 
-def test_what_was_searched_is_shown_back_as_text(client, shelves):
+def test_a_search_is_shown_as_text(client, shelves):
     page = client.get("/products/", {"q": "<script>alert(1)</script>"}).content.decode()
     assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
@@ -133,7 +133,7 @@ def test_turning_the_page_keeps_the_search_and_the_shelf(client, shelves):
     ("number", "shown"),
     [("abc", 1), ("", 1), ("1.5", 1), ("\x00", 1), ("9" * 5_000, 1), ("9999", 4), ("-1", 4), ("0", 4), ("2", 2)],
 )
-def test_a_page_that_is_not_there_is_the_first_or_the_last(client, number, shown):
+def test_an_invalid_page_number_shows_the_first_or_last_page(client, number, shown):
     page = client.get("/products/", {"page": number})
     assert (page.status_code, page.context["page"].number) == (200, shown)
 
@@ -165,7 +165,7 @@ def test_a_page_takes_few_queries_however_much_it_shows(client, shelves, django_
 # A product's page
 
 
-def test_a_product_page_says_price_unit_tax_and_stock(client, shelves):
+def test_a_product_page_shows_price_unit_tax_and_stock(client, shelves):
     page = client.get("/products/feta/").content.decode()
     assert "Φέτα (feta)" in page
     assert "€4.60" in page
@@ -188,13 +188,13 @@ def test_the_last_pieces_are_counted_and_none_is_not_sold(client, shelves):
 @pytest.mark.parametrize(
     "address", ["/products/feta/", "/products/nothing/", "/products/%00/", f"/products/{'x' * 5_000}/"]
 )
-def test_what_is_not_sold_is_not_found(client, shelves, address):
+def test_an_inactive_or_unknown_product_is_not_found(client, shelves, address):
     Product.objects.filter(slug="feta").update(active=False)
     assert client.get(address).status_code == 404
     assert "feta" not in slugs_on(client.get("/products/", {"category": "pantry"}))
 
 
-def test_what_was_bought_together_most_often_stands_first(client, shelves):
+def test_the_most_frequent_pair_comes_first(client, shelves):
     feta = Product.objects.get(slug="feta")
     feta.bought_together.filter(other__slug="watermelon").update(count=9)
     BoughtTogether.objects.create(product=feta, other=Product.objects.get(slug="garlic"), count=4)
@@ -205,7 +205,7 @@ def test_what_was_bought_together_most_often_stands_first(client, shelves):
     assert "cucumber" not in companions
 
 
-def test_a_product_that_nobody_has_drawn_is_shown_with_a_crate(client, shelves):
+def test_the_page_of_a_product_without_a_drawing_shows_a_crate(client, shelves):
     Product.objects.create(
         slug="dragonfruit", name="Dragonfruit", category=Category.objects.get(slug="fruit"), price=Decimal(3), stock=1
     )
@@ -213,7 +213,7 @@ def test_a_product_that_nobody_has_drawn_is_shown_with_a_crate(client, shelves):
 
 
 @pytest.mark.parametrize("address", ["/", "/products/", "/products/feta/"])
-def test_the_shop_window_can_only_be_looked_at(shelves, address):
+def test_product_pages_answer_get_and_head_only(shelves, address):
     client = Client(enforce_csrf_checks=False)
     assert client.head(address).status_code == 200
     assert client.post(address).status_code == 405
@@ -239,15 +239,15 @@ def test_a_name_that_would_turn_a_page_around_is_refused_and_others_may_be_writt
     feta.full_clean()
 
 
-# When something goes wrong
+# Errors
 
 
-def test_the_page_for_our_own_faults_needs_nothing_but_its_template():
+def test_the_error_page_needs_only_its_template():
     page = render_to_string("500.html")
     assert "before you order again" in page
 
 
-def test_a_form_from_elsewhere_is_refused_with_words(shelves):
+def test_a_form_of_another_site_is_rejected_with_an_explanation(shelves):
     page = Client(enforce_csrf_checks=True).post("/cart/add/", {"product": "feta", "quantity": 1})
     assert page.status_code == 403
     assert b"This form has expired" in page.content

@@ -1,4 +1,4 @@
-"""The seed, what PostgreSQL itself refuses about products, and what staff may change while the shop sells."""
+"""The seed, the constraints on products, and staff's changes while the shop sells."""
 
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def shelves() -> None:
-    """The shop as it opens."""
+    """The seeded products."""
     seed()
 
 
@@ -45,12 +45,12 @@ def test_restocking_fills_up_and_never_takes_away(shelves):
     assert Product.objects.get(slug="garlic").stock == 500
 
 
-# What PostgreSQL itself refuses
+# Constraints
 
 
 @pytest.mark.usefixtures("shelves")
 @pytest.mark.parametrize("change", [{"stock": -1}, {"price": 0}, {"price": -1}, {"vat_rate": 100}, {"vat_rate": -1}])
-def test_nonsense_is_refused_by_the_database(change):
+def test_the_database_rejects_invalid_numbers(change):
     with pytest.raises(DatabaseError), transaction.atomic():
         Product.objects.filter(slug="feta").update(**change)
 
@@ -73,7 +73,7 @@ def staff(client) -> Client:
 
 
 class Fields(HTMLParser):
-    """What a browser would send back of a page with one form, untouched."""
+    """The fields that a browser would send for an untouched page with one form."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def sent_back(page: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", ["list", "product"])
-def test_staff_changing_a_price_doesnt_bring_back_what_was_sold_meanwhile(staff, page):
+def test_a_price_change_by_staff_keeps_the_stock_that_was_sold_meanwhile(staff, page):
     fruit = Category.objects.create(slug="fruit", name="Fruit")
     figs = Product.objects.create(slug="figs", name="Figs", category=fruit, price=Decimal(2), stock=10)
     address = "/admin/catalog/product/" + ("" if page == "list" else f"{figs.pk}/change/")

@@ -1,4 +1,4 @@
-"""A mail over real SMTP: what arrives, and which failure is tried again and which is not."""
+"""Mail over real SMTP: its content, and which failures are retried."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from tests.integration.buying import fault
 
 @pytest.fixture
 def mailbox(settings, tmp_path):
-    """A mail server, and the templates `hello` to write to it with."""
+    """A mail server, and the mail templates `hello`."""
     for ending in ("txt", "html"):
         (tmp_path / f"hello.{ending}").write_text(
             f'{{% extends "notifications/mail.{ending}" %}}{{% block content %}}Hello {{{{ name }}}}!{{% endblock %}}'
@@ -58,19 +58,19 @@ def test_a_name_is_escaped_in_html_and_left_as_it_is_in_text(mailbox):
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
-def test_what_the_server_refuses_for_good_is_permanent(mailbox, step):
+def test_a_5xx_reply_is_permanent(mailbox, step):
     mailbox.answers[step] = "550 5.1.1 no customer@example.com here"
     with pytest.raises(Permanent, match=r"550 5\.1\.1 no the recipient here") as error:
         send()
     mailbox.answers[step] = "550 <Customer@EXAMPLE.com>: there is no customer, ask the customers' desk"
     with pytest.raises(Permanent, match=r"<the recipient>: there is no the recipient, ask the customers' desk"):
         send()
-    assert error.value.__cause__ is None  # whose text would carry the address into the ledger
+    assert error.value.__cause__ is None  # its text would put the address into the ledger
     assert not mailbox.mails
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
-def test_what_the_server_refuses_for_now_is_tried_again(mailbox, step):
+def test_a_4xx_reply_is_retried(mailbox, step):
     mailbox.answers[step] = "451 4.7.1 greylisted"
     with pytest.raises(mail.MailUnavailable, match="451"):
         send()
@@ -80,7 +80,7 @@ def test_what_the_server_refuses_for_now_is_tried_again(mailbox, step):
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
-def test_a_server_that_hangs_or_drops_the_line_is_tried_again(mailbox, step):
+def test_a_server_that_hangs_or_drops_the_connection_is_retried(mailbox, step):
     mailbox.hangs_at = step
     with pytest.raises(mail.MailUnavailable):
         send()
@@ -90,7 +90,7 @@ def test_a_server_that_hangs_or_drops_the_line_is_tried_again(mailbox, step):
 
 
 def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(mailbox, partners, settings):
-    settings.EMAIL_PORT = int(os.environ["SMTP_PORT"])  # of the partners; its timeout is half a second
+    settings.EMAIL_PORT = int(os.environ["SMTP_PORT"])  # the partners' server; the timeout is half a second
     send()
     fault("mail", trickle_ms=30)
     began = time.monotonic()
@@ -99,21 +99,21 @@ def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(mailbox, part
     assert time.monotonic() - began < 1
 
 
-def test_no_server_at_all_uses_no_attempt_because_it_is_not_the_mails_fault(mailbox, settings):
+def test_an_unreachable_server_uses_no_attempt(mailbox, settings):
     settings.EMAIL_PORT = ports.free(["SMTP_PORT"])["SMTP_PORT"]
     with pytest.raises(Away, match="ConnectionRefusedError"):
         send()
 
 
-def test_a_refused_login_uses_no_attempt_because_it_is_not_the_mails_fault(mailbox, settings):
+def test_a_rejected_login_uses_no_attempt(mailbox, settings):
     settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "shop", "wrong"
     with pytest.raises(Away, match="SMTPAuthenticationError"):
         send()
 
 
-@pytest.mark.parametrize("trouble", ["hangs_at", "drops_at"])
-def test_trouble_after_the_mail_was_accepted_does_not_send_it_again(mailbox, trouble):
-    setattr(mailbox, trouble, "QUIT")
+@pytest.mark.parametrize("failure", ["hangs_at", "drops_at"])
+def test_trouble_after_the_mail_was_accepted_does_not_send_it_again(mailbox, failure):
+    setattr(mailbox, failure, "QUIT")
     send()
     assert len(mailbox.mails) == 1
 
@@ -137,13 +137,13 @@ def test_a_server_that_is_slow_to_say_goodbye_does_not_prolong_the_instant_in_wh
         "",
     ],
 )
-def test_an_address_that_breaks_out_of_its_header_is_refused_for_good(mailbox, to):
+def test_an_address_that_breaks_out_of_its_header_is_permanent(mailbox, to):
     with pytest.raises(Permanent):
         send(to=to)
     assert not mailbox.mails
 
 
-def test_a_subject_that_breaks_out_of_its_header_is_refused_for_good(mailbox):
+def test_a_subject_that_breaks_out_of_its_header_is_permanent(mailbox):
     with pytest.raises(Permanent):
         send(subject="Hello\nBcc: everybody@example.com")
     assert not mailbox.mails
@@ -151,7 +151,7 @@ def test_a_subject_that_breaks_out_of_its_header_is_refused_for_good(mailbox):
 
 def test_a_mail_that_a_person_waits_for_is_sent_before_a_campaigns(mailbox, settings):
     settings.BACKROOM_PARTNER_RATES = {"mail": 2.0}
-    for _ in range(30):  # one or two are let through, the others get appointments, for a quarter of a minute
+    for _ in range(30):  # one or two pass, the others get slots in the next 15 seconds
         with suppress(Away):
             send()
     sent = len(mailbox.mails)

@@ -1,4 +1,4 @@
-"""What needs no database: amounts, tidied searches, and a picture for every product."""
+"""Without a database: amounts, tidied searches, and a drawing for every product."""
 
 import re
 import tomllib
@@ -23,7 +23,7 @@ def test_an_amount_always_has_two_places_and_its_currency(amount, currency, writ
     assert money(Decimal(amount), currency) == written
 
 
-def test_no_amount_is_nothing():
+def test_no_amount_is_empty():
     assert money(None) == ""
 
 
@@ -54,5 +54,5 @@ def test_every_product_has_a_small_drawing_of_its_own(slug):
 
 
 @pytest.mark.parametrize("slug", ["dragonfruit", "../../secrets", ""])
-def test_what_nobody_has_drawn_is_shown_as_a_crate(slug):
+def test_a_product_without_a_drawing_shows_a_crate(slug):
     assert f"/{FALLBACK}." in picture_url(slug)
