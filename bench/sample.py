@@ -58,7 +58,7 @@ SURROUNDINGS = [
                          '1 minute') minute, (SELECT DISTINCT task, queue FROM backroom_job) tasks
     """,
     """
-    INSERT INTO backroom_ops_action (at, who, verb, what, jobs, why)
+    INSERT INTO backroom_ops_auditentry (at, who, verb, what, jobs, why)
     SELECT finished_at + interval '1 hour', 'staff', 'cancelled', key, ARRAY[id], 'cancelled by the customer'
     FROM backroom_job WHERE state = 'cancelled'
     """,

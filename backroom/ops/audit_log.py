@@ -10,7 +10,7 @@ from django.db import transaction
 
 from backroom.ledger import operations
 from backroom.ledger.models import Job, Pause
-from backroom.ops.models import Action
+from backroom.ops.models import AuditEntry
 
 
 def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
@@ -55,7 +55,7 @@ def resume(what: str, who: str, why: str) -> bool:
 
 
 def _note(verb: str, what: str, who: str, why: str) -> bool:
-    Action.objects.create(who=who, verb=verb, what=what.replace(":", " ", 1), why=why)
+    AuditEntry.objects.create(who=who, verb=verb, what=what.replace(":", " ", 1), why=why)
     return True
 
 
@@ -63,7 +63,7 @@ def _record(verb: str, done: list[str], who: str, why: str, more: str = "") -> l
     if done:
         first = str(Job.objects.get(id=done[0]))
         what = (first if len(done) == 1 else f"{len(done)} jobs, {first} and others") + more
-        Action.objects.create(who=who, verb=verb, what=what, jobs=done, why=why)
+        AuditEntry.objects.create(who=who, verb=verb, what=what, jobs=done, why=why)
     return done
 
 

@@ -66,7 +66,7 @@ class TaskTotal(models.Model):
         return f"{self.task} on {self.queue}"
 
 
-class Action(models.Model):
+class AuditEntry(models.Model):
     """What a person did to jobs. Written in the transaction that did it; nothing changes or deletes it."""
 
     at = models.DateTimeField(db_default=Now())
@@ -77,7 +77,7 @@ class Action(models.Model):
     why = models.CharField(max_length=200)
 
     class Meta:
-        indexes = [GinIndex(fields=["jobs"], name="backroom_ops_action_jobs")]
+        indexes = [GinIndex(fields=["jobs"], name="backroom_ops_audit_jobs")]
 
     def __str__(self) -> str:
         return f"{self.who}: {self.verb} {self.what}"

@@ -14,7 +14,7 @@ from backroom import enqueue_all, task
 from backroom.ledger import transitions
 from backroom.ledger.models import Job
 from backroom.ops import audit_log
-from backroom.ops.models import Action
+from backroom.ops.models import AuditEntry
 from tests.integration.staff import customer, operator, reader, text
 
 pytestmark = pytest.mark.django_db
@@ -99,7 +99,7 @@ def test_a_group_is_replayed_at_the_rate_that_the_preview_shows():
     times = [Job.objects.get(id=id).run_at for id in ids]
     assert [round((time - times[0]).total_seconds()) for time in times] == [0, 30, 60, 90]
     assert abs((times[3] - page.context["last"]).total_seconds()) < 5
-    assert Action.objects.get().what.endswith("and others, one every 30 s")
+    assert AuditEntry.objects.get().what.endswith("and others, one every 30 s")
 
 
 def test_what_died_after_the_preview_is_not_replayed_with_its_group():
@@ -113,13 +113,13 @@ def test_what_died_after_the_preview_is_not_replayed_with_its_group():
 def test_every_act_is_written_down_and_shown_to_all_who_may_look():
     ids = [dead(1), dead(2)]
     do(operator(), id=ids)
-    action = Action.objects.get()
+    action = AuditEntry.objects.get()
     assert (action.who, action.verb, action.why) == ("operator", "replayed", "the bank is back")
     assert [str(id) for id in action.jobs] == ids
     for address in "/ops/actions/", f"/ops/jobs/{ids[1]}/":
         assert "operator replayed 2 jobs, fails:1 and others the bank is back" in text(reader().get(address))
     call_command("jobs", "cancel", *ids, why="at night", stdout=open("/dev/null", "w"))  # noqa: SIM115
-    assert Action.objects.latest("id").why == "at night"
+    assert AuditEntry.objects.latest("id").why == "at night"
 
 
 def test_the_command_line_refuses_what_it_would_have_to_ignore_and_names_the_tasks_there_are():
@@ -170,7 +170,7 @@ def test_who_may_not_act_can_not_by_page_by_address_or_by_forged_form(who, statu
         assert do(who(), verb=verb, id=id).status_code == status
     assert who().post(f"/ops/jobs/{id}/edit/", {"args": '{"number": 1}', "why": "w"}).status_code == status
     assert states(id) == ["dead"]
-    assert not Action.objects.exists()
+    assert not AuditEntry.objects.exists()
 
 
 def test_a_form_from_elsewhere_does_nothing_in_an_operators_name():
@@ -191,7 +191,7 @@ def test_a_dead_letter_is_replayed_with_other_arguments():
     edit(id, '{"number": 1, "hurry": true}')
     job = Job.objects.get(id=id)
     assert (job.state, job.args) == ("waiting", {"number": 1, "hurry": True})
-    assert Action.objects.get().what == 'fails:1, its arguments before: {"hurry": false, "number": 1}'
+    assert AuditEntry.objects.get().what == 'fails:1, its arguments before: {"hurry": false, "number": 1}'
 
 
 def test_what_the_arguments_were_before_an_edit_is_kept_whole():
@@ -199,7 +199,7 @@ def test_what_the_arguments_were_before_an_edit_is_kept_whole():
     before = {"number": 1, "hurry": 7000 * "x"}
     Job.objects.filter(id=id).update(args=before)
     edit(id, '{"number": 1}')
-    assert 7000 * "x" in Action.objects.get().what
+    assert 7000 * "x" in AuditEntry.objects.get().what
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_two_who_replay_at_once_replay_once():
     with ThreadPoolExecutor(2) as pool:
         done = [run.result() for run in [pool.submit(replay_and_close, ids, who) for who in ("one", "two")]]
     assert sorted(map(len, done)) == [0, 20]
-    assert Action.objects.count() == 1
+    assert AuditEntry.objects.count() == 1
 
 
 def replay_and_close(ids: list[str], who: str) -> list[str]:

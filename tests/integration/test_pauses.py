@@ -8,7 +8,7 @@ from backroom import enqueue_all, task
 from backroom.ledger import transitions
 from backroom.ledger.models import Job, Pause
 from backroom.ops import audit_log
-from backroom.ops.models import Action
+from backroom.ops.models import AuditEntry
 from tests.integration.staff import customer, operator, reader, text
 
 pytestmark = pytest.mark.django_db
@@ -79,10 +79,10 @@ def test_a_job_resumed_in_the_very_moment_of_its_refusal_is_a_lost_message_and_f
 def test_pausing_twice_is_pausing_once():
     assert audit_log.pause("queue:bulk", "me", "first")
     assert not audit_log.pause("queue:bulk", "you", "second")
-    assert (Pause.objects.get().who, Action.objects.count()) == ("me", 1)
+    assert (Pause.objects.get().who, AuditEntry.objects.count()) == ("me", 1)
     assert audit_log.resume("queue:bulk", "you", "done")
     assert not audit_log.resume("queue:bulk", "you", "done")
-    assert [action.verb for action in Action.objects.order_by("id")] == ["paused", "resumed"]
+    assert [action.verb for action in AuditEntry.objects.order_by("id")] == ["paused", "resumed"]
 
 
 @pytest.mark.parametrize("what", ["queue:bulk", "task:tests.paused"])
@@ -105,7 +105,7 @@ def test_the_command_line_pauses_and_resumes_too_and_knows_what_there_is(capsys)
     call_command("jobs")
     assert "task:tests.paused is paused, by " in capsys.readouterr().out
     call_command("jobs", "resume", "task:tests.paused", "--why=over")
-    assert [action.verb for action in Action.objects.order_by("id")] == ["paused", "resumed"]
+    assert [action.verb for action in AuditEntry.objects.order_by("id")] == ["paused", "resumed"]
     call_command("jobs", "resume", "task:tests.paused")
     assert "nothing to do" in capsys.readouterr().out
     with pytest.raises(CommandError, match=r"Did you mean queue:bulk"):

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Action',
+            name='AuditEntry',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                 ('why', models.CharField(max_length=200)),
             ],
             options={
-                'indexes': [django.contrib.postgres.indexes.GinIndex(fields=['jobs'], name='backroom_ops_action_jobs')],
+                'indexes': [django.contrib.postgres.indexes.GinIndex(fields=['jobs'], name='backroom_ops_audit_jobs')],
             },
         ),
         migrations.CreateModel(

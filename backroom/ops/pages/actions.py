@@ -18,7 +18,7 @@ from django.utils.dateparse import parse_datetime
 from backroom.ledger.models import Job, Pause, State
 from backroom.ledger.sql import rows
 from backroom.ops import audit_log
-from backroom.ops.models import Action
+from backroom.ops.models import AuditEntry
 from backroom.ops.pages import dead
 from backroom.ops.pages.access import acts, looks
 
@@ -152,7 +152,7 @@ def standing_still(jobs: QuerySet[Job]) -> list[Pause]:
 def recorded(request: HttpRequest) -> HttpResponse:
     """What people did, the latest first."""
     before = request.GET.get("before", "")
-    found = Action.objects.order_by("-id")
+    found = AuditEntry.objects.order_by("-id")
     if before.isdecimal() and len(before) < 18:
         found = found.filter(id__lt=int(before))
     actions = list(found[:51])

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from backroom.ledger.models import LIVE, Attempt, Job, State
 from backroom.ledger.sql import rows
 from backroom.observe.models import Progress
-from backroom.ops.models import Action
+from backroom.ops.models import AuditEntry
 from backroom.ops.pages.access import looks
 from backroom.runtime.conf import conf
 
@@ -86,5 +86,5 @@ def told(job: Job) -> dict[str, Any]:
         "run_ms": (ended - job.started_at).total_seconds() * 1000 if job.started_at and ended else None,
         "flower": f"{conf.FLOWER_URL}/task/{job.id}",
         "context": context(job),
-        "actions": Action.objects.filter(jobs__contains=[job.id]).order_by("-id")[:20],
+        "actions": AuditEntry.objects.filter(jobs__contains=[job.id]).order_by("-id")[:20],
     }
