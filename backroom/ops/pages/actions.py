@@ -157,4 +157,4 @@ def recorded(request: HttpRequest) -> HttpResponse:
         found = found.filter(id__lt=int(before))
     actions = list(found[:51])
     more = urlencode({"before": actions[49].id}) if len(actions) > 50 else ""
-    return render(request, "ops/actions.html", {"tab": "actions", "actions": actions[:50], "more": more})
+    return render(request, "ops/audit.html", {"tab": "actions", "actions": actions[:50], "more": more})

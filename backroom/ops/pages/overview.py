@@ -57,8 +57,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "schedules": list(schedules(now.now)),
     }
     if request.headers.get("HX-Request"):
-        return render(request, "ops/health_part.html", context)
-    return render(request, "ops/health.html", context | chart_context(request))
+        return render(request, "ops/overview_part.html", context)
+    return render(request, "ops/overview.html", context | chart_context(request))
 
 
 def queues(now: Health) -> Iterable[QueueLine]:
