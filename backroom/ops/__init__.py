@@ -1,2 +1,4 @@
-"""Operations: staff's pages about the back room. They look through the ledger's indexes and the tables of minutes, and
-act through backroom/ops/audit_log.py alone."""
+"""Operations: pages, metrics, alerts and commands for staff. The ledger works without this app.
+
+Its pages read the ledger's indexes and the per-minute tables, and change jobs through audit_log.py alone.
+"""

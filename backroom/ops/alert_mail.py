@@ -1,7 +1,7 @@
-"""The mail of an alert: straight to the mail server, by no job, no worker and no broker, as those may be what is away.
+"""The mail of an alert. It goes straight to the mail server, as workers or the broker may be what is down.
 
-Its Message-ID is made of rule and time, so that a second copy can be told for one, and the mail that says that it is
-over answers the first. It holds names of queues, tasks and partners, and figures: nothing about a person.
+Its Message-ID is made of rule and time, so a second copy is recognised, and the recovery mail is a reply to the first.
+It holds names of queues, tasks and partners, and numbers; no personal data.
 """
 
 import logging
@@ -11,6 +11,7 @@ from smtplib import SMTPException
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from backroom.ops.models import Alert
 from backroom.ops.rules import BY_NAME
@@ -20,15 +21,15 @@ log = logging.getLogger(__name__)
 
 
 def send(alert: Alert) -> bool:
-    """Mail that it fired; or, if it has recovered, that it is over. True once the server has taken it: each step of
-    the conversation may take settings.EMAIL_TIMEOUT seconds. False if not, which the log explains."""
+    """Mail that an alert fired, or that it recovered. Returns whether the server accepted it; the log says why not.
+    Each step of the SMTP session may take settings.EMAIL_TIMEOUT seconds."""
     if not conf.ALERT_MAIL_TO:
         return False
     first, last = _message_id(alert, "fired"), _message_id(alert, "over")
     says = alert.says.rstrip(".")
     mail = EmailMessage(
-        subject=f"Over: {says}" if alert.recovered_at else f"Alert: {says}",
-        body=render_to_string("ops/alert_mail.txt", _told(alert)),
+        subject=f"Recovered: {says}" if alert.recovered_at else f"Alert: {says}",
+        body=render_to_string("ops/alert_mail.txt", _context(alert)),
         to=conf.ALERT_MAIL_TO,
         headers={"Message-ID": last, "In-Reply-To": first, "References": first}
         if alert.recovered_at
@@ -37,15 +38,15 @@ def send(alert: Alert) -> bool:
     mail.extra_headers["Auto-Submitted"] = "auto-generated"
     try:
         mail.send()
-    except (OSError, SMTPException, ValueError) as error:  # the last is Django's, of a header that can't be written
-        log.warning("an alert could not be mailed, it is tried again: %s", type(error).__name__)
+    except (OSError, SMTPException, ValueError) as error:  # Django raises the last one for a bad header
+        log.warning("an alert could not be mailed, retrying: %s", type(error).__name__)
         return False
     return True
 
 
-def _told(alert: Alert) -> dict[str, object]:
-    address = f"{conf.SITE_URL}/ops/alerts/#{alert.rule}"
-    return {"alert": alert, "rule": BY_NAME.get(alert.rule), "address": address, "site": conf.SITE_URL}
+def _context(alert: Alert) -> dict[str, object]:
+    address = conf.SITE_URL and conf.SITE_URL + reverse("ops:health")
+    return {"alert": alert, "rule": BY_NAME.get(alert.rule), "address": address}
 
 
 def _message_id(alert: Alert, what: str) -> str:

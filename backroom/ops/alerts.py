@@ -1,12 +1,12 @@
-"""What is wrong since when, and whether a person was told: the table of alerts, on which any number of watchers work.
+"""The table of alerts: since when each has been wrong, and when it was mailed. Any number of watchers work on it.
 
     wrong ──lasting──► fired ──► (calm ──lasting──►) recovered
       └─ well again: deleted     mailed_at           recovery_mailed_at
 
-`lasting` both ways is what Prometheus calls `for` and `keep_firing_for`
+`lasting` is `for` and `keep_firing_for` of Prometheus
 (https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/). Each step is one statement on one row, so
-that of two watchers one makes it; all times are the database's. Whoever mails takes the row for LEASE seconds first:
-one that dies before it wrote down that the server took the mail leaves it to be sent again, with the same Message-ID.
+of two watchers one makes it; all times are the database's. A watcher leases a row for LEASE seconds before it mails.
+If it dies before it has recorded the server's answer, another one mails again, with the same Message-ID.
 """
 
 import logging
@@ -23,20 +23,20 @@ from backroom.runtime.conf import conf
 
 log = logging.getLogger(__name__)
 
-UNSEEN = 60  # seconds in which nobody looked, after which what is wrong counts from now: a machine that was off
-LEASE = 60  # seconds; a mail server that is slow at every step takes 45
+UNSEEN = 60  # seconds without any watcher after which an unfired alert counts from now: the machine was off
+LEASE = 60  # seconds; a mail server that is slow at each step takes 45
 KEPT = 90  # days
 
 HOLD = """
-INSERT INTO backroom_ops_alert (rule, subject, says) VALUES (%s, %s, %s)
+INSERT INTO backroom_ops_alert AS known (rule, subject, says) VALUES (%s, %s, %s)
 ON CONFLICT (rule, subject) WHERE recovered_at IS NULL DO UPDATE SET
     seen_at = now(), calm_since = NULL,
-    says = CASE WHEN backroom_ops_alert.fired_at IS NULL THEN excluded.says ELSE backroom_ops_alert.says END,
-    since = CASE WHEN backroom_ops_alert.fired_at IS NULL AND backroom_ops_alert.seen_at < now() - %s * interval '1 second'
-                 THEN now() ELSE backroom_ops_alert.since END,
-    fired_at = CASE WHEN backroom_ops_alert.fired_at IS NULL AND backroom_ops_alert.since <= now() - %s * interval '1 second'
-                         AND backroom_ops_alert.seen_at >= now() - %s * interval '1 second'
-                    THEN now() ELSE backroom_ops_alert.fired_at END
+    says = CASE WHEN known.fired_at IS NULL THEN excluded.says ELSE known.says END,
+    since = CASE WHEN known.fired_at IS NULL AND known.seen_at < now() - %s * interval '1 second'
+                 THEN now() ELSE known.since END,
+    fired_at = CASE WHEN known.fired_at IS NULL AND known.since <= now() - %s * interval '1 second'
+                         AND known.seen_at >= now() - %s * interval '1 second'
+                    THEN now() ELSE known.fired_at END
 RETURNING fired_at = now()
 """
 
@@ -48,7 +48,7 @@ UPDATE backroom_ops_alert SET calm_since = COALESCE(calm_since, now()),
 WHERE id = %s AND fired_at IS NOT NULL AND recovered_at IS NULL RETURNING recovered_at IS NOT NULL
 """
 
-# What has been over for a day nobody need be mailed any more. What failed goes to the end of the line.
+# A recovery older than a day is not mailed any more. A failed mail goes to the end of the queue.
 TAKE = """
 UPDATE backroom_ops_alert SET mailing_until = now() + %s * interval '1 second' WHERE id = (
     SELECT id FROM backroom_ops_alert
@@ -64,7 +64,7 @@ UPDATE backroom_ops_alert SET mailing_until = NULL, mailed_at = COALESCE(mailed_
 WHERE id = %s RETURNING id
 """
 
-WRITE_DOWN = """
+RECORD = """
 INSERT INTO backroom_ops_alert (rule, subject, says, since, fired_at, mailed_at) VALUES (%s, %s, %s, %s, %s, %s)
 ON CONFLICT (rule, subject) WHERE recovered_at IS NULL
 DO UPDATE SET mailed_at = COALESCE(backroom_ops_alert.mailed_at, excluded.mailed_at) RETURNING id
@@ -72,12 +72,12 @@ DO UPDATE SET mailed_at = COALESCE(backroom_ops_alert.mailed_at, excluded.mailed
 
 
 def current() -> dict[tuple[str, str], Alert]:
-    """What is not over, by rule and subject: what has fired, and what is wrong but has not lasted yet."""
+    """The open alerts by rule and subject: fired ones, and those that have not lasted long enough."""
     return {(alert.rule, alert.subject): alert for alert in Alert.objects.filter(recovered_at=None)}
 
 
-def note(found: Iterable[Finding]) -> None:
-    """Write down what is wrong now, what has lasted long enough to fire, and what is over."""
+def record(found: Iterable[Finding]) -> None:
+    """Open, fire and recover alerts by what the rules found."""
     open_ = current()
     for finding in found:
         alert = open_.get((finding.rule.name, finding.subject))
@@ -96,18 +96,18 @@ def _hold(finding: Finding) -> None:
 
 
 def _calm(alert: Alert) -> None:
-    """A rule that is not known here may be another release's: that one's watcher knows how it stands."""
+    """Recover an alert. One of an unknown rule belongs to another release, and that release's watcher evaluates it."""
     rule = BY_NAME.get(alert.rule)
     if rule is None and timezone.now() - alert.seen_at < timedelta(seconds=2 * UNSEEN):
         return
     if not rows(FORGET, alert.id):
         for (recovered,) in rows(CALM, rule.lasting if rule else LASTING, alert.id):
             if recovered:
-                log.warning("alert over: %s", alert.says)
+                log.warning("alert recovered: %s", alert.says)
 
 
 def mail() -> None:
-    """Mail what nobody was told yet. A mail server in trouble is asked again in the next round."""
+    """Send the mails that are due. After a failed one the next round tries again."""
     while conf.ALERT_MAIL_TO and (taken := rows(TAKE, LEASE)):
         alert = Alert.objects.get(pk=taken[0][0])
         if not alert_mail.send(alert):
@@ -116,11 +116,11 @@ def mail() -> None:
         rows(MAILED, alert.recovered_at is not None, alert.id)
 
 
-def write_down(alert: Alert) -> None:
-    """Write down what fired while there was no database to write to. Of several watchers the first one's row stands."""
-    rows(WRITE_DOWN, alert.rule, alert.subject, alert.says, alert.since, alert.fired_at, alert.mailed_at)
+def record_outage(alert: Alert) -> None:
+    """Insert an alert that fired while the database was down. Of several watchers the first one's row stays."""
+    rows(RECORD, alert.rule, alert.subject, alert.says, alert.since, alert.fired_at, alert.mailed_at)
 
 
 def purge() -> None:
-    """Delete what was over long ago."""
+    """Delete alerts that recovered long ago."""
     rows("DELETE FROM backroom_ops_alert WHERE recovered_at < now() - %s * interval '1 day' RETURNING id", KEPT)

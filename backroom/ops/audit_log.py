@@ -1,5 +1,4 @@
-"""What people decide about jobs. Each decision is one statement of the ledger's, and is recorded with it: who, what,
-when and why."""
+"""What operators do to jobs. One transaction holds each change and its entry: who, what, when and why."""
 
 import getpass
 import json
@@ -14,14 +13,14 @@ from backroom.ops.models import AuditEntry
 
 
 def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
-    """Replay dead or cancelled jobs, so many seconds apart; see operations.replay. Returns the ids of those."""
+    """Replay dead or cancelled jobs, `apart` seconds one after the other. Returns the ids of the replayed ones."""
     with transaction.atomic():
         rate = f", one every {apart:g} s" if apart else ""
         return _record("replayed", operations.replay(ids, apart), who, why, rate)
 
 
 def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
-    """Replay a dead or cancelled job with other arguments, which its task knows. False if it is neither any more."""
+    """Replay a dead or cancelled job with other arguments. False if it is neither any more."""
     with transaction.atomic():
         before = Job.objects.get(id=id).args
         done = operations.replay([id], args=args)
@@ -29,7 +28,7 @@ def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
 
 
 def cancel(ids: Sequence[str], who: str, why: str) -> list[str]:
-    """Say that jobs need not run, nor those behind them; see operations.cancel. Returns the ids of those."""
+    """Cancel ready, waiting and dead jobs and those behind them. Returns the ids of the cancelled ones."""
     with transaction.atomic():
         return _record(
             "cancelled",
@@ -40,15 +39,15 @@ def cancel(ids: Sequence[str], who: str, why: str) -> list[str]:
 
 
 def pause(what: str, who: str, why: str) -> bool:
-    """Let a queue ("queue:bulk") or a task ("task:orders.mail_receipt") stand still, for all workers and until it is
-    resumed: what runs goes on, all else waits. False if it is paused already."""
+    """Pause a queue ("queue:bulk") or a task ("task:orders.mail_receipt") for all workers, until it is resumed. Running
+    jobs go on. False if it is paused already."""
     with transaction.atomic():
         _, new = Pause.objects.get_or_create(what=what, defaults={"who": who, "why": why})
         return new and _note("paused", what, who, why)
 
 
 def resume(what: str, who: str, why: str) -> bool:
-    """Let it go on. False if it is not paused."""
+    """Resume a queue or a task. False if it is not paused."""
     with transaction.atomic():
         gone, _ = Pause.objects.filter(what=what).delete()
         return bool(gone) and _note("resumed", what, who, why)
@@ -68,8 +67,8 @@ def _record(verb: str, done: list[str], who: str, why: str, more: str = "") -> l
 
 
 def at_the_command_line() -> str:
-    """Who types: the name of this machine's user."""
+    """The audit log's name for a person at the command line: the machine's user."""
     try:
         return f"{getpass.getuser()} at the command line"
     except (KeyError, OSError):  # a container's user may have no name
-        return "somebody at the command line"
+        return "unknown user at the command line"

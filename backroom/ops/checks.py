@@ -1,4 +1,4 @@
-"""System check of the alerts' addressees."""
+"""System check: alerts have a recipient."""
 
 from typing import Any
 
@@ -9,10 +9,9 @@ from backroom.runtime.conf import conf
 
 @register()
 def check_ops(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """An alert without an addressee is on the page only."""
     if conf.ALERT_MAIL_TO:
         return []
     return [
-        Warning("alerts are mailed to no one", hint="set BACKROOM_ALERT_MAIL_TO to the addresses of those on call",
+        Warning("alerts are not mailed", hint="set BACKROOM_ALERT_MAIL_TO to the addresses of the staff on call",
                 id="backroom.W002")
     ]  # fmt: skip

@@ -1,15 +1,13 @@
-"""The back room for Prometheus. All of it is read from the database and the broker, so that any web process can tell it
-for all workers on all machines, and a restart forgets nothing.
+"""The back room's metrics for Prometheus. Each scrape reads the database and the broker, so any web process answers for
+all machines, and a restart resets nothing.
 
-What counts upwards comes from the totals, to which a dispatcher or a watcher adds each minute ten seconds after its end
-(backroom/ops/rollups.py): so the purge of old rows takes nothing away. docs/signals.md has the table of all metrics.
+Counters come from the totals, to which a dispatcher or watcher adds each minute ten seconds after its end
+(backroom/ops/rollups.py); the purge of old rows does not lower them. docs/signals.md lists all metrics.
 """
 
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
-from celery import current_app
 from django.db import Error, transaction
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -17,58 +15,41 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from backroom.ledger import db_errors
-from backroom.ledger.rescue import SILENCE
 from backroom.ledger.sql import rows
+from backroom.ops import stats
+from backroom.ops.levels import STATES
 from backroom.ops.models import TaskTotal
-from backroom.ops.rollups import COULD_RUN, COUNTS, LIVE
+from backroom.ops.rollups import COUNTS
 from backroom.ops.rules import BY_NAME, RULES
-from backroom.ops.stats import SILENT
-from backroom.outbound import breaker
-from backroom.runtime import broker
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 2  # seconds for each statement: a scrape must not be what brings a database in trouble down
-STATES = ("ready", "due", "later", "running", "dead")
-# Every second edge of the ledger's buckets, in seconds: each twice the one before, to an hour.
+TIMEOUT = 2  # seconds for each statement: a scrape must not overload a slow database
+# Every second edge of the buckets of rollups.py, in seconds: each twice the one before, up to an hour.
 EDGES = [(bucket, floatToGoString(2 ** (bucket / 2) / 1000)) for bucket in range(0, 45, 2)]
-
-LEVELS = f"""
-SELECT queue, state, sum(n)::int, COALESCE(extract(epoch FROM clock_timestamp() - min(since)
-                                              FILTER (WHERE {COULD_RUN} OR state = 'running')), 0)::float
-FROM ({LIVE}) live GROUP BY queue, state
-"""  # noqa: S608 - the parts stand in history.py
-
-# A worker that was restarted has the name of the one before; of the two only the newer one is told.
-WORKERS = """
-SELECT DISTINCT ON (worker) split_part(name, '/', 1) AS worker, queues, pool, memory,
-       extract(epoch FROM clock_timestamp() - seen_at)::float,
-       (SELECT count(*) FROM backroom_job WHERE state = 'running' AND backroom_job.worker = backroom_heartbeat.name)
-FROM backroom_heartbeat WHERE role = 'worker' ORDER BY worker, seen_at DESC
-"""
-
-PROCESSES = "SELECT role, extract(epoch FROM clock_timestamp() - seen_at)::float FROM backroom_heartbeat WHERE role <> 'worker' ORDER BY 2"
 
 ALERTS = (
     "SELECT rule, count(*) FROM backroom_ops_alert WHERE fired_at IS NOT NULL AND recovered_at IS NULL GROUP BY rule"
 )
+COUNTED_UNTIL = "SELECT extract(epoch FROM max(minute) + interval '1 minute')::float FROM backroom_ops_queueminute"
 
 
-def gauge(name: str, says: str, *labels: str) -> GaugeMetricFamily:
-    """An empty gauge of ours."""
-    return GaugeMetricFamily(f"backroom_{name}", says, labels=labels)
+def gauge(name: str, help: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"backroom_{name}", help, labels=labels)
 
 
 class BackRoom(Collector):
-    """Collects it all anew at each scrape."""
+    """Reads all metrics anew at each scrape."""
 
     def collect(self) -> Iterator[Metric]:
-        """Never raises for trouble of the database or the broker: then a gauge says so, and the rest is missing."""
+        """If the database or the broker is down, a gauge is 0 and the metrics that need it are missing."""
+        broker = stats.read_broker()
         up = gauge("ledger_up", "Whether the ledger could be read for this scrape")
         try:
             with transaction.atomic():
-                rows("SELECT set_config('statement_timeout', %s, true)", f"{PATIENCE}s")
-                found = [*queues(), *workers(), *processes(), *alerts(), *pauses(), *totals()]
+                rows("SELECT set_config('statement_timeout', %s, true)", f"{TIMEOUT}s")
+                now = stats.snapshot(state=broker)
+                found = [*queues(now), *workers(now), *processes(now), *pauses(now), alerts(), *totals()]
         except Error as error:
             if not db_errors.is_outage(error):
                 raise
@@ -76,126 +57,109 @@ class BackRoom(Collector):
             db_errors.close_connection()
             found = []
         up.add_metric([], float(bool(found)))
-        return iter([up, *found, *breakers()])
+        return iter([up, *found, *breakers(broker)])
 
 
-def known_queues() -> list[str]:
-    """Those that a worker could serve, by name: they are told of even when they are empty."""
-    return sorted(queue.name for queue in current_app.amqp.queues.values())
-
-
-def queues() -> Iterable[Metric]:
-    """What is live or dead, and how long a job may be due before somebody is called."""
+def queues(now: stats.Snapshot) -> Iterable[Metric]:
+    """Depth and ages of each queue, empty ones too, and the objective that the alert rule holds it to."""
     jobs = gauge("queue_jobs", "Jobs in each state; due are those to be published", "queue", "state")
-    oldest = gauge("queue_oldest_seconds", "Since when the oldest job that could run has been due", "queue")
-    objective = gauge("queue_objective_seconds", "For how long a job may be due", "queue")
-    longest = gauge("queue_longest_run_seconds", "For how long the longest of the running jobs has been at it", "queue")
-    found = {(queue, state): (n, age) for queue, state, n, age in rows(LEVELS)}
-    for queue in sorted({*known_queues(), *(queue for queue, _ in found)}):
-        for state in STATES:
-            jobs.add_metric([queue, state], found.get((queue, state), (0,))[0])
-        ages = {state: found.get((queue, state), (0, 0.0))[1] for state in STATES}
-        oldest.add_metric([queue], max(ages["ready"], ages["due"]))
-        longest.add_metric([queue], ages["running"])
-        objective.add_metric([queue], BY_NAME["queue-late"].limit(queue))
-    return jobs, oldest, objective, longest
-
-
-def workers() -> Iterable[Metric]:
-    """Signs of life; a silent worker is told of for a minute."""
+    oldest = gauge("queue_oldest_seconds", "Time for which the oldest job that could run has been due", "queue")
+    objective = gauge("queue_objective_seconds", "Time for which a job may be due before an alert", "queue")
+    longest = gauge("queue_longest_run_seconds", "Time for which the longest of the running jobs has run", "queue")
     serving = gauge("queue_workers", "Live workers that serve it", "queue")
-    seen = gauge("worker_seen_seconds", "Since its last sign of life; one is given every two seconds", "worker")
+    for queue in now.queues:
+        for state in STATES:
+            jobs.add_metric([queue.name, state], getattr(queue.level, state))
+        oldest.add_metric([queue.name], queue.level.oldest_s)
+        longest.add_metric([queue.name], queue.level.longest_run_s)
+        objective.add_metric([queue.name], BY_NAME["queue-late"].limit(queue.name))
+        if queue.declared:
+            serving.add_metric([queue.name], queue.workers)
+    return jobs, oldest, objective, longest, serving
+
+
+def workers(now: stats.Snapshot) -> Iterable[Metric]:
+    """By node name, which a restarted worker keeps. Of two with one name the one seen last counts: Prometheus refuses a
+    scrape that has a series twice."""
+    seen = gauge("worker_seen_seconds", "Time since its last heartbeat; one is sent every two seconds", "worker")
     pool = gauge("worker_pool_size", "How many jobs it runs at a time", "worker")
     busy = gauge("worker_busy", "Jobs it is running", "worker")
-    memory = gauge("worker_memory_bytes", "Of its main process and children, what they share counted once", "worker")
-    found = rows(WORKERS)
-    served = [queue for _, queues, _, _, age, _ in found if age < SILENCE for queue in queues.split(",")]
-    for queue in known_queues():
-        serving.add_metric([queue], served.count(queue))
-    for name, _, size, bytes_, age, running in found:
-        seen.add_metric([name], age)
-        busy.add_metric([name], running)
-        for family, value in (pool, size), (memory, bytes_):
-            if value is not None:  # it runs where that can't be known
+    memory = gauge("worker_memory_bytes", "Of its main process and children, shared memory counted once", "worker")
+    newest = sorted(now.workers, key=lambda worker: worker.seen_s, reverse=True)
+    for name, worker in {each.name.partition("/")[0]: each for each in newest}.items():
+        seen.add_metric([name], worker.seen_s)
+        busy.add_metric([name], worker.busy)
+        for family, value in (pool, worker.pool), (memory, worker.memory):
+            if value is not None:  # not every platform reports it
                 family.add_metric([name], value)
-    return serving, seen, pool, busy, memory
+    return seen, pool, busy, memory
 
 
-def processes() -> Iterable[Metric]:
-    """Signs of life of dispatchers, beats and watchers."""
-    alive = gauge("processes", "How many live", "role")
-    seen = gauge("process_seen_seconds", "Since the newest sign of life of any of them in the last hour", "role")
-    ages: dict[str, list[float]] = {}
-    for role, age in rows(PROCESSES):
-        ages.setdefault(role, []).append(age)
-    for role, limit in SILENT.items():
-        found = ages.get(role, [])
-        alive.add_metric([role], sum(age <= limit for age in found))
+def processes(now: stats.Snapshot) -> Iterable[Metric]:
+    """Dispatchers, beats and watchers."""
+    alive = gauge("processes", "How many are alive", "role")
+    seen = gauge("process_seen_seconds", "Time since the newest heartbeat of any of them in the last hour", "role")
+    for role in "dispatcher", "beat", "watcher":
+        found = [process for process in now.processes if process.role == role]
+        alive.add_metric([role], sum(process.alive for process in found))
         if found:
-            seen.add_metric([role], found[0])
+            seen.add_metric([role], now.silent_s(role))
     return alive, seen
 
 
-def alerts() -> Iterable[Metric]:
-    """What the shop's own watcher calls for a person for."""
-    fired = gauge("alerts", "How many queues, tasks or partners it has fired for and is not over", "rule")
-    counts = dict(rows(ALERTS))
-    for rule in RULES:
-        fired.add_metric([rule.name], counts.get(rule.name, 0))
-    return [fired]
-
-
-def pauses() -> Iterable[Metric]:
-    """What people let stand still."""
-    paused = gauge("queue_paused", "Whether somebody paused it", "queue")
-    tasks = gauge("paused_tasks", "How many tasks somebody paused")
-    names = [what for (what,) in rows("SELECT what FROM backroom_pause")]
-    for queue in known_queues():
-        paused.add_metric([queue], float(f"queue:{queue}" in names))
-    tasks.add_metric([], sum(name.startswith("task:") for name in names))
+def pauses(now: stats.Snapshot) -> Iterable[Metric]:
+    paused = gauge("queue_paused", "Whether it is paused", "queue")
+    tasks = gauge("paused_tasks", "How many tasks are paused")
+    for queue in now.queues:
+        if queue.declared:
+            paused.add_metric([queue.name], float(queue.pause is not None))
+    tasks.add_metric([], sum(pause.kind == "task" for pause in now.pauses.values()))
     return paused, tasks
 
 
+def alerts() -> Metric:
+    fired = gauge("alerts", "Queues, tasks or partners for which it has fired and not recovered", "rule")
+    counts = dict(rows(ALERTS))
+    for rule in RULES:
+        fired.add_metric([rule.name], counts.get(rule.name, 0))
+    return fired
+
+
 def totals() -> Iterable[Metric]:
-    """What ended since ever, to the last minute that was written down."""
+    """All that ever ended, up to the last minute that is written."""
     labels = ["task", "queue"]
     attempts = CounterMetricFamily(
         "backroom_job_attempts", "Attempts that ended: succeeded, retried, dead", labels=[*labels, "outcome"]
     )
-    wait = HistogramMetricFamily("backroom_job_wait_seconds", "From being due to the start", labels=labels)
+    wait = HistogramMetricFamily("backroom_job_wait_seconds", "From due to start", labels=labels)
     run = HistogramMetricFamily("backroom_job_run_seconds", "From start to end of an attempt", labels=labels)
-    until = gauge("job_counted_until_timestamp_seconds", "When the newest minute ended that is counted in the others")
+    until = gauge("job_counted_until_timestamp_seconds", "End of the newest minute that the counters include")
     for total in TaskTotal.objects.order_by("task", "queue"):
-        whose = [total.task, total.queue]
+        values = [total.task, total.queue]
         for outcome in COUNTS:
-            attempts.add_metric([*whose, outcome], getattr(total, outcome))
-        wait.add_metric(whose, cumulative(total.waits), total.wait_s)
-        run.add_metric(whose, cumulative(total.runs), total.run_s)
-    for (last,) in rows(
-        "SELECT extract(epoch FROM max(minute) + interval '1 minute')::float FROM backroom_ops_queueminute"
-    ):
-        if last:
-            until.add_metric([], last)
+            attempts.add_metric([*values, outcome], getattr(total, outcome))
+        wait.add_metric(values, cumulative(total.waits), total.wait_s)
+        run.add_metric(values, cumulative(total.runs), total.run_s)
+    ((last,),) = rows(COUNTED_UNTIL)
+    if last:
+        until.add_metric([], last)
     return attempts, wait, run, until
 
 
 def cumulative(histogram: dict[str, int]) -> list[tuple[str, float]]:
-    """Our counts by bucket, as Prometheus has them: how many up to each edge, in seconds."""
+    """Our counts by bucket in Prometheus' form: the number of times up to each edge, in seconds."""
     counts = {int(bucket): count for bucket, count in histogram.items()}
     upto = [(edge, float(sum(n for bucket, n in counts.items() if bucket <= last))) for last, edge in EDGES]
     return [*upto, ("+Inf", float(sum(counts.values())))]
 
 
-def breakers() -> Iterable[Metric]:
-    """The gates of the partners; none where the broker can't be asked."""
+def breakers(broker: stats.Broker) -> Iterable[Metric]:
     up = gauge("broker_up", "Whether the broker answered this scrape")
-    state = gauge("breaker_state", "1 for the state that it is in: closed, open, half-open", "partner", "state")
+    state = gauge("breaker_state", "1 for its current state: closed, open, half-open", "partner", "state")
     open_ = gauge("breaker_open_seconds", "Since it opened, half-open included; 0 while it is closed", "partner")
-    found = breaker.states()
-    for gate in found or ():
+    for gate in broker.partners or ():
         for name in "closed", "open", "half-open":
             state.add_metric([gate["partner"], name], float(gate["state"] == name))
-        age = datetime.now(UTC) - datetime.fromisoformat(gate["since"]) if gate["state"] != "closed" else None
-        open_.add_metric([gate["partner"]], max(0.0, age.total_seconds()) if age else 0.0)
-    up.add_metric([], float(found is not None or broker.answers()))
+        open_.add_metric([gate["partner"]], stats.open_s(gate))
+    up.add_metric([], float(broker.up))
     return up, state, open_

@@ -1,4 +1,4 @@
-"""What happened in each minute, and since ever: figures that outlive the rows they were counted from."""
+"""Counts per minute and in total, which outlive the rows that they count; the audit log; alerts."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -7,13 +7,13 @@ from django.db.models.functions import Now
 
 
 class QueueMinute(models.Model):
-    """A queue a few seconds after the end of a minute; null where nobody looked then."""
+    """A queue, sampled a few seconds after a minute's end; null if nothing sampled it in time."""
 
     minute = models.DateTimeField()
     queue = models.CharField(max_length=100)
     depth = models.PositiveIntegerField(null=True, help_text="ready, or due and not published")
     running = models.PositiveIntegerField(null=True)
-    oldest_s = models.FloatField(null=True, help_text="how long the oldest of them has been due")
+    oldest_s = models.FloatField(null=True, help_text="how long the oldest ready job has been due")
     succeeded = models.PositiveIntegerField(default=0)
     retried = models.PositiveIntegerField(default=0)
     dead = models.PositiveIntegerField(default=0)
@@ -26,7 +26,7 @@ class QueueMinute(models.Model):
 
 
 class TaskMinute(models.Model):
-    """What ended within a minute of one task on one queue. Times are histograms: bucket (backroom/ops/rollups.py) → count."""
+    """What ended within a minute, by task and queue. Histograms map bucket (backroom/ops/rollups.py) to count."""
 
     minute = models.DateTimeField()
     task = models.CharField(max_length=200)
@@ -36,8 +36,8 @@ class TaskMinute(models.Model):
     dead = models.PositiveIntegerField(default=0)
     waits = models.JSONField(default=dict)
     runs = models.JSONField(default=dict)
-    wait_s = models.FloatField(db_default=0.0, default=0.0, help_text="seconds waited by all of them")
-    run_s = models.FloatField(db_default=0.0, default=0.0, help_text="seconds run by all of them")
+    wait_s = models.FloatField(db_default=0.0, default=0.0, help_text="total wait, in seconds")
+    run_s = models.FloatField(db_default=0.0, default=0.0, help_text="total run time, in seconds")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["minute", "task", "queue"], name="backroom_ops_task_minute")]
@@ -47,7 +47,7 @@ class TaskMinute(models.Model):
 
 
 class TaskTotal(models.Model):
-    """All minutes of a task on a queue since ever, summed up: what Prometheus wants, which counts only upwards."""
+    """The sum of all minutes of a task on a queue. It only grows, as Prometheus' counters must."""
 
     task = models.CharField(max_length=200)
     queue = models.CharField(max_length=100)
@@ -67,7 +67,7 @@ class TaskTotal(models.Model):
 
 
 class AuditEntry(models.Model):
-    """What a person did to jobs. Written in the transaction that did it; nothing changes or deletes it."""
+    """What an operator did to jobs. The same transaction wrote both; nothing changes or deletes an entry."""
 
     at = models.DateTimeField(db_default=Now())
     who = models.CharField(max_length=150)
@@ -84,19 +84,19 @@ class AuditEntry(models.Model):
 
 
 class Alert(models.Model):
-    """Something that is wrong by a rule of backroom/ops/rules.py, from its first sight to its end: backroom/ops/alerts.py."""
+    """A broken rule of backroom/ops/rules.py, from first sight to recovery; see backroom/ops/alerts.py."""
 
     rule = models.CharField(max_length=50)
     subject = models.CharField(max_length=200, default="", help_text="the queue, task or partner")
-    says = models.TextField(help_text="what was wrong, when it fired")
+    says = models.TextField(help_text="the text when it fired")
     since = models.DateTimeField(db_default=Now())
-    seen_at = models.DateTimeField(db_default=Now(), help_text="when a watcher last found it wrong")
+    seen_at = models.DateTimeField(db_default=Now(), help_text="when a watcher last found it broken")
     fired_at = models.DateTimeField(null=True, help_text="null: it has not lasted long enough")
     mailed_at = models.DateTimeField(null=True)
-    calm_since = models.DateTimeField(null=True, help_text="since when it has been well again")
+    calm_since = models.DateTimeField(null=True, help_text="since when it has been back below its limit")
     recovered_at = models.DateTimeField(null=True)
     recovery_mailed_at = models.DateTimeField(null=True)
-    mailing_until = models.DateTimeField(null=True, help_text="a watcher is mailing it, or died over it")
+    mailing_until = models.DateTimeField(null=True, help_text="until then a watcher may be mailing it")
 
     class Meta:
         constraints = [

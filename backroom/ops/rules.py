@@ -1,62 +1,81 @@
-"""When the back room calls for a person: every rule, with what it reads, from where on that is wrong, and what to do.
+"""The alert rules: the value that each reads, its limit, what the alert says, and what to do.
 
-The operations page shows what is wrong by these rules now. A watcher (backroom/ops/watcher.py) mails what has been wrong for
-`lasting` seconds, once, and that it is over once it has been well for as long. Prometheus' rules have these figures.
+The operations page evaluates them on each load. A watcher (backroom/ops/watcher.py) mails an alert once it has lasted
+for `lasting` seconds, and mails once more when it has recovered for as long. `manage.py prometheus_rules` prints them
+for Prometheus, which has monitoring/prometheus/rules.yml from it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from backroom.ledger.rescue import SILENCE
-from backroom.ops.rates import seconds
-from backroom.ops.stats import SILENT, Health
+from backroom.ops import readings
+from backroom.ops.formats import seconds
+from backroom.ops.readings import LEAST, WINDOW
+from backroom.ops.stats import SILENT, Snapshot
 from backroom.runtime.conf import conf
 
-LASTING = 60  # seconds: longer than a deploy or the start of the shop leaves a place empty
-CALM = 0.8  # share of its limit at which what has fired is well again: a figure that sways about the limit calls once
-WINDOW = 600  # seconds that the rates look back
-LEAST = 20  # jobs of a task that must have ended within them: one failure of three says nothing yet
+LASTING = 60  # seconds: a deploy or a start leaves a process missing for less
+CALM = 0.8  # share of its limit below which a fired alert recovers: a value around its limit is mailed once
+MINUTES = WINDOW // 60
 
 
-class Reading(NamedTuple):
-    """A figure that a rule reads of one subject (a queue, a task, a partner), and what else is worth saying of it."""
+class Unit(NamedTuple):
+    """How a value is written here, and the function that writes it in Prometheus' templates."""
 
-    subject: str
-    value: float
-    also: str = ""
+    shown: Callable[[float], str]
+    template: str
+
+
+SECONDS = Unit(seconds, "humanizeDuration")
+SHARE = Unit(lambda share: f"{share * 100:.3g} %", "humanizePercentage")
+COUNT = Unit("{:.0f}".format, "humanize")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """More than `over` is wrong. `when` may name the {limit}; `says` also the {subject}, its {value} and {also}."""
+    """A value over `over` is wrong. `when` may name the {limit}, `says` the {subject} and its {value}.
+
+    `expr` is the same condition in PromQL, `label` the label that holds the subject there. `detail` may name the
+    {limit} and the reading's {detail}; Prometheus leaves it out.
+    """
 
     name: str
-    reads: Callable[[Health], Iterable[Reading]]
+    reads: readings.Read
     over: float
     when: str
     says: str
     do: str
-    shown: Callable[[float], str] = seconds
-    over_of: Mapping[str, float] = field(default_factory=dict)  # subjects with a limit of their own
-    left: str = ""  # what there may still be to do when it is over
+    expr: str
+    label: str = ""
+    detail: str = "{detail}"
+    unit: Unit = SECONDS
+    limits: Mapping[str, float] = field(default_factory=dict)  # subjects with a limit of their own
+    left: str = ""  # what remains to be done after recovery
     lasting: float = LASTING  # seconds
     watched: bool = True  # False: for the page and Prometheus only
 
     def limit(self, subject: str) -> float:
-        """From where on this subject's figure is wrong."""
-        return self.over_of.get(subject, self.over)
+        return self.limits.get(subject, self.over)
 
     @property
     def condition(self) -> str:
-        """When it is wrong, in words."""
-        own = "".join(f"{subject} {self.shown(limit)}, " for subject, limit in self.over_of.items())
-        return self.when.format(limit=f"{own}any other {self.shown(self.over)}" if own else self.shown(self.over))
+        """`when` with the limits filled in."""
+        own = "".join(f"{subject} {self.unit.shown(limit)}, " for subject, limit in self.limits.items())
+        limit = self.unit.shown(self.over)
+        return self.when.format(limit=f"{own}any other {limit}" if own else limit)
+
+    def text(self, reading: readings.Reading) -> str:
+        """One sentence for people."""
+        shown, limit = self.unit.shown, self.limit(reading.subject)
+        says = self.says.format(subject=reading.subject, value=shown(reading.value))
+        detail = self.detail.format(limit=shown(limit), detail=reading.detail)
+        return f"{says} ({detail})." if detail else f"{says}."
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: wrong, or, if it has fired already, not well yet."""
+    """A value over its limit (`wrong`), or one that keeps an alert firing."""
 
     rule: Rule
     subject: str
@@ -64,141 +83,110 @@ class Finding:
     wrong: bool
 
 
-def _silence_of(role: str) -> Callable[[Health], Iterable[Reading]]:
-    return lambda health: [Reading("", health.silent_s(role))]
+def ended(by: str, outcome: str) -> str:
+    """PromQL: the jobs that ended within the window."""
+    return f'sum by ({by}) (increase(backroom_job_attempts_total{{outcome=~"{outcome}"}}[{MINUTES}m]))'
 
 
-def _silent_queues(health: Health) -> Iterable[Reading]:
-    wanted = (queue for queue in health.queues if queue.wanted)
-    return (Reading(queue.name, queue.silent_s, f"{queue.level.depth} to run now") for queue in wanted)
-
-
-def _oldest(health: Health) -> Iterable[Reading]:
-    """What is paused is never late (history.QUEUES)."""
-    return (Reading(queue.name, queue.level.oldest_s, f"{queue.level.depth} to run now") for queue in health.queues)
-
-
-def _failures(health: Health) -> Iterable[Reading]:
-    for task, ended in health.ended_by("task", WINDOW).items():
-        if ended.finished >= LEAST:
-            yield Reading(task, ended.failure_rate, f"{ended.dead} of {ended.finished}")
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.3g} %"
-
-
-def _deaths(health: Health) -> Iterable[Reading]:
-    died = health.ended_by("queue", WINDOW)
-    for queue in health.queues:
-        if queue.name in died:
-            yield Reading(queue.name, died[queue.name].dead, f"{queue.level.dead} wait for a decision")
-
-
-def _open_breakers(health: Health) -> Iterable[Reading]:
-    for gate in health.partners or ():
-        if gate["state"] != "closed" and gate["since"]:
-            yield Reading(gate["partner"], (health.now - gate["since"]).total_seconds())
-
-
-def _absent_broker(health: Health) -> Iterable[Reading]:
-    return [Reading("", 0.0 if health.broker else 1.0)]
-
-
-def _absent_database(health: Health) -> Iterable[Reading]:
-    """Whoever could look has a database; a watcher that can't knows (backroom/ops/watcher.py)."""
-    return ()
+def silent(role: str, says: str, do: str, when: str = "", watched: bool = True) -> Rule:
+    """The rule for a role of which at least one process should run."""
+    return Rule(
+        f"{role}-silent", readings.silence_of(role), over=SILENT[role], watched=watched,
+        when=f"no {role} has been seen for {{limit}}{when}", says=f"No {role} is running: {says}", do=do,
+        expr=f'backroom_processes{{role="{role}"}} == 0',
+    )  # fmt: skip
 
 
 DATABASE = Rule(
-    "database-away", _absent_database, over=0,
+    "database-away", readings.database_down, over=0,
     when="the database does not answer a watcher",
-    says="The database does not answer: nothing is sold and nothing runs ({also}).",
-    do="Bring PostgreSQL back; all else waits for it and goes on by itself.",
+    says="The database is down: no job can be enqueued or run",
+    do="Bring PostgreSQL back. Every process reconnects by itself.",
+    expr="backroom_ledger_up == 0",
 )  # fmt: skip
 
 RULES = (
     DATABASE,
     Rule(
-        "broker-away", _absent_broker, over=0,
+        "broker-away", readings.broker_down, over=0,
         when="the broker does not answer",
-        says="The broker does not answer: orders are taken, but their jobs wait.",
-        do="Bring Valkey or Redis back; the dispatcher then publishes what waits.",
+        says="The broker is down: new jobs wait in the ledger",
+        do="Bring Valkey or Redis back. A dispatcher then publishes the waiting jobs.",
+        expr="backroom_broker_up == 0",
+    ),
+    silent(
+        "dispatcher", "due jobs are not published, and lost jobs are not rescued",
+        "Start one: manage.py dispatcher. If one is running, read its log.",
+    ),
+    silent(
+        "beat", "scheduled tasks do not start",
+        "Start one: celery beat. It makes up for the missed slots of a schedule with one run.",
+    ),
+    silent(
+        "watcher", "no alert is mailed", "Start one: manage.py watcher. The last one's log says why it stopped.",
+        when="; no mail can say so", watched=False,
     ),
     Rule(
-        "dispatcher-silent", _silence_of("dispatcher"), over=SILENT["dispatcher"],
-        when="no dispatcher has been seen for {limit}",
-        says="No dispatcher is at work: retries and delayed jobs stand still, and nothing lost is rescued.",
-        do="Start one (manage.py dispatcher); if one runs, its log says what it waits for.",
-    ),
-    Rule(
-        "beat-silent", _silence_of("beat"), over=SILENT["beat"],
-        when="no beat has been seen for {limit}",
-        says="No beat is at work: nothing that is scheduled begins, not even the reconciler.",
-        do="Start one (celery -A shop beat); slots that passed become one late firing.",
-    ),
-    Rule(
-        "watcher-silent", _silence_of("watcher"), over=SILENT["watcher"], watched=False,
-        when="no watcher has been seen for {limit}; no mail can say so",
-        says="No watcher is at work: nobody is mailed when something is wrong.",
-        do="Start one (manage.py watcher); its log says why the last one ended.",
-    ),
-    Rule(
-        "queue-without-worker", _silent_queues, over=SILENCE,
+        "queue-without-worker", readings.silent_queues, over=SILENT["worker"], label="queue",
         when="no worker of a queue has been seen for {limit}",
-        says="No worker serves the queue {subject} ({also}).",
-        do="Start one for this queue; jobs that the last one had in hand go back by themselves.",
+        says="No worker serves queue {subject}",
+        do="Start a worker for this queue. The jobs of a lost worker are requeued automatically.",
+        expr="backroom_queue_workers == 0",
     ),
     Rule(
-        "queue-late", _oldest, over=120, over_of=conf.QUEUE_OBJECTIVES,
+        "queue-late", readings.oldest, over=120, limits=conf.QUEUE_OBJECTIVES, label="queue",
         when="the oldest job of a queue has been due for longer than its objective: {limit}",
-        says="The oldest job of the queue {subject} has been due for {value}, over its objective of {limit} ({also}).",
-        do="Look what its workers are busy with; add workers, or pause a task that floods the queue.",
+        says="Queue {subject} is late: its oldest job has been due for {value}", detail="objective {limit}, {detail}",
+        do="Check what its workers are running. Add workers, or pause the task that floods the queue.",
+        expr="backroom_queue_oldest_seconds > on (queue) backroom_queue_objective_seconds",
     ),
     Rule(
-        "failure-rate", _failures, over=0.05, shown=_percent,
+        "failure-rate", readings.failures, over=0.05, unit=SHARE, label="task",
         when=f"over {{limit}} of the jobs of a task failed within ten minutes, of {LEAST} or more",
-        says="{value} of the jobs of {subject} failed within ten minutes ({also}); {limit} is the limit.",
-        do="Read the cause under Dead letters; mend it, then replay the group.",
-        left="Those that failed wait under Dead letters, until somebody decides.",
+        says="{value} of the jobs of {subject} failed within ten minutes", detail="{detail}, limit {limit}",
+        do="Read the cause under Dead letters, fix it, then replay the group.",
+        left="Decide about the dead letters: replay, edit or cancel.",
+        expr=f"{ended('task', 'dead')} / {ended('task', 'succeeded|dead')} > %(limit)g"
+             f" and round({ended('task', 'succeeded|dead')}) >= {LEAST}",
     ),
     Rule(
-        "dead-letters-growing", _deaths, over=2, shown="{:.0f}".format,
+        "dead-letters-growing", readings.deaths, over=2, unit=COUNT, label="queue",
         when="over {limit} jobs of a queue became dead letters within ten minutes",
-        says="{value} jobs of the queue {subject} became dead letters within ten minutes ({also}).",
-        do="Read the causes under Dead letters; each waits for a decision: replay, edit or cancel.",
-        left="No more came within ten minutes; those that came wait under Dead letters, until somebody decides.",
+        says="{value} jobs of queue {subject} became dead letters within ten minutes",
+        do="Read the causes under Dead letters, then replay, edit or cancel each job.",
+        left="No more came within ten minutes. Decide about those that did: replay, edit or cancel.",
+        # Rounded, as increase() makes a little more than two of two.
+        expr=f"round({ended('queue', 'dead')}) > %(limit)g",
     ),
     Rule(
-        "breaker-open", _open_breakers, over=300,
+        "breaker-open", readings.open_breakers, over=300, label="partner",
         when="the breaker of a partner has been open for over {limit}",
-        says="The partner {subject} has been away for {value}: its breaker is open, its jobs wait.",
-        do="Ask the partner; its jobs use no attempt meanwhile and go on by themselves.",
+        says="The circuit breaker of {subject} has been open for {value}: its jobs wait",
+        do="Contact the partner. Its jobs use no attempt and continue by themselves.",
+        expr="backroom_breaker_open_seconds > %(limit)g",
     ),
 )  # fmt: skip
 
 BY_NAME = {rule.name: rule for rule in RULES}
 
 
-def findings(health: Health) -> list[Finding]:
-    """All that is wrong, and what would not be well yet if it had fired; in the order of the rules."""
+def findings(now: Snapshot) -> list[Finding]:
+    """Each value above its limit, or not far enough below it for a recovery; in the order of the rules."""
     found = []
     for rule in RULES:
-        for subject, value, also in rule.reads(health):
-            limit = rule.limit(subject)
-            if value > CALM * limit:
-                says = rule.says.format(subject=subject, value=rule.shown(value), limit=rule.shown(limit), also=also)
-                found.append(Finding(rule, subject, says, value > limit))
+        for reading in rule.reads(now):
+            limit = rule.limit(reading.subject)
+            if reading.value > CALM * limit:
+                found.append(Finding(rule, reading.subject, rule.text(reading), reading.value > limit))
     return found
 
 
-def notes(health: Health) -> Iterable[str]:
-    """What staff should know although nobody need be called for it."""
-    for pause in health.paused.values():
-        yield f"The {pause.kind} {pause.name} is paused, by {pause.who}: {pause.why}"
-    if dead := sum(queue.level.dead for queue in health.queues):
-        yield f"{dead} dead letter{'' if dead == 1 else 's'} wait for a decision."
-    limit = BY_NAME["breaker-open"].over
-    for partner, open_for, _ in _open_breakers(health):
-        if open_for <= limit:
-            yield f"The breaker of {partner} is open: its jobs wait and use no attempt."
+def notes(now: Snapshot) -> Iterable[str]:
+    """What staff should know although no rule is broken."""
+    for pause in now.pauses.values():
+        yield f"{pause.kind.title()} {pause.name} is paused by {pause.who}: {pause.why}"
+    if dead := sum(queue.level.dead for queue in now.queues):
+        yield f"{dead} dead letter{' needs' if dead == 1 else 's need'} a decision."
+    for partner, open_for, _ in readings.open_breakers(now):
+        if open_for <= BY_NAME["breaker-open"].over:
+            yield f"The circuit breaker of {partner} is open: its jobs wait and use no attempt."

@@ -1,55 +1,46 @@
-"""The back room now: who is at work, what waits, what ended lately, how the partners are.
+"""One snapshot of the back room: processes, queues, partners, and the jobs that ended lately.
 
-The operations page shows it and the rules (backroom/ops/rules.py) judge it. It reads live work by partial indexes, and the
-tables of minutes; never the ledger from end to end.
+The overview page, /metrics, `manage.py jobs`, the alert rules and the lab read it. It uses partial indexes and the
+tables of minutes; no statement scans the ledger.
 """
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from celery import current_app
-from django.utils import timezone
 
 from backroom.ledger.models import Pause
 from backroom.ledger.rescue import SILENCE
 from backroom.ledger.sql import rows
-from backroom.ops import rates, rollups
+from backroom.ops import rates
+from backroom.ops.levels import Level, levels
 from backroom.ops.models import TaskMinute
-from backroom.ops.rollups import Level
+from backroom.ops.running import Running, running
 from backroom.outbound import breaker
 from backroom.runtime import broker
 
-# Seconds without a sign of life after which a process is taken for silent. A watcher gives its sign after a round, and
-# that may take 45 s while a mail server hangs.
-SILENT = {"dispatcher": SILENCE, "beat": SILENCE, "watcher": 60}
+HEARTBEATS = Path(__file__).with_name("heartbeats.sql").read_text()
+BUSY = "SELECT worker, count(*) FROM backroom_job WHERE state = 'running' GROUP BY worker"
 
-
-@dataclass(frozen=True)
-class Worker:
-    """A worker; a silent one is remembered for a minute."""
-
-    name: str
-    queues: list[str]
-    pool: int | None
-    memory: int | None
-    started_at: datetime
-    seen_s: float
-    busy: int
-
-    @property
-    def alive(self) -> bool:
-        return self.seen_s < SILENCE
+# Seconds without a heartbeat after which a process counts as silent. A watcher sends one after each round, which takes
+# up to 45 s while a mail server hangs.
+SILENT = {"worker": SILENCE, "dispatcher": SILENCE, "beat": SILENCE, "watcher": 60}
 
 
 @dataclass(frozen=True)
 class Process:
-    """A dispatcher, a beat or a watcher; a silent one is remembered for an hour, or until it has a successor on its
-    machine."""
+    """A worker, dispatcher, beat or watcher. Only a worker has queues, a pool size, memory (bytes) and busy jobs."""
 
+    busy: int
     name: str
     role: str
+    queues: list[str]
+    pool: int | None
+    memory: int | None
     started_at: datetime
     seen_s: float
 
@@ -60,103 +51,106 @@ class Process:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue, and who serves it."""
+    """A queue, its jobs and its number of live workers. One that is not `declared` in the settings holds leftovers."""
 
     name: str
     level: Level
-    served_by: list[Worker]
+    workers: int
     pause: Pause | None
     declared: bool = True
 
     @property
-    def wanted(self) -> bool:
-        """Whether somebody should serve it: of a queue that is declared no more, dead letters may be left."""
+    def needs_worker(self) -> bool:
+        """False for a queue that is not declared any more and holds dead letters only."""
         return self.declared or bool(self.level.depth or self.level.later or self.level.running)
 
-    @property
-    def workers(self) -> int:
-        """How many that live."""
-        return sum(worker.alive for worker in self.served_by)
 
-    @property
-    def silent_s(self) -> float:
-        """Since one of its workers was last seen; infinite where none is remembered."""
-        return min((worker.seen_s for worker in self.served_by), default=math.inf)
+class Broker(NamedTuple):
+    """`partners`: each partner's circuit breaker and rate, with `since` as a datetime; None if the broker is down or
+    keeps none."""
+
+    up: bool
+    partners: list[dict[str, Any]] | None
 
 
 @dataclass(frozen=True)
-class Health:
-    """All of it, at one moment."""
+class Snapshot:
+    """The back room at one moment. `minutes` holds what ended in the seconds before it, one row for each minute."""
 
     now: datetime
     queues: list[Queue]
-    workers: list[Worker]
     processes: list[Process]
-    paused: dict[str, Pause]
-    partners: list[dict[str, Any]] | None  # None: the broker, which keeps their gates, can't be asked, or keeps none
-    broker: bool  # whether it answers
+    pauses: dict[str, Pause]
+    broker: Broker
     minutes: list[TaskMinute]
 
-    def silent_s(self, role: str) -> float:
-        """Since a process of this role was last seen; infinite where none is remembered."""
-        return min((process.seen_s for process in self.processes if process.role == role), default=math.inf)
+    @cached_property
+    def running(self) -> list[Running]:
+        """The jobs that have run for longest. Read when first used: /metrics and the rules do without them."""
+        return running()
+
+    @property
+    def workers(self) -> list[Process]:
+        return [process for process in self.processes if process.role == "worker"]
+
+    def silent_s(self, role: str, queue: str = "") -> float:
+        """Seconds since the newest heartbeat of this role, and of a worker of this queue. Infinite without any."""
+        found = (each for each in self.processes if each.role == role and (not queue or queue in each.queues))
+        return min((process.seen_s for process in found), default=math.inf)
 
     def ended_by(self, name: str, span: float) -> dict[str, rates.Ended]:
-        """What ended for each `task` or `queue` in the last `span` seconds, and to the full minute a little before."""
+        """What ended for each `task` or `queue` in the last `span` seconds, rounded up to full minutes."""
         begin = (self.now - timedelta(seconds=span)).replace(second=0, microsecond=0)
-        recent = (entry for entry in self.minutes if entry.minute >= begin)
+        recent = (minute for minute in self.minutes if minute.minute >= begin)
         return rates.by(name, recent, (self.now - begin).total_seconds())
 
 
-def look(span: float) -> Health:
-    """The back room now, with what ended in the last `span` seconds. Errors of the database pass through."""
-    workers = [Worker(name, queues.split(","), *more) for name, queues, *more in rows(WORKERS)]
-    paused = {pause.what: pause for pause in Pause.objects.all()}
-    gates = partners()
-    return Health(
-        now=timezone.now(),
-        queues=_queues(workers, paused),
-        workers=workers,
-        processes=[Process(*row) for row in rows(PROCESSES)],
-        paused=paused,
-        partners=gates,
-        broker=gates is not None or broker.answers(),
-        minutes=rates.minutes(span)[1],
+def snapshot(span: float = 0, state: Broker | None = None, now: datetime | None = None) -> Snapshot:
+    """The back room now, with what ended in the last `span` seconds. Raises django.db.Error.
+
+    `state`: of the broker, if the caller has read it already. `now`: for tests, which hold the clock still.
+    """
+    if now is None:
+        ((now,),) = rows("SELECT clock_timestamp()")
+    busy = dict(rows(BUSY))
+    processes = [Process(busy.get(row[0], 0), *row) for row in rows(HEARTBEATS)]
+    pauses = {pause.what: pause for pause in Pause.objects.order_by("what")}
+    return Snapshot(
+        now=now,
+        queues=_queues(processes, pauses),
+        processes=processes,
+        pauses=pauses,
+        broker=state or read_broker(),
+        minutes=rates.minutes(span, now) if span else [],
     )
 
 
-WORKERS = """
-SELECT name, queues, pool, memory, started_at, extract(epoch FROM clock_timestamp() - seen_at)::float,
-       (SELECT count(*) FROM backroom_job WHERE state = 'running' AND worker = name)
-FROM backroom_heartbeat WHERE role = 'worker' ORDER BY name
-"""
-
-PROCESSES = """
-SELECT name, role, started_at, extract(epoch FROM clock_timestamp() - seen_at)::float
-FROM backroom_heartbeat gone WHERE role <> 'worker' AND NOT EXISTS (
-    SELECT FROM backroom_heartbeat successor WHERE successor.role = gone.role AND successor.started_at > gone.seen_at
-    AND split_part(successor.name, '/', 1) = split_part(gone.name, '/', 1)
-) ORDER BY role DESC, name
-"""
-
-
-def _queues(workers: list[Worker], paused: dict[str, Pause]) -> list[Queue]:
-    """Every queue that a worker could know, and any other that has jobs."""
-    levels = rollups.levels()
+def _queues(processes: list[Process], pauses: dict[str, Pause]) -> list[Queue]:
+    """Each declared queue, and each other one that holds jobs."""
+    found = levels()
     declared = {queue.name for queue in current_app.amqp.queues.values()}
     return [
         Queue(
             name,
-            levels.get(name, Level(name)),
-            [worker for worker in workers if name in worker.queues],
-            paused.get(f"queue:{name}"),
+            found.get(name, Level(name)),
+            sum(process.alive and name in process.queues for process in processes),
+            pauses.get(f"queue:{name}"),
             name in declared,
         )
-        for name in sorted(declared | levels.keys())
+        for name in sorted(declared | found.keys())
     ]
 
 
-def partners() -> list[dict[str, Any]] | None:
-    """Each partner's breaker and rate, with `since` as a moment."""
-    found = breaker.states()
-    return found and [gate | {"since": gate["since"] and datetime.fromisoformat(gate["since"])} for gate in found]
+def read_broker() -> Broker:
+    """Whether the broker answers, and the partners' breakers that it keeps."""
+    gates = breaker.states()
+    if gates is None:
+        return Broker(broker.answers(), None)
+    return Broker(True, [gate | {"since": gate["since"] and datetime.fromisoformat(gate["since"])} for gate in gates])
+
+
+def open_s(gate: dict[str, Any]) -> float:
+    """Seconds for which a breaker has been open, half-open included; 0 while it is closed."""
+    if gate["state"] == "closed" or gate["since"] is None:
+        return 0.0
+    return max(0.0, (datetime.now(UTC) - gate["since"]).total_seconds())

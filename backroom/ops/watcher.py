@@ -1,7 +1,8 @@
-"""Watches the back room by the rules of backroom/ops/rules.py, and calls for a person. It needs no worker and no broker. Any
-number may run: the table of alerts decides who mails.
+"""Evaluates the alert rules (backroom/ops/rules.py) every few seconds and mails alerts.
 
-A sign of life means: all rules were looked at. Who watches the watchers, see docs/operations.md.
+It needs no worker and no broker. Any number may run: the table of alerts decides which one mails.
+
+Its heartbeat means that it has evaluated all rules. docs/operations.md says how to watch the watchers.
 """
 
 import logging
@@ -14,11 +15,12 @@ from django.utils import timezone
 from backroom.ledger import db_errors
 from backroom.ops import alert_mail, alerts, rollups, rules, stats
 from backroom.ops.models import Alert
+from backroom.ops.readings import Reading
 from backroom.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
-EVERY = 5.0  # seconds between looks
+EVERY = 5.0  # seconds between rounds
 
 
 class Watcher:
@@ -27,11 +29,11 @@ class Watcher:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.heartbeat = Heartbeat("watcher")
-        self.trouble = db_errors.OutageLog(log)
-        self.outage: Alert | None = None  # of the database, where it can't be written down
+        self.outage_log = db_errors.OutageLog(log)
+        self.outage: Alert | None = None  # of the database, kept in memory
 
     def run(self) -> None:
-        """Look until stopped."""
+        """Evaluate until stopped."""
         while not self.stop.is_set():
             self.look()
             self.stop.wait(EVERY)
@@ -39,33 +41,33 @@ class Watcher:
             self.heartbeat.stop()
 
     def look(self) -> None:
-        """One round: look, write down, mail. Trouble with the database is waited out, and mailed too."""
+        """One round. A database error starts the alert that the database is down."""
         try:
-            alerts.note(rules.findings(stats.look(rules.WINDOW)))
+            alerts.record(rules.findings(stats.snapshot(rules.WINDOW)))
             alerts.mail()
             self.heartbeat.beat_if_due()
-            self.write_down_outage()
-            self.trouble.end()
-            rollups.write_finished_minutes()  # rules read the minutes, also those in which no dispatcher was there to write them
+            self.record_outage()
+            self.outage_log.end()
+            rollups.write_finished_minutes()  # the rules read minutes that no dispatcher wrote, too
         except Error as error:
-            self.trouble.begin(db_errors.summary(error))
+            self.outage_log.begin(db_errors.summary(error))
             connection.close()
-            self.wait_out(type(error).__name__)
+            self.database_down(type(error).__name__)
 
-    def wait_out(self, what: str) -> None:
-        """Mail that the database is away, once it has been for long enough. Without it watchers can't agree who does:
-        each mails, once."""
+    def database_down(self, error: str) -> None:
+        """Mail that the database is down, once it has lasted. Without it watchers can't agree which one mails, so each
+        does, once."""
         now = timezone.now()
         if self.outage is None:
-            says = rules.DATABASE.says.format(also=what)
+            says = rules.DATABASE.text(Reading("", 1, error))
             self.outage = Alert(rule=rules.DATABASE.name, says=says, since=now)
         if (now - self.outage.since).total_seconds() >= rules.DATABASE.lasting:
             self.outage.fired_at = self.outage.fired_at or now
         if self.outage.fired_at and not self.outage.mailed_at and alert_mail.send(self.outage):
             self.outage.mailed_at = now
 
-    def write_down_outage(self) -> None:
-        """What fired while it was away is an alert like any other from now on: its end is mailed once."""
+    def record_outage(self) -> None:
+        """Insert the outage's alert, so that its recovery is mailed once."""
         if self.outage and self.outage.fired_at:
-            alerts.write_down(self.outage)
+            alerts.record_outage(self.outage)
         self.outage = None

@@ -75,7 +75,7 @@ def stop_beat(scene: Scene) -> Judge:
 
 def is_missed() -> bool:
     """Whether beat is, by the rules that Operations and the watcher go by."""
-    return any(finding.rule.name == "beat-silent" and finding.wrong for finding in rules.findings(stats.look(60)))
+    return any(finding.rule.name == "beat-silent" and finding.wrong for finding in rules.findings(stats.snapshot(60)))
 
 
 def two_beats(scene: Scene) -> Judge:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
 def pages(house: House, number: int) -> None:
-    """Ask for so many pages, each on a connection of its own, so that every process gets some."""
+    """Request `number` pages, each on its own connection, so that every process gets some."""
     for _ in range(number):
         with urllib3.PoolManager() as visitor:
             assert visitor.request("GET", f"{house.site}/products/", retries=False).status == 200

@@ -1,4 +1,4 @@
-"""An operator's day, by mouse: see that something is wrong, find out why, put it right; and a reader who only looks."""
+"""An operator's day, by mouse: see that something is wrong, find the cause, fix it; and a reader who only looks."""
 
 import re
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def enter(page: Page, name: str) -> None:
 
 
 def give_a_reason(page: Page, button: str) -> None:
-    page.get_by_label("Why").fill("a drill")
+    page.get_by_label("Reason").fill("a drill")
     page.get_by_role("main").get_by_role("button", name=button).click()
 
 
@@ -45,11 +45,11 @@ def test_a_dead_letter_is_found_by_its_cause_and_replayed_until_the_customer_see
     expect(row(customer, "analytics")).to_have_attribute("data-state", "stuck")
     fault("analytics")
     enter(page, "operator")
-    expect(page.locator("#health")).to_contain_text("wait for a decision")
+    expect(page.locator("#health")).to_contain_text(re.compile("needs? a decision"))
     page.get_by_role("navigation", name="Operations").get_by_role("link", name="Dead letters").click()
     page.get_by_role("row", name=re.compile("orders.send_analytics")).get_by_role("link").first.click()
     page.get_by_role("row", name=re.compile(f"analytics:{order['number']}")).get_by_role("checkbox").check()
-    page.get_by_role("button", name="Replay the chosen").click()
+    page.get_by_role("button", name="Replay selected").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Replay 1 job?")
     give_a_reason(page, "Replay 1 job")
     expect(page.get_by_text("1 job replayed.")).to_be_visible()
@@ -76,8 +76,8 @@ def test_a_queue_is_paused_for_its_workers_and_resumed_while_the_page_is_live(
     give_a_reason(page, "Resume")
     expect_all_green(customer)
     page.get_by_role("navigation", name="Operations").get_by_role("link", name="Jobs").click()
-    page.get_by_label("Order, key or id").fill(str(order["number"]))
-    page.get_by_role("button", name="Find").click()
+    page.get_by_label("Number, key or id").fill(str(order["number"]))
+    page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name=f"analytics:{order['number']}").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("succeeded")
 

@@ -1,4 +1,4 @@
-"""Staff with and without the right to act, and what they find on a page."""
+"""Clients of staff and customers, and the text of a page."""
 
 import re
 
@@ -9,17 +9,17 @@ from backroom.ops import roles
 
 
 def operator() -> Client:
-    """Someone who may act."""
+    """An operator, who may act."""
     return _client("operator", roles.OPERATORS)
 
 
 def reader() -> Client:
-    """Someone who may only look."""
+    """A reader, who may not act."""
     return _client("reader", roles.READERS)
 
 
 def customer() -> Client:
-    """Someone who may be logged in, and is no staff."""
+    """A customer, who is signed in and no staff."""
     return _client("customer")
 
 
@@ -32,6 +32,6 @@ def _client(name: str, *groups: str) -> Client:
 
 
 def text(response) -> str:
-    """What the page says, without its tags."""
+    """A page without its tags."""
     assert response.status_code == 200, response
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", response.content.decode()))

@@ -1,4 +1,4 @@
-"""Each rule fires for real and is over again; each is mailed once, whoever dies and however many watch."""
+"""Each rule fires and recovers for real; each is mailed once, whichever process dies and however many watchers run."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,16 +24,16 @@ from tests.integration import mailbox as smtp
 from tests.integration import sick_database as sick
 from tests.integration.gates import pause_over
 from tests.integration.heartbeats import process, worker_beats
+from tests.integration.minutes import noted
 from tests.integration.staff import customer, reader, text
 from tests.integration.test_breaker import broker_at
-from tests.integration.test_history import noted
 from tests.integration.watching import all_at_work, goes_by, looking, silent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _nobody_else() -> Iterator[None]:
+def _clean_broker() -> Iterator[None]:
     yield
     current_app.control.purge()
 
@@ -61,21 +61,21 @@ def due_for(seconds: float) -> None:
     Job.objects.filter(state="ready").update(published_at=timezone.now() - timedelta(seconds=seconds))
 
 
-# What makes each rule's trouble, and after the yield ends it. Workers' and processes' signs are real rows grown old.
+# Each makes its rule fire, and ends that after the yield. Silent processes are real rows grown old.
 def dispatcher_silent() -> Iterator[None]:
-    silent("backroom_heartbeat", "role = 'dispatcher'")
+    silent("role = 'dispatcher'")
     yield
     process("dispatcher")
 
 
 def beat_silent() -> Iterator[None]:
-    silent("backroom_heartbeat", "role = 'beat'")
+    silent("role = 'beat'")
     yield
     process("beat")
 
 
 def queue_without_worker() -> Iterator[None]:
-    silent("backroom_heartbeat", "queues = 'bulk'")
+    silent("queues = 'bulk'")
     yield
     worker_beats("another", "bulk", [])
 
@@ -154,7 +154,7 @@ def test_each_rule_fires_once_it_lasts_and_is_over_once_it_has_been_well_as_long
     for _ in range(3):
         watcher.look()
     (_, over) = mailbox.mails
-    assert over["Subject"] == fired["Subject"].replace("Alert: ", "Over: ")
+    assert over["Subject"] == fired["Subject"].replace("Alert: ", "Recovered: ")
     assert over["In-Reply-To"] == fired["Message-ID"] != over["Message-ID"]
     assert rules.BY_NAME[rule].left in body(over)
     assert "Still to do" not in body(fired)
@@ -220,16 +220,15 @@ def test_what_is_paused_is_not_late_and_the_page_says_that_it_is_paused(mailbox,
     noted.using(queue_name="critical").enqueue()
     due_for(3600)
     for what in "queue:critical", "task:tests.noted":
-        assert [finding.rule.name for finding in rules.findings(stats.look(rules.WINDOW))] == ["queue-late"]
+        assert [finding.rule.name for finding in rules.findings(stats.snapshot(rules.WINDOW))] == ["queue-late"]
         audit_log.pause(what, "me", "a drill")
-        assert rules.findings(stats.look(rules.WINDOW)) == []
-        assert "is paused, by me: a drill" in text(reader().get("/ops/"))
+        assert rules.findings(stats.snapshot(rules.WINDOW)) == []
+        assert "is paused by me: a drill" in text(reader().get("/ops/"))
         audit_log.resume(what, "me", "over")
 
 
 def test_watchers_at_the_same_moment_mail_each_alert_once(mailbox, watcher):
-    silent("backroom_heartbeat", "true")
-    silent("backroom_heartbeat", "role <> 'watcher'")
+    silent("role <> 'watcher'")
     for wrong in True, False:
         watcher.look()
         goes_by()
@@ -262,7 +261,7 @@ def test_a_mail_server_in_trouble_is_asked_again_until_it_takes_the_alert_once(t
     settings.EMAIL_PORT, mailbox.answers, mailbox.hangs_at, mailbox.drops_at = port, {}, "", ""
     for _ in range(2):
         watcher.look()
-    assert [mail["Subject"] for mail in mailbox.mails] == ["Alert: No worker serves the queue bulk (0 to run now)"]
+    assert [mail["Subject"] for mail in mailbox.mails] == ["Alert: No worker serves queue bulk (0 ready)"]
     next(going, None)
 
 
@@ -276,12 +275,12 @@ def test_what_was_over_before_it_could_be_mailed_is_one_mail_that_says_both(mail
     for _ in range(2):
         watcher.look()
     (only,) = mailbox.mails
-    assert only["Subject"].startswith("Over: No worker serves the queue bulk")
+    assert only["Subject"].startswith("Recovered: No worker serves queue bulk")
     assert "the only mail about it" in body(only)
 
 
 def test_a_watcher_that_dies_after_the_mail_leaves_it_to_be_sent_again_as_the_same(mailbox, watcher):
-    silent("backroom_heartbeat", "queues = 'bulk'")
+    silent("queues = 'bulk'")
     watcher.look()
     goes_by()
     with sick.cut_at(b"recovery_mailed_at = CASE", 1, delivered=False):
@@ -309,7 +308,7 @@ def test_two_watchers_that_lost_the_database_each_say_so_and_one_says_that_it_is
         for each in watcher, others:
             each.look()
         goes_by()
-    assert [mail["Subject"][:6] for mail in mailbox.mails] == ["Alert:", "Alert:", "Over: "]
+    assert [mail["Subject"].partition(" ")[0] for mail in mailbox.mails] == ["Alert:", "Alert:", "Recovered:"]
     assert Alert.objects.count() == 1
 
 
@@ -320,50 +319,50 @@ def test_a_database_that_only_reads_is_as_good_as_away(mailbox, watcher):
         goes_by(watcher=watcher)
         watcher.look()
     (mail,) = mailbox.mails
-    assert mail["Subject"].startswith("Alert: The database does not answer")
+    assert mail["Subject"].startswith("Alert: The database is down")
 
 
 def test_without_an_address_it_is_on_the_page_and_in_the_table_and_a_warning_at_boot(mailbox, watcher, settings):
     settings.BACKROOM_ALERT_MAIL_TO = []
     going = fire(queue_without_worker, watcher)
     assert not mailbox.mails
-    assert "No worker serves the queue bulk" in text(reader().get("/ops/"))
-    assert "Nobody is mailed: ALERT_MAIL_TO is not set" in text(reader().get("/ops/alerts/"))
+    assert "No worker serves queue bulk" in text(reader().get("/ops/"))
+    assert "Alerts are not mailed: BACKROOM_ALERT_MAIL_TO is not set" in text(reader().get("/ops/alerts/"))
     next(going, None)
 
 
-def test_the_page_says_since_when_who_was_told_and_what_to_do_and_keeps_what_was(mailbox, watcher):
+def test_the_page_says_since_when_if_it_was_mailed_and_what_to_do_and_keeps_the_history(mailbox, watcher):
     client = reader()
     assert customer().get("/ops/alerts/").status_code == 403
-    silent("backroom_heartbeat", "queues = 'bulk'")
-    assert "seen just now · the rule" in text(client.get("/ops/"))
+    silent("queues = 'bulk'")
+    assert "new · rule" in text(client.get("/ops/"))
     watcher.look()
-    assert "nobody is mailed yet · the rule Start one for this queue" in text(client.get("/ops/"))
+    assert "pending · rule Start a worker for this queue" in text(client.get("/ops/"))
     goes_by()
     watcher.look()
     alert = Alert.objects.get()
     assert f"since {alert.since:%-d %b %H:%M:%S}, mailed {alert.mailed_at:%H:%M:%S}" in text(client.get("/ops/"))
-    assert "still wrong" in text(client.get("/ops/alerts/"))
+    assert "firing" in text(client.get("/ops/alerts/"))
     all_at_work()
     watcher.look()
-    assert "well again since" in text(client.get("/ops/"))
+    assert "recovering since" in text(client.get("/ops/"))
     goes_by()
     watcher.look()
-    assert "The back room is healthy" in text(client.get("/ops/"))
+    assert "All systems normal" in text(client.get("/ops/"))
     history = text(client.get("/ops/alerts/"))
-    assert "still wrong" not in history
-    assert f"queue-without-worker No worker serves the queue bulk (0 to run now). {alert.since:%d %b %Y}" in history
+    assert "firing" not in history
+    assert f"queue-without-worker No worker serves queue bulk (0 ready). {alert.since:%d %b %Y}" in history
     for rule in rules.RULES:
         assert rule.condition.split(":")[0] in history
 
 
-def test_nobody_reports_his_own_silence_but_the_page_reports_the_watchers(watcher):
+def test_a_watcher_does_not_report_its_own_silence_but_the_page_does(watcher):
     all_at_work()
-    assert "No watcher is at work" in text(reader().get("/ops/"))
+    assert "No watcher is running" in text(reader().get("/ops/"))
     watcher.look()
-    assert "The back room is healthy" in text(reader().get("/ops/"))
-    silent("backroom_heartbeat", "role = 'watcher'", rules.LASTING + 1)
-    assert "No watcher is at work" in text(reader().get("/ops/"))
+    assert "All systems normal" in text(reader().get("/ops/"))
+    silent("role = 'watcher'", rules.LASTING + 1)
+    assert "No watcher is running" in text(reader().get("/ops/"))
 
 
 def test_an_alert_of_another_releases_rule_is_left_to_its_watcher_unless_that_is_gone(mailbox, watcher):
@@ -377,7 +376,7 @@ def test_an_alert_of_another_releases_rule_is_left_to_its_watcher_unless_that_is
     watcher.look()
     goes_by()
     watcher.look()
-    assert [mail["Subject"] for mail in mailbox.mails] == ["Over: x"]
+    assert [mail["Subject"] for mail in mailbox.mails] == ["Recovered: x"]
 
 
 def test_what_was_over_long_ago_is_purged_and_what_is_not_over_is_kept():
@@ -388,17 +387,17 @@ def test_what_was_over_long_ago_is_purged_and_what_is_not_over_is_kept():
     assert list(Alert.objects.all()) == [kept]
 
 
-def test_a_watcher_says_that_it_lives_only_after_it_has_looked_at_all_and_that_it_stops():
+def test_a_watcher_sends_a_heartbeat_after_all_rules_and_deletes_it_when_it_stops():
     all_at_work()
     watcher = Watcher()
-    with sick.another_session() as somebody, connection.cursor() as cursor:
-        somebody.execute("LOCK TABLE backroom_ops_alert")
+    with sick.another_session() as other, connection.cursor() as cursor:
+        other.execute("LOCK TABLE backroom_ops_alert")
         cursor.execute("SET lock_timeout = '20ms'")
         watcher.look()
-    assert stats.look(0).silent_s("watcher") > 3600
+    assert stats.snapshot(0).silent_s("watcher") > 3600
     watcher.look()
-    assert stats.look(0).silent_s("watcher") < 5
+    assert stats.snapshot(0).silent_s("watcher") < 5
     watcher.stop.set()
     watcher.run()
-    assert stats.look(0).silent_s("watcher") > 3600
+    assert stats.snapshot(0).silent_s("watcher") > 3600
     connection.close()

@@ -297,7 +297,7 @@ def test_an_order_is_shown_although_the_cart_could_not_be_emptied(client):
 
 def test_commands_say_it_in_one_line(capsys):
     for outage in OUTAGES:
-        with outage(), pytest.raises(CommandError, match=r"^the database \(DATABASE_URL\) is in trouble: .+$"):
+        with outage(), pytest.raises(CommandError, match=r"^the database \(DATABASE_URL\) fails: .+$"):
             call_command("jobs", "replay", "--all")
     for outage in (sick.away, sick.exhausted):  # the audit only reads
         with outage(), pytest.raises(SystemExit) as end:

@@ -1,4 +1,4 @@
-"""What is kept of the past: attempts that failed, and the minutes of queues and tasks."""
+"""Failed attempts that are kept, and the minutes of queues and tasks."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -8,45 +8,17 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
-from backroom import Permanent, Snooze, task
+from backroom import Permanent, Snooze
 from backroom.ledger import operations, rescue, transitions
 from backroom.ledger.models import Attempt, Heartbeat, Job
 from backroom.ops import rates, rollups, rules, stats
 from backroom.ops.models import QueueMinute, TaskMinute, TaskTotal
 from backroom.ops.watcher import Watcher
 from backroom.runtime.dispatcher import Dispatcher
+from tests.integration.minutes import QUEUES, finished, last_minute, noted
 from tests.integration.test_worker import attempt, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-QUEUES = ["bulk", "critical", "default"]
-
-
-@task(name="tests.noted")
-def noted() -> None:
-    pass
-
-
-def finished(count: int, at: datetime, error: str = "") -> list[str]:
-    """Jobs that were due two seconds before their start, ran for a second, and ended at this time."""
-    ids = [noted.enqueue() for _ in range(count)]
-    for id in ids:
-        job = transitions.claim(id, "one")
-        transitions.mark_dead(job, error) if error else transitions.succeed(job, None)
-    with connection.cursor() as cursor:
-        for table, column, name in ("backroom_job", "finished_at", "id"), ("backroom_attempt", "ended_at", "job_id"):
-            cursor.execute(
-                f"UPDATE {table} SET {column} = %s, started_at = %s, published_at = %s WHERE {name} = ANY(%s::uuid[])",  # noqa: S608
-                [at, at - timedelta(seconds=1), at - timedelta(seconds=3), ids],
-            )
-        cursor.execute("UPDATE backroom_job SET created_at = published_at WHERE id = ANY(%s::uuid[])", [ids])
-    return ids
-
-
-def last_minute() -> datetime:
-    """In the midst of the last minute that history.write takes for over."""
-    over = (timezone.now() - timedelta(seconds=rollups.SETTLING)).replace(second=0, microsecond=0)
-    return over - timedelta(seconds=30)
 
 
 def test_an_attempt_that_failed_is_kept_and_one_that_succeeded_is_the_job_itself():
@@ -82,12 +54,13 @@ def test_attempts_are_purged_with_their_job():
 
 
 def test_a_minute_that_is_over_is_written_with_all_that_ended_in_it():
-    at = last_minute()
+    now = timezone.now()
+    at = last_minute(now)
     finished(3, at)
     finished(1, at, error="Permanent: no such order")
     finished(1, at - timedelta(minutes=1))  # the first look of all begins with the last minute
     noted.using(queue_name="bulk").enqueue()
-    assert rollups.write(QUEUES) == 1
+    assert rollups.write(QUEUES, now) == 1
     entry = TaskMinute.objects.get()
     assert (entry.task, entry.queue, entry.succeeded, entry.retried, entry.dead) == ("tests.noted", "default", 3, 0, 1)
     assert entry.minute == at.replace(second=0, microsecond=0)
@@ -97,57 +70,62 @@ def test_a_minute_that_is_over_is_written_with_all_that_ended_in_it():
     assert queues == {"bulk": (1, 0, 0), "critical": (0, 0, 0), "default": (0, 3, 1)}
 
 
-def test_minutes_that_nobody_wrote_are_written_afterwards_without_what_nobody_saw():
-    at = last_minute()
+def test_missed_minutes_are_written_later_without_depths():
+    now = timezone.now()
+    at = last_minute(now)
     QueueMinute.objects.create(minute=at.replace(second=0) - timedelta(minutes=3), queue="default")
     finished(2, at - timedelta(minutes=1))
-    assert rollups.write(QUEUES) == 3
+    assert rollups.write(QUEUES, now) == 3
     entry = QueueMinute.objects.get(queue="default", minute=at.replace(second=0, microsecond=0) - timedelta(minutes=1))
     assert (entry.succeeded, entry.depth) == (2, None)
 
 
 def test_two_dispatchers_write_a_minute_once():
-    finished(5, last_minute())
+    now = timezone.now()
+    finished(5, last_minute(now))
     with ThreadPoolExecutor(2) as pool:
-        assert [run.result() for run in [pool.submit(write_and_close) for _ in range(2)]]
+        assert [run.result() for run in [pool.submit(write_and_close, now) for _ in range(2)]]
     assert TaskMinute.objects.get().succeeded == TaskTotal.objects.get().succeeded == 5
     assert QueueMinute.objects.count() == len(QUEUES)
 
 
-def write_and_close() -> int:
+def write_and_close(now: datetime) -> int:
     try:
-        return rollups.write(QUEUES)
+        return rollups.write(QUEUES, now)
     finally:
         connection.close()
 
 
 def test_a_watcher_writes_what_no_dispatcher_is_there_to_write_and_its_rules_see_it():
-    at = last_minute()
+    now = timezone.now()
+    at = last_minute(now)
     QueueMinute.objects.create(minute=at.replace(second=0) - timedelta(minutes=6), queue="default")
     finished(3, at - timedelta(minutes=5), error="Permanent: no such order")
-    assert not rates.minutes(rules.WINDOW)[1]
+    assert not rates.minutes(rules.WINDOW, now)
     Watcher().look()
-    assert "dead-letters-growing" in {finding.rule.name for finding in rules.findings(stats.look(rules.WINDOW))}
+    assert "dead-letters-growing" in {finding.rule.name for finding in rules.findings(stats.snapshot(rules.WINDOW))}
 
 
-def test_a_wait_of_many_hours_is_not_told_as_one():
-    finished(1, last_minute())
+def test_a_wait_of_many_hours_is_not_cut_to_one():
+    now = timezone.now()
+    finished(1, last_minute(now))
     Job.objects.update(created_at=F("started_at") - timedelta(hours=9))
-    rollups.write(QUEUES)
+    rollups.write(QUEUES, now)
     (ended,) = rates.by("task", TaskMinute.objects.all(), 60).values()
     assert 9 * 3_600_000 <= ended.waits_ms[0] <= 9 * 3_600_000 * 1.42
 
 
 def test_figures_count_each_end_once_whether_its_minute_is_written_or_not():
-    finished(4, last_minute())
-    finished(1, timezone.now() - timedelta(seconds=1))
-    before = rates.minutes(300)[1]
-    rollups.write(QUEUES)
-    after = rates.minutes(300)[1]
+    now = timezone.now()
+    finished(4, last_minute(now))
+    finished(1, now - timedelta(seconds=1))
+    before = rates.minutes(300, now)
+    rollups.write(QUEUES, now)
+    after = rates.minutes(300, now)
     assert sum(entry.succeeded for entry in before) == sum(entry.succeeded for entry in after) == 5
 
 
-def test_a_dispatcher_says_that_it_lives_and_that_it_stops():
+def test_a_dispatcher_sends_heartbeats_and_deletes_its_row_when_it_stops():
     dispatcher = Dispatcher()
     dispatcher.heartbeat.beat_if_due()
     first = Heartbeat.objects.get(role="dispatcher")

@@ -23,7 +23,7 @@ from backroom.ledger.models import Job
 from backroom.observe import progress as progress_module
 from backroom.observe import recorder
 from backroom.observe.models import Progress
-from backroom.ops.running import bar
+from backroom.ops.formats import bar
 from backroom.runtime import execution
 from tests.integration.staff import reader, text
 from tests.waiting import until
@@ -144,7 +144,7 @@ def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_
     assert rescue.requeue_abandoned() == [id]
     transitions.stage_due(9)
     now = transitions.claim(id, "two")
-    assert "of 100" not in text(page(id)).partition("logged")[0]
+    assert "of 100" not in text(page(id)).partition("Log of its attempts")[0]
     own = recorder.Record(id, now.claims, now.attempts)
     own.set_progress(5, 100)
     own.write(ended=False)
@@ -154,7 +154,7 @@ def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_
         transitions.succeed(late, None)
     found = text(page(id))
     assert "Attempt 2 5 %, 5 of 100" in found
-    assert "It had no time to say goodbye" in found
+    assert "The attempt ended without a report" in found
     own.write(ended=True)
     transitions.succeed(now, None)
     own.set_progress(4, 100)  # a write that was on its way
@@ -180,7 +180,7 @@ def test_lines_are_kept_by_one_statement_and_an_attempt_without_any_pays_nothing
     row = Progress.objects.get(job_id=job.id)
     assert ([line["level"] for line in row.lines], row.done, row.ended) == (["info", "warning"], None, True)
     assert "info asked the oracle" in text(page(str(job.id)))
-    assert "logged Nothing." in text(page(str(silent.id)))
+    assert "Log of its attempts No lines." in text(page(str(silent.id)))
 
 
 def test_lines_of_attempts_that_failed_are_kept_and_a_snooze_of_which_nothing_was_written_keeps_none(monkeypatch):

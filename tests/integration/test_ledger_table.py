@@ -11,7 +11,8 @@ from django.db import connection
 
 from backroom import task
 from backroom.ledger import operations, rescue, sql, transitions
-from backroom.ops.rates import figures
+from backroom.ops import stats
+from backroom.ops.rates import WINDOW
 from tests.integration.heartbeats import worker_beats
 
 
@@ -40,7 +41,7 @@ QUESTIONS: dict[str, Callable[[], object]] = {
     "web: the job of a key": lambda: transitions.ids_of(["aged:1"]),
     "web: called off": lambda: operations.cancel(keys=["aged:1"], why=""),
     "beat: old enough to be purged": lambda: operations.purge(30),
-    "people: depth of the queues": figures,
+    "people: depth of the queues": lambda: stats.snapshot(WINDOW),
 }
 
 

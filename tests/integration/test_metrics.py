@@ -12,9 +12,7 @@ from django.conf import LazySettings
 from django.db import DataError, connection
 from django.test import Client
 from django.utils import timezone
-from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from backroom.ledger import operations, transitions
 from backroom.ledger.models import Attempt, Heartbeat, Job, Pause
@@ -24,45 +22,18 @@ from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
 from shop import request_metrics
 from tests.integration.heartbeats import process, worker_beats
+from tests.integration.minutes import QUEUES, finished, last_minute, noted
+from tests.integration.scraping import TOKEN, Scrape, families, get
 from tests.integration.sick_database import away
 from tests.integration.staff import customer, reader
 from tests.integration.test_breaker import broker_at
-from tests.integration.test_history import QUEUES, finished, last_minute, noted
 
 pytestmark = pytest.mark.django_db
-
-TOKEN = "only-for-these-tests-0123456789"
-Labels = frozenset[tuple[str, str]]
 
 
 @pytest.fixture(autouse=True)
 def _token(settings: LazySettings) -> None:
     settings.METRICS_TOKEN = TOKEN
-
-
-def get(query: str = "", **headers: str):
-    return Client().get(f"/metrics{query}", headers={"Authorization": f"Bearer {TOKEN}", **headers})
-
-
-def families(query: str = "") -> list[Metric]:
-    response = get(query)
-    assert response.status_code == 200
-    return list(parse_text(response.content.decode()))
-
-
-class Scrape:
-    """What one scrape said."""
-
-    def __init__(self, query: str = "") -> None:
-        self.samples: dict[tuple[str, Labels], float] = {}
-        for family in families(query):
-            for sample in family.samples:
-                place = sample.name, frozenset(sample.labels.items())
-                assert place not in self.samples, f"{place} is there twice: Prometheus would refuse it all"
-                self.samples[place] = sample.value
-
-    def __call__(self, name: str, **labels: str) -> float | None:
-        return self.samples.get((f"backroom_{name}", frozenset(labels.items())))
 
 
 def test_only_the_token_and_staff_that_may_look_get_anything():
@@ -86,8 +57,9 @@ def test_where_no_token_is_set_none_opens_it(settings: LazySettings):
 
 
 def test_both_of_prometheus_formats_are_well_formed():
-    finished(1, last_minute())
-    rollups.write(QUEUES)
+    now = timezone.now()
+    finished(1, last_minute(now))
+    rollups.write(QUEUES, now)
     assert {family.name for family in families()} > {"backroom_queue_jobs", "backroom_job_run_seconds"}
     response = get(Accept="application/openmetrics-text; version=1.0.0")
     assert response["Content-Type"].startswith("application/openmetrics-text")
@@ -95,14 +67,15 @@ def test_both_of_prometheus_formats_are_well_formed():
 
 
 def test_each_metric_is_in_the_documents_table_and_nothing_else_is():
-    finished(1, last_minute())
-    rollups.write(QUEUES)
+    now = timezone.now()
+    finished(1, last_minute(now))
+    rollups.write(QUEUES, now)
     worker_beats("bulk@host/0123abcd", "bulk", [], pool=2, memory=1)
     process("beat")
     Client().get("/")
     document = (Path(__file__).parents[2] / "docs" / "signals.md").read_text()
-    told = {f"{family.name}_total" if family.type == "counter" else family.name for family in families()}
-    assert told == set(re.findall(r"^\| `(backroom_\w+)`", document, re.MULTILINE))
+    found = {f"{family.name}_total" if family.type == "counter" else family.name for family in families()}
+    assert found == set(re.findall(r"^\| `(backroom_\w+)`", document, re.MULTILINE))
 
 
 def test_it_comes_in_two_parts_so_that_many_machines_are_not_counted_many_times():
@@ -113,7 +86,7 @@ def test_it_comes_in_two_parts_so_that_many_machines_are_not_counted_many_times(
     assert get("?only=nonsense").status_code == 400
 
 
-def test_a_queue_is_told_of_with_its_jobs_and_ages_also_when_it_is_empty():
+def test_each_queue_has_its_jobs_and_ages_also_when_it_is_empty():
     dead, running, late = noted.enqueue(), noted.enqueue(), noted.enqueue()
     transitions.mark_dead(transitions.claim(dead, "one"), "Permanent: x")
     transitions.claim(running, "one")
@@ -133,10 +106,11 @@ def test_a_queue_is_told_of_with_its_jobs_and_ages_also_when_it_is_empty():
 
 
 def test_counts_go_on_when_the_rows_that_they_count_are_purged():
-    finished(3, last_minute())
-    finished(1, last_minute(), error="Permanent: x")
+    now = timezone.now()
+    finished(3, last_minute(now))
+    finished(1, last_minute(now), error="Permanent: x")
     assert Scrape()("job_attempts_total", task="tests.noted", queue="default", outcome="succeeded") is None
-    rollups.write(QUEUES)
+    rollups.write(QUEUES, now)
     before = Scrape()
     assert before("job_attempts_total", task="tests.noted", queue="default", outcome="succeeded") == 3
     assert before("job_attempts_total", task="tests.noted", queue="default", outcome="dead") == 1
@@ -153,8 +127,9 @@ def test_counts_go_on_when_the_rows_that_they_count_are_purged():
 
 
 def test_times_are_a_histogram_as_prometheus_has_it():
-    finished(4, last_minute())  # each waited for two seconds and ran for one
-    rollups.write(QUEUES)
+    now = timezone.now()
+    finished(4, last_minute(now))  # each waited for two seconds and ran for one
+    rollups.write(QUEUES, now)
     scrape, labels = Scrape(), {"task": "tests.noted", "queue": "default"}
     for name, below, above, total in ("wait", "1.024", "2.048", 8.0), ("run", "0.512", "1.024", 4.0):
         assert scrape(f"job_{name}_seconds_bucket", le=below, **labels) == 0
@@ -168,9 +143,10 @@ def test_times_are_a_histogram_as_prometheus_has_it():
 
 
 def test_an_attempt_that_was_refused_before_it_began_has_no_times():
-    id = finished(1, last_minute(), error="Permanent: nobody knows its task")[0]
+    now = timezone.now()
+    id = finished(1, last_minute(now), error="Permanent: its task is unknown")[0]
     Attempt.objects.filter(job_id=id).update(started_at=None)
-    rollups.write(QUEUES)
+    rollups.write(QUEUES, now)
     scrape, labels = Scrape(), {"task": "tests.noted", "queue": "default"}
     assert scrape("job_attempts_total", outcome="dead", **labels) == 1
     assert scrape("job_run_seconds_count", **labels) == scrape("job_wait_seconds_count", **labels) == 0
@@ -179,15 +155,16 @@ def test_an_attempt_that_was_refused_before_it_began_has_no_times():
 @pytest.mark.django_db(transaction=True)
 def test_a_minute_that_is_written_in_part_is_not_counted_twice():
     """A dispatcher that dies in the midst leaves nothing; here its last statement fails."""
-    finished(5, last_minute())
+    now = timezone.now()
+    finished(5, last_minute(now))
     with pytest.raises(DataError):
-        rollups.write(["a name that is too long for a queue" * 3])
+        rollups.write(["a name that is too long for a queue" * 3], now)
     assert not TaskMinute.objects.exists()
-    rollups.write(QUEUES)
+    rollups.write(QUEUES, now)
     assert Scrape()("job_attempts_total", task="tests.noted", queue="default", outcome="succeeded") == 5
 
 
-def test_of_a_worker_that_was_restarted_only_the_new_one_is_told():
+def test_of_a_restarted_worker_only_the_new_one_is_exposed():
     worker_beats("critical@host/0123abcd", "critical", [], pool=2, memory=1)
     Heartbeat.objects.filter(role="worker").update(seen_at=timezone.now() - timedelta(seconds=30))
     worker_beats("critical@host/4567cdef", "critical", [], pool=2, memory=150 * 2**20)
@@ -200,12 +177,10 @@ def test_of_a_worker_that_was_restarted_only_the_new_one_is_told():
     assert (scrape("worker_busy", worker="critical@host"), scrape("worker_pool_size", worker="critical@host")) == (1, 2)
 
 
-def test_silent_processes_are_not_alive_and_who_never_spoke_is_not_either():
+def test_silent_processes_and_unknown_ones_are_not_alive():
     process("dispatcher")
     process("dispatcher")
-    Heartbeat.objects.filter(name=Heartbeat.objects.exclude(role="worker").first().name).update(
-        seen_at=timezone.now() - timedelta(seconds=60)
-    )
+    Heartbeat.objects.filter(name=Heartbeat.objects.first().name).update(seen_at=timezone.now() - timedelta(seconds=60))
     scrape = Scrape()
     assert (scrape("processes", role="dispatcher"), scrape("processes", role="beat")) == (1, 0)
     assert scrape("process_seen_seconds", role="dispatcher") < 5
@@ -219,7 +194,7 @@ def test_a_watcher_that_waits_for_a_mail_server_is_alive_for_longer():
         assert Scrape()("processes", role="watcher") == alive
 
 
-def test_what_has_fired_and_is_not_over_is_told_by_rule():
+def test_open_alerts_are_counted_by_rule():
     now = timezone.now()
     for subject, fired, over in ("bulk", now, None), ("critical", now, now), ("default", None, None):
         Alert.objects.create(rule="queue-late", subject=subject, says="s", fired_at=fired, recovered_at=over)
@@ -227,7 +202,7 @@ def test_what_has_fired_and_is_not_over_is_told_by_rule():
     assert (scrape("alerts", rule="queue-late"), scrape("alerts", rule="beat-silent")) == (1, 0)
 
 
-def test_pauses_and_breakers_are_told():
+def test_pauses_and_breakers_are_exposed():
     Pause.objects.create(what="queue:bulk", who="o", why="w")
     Pause.objects.create(what="task:tests.noted", who="o", why="w")
     for number in range(breaker.THRESHOLD):
@@ -244,7 +219,7 @@ def test_pauses_and_breakers_are_told():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_database_and_broker_it_says_so_and_still_tells_of_the_web():
+def test_without_database_and_broker_it_says_so_and_still_counts_requests():
     Client().get("/")
     with away(), broker_at("redis://127.0.0.1:9/0"):
         scrape = Scrape()
@@ -253,7 +228,7 @@ def test_without_database_and_broker_it_says_so_and_still_tells_of_the_web():
     assert scrape("queue_jobs", queue="default", state="ready") is None
 
 
-def test_a_scrape_that_takes_too_long_is_broken_off_and_holds_nobody_up():
+def test_a_scrape_that_takes_too_long_is_cancelled():
     with connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("10s",)
@@ -296,7 +271,7 @@ def nowhere(settings: LazySettings, tmp_path: Path) -> Iterator[None]:
     request_metrics._histogram.cache_clear()
 
 
-def test_where_nobody_can_count_the_shop_answers_and_the_rest_is_told(nowhere: None):
+def test_where_requests_cannot_be_counted_the_shop_answers_and_the_rest_is_exposed(nowhere: None):
     assert Client().get("/").status_code == 200
     assert {family.name for family in families("?only=web")} == set()
     assert Scrape()("ledger_up") == 1

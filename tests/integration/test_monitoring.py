@@ -19,6 +19,7 @@ import urllib3
 import yaml
 from django.conf import LazySettings
 from django.test import Client
+from django.utils import timezone
 
 from backroom.ledger.rescue import SILENCE
 from backroom.ops import rollups, rules
@@ -26,9 +27,9 @@ from backroom.ops.models import QueueMinute, TaskMinute
 from backroom.outbound import breaker
 from stack import ports
 from tests.integration.heartbeats import process, worker_beats
+from tests.integration.minutes import QUEUES, finished, last_minute
+from tests.integration.scraping import TOKEN, Scrape, get
 from tests.integration.sick_database import away
-from tests.integration.test_history import QUEUES, finished, last_minute
-from tests.integration.test_metrics import TOKEN, Scrape, get
 from tests.waiting import until
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
@@ -62,11 +63,12 @@ def _token(settings: LazySettings) -> None:
 
 def work() -> None:
     """A minute's work, counted: jobs that succeeded and one that did not, pages and a page that failed."""
+    now = timezone.now()
     QueueMinute.objects.all().delete()  # the last minute once more
     TaskMinute.objects.all().delete()
-    finished(3, last_minute())
-    finished(1, last_minute(), error="Permanent: x")
-    rollups.write(QUEUES)
+    finished(3, last_minute(now))
+    finished(1, last_minute(now), error="Permanent: x")
+    rollups.write(QUEUES, now)
     Client().get("/")
     with away():
         Client().get("/")

@@ -71,7 +71,7 @@ def test_one_a_selection_or_a_group_is_replayed():
     assert page.url == "/ops/dead/"
 
 
-def test_one_a_selection_or_a_group_is_discarded():
+def test_one_a_selection_or_a_group_is_cancelled():
     ids = [dead(number) for number in range(4)]
     for chosen in {"id": ids[0]}, {"id": ids[1:3]}, GROUP:
         do(operator(), verb="cancel", **chosen)
@@ -83,7 +83,9 @@ def test_a_waiting_job_is_cancelled_with_those_behind_it_and_a_running_one_is_no
     waiting = enqueue_all(fails.using(run_after=timedelta(hours=1)).call(1).then(fails_after.call(1)))[0]
     running = fails.enqueue(2)
     transitions.claim(running, "one")
-    assert "Nor will 1 job that waits behind it" in text(operator().get(f"/ops/act/?verb=cancel&id={waiting}"))
+    assert "The job will not run, nor will 1 job behind it" in text(
+        operator().get(f"/ops/act/?verb=cancel&id={waiting}")
+    )
     do(operator(), verb="cancel", id=[waiting, running])
     assert states(waiting, running) == ["cancelled", "running"]
     assert Job.objects.get(key="later:1").state == "cancelled"
@@ -92,7 +94,9 @@ def test_a_waiting_job_is_cancelled_with_those_behind_it_and_a_running_one_is_no
 def test_a_group_is_replayed_at_the_rate_that_the_preview_shows():
     ids = [dead(number) for number in range(4)]
     page = operator().post("/ops/act/", {"verb": "replay", "step": "preview", "per_minute": "2", **GROUP})
-    shown = re.search(r"2 a minute: the first now, the last at \d+ \w+ [\d:]+ UTC", text(page))
+    shown = re.search(
+        r"at 2 per minute, with all their attempts: the first now, the last at \d+ \w+ [\d:]+ UTC", text(page)
+    )
     assert shown
     assert states(*ids) == ["dead"] * 4
     do(operator(), per_minute="2", **GROUP)
@@ -106,11 +110,11 @@ def test_what_died_after_the_preview_is_not_replayed_with_its_group():
     first = dead(1)
     page = operator().get("/ops/act/", {"verb": "replay", **GROUP})
     second = dead(2)
-    do(operator(), until=page.context["deed"].until.isoformat(), **GROUP)
+    do(operator(), until=page.context["change"].until.isoformat(), **GROUP)
     assert states(first, second) == ["waiting", "dead"]
 
 
-def test_every_act_is_written_down_and_shown_to_all_who_may_look():
+def test_each_change_has_an_audit_entry_that_all_readers_see():
     ids = [dead(1), dead(2)]
     do(operator(), id=ids)
     action = AuditEntry.objects.get()
@@ -146,7 +150,7 @@ def test_the_command_line_refuses_what_it_would_have_to_ignore_and_names_the_tas
 
 def test_nothing_happens_without_a_reason_or_with_nonsense():
     id = dead(1)
-    assert "Say why" in text(do(operator(), id=id, why="  "))
+    assert "Enter a reason" in text(do(operator(), id=id, why="  "))
     for nonsense in (
         {"id": "x"},
         {"id": ()},
@@ -205,12 +209,12 @@ def test_what_the_arguments_were_before_an_edit_is_kept_whole():
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ("{", "no JSON"),
-        ("[1]", "an object"),
+        ("{", "no valid JSON"),
+        ("[1]", "must be a JSON object"),
         ('{"number": NaN}', "no NaN"),
         ('{"nummer": 1}', "don&#x27;t fit tests.fails(number: int, hurry: bool = False)"),
         ("{}", "missing a required argument"),
-        ('{"number": 2}', "These make it fails:2, and this job is fails:1"),
+        ('{"number": 2}', "These arguments give the key fails:2, but the job&#x27;s key is fails:1"),
         ('{"number": 1, "hurry": "' + 9000 * "x" + '"}', "over 8000 bytes"),
         ('{"number": 1, "hurry": "\\u0000"}', "no NUL"),
         ('{"number": 1, "hurry": "\\ud800"}', "half a surrogate pair"),

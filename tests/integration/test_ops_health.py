@@ -19,8 +19,8 @@ from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
 from bench import sample
 from tests.integration.heartbeats import process, worker_beats
+from tests.integration.minutes import noted
 from tests.integration.staff import customer, operator, reader, text
-from tests.integration.test_history import noted
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def test_only_staff_with_a_role_see_the_page():
     assert (anonymous.status_code, anonymous.url) == (302, "/admin/login/?next=/ops/%3Fspan%3Dday")
 
 
-def test_who_is_logged_out_meanwhile_is_led_to_the_login_not_shown_it_within_the_page():
+def test_a_session_that_ended_leads_to_the_login_and_not_to_a_form_inside_the_page():
     response = Client().get("/ops/", headers={"HX-Request": "true"})
     assert response["HX-Redirect"] == "/admin/login/"
 
@@ -48,7 +48,7 @@ def test_all_is_well():
     all_at_work()
     breaker.reset()
     page = text(reader().get("/ops/"))
-    assert "The back room is healthy" in page
+    assert "All systems normal" in page
     assert "0 of 2 150 MiB" in page
 
 
@@ -64,11 +64,11 @@ def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_fi
         cursor.execute("DELETE FROM backroom_heartbeat WHERE role = 'beat'")
     page = text(reader().get("/ops/"))
     for words in (
-        "The back room needs you",
-        "No beat is at work",
-        "No worker serves the queue bulk (0 to run now).",
-        "The oldest job of the queue default has been due for 10 min, over its objective of 2 min (1 to run now).",
-        "1 dead letter wait",
+        "Action needed",
+        "No beat is running",
+        "No worker serves queue bulk (0 ready).",
+        "Queue default is late: its oldest job has been due for 10 min (objective 2 min, 1 ready).",
+        "1 dead letter needs a decision.",
     ):
         assert words in page
     assert "No dispatcher" not in page
@@ -101,19 +101,19 @@ def test_an_open_breaker_is_said_and_shown_with_its_partner():
         with suppress(Exception), breaker.guard("warehouse", f"shipment:{number}", lease=5):
             raise PartnerUnavailable("no")
     page = text(reader().get("/ops/"))
-    assert "The breaker of warehouse is open" in page
+    assert "The circuit breaker of warehouse is open" in page
     assert "warehouse open since" in page
     breaker.reset()
 
 
-def test_who_died_is_shown_until_somebody_of_its_role_has_taken_its_place_on_its_machine():
+def test_a_dead_process_is_shown_until_a_successor_of_its_role_starts_on_its_machine():
     died, elsewhere = process("watcher"), Heartbeat.objects.create(role="watcher", name="another-machine/1")
     Heartbeat.objects.exclude(role="worker").update(
         started_at=timezone.now() - timedelta(hours=1), seen_at=timezone.now() - timedelta(minutes=5)
     )
-    assert {each.name for each in stats.look(60).processes} == {died.name, elsewhere.name}
+    assert {each.name for each in stats.snapshot(60).processes} == {died.name, elsewhere.name}
     successor = process("watcher")
-    assert {each.name for each in stats.look(60).processes} == {successor.name, elsewhere.name}
+    assert {each.name for each in stats.snapshot(60).processes} == {successor.name, elsewhere.name}
 
 
 def test_polling_gets_the_part_that_changes_and_charts_on_their_own():
@@ -121,7 +121,7 @@ def test_polling_gets_the_part_that_changes_and_charts_on_their_own():
     assert "<html" not in part
     assert 'hx-swap-oob="true"' in part
     for span in "hour", "day", "week", "nonsense":
-        assert "Age of the oldest" in text(reader().get("/ops/history/", {"span": span}))
+        assert "Latency" in text(reader().get("/ops/history/", {"span": span}))
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def full_ledger() -> None:
 
 
 def plans(queries: CaptureQueriesContext) -> list[str]:
-    """How PostgreSQL went about each statement that touches the ledger."""
+    """PostgreSQL's plan of each statement that reads the ledger."""
     found = []
     with connection.cursor() as cursor:
         for query in queries.captured_queries:
@@ -148,7 +148,7 @@ def reads(plan: str) -> int:
     scan removes is said on the lines below it, before the next step.)"""
     most = 0
     for step in re.split(r"\n +->", plan):
-        ran = re.search(r"Scan.* on jobs_(?:job|attempt|journal)\b.*actual rows=([\d.]+) loops=(\d+)", step)
+        ran = re.search(r"Scan.* on backroom_(?:job|attempt|progress)\b.*actual rows=([\d.]+) loops=(\d+)", step)
         if ran:
             rows, loops = ran.groups()
             removed = sum(map(int, re.findall(r"Rows Removed by \D+: (\d+)", step)))

@@ -83,7 +83,7 @@ def test_a_job_shows_arguments_attempts_errors_chain_and_flower():
     for words in "attempt 1, ended", "attempt 2, ended", "2 of 8", "on one", "on two", "found:1001 dead → after:1001":
         assert words.replace(" → ", " ") in text(page)
     assert f"/task/{first}" in page.content.decode()
-    assert "only a person can bring it on" in text(reader().get(f"/ops/jobs/{second}/"))
+    assert "Replay that job, or cancel this one." in text(reader().get(f"/ops/jobs/{second}/"))
 
 
 def test_a_live_job_is_looked_at_again_and_a_finished_one_is_not(jobs):

@@ -1,4 +1,4 @@
-"""A paused queue or task stands still, for everybody, until it is resumed; and only operators pause."""
+"""A paused queue or task runs nothing on any worker until it is resumed; and only operators pause."""
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -86,13 +86,15 @@ def test_pausing_twice_is_pausing_once():
 
 
 @pytest.mark.parametrize("what", ["queue:bulk", "task:tests.paused"])
-def test_an_operator_pauses_and_resumes_by_page_and_everybody_is_told(what):
+def test_an_operator_pauses_and_resumes_by_page_and_the_pages_show_it(what):
     paused.enqueue()
     kind, _, name = what.partition(":")
-    assert "Its 1 job, and those to come, wait" in text(operator().get("/ops/pause/", {"what": what}))
+    assert f"Its 1 waiting job and all new ones wait until the {kind} is resumed" in text(
+        operator().get("/ops/pause/", {"what": what})
+    )
     operator().post("/ops/pause/", {"what": what, "why": "the bank is down"})
     page = text(reader().get("/ops/"))
-    assert f"The {kind} {name} is paused, by operator: the bank is down" in page
+    assert f"{kind.title()} {name} is paused by operator: the bank is down" in page
     assert f"{name} paused" in page
     operator().post("/ops/resume/", {"what": what, "why": "it is up"})
     assert not Pause.objects.exists()
@@ -111,13 +113,13 @@ def test_the_command_line_pauses_and_resumes_too_and_knows_what_there_is(capsys)
     with pytest.raises(CommandError, match=r"Did you mean queue:bulk"):
         call_command("jobs", "pause", "queue:bulks")
     for nonsense in ([], ["queue:bulk", "queue:default"], ["queue:bulk", "--all"]):
-        with pytest.raises(CommandError, match="say what"):
+        with pytest.raises(CommandError, match="name one queue or task"):
             call_command("jobs", "pause", *nonsense)
     assert not Pause.objects.exists()
 
 
-def test_neither_without_a_reason_nor_for_what_nobody_knows():
-    assert "Say why" in text(operator().post("/ops/pause/", {"what": "queue:bulk", "why": " "}))
+def test_neither_without_a_reason_nor_for_an_unknown_name():
+    assert "Enter a reason" in text(operator().post("/ops/pause/", {"what": "queue:bulk", "why": " "}))
     for what in "queue:nowhere", "task:nothing", "worker:one", "":
         assert operator().post("/ops/pause/", {"what": what, "why": "w"}).status_code == 404
     assert not Pause.objects.exists()
@@ -144,4 +146,4 @@ def test_the_preview_of_a_replay_says_that_its_queue_is_paused():
     id = paused.enqueue()
     transitions.mark_dead(transitions.claim(id, "one"), "x")
     audit_log.pause("queue:bulk", "me", "why")
-    assert "The queue bulk is paused" in text(operator().get(f"/ops/act/?verb=replay&id={id}"))
+    assert "Queue bulk is paused" in text(operator().get(f"/ops/act/?verb=replay&id={id}"))

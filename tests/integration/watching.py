@@ -1,4 +1,4 @@
-"""A watcher that looks when it is told to, and time that passes for what it has found, without waiting."""
+"""Watchers that a test runs round by round, and time that passes for open alerts without waiting."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ QUEUES = ("bulk", "critical", "default")
 
 
 def all_at_work() -> None:
-    """A worker for each queue, a dispatcher and a beat have just said that they live."""
+    """A worker for each queue, a dispatcher and a beat have just sent a heartbeat."""
     for queue in QUEUES:
         worker_beats(queue, queue, [])
     for role in "dispatcher", "beat":
@@ -25,7 +25,7 @@ def all_at_work() -> None:
 
 
 def goes_by(seconds: float = LASTING, watcher: Watcher | None = None) -> None:
-    """So much time, in which watchers saw no change."""
+    """Let open alerts age by `seconds`."""
     past = timedelta(seconds=seconds)
     if watcher and watcher.outage:
         watcher.outage.since -= past
@@ -34,11 +34,11 @@ def goes_by(seconds: float = LASTING, watcher: Watcher | None = None) -> None:
         Alert.objects.filter(recovered_at=None).update(calm_since=F("calm_since") - past)
 
 
-def silent(table: str, where: str, seconds: float = rescue.SILENCE + 1) -> None:
-    """Those of whom nothing was heard for so long."""
+def silent(where: str, seconds: float = rescue.SILENCE + 1) -> None:
+    """Let the newest heartbeat of these rows age by `seconds`."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {table} SET seen_at = now() - %s * interval '1 second' WHERE {where}",  # noqa: S608
+            f"UPDATE backroom_heartbeat SET seen_at = now() - %s * interval '1 second' WHERE {where}",  # noqa: S608
             [seconds],
         )
 

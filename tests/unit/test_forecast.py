@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from backroom.ops.levels import Level
 from backroom.ops.pages.overview import drains, forecast
-from backroom.ops.rollups import Level
 from backroom.ops.stats import Queue
 
 NOW = datetime(2026, 3, 1, 14, 0, tzinfo=UTC)
@@ -22,10 +22,10 @@ def test_a_queue_that_is_as_full_as_ever_is_growing():
     assert forecast(400, ago(m2=100, m1=300), NOW) == "growing"
 
 
-def test_one_that_nobody_serves_is_promised_nothing():
-    assert forecast(34, ago(m3=34, m1=34), NOW) == "standing still"
-    assert drains(Queue("bulk", Level("bulk", ready=34), [], None), ago(m3=80), NOW) == "nobody serves it"
-    assert drains(Queue("bulk", Level("bulk"), [], None), ago(m3=80), NOW) == "empty"
+def test_a_queue_without_a_worker_gets_no_forecast():
+    assert forecast(34, ago(m3=34, m1=34), NOW) == "not moving"
+    assert drains(Queue("bulk", Level("bulk", ready=34), 0, None), ago(m3=80), NOW) == "no worker"
+    assert drains(Queue("bulk", Level("bulk"), 0, None), ago(m3=80), NOW) == "empty"
 
 
 def test_nothing_is_said_without_a_sample_and_nothing_foolish_about_a_crawl():

@@ -1,9 +1,9 @@
-"""How figures are written on the operations pages."""
+"""How numbers are written on the operations pages."""
 
 import pytest
 
+from backroom.ops.formats import percent
 from backroom.ops.rates import Ended
-from backroom.ops.templatetags.ops import percent
 
 
 @pytest.mark.parametrize(

@@ -7,23 +7,27 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from backroom.ops.rollups import Level
+from backroom.ops.levels import Level
 from backroom.ops.rules import BY_NAME, CALM, RULES, findings
-from backroom.ops.stats import Health, Queue
+from backroom.ops.stats import Broker, Queue, Snapshot
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
 
+def snapshot(queue: Queue) -> Snapshot:
+    return Snapshot(datetime.now(UTC), [queue], [], {}, Broker(True, []), [])
+
+
 def late(queue: str, seconds: float) -> list[tuple[str, bool]]:
-    """What is found where a queue's oldest job has been due for so long."""
+    """The findings where a queue's oldest job has been due for so long."""
     level = Level(queue, ready=1, oldest_s=seconds)
-    now = Health(datetime.now(UTC), [Queue(queue, level, [], None)], [], [], {}, [], broker=True, minutes=[])
-    return [(finding.subject, finding.wrong) for finding in findings(now) if finding.rule.name == "queue-late"]
+    found = findings(snapshot(Queue(queue, level, 0, None)))
+    return [(finding.subject, finding.wrong) for finding in found if finding.rule.name == "queue-late"]
 
 
 @pytest.mark.parametrize(("level", "found"), [(Level("old", dead=3), False), (Level("old", later=1), True)])
-def test_nobody_is_missed_at_a_queue_that_is_declared_no_more_and_holds_dead_letters_only(level, found):
-    now = Health(datetime.now(UTC), [Queue("old", level, [], None, False)], [], [], {}, [], broker=True, minutes=[])
+def test_an_undeclared_queue_that_holds_dead_letters_only_needs_no_worker(level, found):
+    now = snapshot(Queue("old", level, 0, None, declared=False))
     assert ("queue-without-worker" in [finding.rule.name for finding in findings(now)]) is found
 
 

@@ -1,4 +1,4 @@
-"""Acting on jobs: first a preview of what will happen, then the deed. Both are for operators only."""
+"""Replay or cancel jobs: a preview first, then the change. And the audit log. Only operators change anything."""
 
 import uuid
 from dataclasses import dataclass
@@ -22,12 +22,15 @@ from backroom.ops.models import AuditEntry
 from backroom.ops.pages import dead
 from backroom.ops.pages.access import acts, looks
 
-AT_MOST = 10_000  # jobs in one deed
-SLOWEST = 1.0  # a minute: at that rate so many take a week
-SHOWN = 20
-WHY_LIMIT = 200
+AT_MOST = 10_000  # jobs in one change
+SLOWEST = 1.0  # jobs per minute: AT_MOST jobs then take a week
+JOBS_SHOWN = 20
+SHOWN = 50  # entries of the audit log
+WHY_LIMIT = 200  # characters
+REASON_NEEDED = "Enter a reason. The audit log keeps it."
+PAST = {"replay": "replayed", "cancel": "cancelled"}
 
-# What a verb may be done to.
+# The states from which each verb starts.
 VERBS = {
     "replay": (State.DEAD, State.CANCELLED),
     "cancel": (State.DEAD, State.READY, State.WAITING),
@@ -43,8 +46,8 @@ SELECT count(*) FROM chosen JOIN backroom_job USING (id) WHERE state = ANY(%s) A
 
 
 @dataclass(frozen=True)
-class Deed:
-    """What someone wants to do to which jobs: `ids`, or a group of dead letters as it was at `until`."""
+class Change:
+    """A verb and its jobs: `ids`, or a group of dead letters as it was at `until`."""
 
     verb: str
     ids: list[str]
@@ -56,18 +59,18 @@ class Deed:
 
     @property
     def chosen(self) -> list[str]:
-        """The jobs as they are now, some of which may be beyond the verb by now."""
+        """The ids of the jobs. Some may have left the states of VERBS meanwhile."""
         if self.task:
             return dead.members(self.task, self.cause, self.until, AT_MOST)
         return self.ids
 
     @property
     def apart(self) -> float:
-        """Seconds."""
+        """Seconds between two jobs."""
         return 60 / self.per_minute if self.per_minute else 0.0
 
-    def do(self, who: str) -> list[str]:
-        """Do it; the ids of the jobs that it changed."""
+    def apply(self, who: str) -> list[str]:
+        """Returns the ids of the changed jobs."""
         if self.verb == "replay":
             return audit_log.replay(self.chosen, who, self.why, self.apart)
         return audit_log.cancel(self.chosen, who, self.why)
@@ -78,8 +81,8 @@ class Deed:
         return reverse("ops:dead") if self.task or len(self.ids) != 1 else reverse("ops:job", args=self.ids)
 
 
-def asked(given: QueryDict) -> Deed | None:
-    """The deed that a form describes; None if it makes no sense."""
+def requested(given: QueryDict) -> Change | None:
+    """The change that a form describes; None if it is invalid."""
     try:
         ids = [str(uuid.UUID(id)) for id in given.getlist("id")[:AT_MOST]]
         per_minute = float(given.get("per_minute") or 0)
@@ -91,58 +94,55 @@ def asked(given: QueryDict) -> Deed | None:
         return None
     if per_minute and not SLOWEST <= per_minute <= 1e6:  # NaN is neither
         return None
-    return Deed(verb, ids, task, cause, until, per_minute, given.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT])
+    return Change(
+        verb, ids, task, cause, until, per_minute, given.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
+    )
 
 
 @acts
 def act(request: HttpRequest) -> HttpResponse:
-    """GET, or POST with step=preview: what would happen. POST with step=do: it happens."""
-    deed = asked(request.POST if request.method == "POST" else request.GET)
-    if deed is None:
-        messages.error(request, "Choose at least one job, and a rate of one a minute or more.")
+    """GET, or POST with step=preview: the preview. POST with step=do: the change."""
+    change = requested(request.POST if request.method == "POST" else request.GET)
+    if change is None:
+        messages.error(request, "Choose at least one job, and a rate of at least one per minute.")
         return redirect("ops:dead")
     if request.method == "POST" and request.POST.get("step") == "do":
-        if deed.why:
-            return _done(request, deed)
-        messages.error(request, "Say why: the next person will want to know.")
-    return render(request, "ops/preview.html", {"tab": "dead", "deed": deed, **preview(deed)})
+        if change.why:
+            return _apply(request, change)
+        messages.error(request, REASON_NEEDED)
+    return render(request, "ops/preview.html", {"tab": "dead", "change": change, **preview(change)})
 
 
-def _done(request: HttpRequest, deed: Deed) -> HttpResponse:
-    done = deed.do(request.user.get_username())
+def _apply(request: HttpRequest, change: Change) -> HttpResponse:
+    done = change.apply(request.user.get_username())
     if done:
-        messages.success(request, f"{len(done)} job{pluralize(len(done))} {past(deed.verb)}.")
+        messages.success(request, f"{len(done)} job{pluralize(len(done))} {PAST[change.verb]}.")
     else:
-        messages.warning(request, "Nothing was left to do: somebody, or the back room, was faster.")
-    return redirect(deed.back)
+        messages.warning(request, "No job was changed: their states have changed meanwhile.")
+    return redirect(change.back)
 
 
-def past(verb: str) -> str:
-    """The verb as something that was done."""
-    return {"replay": "replayed", "cancel": "cancelled"}[verb]
-
-
-def preview(deed: Deed) -> dict[str, Any]:
-    """What the deed would do if it were done now."""
-    ids = deed.chosen
-    fit = Job.objects.filter(id__in=ids, state__in=VERBS[deed.verb]).order_by("finished_at", "id")
+def preview(change: Change) -> dict[str, Any]:
+    """What the change would do now."""
+    ids = change.chosen
+    fit = Job.objects.filter(id__in=ids, state__in=VERBS[change.verb]).order_by("finished_at", "id")
     count = fit.count()
-    behind = [State.WAITING] if deed.verb == "replay" else VERBS["cancel"]
+    behind = [State.WAITING] if change.verb == "replay" else VERBS["cancel"]
     ((followers,),) = rows(FOLLOWERS, ids, list(behind), ids)
     return {
         "count": count,
         "unfit": len(ids) - count,
-        "jobs": fit[:SHOWN],
-        "more": max(0, count - SHOWN),
+        "jobs": fit[:JOBS_SHOWN],
+        "more": max(0, count - JOBS_SHOWN),
         "followers": followers,
-        "last": timezone.now() + timedelta(seconds=deed.apart * max(0, count - 1)) if deed.apart else None,
+        "last": timezone.now() + timedelta(seconds=change.apart * max(0, count - 1)) if change.apart else None,
         "full": len(ids) == AT_MOST,
-        "paused": standing_still(fit) if deed.verb == "replay" else [],
+        "paused": pauses_of(fit) if change.verb == "replay" else [],
     }
 
 
-def standing_still(jobs: QuerySet[Job]) -> list[Pause]:
-    """The pauses in which these jobs would wait."""
+def pauses_of(jobs: QuerySet[Job]) -> list[Pause]:
+    """The pauses that hold these jobs back."""
     where = jobs.order_by().values_list("queue", "task").distinct()
     whats = {what for queue, task in where for what in (f"queue:{queue}", f"task:{task}")}
     return list(Pause.objects.filter(what__in=whats).order_by("what"))
@@ -150,11 +150,11 @@ def standing_still(jobs: QuerySet[Job]) -> list[Pause]:
 
 @looks
 def recorded(request: HttpRequest) -> HttpResponse:
-    """What people did, the latest first."""
+    """The audit log, the newest entry first."""
     before = request.GET.get("before", "")
     found = AuditEntry.objects.order_by("-id")
     if before.isdecimal() and len(before) < 18:
         found = found.filter(id__lt=int(before))
-    actions = list(found[:51])
-    more = urlencode({"before": actions[49].id}) if len(actions) > 50 else ""
-    return render(request, "ops/audit.html", {"tab": "actions", "actions": actions[:50], "more": more})
+    entries = list(found[: SHOWN + 1])
+    more = urlencode({"before": entries[SHOWN - 1].id}) if len(entries) > SHOWN else ""
+    return render(request, "ops/audit.html", {"tab": "actions", "entries": entries[:SHOWN], "more": more})

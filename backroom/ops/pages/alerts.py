@@ -1,4 +1,4 @@
-"""What is wrong now, since when and who was told; what was; and by which rules."""
+"""The alerts page: what fired, when it was mailed and when it recovered; and the rules."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SHOWN = 50
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that is wrong. `alert` is what a watcher wrote down of it: None if none has looked yet."""
+    """A broken rule. `alert` is a watcher's row of it, or None before a watcher's next round."""
 
     says: str
     rule: rules.Rule
@@ -26,7 +26,7 @@ class Line:
 
 
 def lines(found: Iterable[rules.Finding]) -> list[Line]:
-    """What is wrong now, by the rules; and what has fired and is not over, though it may be well by now."""
+    """What the rules find wrong now, and the fired alerts that have not recovered yet."""
     written, wrong = current(), []
     for finding in found:
         alert = written.get((finding.rule.name, finding.subject))
@@ -39,7 +39,7 @@ def lines(found: Iterable[rules.Finding]) -> list[Line]:
 
 @looks
 def page(request: HttpRequest) -> HttpResponse:
-    """Every alert that fired, the latest first, and the rules."""
+    """Each alert that fired, the newest first, and the rules."""
     before = request.GET.get("before", "")
     found = Alert.objects.exclude(fired_at=None).order_by("-id")
     if before.isdecimal() and len(before) < 18:

@@ -1,4 +1,7 @@
-"""Small charts in SVG from the minutes that were written down: an hour by the minute, a day, a week."""
+"""Charts of the last hour, day or week as SVG, drawn on the server out of the per-minute rows.
+
+No chart library: the four charts are 4 to 7 KB of gzipped SVG and need no script. uPlot alone is 22 KB.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,14 +11,14 @@ from typing import Any
 from django.utils.formats import number_format
 
 from backroom.ledger.sql import rows
-from backroom.ops.rates import seconds
+from backroom.ops.formats import seconds
 
-WIDTH, HEIGHT = 600, 120  # of the drawing; the page stretches it
+WIDTH, HEIGHT = 600, 120  # of the drawing, which the page stretches
 
 
 @dataclass(frozen=True)
 class Span:
-    """How far back a chart looks, in slots of so many seconds each."""
+    """A chart's time span: `slots` of `slot` seconds each."""
 
     name: str
     slot: int
@@ -43,12 +46,12 @@ FROM backroom_ops_queueminute WHERE minute >= %s GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 Value = float | None
-Found = dict[int, dict[str, Sequence[Value]]]  # slot → queue → what SLOTS gives
+Found = dict[int, dict[str, Sequence[Value]]]  # slot → queue → the values of SLOTS
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart: its name, and its path in the drawing."""
+    """One line of a chart: its name and its SVG path."""
 
     name: str
     path: str
@@ -56,7 +59,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart: `top` is the value at its upper edge, `tips` what is to be read over each slot."""
+    """`top` is the value at the upper edge, `tips` the x and the tooltip of each slot."""
 
     name: str
     top: str
@@ -69,7 +72,7 @@ class Chart:
 
 
 def charts(span: Span, now: datetime) -> list[Chart]:
-    """The four charts over this span up to now."""
+    """The four charts of this span up to now."""
     last = int(now.timestamp()) // span.slot * span.slot
     times = [last - span.slot * back for back in reversed(range(span.slots))]
     found: Found = {time: {} for time in times}
@@ -85,10 +88,10 @@ def charts(span: Span, now: datetime) -> list[Chart]:
         return [_sum([values[column] for values in found[time].values()]) for time in times]
 
     return [
-        _chart("Jobs waiting to run", {queue: one(queue, 0) for queue in queues}, times, span, _count),
-        _chart("Age of the oldest", {queue: one(queue, 1) for queue in queues}, times, span, seconds),
-        _chart("Finished a minute", {queue: one(queue, 2) for queue in queues}, times, span, _count),
-        _chart("Failed a minute", {"tried again": all_(3), "dead": all_(4)}, times, span, _count),
+        _chart("Ready jobs", {queue: one(queue, 0) for queue in queues}, times, span, _count),
+        _chart("Latency", {queue: one(queue, 1) for queue in queues}, times, span, seconds),
+        _chart("Finished per minute", {queue: one(queue, 2) for queue in queues}, times, span, _count),
+        _chart("Failed per minute", {"retried": all_(3), "dead": all_(4)}, times, span, _count),
     ]
 
 
@@ -97,7 +100,7 @@ def _sum(values: Sequence[Value]) -> Value:
 
 
 def _chart(
-    name: str, series: dict[str, list[Value]], times: list[int], span: Span, said: Callable[[Any], str]
+    name: str, series: dict[str, list[Value]], times: list[int], span: Span, shown: Callable[[Any], str]
 ) -> Chart:
     known = [value for values in series.values() for value in values if value is not None]
     top = max([1.0, *map(float, known)])
@@ -106,14 +109,14 @@ def _chart(
     tips = []
     for index, time in enumerate(clock):
         here = {line: values[index] for line, values in series.items()}
-        words = ", ".join(f"{line} {said(value)}" for line, value in here.items() if value is not None)
-        tips.append((round(index * step, 2), f"{time}: {words or 'nobody looked'}"))
+        words = ", ".join(f"{line} {shown(value)}" for line, value in here.items() if value is not None)
+        tips.append((round(index * step, 2), f"{time}: {words or 'no data'}"))
     lines = [Line(line, _path(values, step, top)) for line, values in series.items()]
-    return Chart(name, said(top), lines, tips, clock[0], clock[-1], round(step, 2))
+    return Chart(name, shown(top), lines, tips, clock[0], clock[-1], round(step, 2))
 
 
 def _path(values: list[Value], step: float, top: float) -> str:
-    """A line through the values, with a gap where there is none."""
+    """An SVG path through the values, with a gap for each None."""
     path, pen = [], "M"
     for index, value in enumerate(values):
         if value is None:
@@ -122,7 +125,7 @@ def _path(values: list[Value], step: float, top: float) -> str:
         x, y = (index + 0.5) * step, HEIGHT - 2 - float(value) / top * (HEIGHT - 6)
         path.append(f"{pen}{x:.1f} {y:.1f}")
         if pen == "M":
-            path.append(f"h{step / 10:.1f}")  # so that a value between two gaps is seen
+            path.append(f"h{step / 10:.1f}")  # shows a value between two gaps
         pen = "L"
     return "".join(path)
 

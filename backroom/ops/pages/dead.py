@@ -1,4 +1,4 @@
-"""Dead letters by cause: the task, and the first line of the error with ids and numbers blanked."""
+"""Dead letters grouped by task and by the error's first line, with ids and numbers replaced by #."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from backroom.ledger.models import Job
 from backroom.ledger.sql import rows
 from backroom.ops.pages.access import looks
 
-LOOK = 10_000  # dead letters that are sorted by cause: the newest
+LOOK = 10_000  # dead letters that are grouped: the newest
 GROUPS_SHOWN, JOBS_SHOWN = 100, 50
 
 NUMBER = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+"
@@ -50,13 +50,13 @@ def groups() -> list[Group]:
 
 
 def members(task: str, cause: str, until: datetime, limit: int) -> list[str]:
-    """The ids of a group's oldest jobs that were dead by then."""
+    """The ids of a group's oldest jobs that were dead at `until`."""
     return [str(id) for (id,) in rows(MEMBERS, task, cause, until, limit)]
 
 
 @looks
 def page(request: HttpRequest) -> HttpResponse:
-    """The causes; or one of them, with its jobs."""
+    """The groups; or one of them, with its jobs."""
     found = groups()
     context = {
         "tab": "dead",
@@ -64,9 +64,9 @@ def page(request: HttpRequest) -> HttpResponse:
         "total": sum(group.count for group in found),
         "look": LOOK,
     }
-    asked = request.GET.get("task"), request.GET.get("cause")
+    wanted = request.GET.get("task"), request.GET.get("cause")
     for group in found:
-        if (group.task, group.cause) == asked:
+        if (group.task, group.cause) == wanted:
             ids = members(group.task, group.cause, group.last, JOBS_SHOWN)
             jobs = Job.objects.filter(id__in=ids).order_by("finished_at", "id")
             return render(request, "ops/dead_group.html", context | {"group": group, "jobs": jobs})

@@ -1,4 +1,4 @@
-"""A dead letter with other arguments. They must fit the task, and must not make it another effect."""
+"""Replay a dead letter with other arguments. They must fit the task, and must not change the job's key."""
 
 import json
 import uuid
@@ -12,58 +12,65 @@ from django.shortcuts import redirect, render
 from backroom.ledger.models import Job, State
 from backroom.ops import audit_log
 from backroom.ops.pages.access import acts
-from backroom.ops.pages.actions import WHY_LIMIT
+from backroom.ops.pages.actions import REASON_NEEDED, WHY_LIMIT
 from backroom.ops.pages.job import found_or_404
 from backroom.ops.pages.search import load_tasks
 from backroom.runtime.enqueue import check_arguments
 
 
 def read(job: Job, text: str) -> dict[str, Any]:
-    """The arguments that someone typed for this job. Raises ValueError, with what is wrong in words."""
+    """The arguments that the form holds. Raises ValueError with a sentence for the page."""
     try:
-        args = json.loads(text, parse_constant=_refuse)
+        args = json.loads(text, parse_constant=_reject)
     except json.JSONDecodeError as error:
-        raise ValueError(f"That is no JSON: {error}.") from error
+        raise ValueError(f"This is no valid JSON: {error}.") from error
     except RecursionError as error:
-        raise ValueError("These are nested too deep.") from error
+        raise ValueError("The arguments are nested too deep.") from error
     if not isinstance(args, dict):
-        raise ValueError("The arguments are an object: names with values.")
+        raise ValueError("The arguments must be a JSON object: names with values.")
     try:
         check_arguments(args)
     except ValueError as error:
-        raise ValueError(f"These arguments can't be kept: {error}.") from error
+        raise ValueError(f"These arguments can't be stored: {error}.") from error
+    check_task(job, args)
+    return args
+
+
+def check_task(job: Job, args: dict[str, Any]) -> None:
+    """Raises ValueError for arguments that don't fit the job's task, or change the job's key."""
     load_tasks()
     task = current_app.tasks.get(job.task)
     if task is None or not hasattr(task, "parameters"):
-        raise ValueError(f"No task is named {job.task} here, so nobody can say whether these fit.")
+        raise ValueError(f"There is no task {job.task} in this release, so its arguments can't be checked.")
     try:
         task.parameters.bind(**args)
         key = _key(task, args)
     except (TypeError, KeyError) as error:
-        raise ValueError(f"They don't fit {job.task}{task.parameters}: {error}.") from error
+        raise ValueError(f"The arguments don't fit {job.task}{task.parameters}: {error}.") from error
     try:
         declared = _key(task, job.args) == job.key
-    except (TypeError, KeyError):  # what it has does not fit either: that may be why it is edited
+    except (TypeError, KeyError):  # its present arguments don't fit either, which may be why they are edited
         declared = task.job_key is not None
     if declared and job.key != key:
-        raise ValueError(f"These make it {key}, and this job is {job.key}: enqueue another job for another effect.")
-    return args
+        raise ValueError(
+            f"These arguments give the key {key}, but the job's key is {job.key}. Enqueue a new job for another effect."
+        )
 
 
 def _key(task: Any, args: Any) -> str | None:
     return task.job_key.format(**args) if task.job_key else None
 
 
-def _refuse(constant: str) -> None:
+def _reject(constant: str) -> None:
     raise ValueError(f"JSON has no {constant}.")
 
 
 @acts
 def page(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
-    """The form, and on POST the replay with what it says."""
+    """GET: the form. POST: the replay."""
     job = found_or_404(id)
     if job.state not in (State.DEAD, State.CANCELLED):
-        messages.error(request, f"It is {job.state}: only dead or cancelled jobs are edited.")
+        messages.error(request, f"This job is {job.state}. Only dead and cancelled jobs can be edited.")
         return redirect("ops:job", id)
     text, problem = json.dumps(job.args, indent=2, ensure_ascii=False), ""
     if request.method == "POST":
@@ -71,14 +78,14 @@ def page(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
         try:
             args = read(job, text)
             if not why:
-                raise ValueError("Say why: the next person will want to know.")
+                raise ValueError(REASON_NEEDED)
         except ValueError as error:
             problem = str(error)
         else:
             if audit_log.edit(str(id), args, request.user.get_username(), why):
-                messages.success(request, "Replayed with these arguments.")
+                messages.success(request, "Job replayed with the new arguments.")
             else:
-                messages.warning(request, "Nothing was left to do: somebody was faster.")
+                messages.warning(request, "The job was not changed: its state has changed meanwhile.")
             return redirect("ops:job", id)
     context = {"tab": "dead", "job": job, "text": text, "problem": problem}
     return render(request, "ops/edit.html", context, status=422 if problem else 200)

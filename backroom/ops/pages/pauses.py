@@ -1,4 +1,4 @@
-"""Pausing and resuming a queue or a task: a page that says what will happen, and the deed."""
+"""Pause or resume a queue or a task: a preview, then the change."""
 
 from celery import current_app
 from django.contrib import messages
@@ -8,12 +8,12 @@ from django.shortcuts import redirect, render
 from backroom.ledger.models import LIVE, Job, Pause, State
 from backroom.ops import audit_log
 from backroom.ops.pages.access import acts
-from backroom.ops.pages.actions import WHY_LIMIT
+from backroom.ops.pages.actions import REASON_NEEDED, WHY_LIMIT
 from backroom.ops.pages.search import load_tasks
 
 
 def named(what: str) -> Pause:
-    """The queue or task of this name, paused or not. Raises Http404 for one that nobody knows."""
+    """The pause of this queue or task, unsaved if it is not paused. Raises Http404 for an unknown one."""
     load_tasks()
     known = {f"queue:{queue}" for queue in current_app.amqp.queues} | {f"task:{task}" for task in current_app.tasks}
     paused = Pause.objects.filter(what=what).first()
@@ -24,18 +24,18 @@ def named(what: str) -> Pause:
 
 @acts
 def page(request: HttpRequest, verb: str) -> HttpResponse:
-    """What would happen; on POST it happens."""
+    """GET: the preview. POST: the change."""
     pause = named((request.POST if request.method == "POST" else request.GET).get("what", "").replace("\x00", ""))
     if request.method == "POST":
         why = request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
         if why:
             change = audit_log.pause if verb == "pause" else audit_log.resume
             if change(pause.what, request.user.get_username(), why):
-                messages.success(request, f"The {pause.kind} {pause.name} is {verb}d.")
+                messages.success(request, f"{pause.kind.title()} {pause.name} {verb}d.")
             else:
-                messages.warning(request, f"Somebody was faster: it was {verb}d already.")
+                messages.warning(request, f"{pause.kind.title()} {pause.name} was {verb}d already.")
             return redirect("ops:health")
-        messages.error(request, "Say why: the next person will want to know.")
+        messages.error(request, REASON_NEEDED)
     its = Job.objects.filter(**{pause.kind: pause.name})
     count = {state: its.filter(state=state).count() for state in LIVE}  # each by its own partial index
     context = {

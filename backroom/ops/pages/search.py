@@ -1,5 +1,8 @@
-"""Finding jobs: by id, key or order, and by task, state and queue. No question reads more of the ledger than LOOK rows
-of it: what has finished has no index but its time, so a page looks at that many and says where the next one begins."""
+"""Search jobs by id, key or order number, and by task, state and queue.
+
+A search reads at most LOOK rows. Finished jobs have no index but their time, so a page filters that many and links to
+the next ones.
+"""
 
 import re
 import uuid
@@ -19,11 +22,11 @@ from backroom.ledger.models import Job, State
 from backroom.ops.pages.access import looks
 
 PAGE = 50  # jobs on a page
-LOOK = 20_000  # rows that one page looks at
+LOOK = 20_000  # rows that one page reads
 NAMED = 2 * PAGE  # jobs found by a name
 NEWEST = uuid.UUID(int=2**128 - 1)
 
-# The order of each partial index: what is next comes first, of dead letters the newest.
+# The order of each partial index: the next job first, of dead letters the newest.
 INDEXED = {State.READY: "published_at", State.WAITING: "run_at", State.RUNNING: "worker", State.DEAD: "-finished_at"}
 
 RECENT = "SELECT * FROM (SELECT * FROM backroom_job WHERE id < %s ORDER BY id DESC LIMIT %s) recent"
@@ -32,7 +35,7 @@ ALIKE = "SELECT * FROM (SELECT * FROM backroom_job WHERE key LIKE %s ORDER BY ke
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for, and from where on: `page` counts where an index leads, `before` is an id elsewhere."""
+    """The filters and the position: `page` counts in an indexed state, `before` is an id elsewhere."""
 
     q: str = ""
     task: str = ""
@@ -47,22 +50,22 @@ class Search:
         return {name: value for name, value in chosen.items() if value}
 
     def address(self, **more: Any) -> str:
-        """The query string of this search, or of its next page."""
+        """The query string of this search with `more`, such as its next page."""
         return urlencode({"q": self.q, **self.filters, **more})
 
 
 @dataclass(frozen=True)
 class Found:
-    """A page of jobs; `next` is the query string of the page behind it, "" if there is none."""
+    """A page of jobs; `next` is the next page's query string, "" for the last page."""
 
     jobs: list[Job]
     next: str = ""
-    looked: int = 0  # rows, if it was not all there are
-    cut: bool = False  # there are more whose key begins so
+    looked: int = 0  # rows read, if there are more
+    cut: bool = False  # more keys have this beginning
 
 
 def find(search: Search) -> Found:
-    """One page of what is looked for."""
+    """One page of jobs."""
     if search.q.endswith("*"):
         return _alike(search)
     if search.q:
@@ -73,7 +76,7 @@ def find(search: Search) -> Found:
 
 
 def named(q: str) -> Q:
-    """The jobs that a person may mean: an id, a key, or the number of an order."""
+    """The jobs of an id, a key, or a number that fills a task's key."""
     with suppress(ValueError):
         return Q(id=uuid.UUID(q))
     return Q(key__in=[q, *(form.format(q) for form in key_forms())])
@@ -81,8 +84,7 @@ def named(q: str) -> Q:
 
 @cache
 def load_tasks() -> None:
-    """Have all tasks imported: a web process has imported only those that it calls. Once, as Celery would search all
-    rooms each time, for half of what the page takes."""
+    """Import all tasks: a web process has imported only those that it enqueues. Once, as Celery searches all apps."""
     current_app.loader.import_default_modules()
 
 
@@ -108,7 +110,7 @@ def _by_index(search: Search) -> Found:
 
 
 def _alike(search: Search) -> Found:
-    """In the order of their keys, of the first LOOK whose key begins so."""
+    """By key, of the first LOOK keys with this beginning."""
     begin = re.sub(r"([\\%_])", r"\\\1", search.q[:-1]) + "%"
     where = "".join(f" AND {name} = %s" for name in search.filters)
     sql = f"{ALIKE} WHERE true{where} ORDER BY key LIMIT %s"
@@ -118,7 +120,7 @@ def _alike(search: Search) -> Found:
 
 
 def _recent(search: Search) -> Found:
-    """Newest first, as ids sort by time."""
+    """The newest first, as ids sort by time."""
     where = "".join(f" AND {name} = %s" for name in search.filters)
     jobs = list(
         Job.objects.raw(
@@ -133,8 +135,8 @@ def _recent(search: Search) -> Found:
     return Found(jobs, search.address(before=last[0]) if last else "", LOOK if last else 0)
 
 
-def asked(request: HttpRequest) -> Search:
-    """The search that the address says; what makes no sense in it is left out."""
+def requested(request: HttpRequest) -> Search:
+    """The search of the query string, without its invalid parts."""
     given = request.GET
     try:
         before = uuid.UUID(given.get("before", ""))
@@ -154,8 +156,8 @@ def asked(request: HttpRequest) -> Search:
 
 @looks
 def page(request: HttpRequest) -> HttpResponse:
-    """Jobs, and the form to find others."""
-    search = asked(request)
+    """The search form and a page of jobs."""
+    search = requested(request)
     load_tasks()
     context = {
         "tab": "jobs",

@@ -1,4 +1,4 @@
-"""`manage.py watcher`: call for a person when something is wrong, until SIGTERM."""
+"""`manage.py watcher`: evaluate the alert rules and mail alerts, until SIGTERM."""
 
 import signal
 from typing import Any
@@ -9,7 +9,7 @@ from backroom.ops.watcher import Watcher
 
 
 class Command(BaseCommand):
-    help = "Watch the back room by the rules of backroom/ops/rules.py and mail what is wrong. Run as many as you like."
+    help = "Evaluate the alert rules every few seconds, and mail alerts to BACKROOM_ALERT_MAIL_TO. Run two or more."
 
     def handle(self, *args: Any, **options: Any) -> None:
         watcher = Watcher()

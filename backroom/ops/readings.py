@@ -1,0 +1,61 @@
+"""The values that the alert rules compare with their limits, out of one snapshot."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from backroom.ops.stats import Snapshot, open_s
+
+WINDOW = 600  # seconds over which rates are measured
+LEAST = 20  # jobs of a task that must have ended within them: one failure of three is no rate yet
+
+
+class Reading(NamedTuple):
+    """A rule's value for one subject (a queue, a task, a partner), and a detail for its text."""
+
+    subject: str
+    value: float
+    detail: str = ""
+
+
+Read = Callable[[Snapshot], Iterable[Reading]]
+
+
+def silence_of(role: str) -> Read:
+    return lambda now: [Reading("", now.silent_s(role))]
+
+
+def silent_queues(now: Snapshot) -> Iterable[Reading]:
+    for queue in now.queues:
+        if queue.needs_worker:
+            yield Reading(queue.name, now.silent_s("worker", queue.name), f"{queue.level.depth} ready")
+
+
+def oldest(now: Snapshot) -> Iterable[Reading]:
+    """A paused job is never late (levels.COULD_RUN)."""
+    return (Reading(queue.name, queue.level.oldest_s, f"{queue.level.depth} ready") for queue in now.queues)
+
+
+def failures(now: Snapshot) -> Iterable[Reading]:
+    for task, ended in now.ended_by("task", WINDOW).items():
+        if ended.finished >= LEAST:
+            yield Reading(task, ended.failure_rate, f"{ended.dead} of {ended.finished}")
+
+
+def deaths(now: Snapshot) -> Iterable[Reading]:
+    died = now.ended_by("queue", WINDOW)
+    for queue in now.queues:
+        if queue.name in died:
+            yield Reading(queue.name, died[queue.name].dead, f"{queue.level.dead} in all")
+
+
+def open_breakers(now: Snapshot) -> Iterable[Reading]:
+    return (Reading(gate["partner"], open_s(gate)) for gate in now.broker.partners or () if gate["state"] != "closed")
+
+
+def broker_down(now: Snapshot) -> Iterable[Reading]:
+    return [Reading("", float(not now.broker.up))]
+
+
+def database_down(now: Snapshot) -> Iterable[Reading]:
+    """A snapshot proves that the database answers. A watcher without one knows (backroom/ops/watcher.py)."""
+    return ()
