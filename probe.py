@@ -1,10 +1,9 @@
-"""Do this machine's worker, dispatcher, beat and watcher live? `python probe.py worker`, for containers' health checks.
+"""Is this machine's worker, dispatcher, beat or watcher alive? `python probe.py worker`, for containers' health checks.
 
-It reads the sign of life that the process writes into the database every two seconds (a beat and a watcher: five). Who
-is killed or frozen, or can't reach the database, is silent, and not well SILENCE seconds later. Without Django, whose
-start would be most of the cost of a check that is made again and again.
+It reads the heartbeats that the processes write into the database every two seconds (a watcher: after each round). It
+starts no Django, which would be most of the cost of a check that runs every few seconds.
 
-Exit status 0: it lives. 1: it is silent, or has never spoken. 2: the database can't be asked, so nobody can tell.
+Exit status 0: alive. 1: silent, or never seen. 2: unknown, as the database can't be read.
 """
 
 import argparse
@@ -17,57 +16,56 @@ from typing import Any
 
 import psycopg
 
-# Seconds, as for the rescue of a worker's jobs (backroom/ledger/rescue.py) and the alerts (backroom/ops/rules.py). A watcher may have to
-# wait for a mail server.
-SILENCE = {"worker": 10, "dispatcher": 10, "beat": 10, "watcher": 60}
-PATIENCE = 4  # seconds for everything
-
-WORKERS = "SELECT split_part(name, '/', 1), queues, seen_at FROM backroom_heartbeat WHERE role = 'worker'"
-PROCESSES = "SELECT '@' || split_part(name, '/', 1), '', seen_at FROM backroom_heartbeat WHERE role = '{role}'"
-NEWEST = """
-SELECT extract(epoch FROM clock_timestamp() - max(seen_at))::float FROM ({signs}) signs (name, queues, seen_at)
-WHERE split_part(name, '@', 2) = %s AND (%s = '' OR %s = ANY (string_to_array(queues, ',')))
-"""
+HERE = Path(__file__).parent
+HEARTBEATS = (HERE / "backroom" / "ops" / "heartbeats.sql").read_text()
+# Seconds without a heartbeat; backroom/ops/stats.py has the same limits, and a test compares them.
+SILENT = {"worker": 10, "dispatcher": 10, "beat": 10, "watcher": 60}
+TIMEOUT = 4  # seconds for everything
 
 
 def silent_for(role: str, queue: str, host: str) -> float | None:
-    """Seconds since the newest sign of life; None if there is none. Raises psycopg.Error, OSError and TimeoutError."""
-    signs = WORKERS if role == "worker" else PROCESSES.format(role=role)
+    """Seconds since the newest heartbeat, None without any. Raises psycopg.Error, OSError and TimeoutError."""
     with psycopg.connect(address(), connect_timeout=3) as database:
-        (found,) = database.execute(NEWEST.format(signs=signs), (host, queue, queue)).fetchall()
-        return found[0]
+        found = database.execute(HEARTBEATS).fetchall()
+    # A worker's name is node@host/id, any other process' host/id.
+    ages = [
+        age
+        for name, its_role, queues, _, _, _, age in found
+        if its_role == role and name.partition("/")[0].rpartition("@")[2] == host and (not queue or queue in queues)
+    ]
+    return min(ages, default=None)
 
 
 def address() -> str:
     """The database, from the environment or, in a demo, from the file `env`. Raises OSError and KeyError."""
     if url := os.environ.get("DATABASE_URL"):
         return url
-    var = Path(os.environ.get("BACKROOM_VAR") or Path(__file__).parent / "var")
+    var = Path(os.environ.get("BACKROOM_VAR") or HERE / "var")
     return dict(line.split("=", 1) for line in (var / "env").read_text().splitlines() if "=" in line)["DATABASE_URL"]
 
 
-def too_long(*_: Any) -> None:
+def expire(*_: Any) -> None:
     raise TimeoutError("no answer in time")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Does it live on this machine? 0: yes, 1: no, 2: nobody can tell.")
-    parser.add_argument("role", choices=SILENCE)
-    parser.add_argument("queue", nargs="?", default="", help="of the worker, where several run on one machine")
-    parser.add_argument("--host", default=socket.gethostname(), help="what stands behind the @ in the worker's name")
-    asked = parser.parse_args()
-    who = f"{' '.join(filter(None, [asked.role, asked.queue]))} on {asked.host}"
-    signal.signal(signal.SIGALRM, too_long)  # a database may also hang with the connection made
-    signal.alarm(PATIENCE)
+    parser = argparse.ArgumentParser(description="Is it alive on this machine? 0: yes, 1: no, 2: unknown.")
+    parser.add_argument("role", choices=SILENT)
+    parser.add_argument("queue", nargs="?", default="", help="of the worker, if several run on one machine")
+    parser.add_argument("--host", default=socket.gethostname(), help="the part of the worker's name behind the @")
+    given = parser.parse_args()
+    who = f"{' '.join(filter(None, [given.role, given.queue]))} on {given.host}"
+    signal.signal(signal.SIGALRM, expire)  # a connected database can hang, too
+    signal.alarm(TIMEOUT)
     try:
-        silent = silent_for(asked.role, asked.queue, asked.host)
+        silent = silent_for(given.role, given.queue, given.host)
     except (psycopg.Error, OSError, KeyError) as error:
-        print(f"nobody can tell: the database can't be asked ({type(error).__name__})")
+        print(f"unknown: the database can't be read ({type(error).__name__})")
         sys.exit(2)
     if silent is None:
-        sys.exit(f"no {who} has given a sign of life")
+        sys.exit(f"no heartbeat of {who}")
     print(f"{who}: last seen {silent:.1f} s ago")
-    sys.exit(silent > SILENCE[asked.role])
+    sys.exit(silent > SILENT[given.role])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`probe.py`, as a container's health check runs it: what it says of which sign of life."""
+"""`probe.py`, as a container's health check runs it."""
 
 import os
 import socket
@@ -32,8 +32,8 @@ def ask(*arguments: str, url: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_whoever_spoke_within_ten_seconds_lives_and_after_that_no_more():
-    assert ask("dispatcher") == (SILENT, f"no dispatcher on {HERE} has given a sign of life\n")
+def test_a_process_is_alive_for_ten_seconds_after_a_heartbeat():
+    assert ask("dispatcher") == (SILENT, f"no heartbeat of dispatcher on {HERE}\n")
     process("dispatcher")
     assert ask("dispatcher")[0] == LIVES
     assert ask("beat")[0] == SILENT
@@ -41,9 +41,9 @@ def test_whoever_spoke_within_ten_seconds_lives_and_after_that_no_more():
     assert ask("dispatcher")[0] == SILENT
 
 
-def test_the_probe_takes_whom_the_shop_itself_takes_for_silent():
+def test_the_probe_has_the_limits_of_the_alert_rules():
     limits = {name.removesuffix("-silent"): rule.over for name, rule in BY_NAME.items() if name.endswith("-silent")}
-    assert {"worker": rescue.SILENCE, **limits} == probe.SILENCE
+    assert {"worker": rescue.SILENCE, **limits} == probe.SILENT
 
 
 def test_a_worker_is_found_by_its_machine_and_its_queue():
@@ -58,11 +58,11 @@ def test_a_worker_is_found_by_its_machine_and_its_queue():
     assert ask("worker")[0] == LIVES
 
 
-def test_where_the_database_can_not_be_asked_it_says_that_and_not_that_somebody_is_dead():
+def test_where_the_database_can_not_be_asked_it_says_so_and_not_that_a_process_is_dead():
     process("beat")
-    assert ask("beat", url="postgres://nobody:none@127.0.0.1:9/none") == (
+    assert ask("beat", url="postgres://user:none@127.0.0.1:9/none") == (
         UNKNOWN,
-        "nobody can tell: the database can't be asked (OperationalError)\n",
+        "unknown: the database can't be read (OperationalError)\n",
     )
     with socket.create_server(("127.0.0.1", 0)) as hangs:
         assert ask("beat", url=f"postgres://a:b@127.0.0.1:{hangs.getsockname()[1]}/c")[0] == UNKNOWN
