@@ -36,6 +36,7 @@ check: .venv/.ready ## style, types, the arrows between the rooms, migrations, s
 	$(RUN) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(SETTINGS) $(RUN) -W ignore manage.py makemigrations --check --dry-run
 	$(SETTINGS) $(RUN) manage.py check --deploy --fail-level WARNING
+	$(SETTINGS) $(RUN) -W ignore manage.py prometheus_rules | diff monitoring/prometheus/rules.yml -
 	@$(MAKE) --no-print-directory lint-containers
 
 # No engine is needed. Nothing of ours needs Node, so dclint runs where npx can get it, and elsewhere it is said.
