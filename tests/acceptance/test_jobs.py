@@ -97,9 +97,7 @@ def flower_state(house: House, id: str) -> str:
     return str(until(ask, what="Flower knows the task"))
 
 
-def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_from_the_admin_finishes_it(
-    house: House, partners: str, client
-):
+def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_finishes_it(house: House, partners: str, client):
     fault(partners, "analytics", status=400)
     number = house.order().json()["number"]
     key = f"analytics:{number}"
@@ -107,9 +105,8 @@ def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_from_the_admin_
     assert job(key).attempts == 1
     fault(partners, "analytics")
     client.force_login(get_user_model().objects.create_superuser("chief"))
-    answer = client.post(
-        reverse("admin:backroom_job_changelist"), {"action": "replay", "_selected_action": [str(job(key).id)]}
-    )
+    form = {"verb": "replay", "step": "do", "why": "the partner is back", "id": str(job(key).id)}
+    answer = client.post(reverse("ops:act"), form)
     assert answer.status_code == 302
     until(in_state(key, "succeeded"))
     assert [effect["count"] for effect in effects(partners, key)] == [1]

@@ -1,4 +1,4 @@
-"""Staff at the admin, by mouse: log in, replay a dead letter, release an order from hold, cancel one."""
+"""Staff at the admin, by mouse: log in, find a dead letter, release an order from hold, cancel one."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def chief(house: House) -> str:
     return get_user_model().objects.create_superuser("chief", password=PASSWORD).get_username()
 
 
-def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_until_the_customer_sees_green(
+def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_in_operations_until_the_customer_sees_green(
     house: House, chief: str, open_page: Callable, page: Page
 ):
     fault("analytics", status=400)
@@ -38,10 +38,12 @@ def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_until_the_custome
         filters.get_by_role("link", name=choice, exact=True).click()
     line = page.locator("#result_list tbody tr", has_text=f"analytics:{order['number']}")
     expect(line).to_contain_text("400")
-    line.get_by_role("checkbox").check()
-    page.get_by_label("Action:").select_option("replay")
-    page.get_by_role("button", name="Go").click()
-    expect(page.locator(".messagelist")).to_have_text("1 job replayed.")
+    expect(page.get_by_label("Action:")).to_have_count(0)
+    line.get_by_role("link", name="Open", exact=True).click()
+    page.get_by_role("link", name="Replay…").click()
+    page.get_by_label("Reason").fill("the partner is back")
+    page.get_by_role("button", name="Replay 1 job").click()
+    expect(page.get_by_text("1 job replayed.")).to_be_visible()
     customer.reload()
     expect_all_green(customer)
 
