@@ -1,19 +1,24 @@
-"""Two roles behind the counter, as groups: who may look, and who may also act on jobs. Staff are given one by hand."""
+"""Two groups: readers see the operations pages, operators also act on jobs. A superuser assigns staff to them."""
 
 from typing import Any
 
 from django.apps.registry import Apps
 from django.apps.registry import apps as all_apps
 from django.contrib.auth.management import create_permissions
+from django.db import DEFAULT_DB_ALIAS
 
 LOOK, ACT = "backroom.view_job", "backroom.change_job"
 READERS, OPERATORS = "Back room: readers", "Back room: operators"
 ROLES = {READERS: ["view_job", "view_heartbeat"], OPERATORS: ["view_job", "view_heartbeat", "change_job"]}
 
 
-def make_roles(apps: Apps = all_apps, **options: Any) -> None:
-    """After migrations: make sure that both groups exist. What a person then changes about them stays."""
-    create_permissions(apps=apps, **options)  # Django's own turn comes after ours
+def make_roles(apps: Apps = all_apps, using: str = DEFAULT_DB_ALIAS, **options: Any) -> None:
+    """After migrations: create the groups that are missing. Existing ones keep their permissions."""
+    if using != DEFAULT_DB_ALIAS:  # the ledger is in the default database
+        return
+    # Django creates backroom's permissions after this if INSTALLED_APPS names backroom.ops first.
+    options.pop("app_config", None)
+    create_permissions(all_apps.get_app_config("backroom"), apps=apps, using=using, **options)
     try:
         groups, permissions = apps.get_model("auth", "Group"), apps.get_model("auth", "Permission")
     except LookupError:  # not migrated yet

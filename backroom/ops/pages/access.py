@@ -1,31 +1,40 @@
-"""Who may see the operations pages, and who may act there. The roles stand in backroom/ops/roles.py."""
+"""Who may see the operations pages, and who may act on jobs there; see backroom/ops/roles.py."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
-from django_htmx.http import HttpResponseClientRedirect
+from django.urls import NoReverseMatch, reverse
 
 from backroom.ops.roles import ACT, LOOK
 
 View = Callable[..., HttpResponseBase]
 
 
+def login_url() -> str:
+    """The admin's login, or settings.LOGIN_URL in a project without admin."""
+    try:
+        return reverse("admin:login")
+    except NoReverseMatch:
+        return resolve_url(settings.LOGIN_URL)
+
+
 def staff(permission: str) -> Callable[[View], View]:
-    """Only staff with this permission; the anonymous are sent to the login, others get 403."""
+    """Staff with this permission only. Anonymous visitors go to the login; others get 403."""
 
     def guard(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             user = request.user
             if not user.is_authenticated:
-                if request.headers.get("HX-Request"):  # logged out meanwhile: no login form within the page
-                    return HttpResponseClientRedirect(resolve_url("admin:login"))
-                return redirect_to_login(request.get_full_path(), resolve_url("admin:login"))
+                if request.headers.get("HX-Request"):  # a redirect would show the login form inside the page
+                    return HttpResponse(headers={"HX-Redirect": login_url()})
+                return redirect_to_login(request.get_full_path(), login_url())
             if not (user.is_active and user.is_staff and user.has_perm(permission)):
                 raise PermissionDenied
             return view(request, *args, **kwargs)
