@@ -19,6 +19,7 @@ from backroom.ledger.models import Job
 from backroom.runtime import broker, publisher
 from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
+from tests.acceptance.processes import broker_pid, children
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -139,11 +140,6 @@ def timed(house: House) -> float:
     return time.monotonic() - begin
 
 
-def broker_pid() -> int:
-    with broker.connection() as connected:
-        return int(connected.default_channel.client.info("server")["process_id"])
-
-
 def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_that_is_settled(
     house: House, partners: str
 ):
@@ -196,11 +192,6 @@ def test_the_job_of_a_killed_worker_runs_again(house: House, partners: str, vict
 
 def requests(partners: str, partner: str) -> int:
     return urllib3.request("GET", f"{partners}/traffic").json()[partner]["requests"]
-
-
-def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
 
 
 def test_a_database_lost_under_a_running_job_does_not_make_it_run_twice(house: House, partners: str):

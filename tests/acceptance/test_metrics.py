@@ -8,7 +8,7 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.conftest import House
-from tests.acceptance.test_jobs import children
+from tests.acceptance.processes import children
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]

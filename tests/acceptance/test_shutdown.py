@@ -21,7 +21,7 @@ from backroom.runtime.enqueue import Call, new_id
 from backroom.runtime.worker import STOP_MARGIN
 from orders.models import Order
 from tests.acceptance.conftest import House, effects, fault, in_state, job
-from tests.acceptance.test_jobs import broker_pid, children
+from tests.acceptance.processes import broker_pid, children
 from tests.drill import releases
 from tests.waiting import until
 

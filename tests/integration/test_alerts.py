@@ -22,11 +22,11 @@ from backroom.outbound.errors import PartnerUnavailable
 from stack import ports
 from tests.integration import mailbox as smtp
 from tests.integration import sick_database as sick
+from tests.integration.broker import broker_at
 from tests.integration.gates import pause_over
 from tests.integration.heartbeats import process, worker_beats
 from tests.integration.minutes import noted
 from tests.integration.staff import customer, reader, text
-from tests.integration.test_breaker import broker_at
 from tests.integration.watching import all_at_work, goes_by, looking, silent
 
 pytestmark = pytest.mark.django_db(transaction=True)

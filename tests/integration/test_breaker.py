@@ -2,21 +2,19 @@
 
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from itertools import pairwise
 
 import pytest
-from celery import current_app
 from django.core.management import call_command
 
 from backroom import Permanent, RetryAfter, Snooze
 from backroom.outbound import breaker
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
-from backroom.runtime import publisher
+from tests.integration.broker import broker_at
 from tests.integration.gates import pause_over
 from tests.waiting import until
 
@@ -216,15 +214,6 @@ def test_a_memory_that_is_lost_closes_it():
     breaker.reset()
     call()
     assert state() == "closed"
-
-
-@contextmanager
-def broker_at(url: str) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(current_app.conf, "broker_url", url)
-        yield
-        patch.undo()
-        until(lambda: not publisher.switch.is_off, what="the broker answers again")
 
 
 @pytest.mark.parametrize("hangs", [True, False], ids=["hung", "refused"])

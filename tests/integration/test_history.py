@@ -15,8 +15,8 @@ from backroom.ops import rates, rollups, rules, stats
 from backroom.ops.models import QueueMinute, TaskMinute, TaskTotal
 from backroom.ops.watcher import Watcher
 from backroom.runtime.dispatcher import Dispatcher
+from tests.integration.attempts import attempt, raising
 from tests.integration.minutes import QUEUES, finished, last_minute, noted
-from tests.integration.test_worker import attempt, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

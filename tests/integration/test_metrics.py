@@ -21,12 +21,12 @@ from backroom.ops.models import Alert, QueueMinute, TaskMinute
 from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
 from shop import request_metrics
+from tests.integration.broker import broker_at
 from tests.integration.heartbeats import process, worker_beats
 from tests.integration.minutes import QUEUES, finished, last_minute, noted
 from tests.integration.scraping import TOKEN, Scrape, families, get
 from tests.integration.sick_database import away
 from tests.integration.staff import customer, reader
-from tests.integration.test_breaker import broker_at
 
 pytestmark = pytest.mark.django_db
 

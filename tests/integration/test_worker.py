@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from threading import Thread
 
 import pytest
@@ -16,21 +15,10 @@ from backroom.ledger import operations, transitions
 from backroom.ledger.models import Job
 from backroom.outbound.errors import Away
 from backroom.runtime import execution
+from tests.integration.attempts import atomic_body, attempt, bodies, body, raising
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-bodies: dict[str, object] = {}
-
-
-@task(name="tests.body")
-def body(which: str) -> object:
-    return bodies[which]()
-
-
-@task(name="tests.atomic_body", atomic=True)
-def atomic_body(which: str) -> object:
-    return bodies[which]()
 
 
 @task(name="tests.renamed", renamed={"number": "order"})
@@ -42,22 +30,6 @@ def renamed(order: int, source: str = "web") -> list:
 def _bodies() -> Iterator[None]:
     yield
     bodies.clear()
-
-
-def attempt(function, of=body) -> Job:
-    """Run one attempt of a job with this body; returns the job afterwards."""
-    bodies["now"] = function
-    id = of.enqueue("now")
-    with suppress(Retry, Exception):
-        execution.perform(of, id)
-    return Job.objects.get(id=id)
-
-
-def raising(error: Exception):
-    def function() -> None:
-        raise error
-
-    return function
 
 
 def test_a_result_is_kept():
