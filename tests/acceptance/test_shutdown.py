@@ -50,7 +50,7 @@ def test_a_job_that_outlasts_the_grace_of_its_worker_goes_back_at_once_and_keeps
     assert stop(house, "worker-default", 30) > 8 - STOP_MARGIN  # and not before
     given = job(key)
     assert given.state in ("waiting", "ready")
-    assert (given.attempts, given.error) == (0, "its worker was told to stop")
+    assert (given.attempts, given.error) == (0, "its worker stopped")
     fault(partners, "warehouse")
     house.start("worker-default")
     until(in_state(key, "succeeded"))
