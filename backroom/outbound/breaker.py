@@ -34,17 +34,6 @@ BURST = 0.5  # seconds' worth of calls that may come at once: twice the dispatch
 SCRIPT = Path(__file__).with_suffix(".lua").read_text()
 
 
-def _answers() -> bool:
-    client = _client()
-    try:
-        return client is None or bool(client.ping())
-    except redis.RedisError:
-        return False
-
-
-switch = broker.Switch("breakers", _answers)
-
-
 @contextmanager
 def guard(partner: str, effect: str, lease: float, patience: float = 0.0) -> Iterator[None]:
     """Guard one call to a partner, made inside the block. The block's end counts as the partner's success or failure.
@@ -99,14 +88,14 @@ def _step(verb: str, partner: str, *arguments: Any) -> list[Any] | None:
     """Run one verb of the script. None for a partner without a rate, and while Valkey does not answer: that costs one
     caller a fraction of a second, and the others nothing."""
     client, rate = _client(), rates().get(partner)
-    if client is None or rate is None or switch.is_off:
+    if client is None or rate is None or broker.switch.is_off:
         return None
     keys = f"backroom:partner:{{{partner}}}", f"backroom:partner:{{{partner}}}:failing"
     try:
         return client.register_script(SCRIPT)(keys, [verb, rate, *arguments])
     except (redis.ConnectionError, redis.TimeoutError) as error:
         log.warning("no breakers and no rates until the broker answers: %s", type(error).__name__)
-        switch.turn_off()
+        broker.switch.turn_off()
     except redis.RedisError as error:
         log.warning("no breakers and no rates: %s", error)
     return None
@@ -142,7 +131,7 @@ def states() -> list[dict[str, Any]] | None:
     seconds until the next call may pass · rate: calls a second.
     """
     client = _client()
-    if client is None or switch.is_off:
+    if client is None or broker.switch.is_off:
         return None
     try:
         seconds, micros = client.time()

@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 
 from celery import current_app
@@ -17,14 +17,14 @@ from kombu import Connection
 log = logging.getLogger(__name__)
 
 TIMEOUT = 0.25  # seconds to connect, and again for each read or write
-PROBE_EVERY = 1.0  # seconds between probes of a server that failed
+PROBE_EVERY = 1.0  # seconds between probes of a broker that failed
 
 
 class Switch:
-    """Off after a failure, until a thread has seen the server answer again: one caller waits for a timeout, not all."""
+    """Whether this process uses the broker: off after a failure, until a thread has seen it answer again. So one caller
+    waits for a timeout, not all, and not once for the publisher and once more for the breakers."""
 
-    def __init__(self, name: str, answers: Callable[[], bool]) -> None:
-        self.name, self.answers = name, answers
+    def __init__(self) -> None:
         self._off = threading.Event()
         self._lock = threading.Lock()
 
@@ -37,13 +37,16 @@ class Switch:
         with self._lock:
             if not self.is_off:
                 self._off.set()
-                threading.Thread(target=self._probe, daemon=True, name=f"probe of {self.name}").start()
+                threading.Thread(target=self._probe, daemon=True, name="broker probe").start()
 
     def _probe(self) -> None:
-        while not self.answers():
+        while not answers():
             time.sleep(PROBE_EVERY)
         self._off.clear()
-        log.warning("%s: the broker answers again", self.name)
+        log.warning("the broker answers again")
+
+
+switch = Switch()
 
 
 def url() -> str:

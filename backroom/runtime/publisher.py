@@ -16,8 +16,6 @@ from backroom.runtime import broker
 
 log = logging.getLogger(__name__)
 
-switch = broker.Switch("publisher", broker.answers)
-
 
 def send(messages: Sequence[Message]) -> None:
     """Publish all in one round trip. Raises the transport's errors; some may have arrived all the same."""
@@ -47,12 +45,12 @@ def _send_one(producer, message: Message) -> None:
 
 def publish(messages: Sequence[Message]) -> None:
     """Publish after a commit. Never raises: jobs whose messages the broker refuses go back to the dispatcher."""
-    if not switch.is_off:
+    if not broker.switch.is_off:
         try:
             return send(messages)
         except Exception as error:
             log.warning("the broker took no messages (%s): the dispatcher will publish", error)
-            switch.turn_off()
+            broker.switch.turn_off()
     try:
         transitions.requeue_ready([message.id for message in messages])
     except Exception:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from celery import current_app
 
-from backroom.runtime import publisher
+from backroom.runtime import broker
 from tests.waiting import until
 
 
@@ -16,4 +16,4 @@ def broker_at(url: str) -> Iterator[None]:
         patch.setattr(current_app.conf, "broker_url", url)
         yield
         patch.undo()
-        until(lambda: not publisher.switch.is_off, what="the broker answers again")
+        until(lambda: not broker.switch.is_off, what="the broker answers again")

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from backroom import task
 from backroom.ledger import transitions
 from backroom.ledger.models import Job
-from backroom.runtime import broker, publisher
+from backroom.runtime import broker
 from backroom.runtime.dispatcher import Dispatcher
 from tests.waiting import until
 
@@ -29,7 +29,7 @@ def nothing() -> None:
 def _empty_broker() -> Iterator[None]:
     current_app.control.purge()
     yield
-    until(lambda: not publisher.switch.is_off, what="the publisher is switched on again")
+    until(lambda: not broker.switch.is_off, what="the publisher is switched on again")
 
 
 @contextmanager
