@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from lab import tally
+from lab.faults import effects as tally
 from lab.machine import NAIVE, Machine
 
 

@@ -21,9 +21,9 @@ from backroom.outbound import breaker
 from lab.acts.work import tidy
 from lab.board import Board
 from lab.books import Books
-from lab.customers import Customers, cheap
 from lab.experiments import BY_SLUG, Experiment
-from lab.failpoints import NotHit
+from lab.faults.customers import Customers, cheap
+from lab.faults.failpoints import NotHit
 from lab.machine import LEDGERED, NAIVE, Machine
 from lab.scene import NotSeen, Scene, Stopped
 from orders.audit import PartnersSilent

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lab import failpoints
-from lab.naive import processes as naive
+from lab.faults import failpoints
+from lab.faults.naive import processes as naive
 from stack import processes
 from stack.processes import Process
 from stack.servers import DIE_WITH_PARENT

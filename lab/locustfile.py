@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # Locust runs a
 
 from locust import HttpUser, between, task
 
-from lab.customers import PAUSE, basket, cheap
+from lab.faults.customers import PAUSE, basket, cheap
 
 
 class Customer(HttpUser):

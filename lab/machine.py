@@ -14,7 +14,7 @@ import redis
 import urllib3
 
 from lab import house
-from lab.failpoints import Failpoints
+from lab.faults.failpoints import Failpoints
 from stack.readiness import http_ok
 from stack.servers import broker_answers
 from stack.supervisor import GONE, Control, Refused

@@ -15,11 +15,11 @@ from backroom.ledger.models import Job
 from backroom.runtime.task import LedgerTask
 from catalog.models import Product
 from catalog.seed import restock
-from lab import tally
-from lab.customers import DEAR, TIMEOUT, basket
-from lab.failpoints import Armed, Hit
+from lab.faults import effects as tally
+from lab.faults.customers import DEAR, TIMEOUT, basket
+from lab.faults.failpoints import Armed, Hit
+from lab.faults.naive import quiet
 from lab.machine import NAIVE, Machine
-from lab.naive import quiet
 from orders.models import Order
 from stack.processes import QUEUES
 
@@ -102,7 +102,7 @@ class Scene:
         return round(1000 * max((one.seconds for one in self.placed if one.seconds is not None), default=0))
 
     def arm(self, point: str, process: str, words: str = "") -> Armed:
-        """The next one of this process that passes is stopped there; see lab/failpoints."""
+        """The next one of this process that passes is stopped there; see lab/faults/failpoints."""
         return self.machine.points.arm(point, self.machine.name(process), words)
 
     def struck(self, hit: Hit) -> int:

@@ -5,7 +5,8 @@ import time
 from backroom.ledger import operations
 from backroom.ledger.models import LIVE, Job, State
 from backroom.ops import rules, stats
-from lab import slots, tasks
+from lab import tasks
+from lab.faults import slots
 from lab.judges import Judge, all_done
 from lab.machine import Machine
 from lab.poison import Poison, empty_all

@@ -113,8 +113,8 @@ supervisord (web, three workers, dispatcher, PostgreSQL, Valkey, the partners), 
 API all the while: two who send a request again until it is answered, with one Idempotency-Key, and one who does
 neither. (A checkout that was cut is finished by its customer's second request, so where web processes are broken most
 rows have only customers who send none, and the safety net has to come.) Then one process, server or partner is broken
-at one boundary, on purpose: a [failpoint](../lab/failpoints/__init__.py) set from outside stops it there, or a partner
-holds it, and the signal comes while it stands still. supervisord restarts what dies. When nothing happens any more,
+at one boundary, on purpose: a [failpoint](../lab/faults/failpoints/__init__.py) set from outside stops it there, or a
+partner holds it, and the signal comes while it stands still. supervisord restarts what dies. When nothing happens any more,
 `manage.py audit` compares the orders with the partners' own records.
 
 - **orders**: taken during the row. **effects**: that the partners did for them, of those expected; with the invoice.
@@ -126,7 +126,7 @@ holds it, and the signal comes while it stands still. supervisord restarts what 
 - **child** is the process that stands at the boundary, **main** the one that started it, **all** both and their
   siblings. SIGTERM goes to main, and the process at the boundary goes on half a second later. A frozen process
   (SIGSTOP) is thawed (SIGCONT) after its work was done by others, and then goes on where it stood.
-- **naive**: the same fault in [the same shop without a ledger](../lab/naive/__init__.py): `.delay()` on commit,
+- **naive**: the same fault in [the same shop without a ledger](../lab/faults/naive/__init__.py): `.delay()` on commit,
   Celery's defaults. It is quiet when no message waits and no live worker has one, and an order of which one is still
   in hand after a minute more than ours is promised counts as unfinished; what a dead worker had fetched comes back
   after Celery's visibility timeout of an hour, and counts as lost here. A dash: the boundary exists only

@@ -10,7 +10,7 @@ from django.db.models import F, Max
 
 from backroom.ledger.models import LIVE, Attempt, Job, State
 from catalog.models import Product
-from lab.customers import Customers
+from lab.faults.customers import Customers
 from orders import audit
 from orders.gaps import MENDABLE
 from orders.models import Order, Repair, Status

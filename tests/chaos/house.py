@@ -12,9 +12,9 @@ from pathlib import Path
 
 import urllib3
 
-from lab import failpoints
+from lab.faults import failpoints
+from lab.faults.naive import processes as naively
 from lab.machine import descendants, fault, heal, send
-from lab.naive import processes as naively
 from stack import environment, ports, processes, readiness, servers
 from stack.processes import Process
 from stack.supervisor import CHECKOUT, Supervisor

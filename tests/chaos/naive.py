@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from lab.naive import processes
+from lab.faults.naive import processes
 from tests.house import House
 
 
 class NaiveHouse(House):
-    """The house of lab/naive: the same names, without a dispatcher."""
+    """The house of lab/faults/naive: the same names, without a dispatcher."""
 
     def __init__(self, logs: Path) -> None:
         super().__init__(logs)

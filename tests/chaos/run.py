@@ -15,9 +15,9 @@ from django.db import DatabaseError, connection
 
 from backroom.ledger.models import Job
 from catalog.models import Product
-from lab import tally
-from lab.customers import Customers
-from lab.naive.quiet import in_hand
+from lab.faults import effects as tally
+from lab.faults.customers import Customers
+from lab.faults.naive.quiet import in_hand
 from orders import audit
 from orders.models import Order, Status
 from tests.chaos.house import ALWAYS, House

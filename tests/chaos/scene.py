@@ -11,8 +11,8 @@ import psycopg
 import redis
 
 from backroom.ledger.models import LIVE, Job
-from lab import slots
-from lab.failpoints import Armed, Hit
+from lab.faults import slots
+from lab.faults.failpoints import Armed, Hit
 from lab.machine import send
 from orders.models import Order, Status
 from tests.chaos.house import House

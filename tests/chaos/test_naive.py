@@ -11,7 +11,7 @@ from celery import current_app
 from django.core.management import call_command
 
 from backroom.ledger.models import Job
-from lab.naive.quiet import in_hand
+from lab.faults.naive.quiet import in_hand
 from orders import audit
 from tests.chaos.naive import NaiveHouse
 from tests.waiting import until
@@ -71,7 +71,7 @@ def test_a_task_that_fails_is_tried_again(naive_house: NaiveHouse, partners_proc
 
 
 def test_it_refuses_to_load_in_production():
-    env = {**os.environ, "DEBUG": "false", "DJANGO_SETTINGS_MODULE": "lab.naive.settings"}
+    env = {**os.environ, "DEBUG": "false", "DJANGO_SETTINGS_MODULE": "lab.faults.naive.settings"}
     done = subprocess.run([sys.executable, "manage.py", "check"], env=env, capture_output=True, text=True, check=False)
     assert done.returncode
     assert "never runs without DEBUG" in done.stderr

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import failpoints
-from lab.failpoints import inside, points
+from lab.faults import failpoints
+from lab.faults.failpoints import inside, points
 from stack.supervisor import CHECKOUT
 from tests.waiting import until
 
@@ -48,7 +48,7 @@ def test_who_has_read_half_of_an_order_that_another_one_takes_reads_the_same_to_
 
 
 def test_a_process_started_with_failpoints_hits_one_in_a_module_that_it_imports(tmp_path):
-    code = "from jobs import publisher; publisher.publish(['orders.make_invoice'])"
+    code = "from backroom.runtime import publisher; publisher.publish(['orders.make_invoice'])"
     env = failpoints.environment(
         tmp_path, {"SUPERVISOR_PROCESS_NAME": "web", "DJANGO_SETTINGS_MODULE": "shop.settings"}
     )

@@ -20,7 +20,7 @@ from stack import demo, environment, ports
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("module", ["lab.settings", "lab.naive.settings"])
+@pytest.mark.parametrize("module", ["lab.settings", "lab.faults.naive.settings"])
 def test_its_settings_do_not_load_without_debug(module):
     env = {**os.environ, "DEBUG": "false"}
     done = subprocess.run([sys.executable, "-c", f"import {module}"], env=env, capture_output=True, text=True)
@@ -73,7 +73,7 @@ def test_the_naive_shop_and_second_beats_stand_by_and_the_lab_is_stopped_first(t
 
 def test_each_process_of_the_naive_shop_has_its_settings_and_the_others_have_the_labs(table):
     for name, process in table.items():
-        wanted = "lab.naive.settings" if name.startswith("naive-") else "lab.settings"
+        wanted = "lab.faults.naive.settings" if name.startswith("naive-") else "lab.settings"
         assert f"DJANGO_SETTINGS_MODULE={wanted}" in process.command, name
 
 

@@ -10,11 +10,11 @@ from celery import Celery
 
 import backroom
 import shop  # noqa: F401 - makes the ledgered app: first, so that ours is the current one
-from lab.naive.task import enqueue_all
+from lab.faults.naive.task import enqueue_all
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lab.naive.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lab.faults.naive.settings")
 
-app = Celery("naive", task_cls="lab.naive.task:NaiveTask")
+app = Celery("naive", task_cls="lab.faults.naive.task:NaiveTask")
 app.config_from_object("django.conf:settings", namespace="NAIVE")
 app.autodiscover_tasks()
 app.set_default()  # in all threads of the web server, instead of the ledgered one

@@ -6,7 +6,7 @@ from dataclasses import replace
 from stack import processes
 from stack.processes import Process
 
-SETTINGS = "lab.naive.settings"
+SETTINGS = "lab.faults.naive.settings"
 LEDGERED = ("dispatcher", "watcher")  # who has nothing to do without a ledger
 
 
@@ -30,5 +30,5 @@ def _naively(process: Process, var: str) -> Process:
     if process.name == "beat":
         command.append(f"--schedule={var}/celerybeat-schedule")  # Celery's default is a file where it was started
     if "-A" in command:
-        command[command.index("-A") + 1] = "lab.naive"
+        command[command.index("-A") + 1] = "lab.faults.naive"
     return replace(process, command=command)

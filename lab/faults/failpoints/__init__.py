@@ -24,7 +24,7 @@ START = Path(__file__).parent / "start"
 def environment(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
     """The environment with which a process has failpoints; `folder` is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = [str(START), str(Path(__file__).parents[2]), *filter(None, [env.get("PYTHONPATH", "")])]
+    path = [str(START), str(Path(__file__).parents[3]), *filter(None, [env.get("PYTHONPATH", "")])]
     return {**env, "PYTHONPATH": os.pathsep.join(path), "BACKROOM_FAILPOINTS": str(folder)}
 
 

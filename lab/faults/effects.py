@@ -13,7 +13,7 @@ import redis
 from celery.exceptions import CeleryError
 from django.utils import timezone
 
-from lab.naive import quiet
+from lab.faults.naive import quiet
 from orders import audit
 from orders.books import OrderState
 from orders.models import Order, Status

@@ -1,8 +1,8 @@
-"""Python imports this at its start where PYTHONPATH names this folder: see lab/failpoints."""
+"""Python imports this at its start where PYTHONPATH names this folder: see lab/faults/failpoints."""
 
 import os
 
-from lab.failpoints import inside
+from lab.faults.failpoints import inside
 
 if "BACKROOM_FAILPOINTS" in os.environ:
     inside.install(os.environ["BACKROOM_FAILPOINTS"], os.environ.get("SUPERVISOR_PROCESS_NAME", ""))

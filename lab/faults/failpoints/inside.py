@@ -15,14 +15,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lab.failpoints.points import LEDGERED, NAIVE, Point
+from lab.faults.failpoints.points import LEDGERED, NAIVE, Point
 
 POLL = 0.02  # seconds between looks whether we may go on
 
 
 def install(folder: str, process: str) -> None:
     """From now on, modules that hold a point are imported with it."""
-    naive = os.environ.get("DJANGO_SETTINGS_MODULE", "").startswith("lab.naive")
+    naive = os.environ.get("DJANGO_SETTINGS_MODULE", "").startswith("lab.faults.naive")
     modules: dict[str, dict[str, Point]] = defaultdict(dict)
     for name, point in (NAIVE if naive else LEDGERED).items():
         modules[point.function.partition(":")[0]][name] = point

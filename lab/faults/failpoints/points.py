@@ -44,7 +44,7 @@ ANY = {"publish": Point("backroom.runtime.publisher:send", AFTER)}
 LEDGERED = {**WEB, **WORKER, **DISPATCHER, **BEAT, **ANY}
 
 # The same boundaries where there is no ledger. What is not here is the same function, or does not exist.
-CALL, APPLY = "lab.naive.task:NaiveTask.__call__", "lab.naive.task:NaiveTask.apply_async"
+CALL, APPLY = "lab.faults.naive.task:NaiveTask.__call__", "lab.faults.naive.task:NaiveTask.apply_async"
 NAIVE = {
     **WEB,
     "after commit B": Point(APPLY, BEFORE, "orders.make_invoice"),

@@ -4,7 +4,7 @@ from lab.settings import *  # noqa: F403
 from lab.settings import INSTALLED_APPS
 from shop.settings import CELERY_BROKER_URL, CELERY_IMPORTS, SCHEDULE
 
-INSTALLED_APPS = ["lab.naive", *INSTALLED_APPS]
+INSTALLED_APPS = ["lab.faults.naive", *INSTALLED_APPS]
 # Of the ledger's checks those that say: this Celery is a plain one.
 SILENCED_SYSTEM_CHECKS = ["backroom.E001", "backroom.E003"]
 

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+from lab.faults.naive import celery  # noqa: F401 - the swap, before any room is loaded
+
+
+class NaiveConfig(AppConfig):
+    name = "lab.faults.naive"
+    label = "naive"
