@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from lab.acts import partners, processes, work
-from lab.judges import Act
+from lab.checks import Act
+from lab.scenarios import partners, processes, work
 
 PATIENCE = 3  # times what is promised: so long is waited on a busy machine before everything is put right
 

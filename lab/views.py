@@ -1,4 +1,4 @@
-"""The lab's page. It only leaves wishes on the board and shows what stands there (lab/board.py), so it is as well when
+"""The lab's page. It only leaves wishes on the board and shows what stands there (lab/state_files.py), so it is as well when
 broker, workers or this very process were broken a moment ago; and nobody who gets at it gets at a process.
 
 Open to whoever reaches the demo's port on the loopback. A page of another site can't press a button here: each is a
@@ -18,9 +18,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
-from lab.board import Board, Busy
-from lab.conductor import SWITCHES
 from lab.experiments import ALL, BY_SLUG
+from lab.runner import SWITCHES
+from lab.state_files import Board, Busy
 
 SILENT = 10  # seconds without a word after which the lab's process counts as gone
 OPEN_FOR = 300  # seconds for which customers come

@@ -8,7 +8,7 @@ from stack import cluster, environment, ports, processes, sample_order
 from stack.processes import Process
 from stack.terminal import BOLD, GREEN, RED, paint, say
 
-LAB = "lab.house"  # imported by name: the lab is above this room
+LAB = "lab.processes"  # imported by name: the lab is above this room
 OWN = ("DATABASE_URL", "BROKER_URL", "EMAIL_URL")
 
 

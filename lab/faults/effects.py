@@ -1,7 +1,7 @@
 """Orders in, effects out, lost, twice: one shop's orders from some number on, against the partners' own records.
 
 The judging is the audit's (orders/audit.py). Where there is no ledger nobody can say what is still to come but the
-broker and the workers, so they are asked which orders they still have in hand (naive/quiet.py).
+broker and the workers, so they are asked which orders they still have in hand (naive/pending.py).
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import redis
 from celery.exceptions import CeleryError
 from django.utils import timezone
 
-from lab.faults.naive import quiet
+from lab.faults.naive import pending as quiet
 from orders import audit
 from orders.books import OrderState
 from orders.models import Order, Status

@@ -14,7 +14,7 @@ from backroom.ledger import operations, sql
 from backroom.ledger.models import LIVE, Job
 from backroom.runtime import publisher
 from lab.faults.failpoints import Hit
-from lab.machine import descendants, send
+from lab.faults.stack import descendants, send
 from tests.chaos.scene import PATIENCE, SLOT_IN, Scene
 from tests.waiting import until
 

@@ -14,7 +14,7 @@ import urllib3
 
 from lab.faults import failpoints
 from lab.faults.naive import processes as naively
-from lab.machine import descendants, fault, heal, send
+from lab.faults.stack import descendants, fault, heal, send
 from stack import environment, ports, processes, readiness, servers
 from stack.processes import Process
 from stack.supervisor import CHECKOUT, Supervisor

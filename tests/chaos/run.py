@@ -17,7 +17,7 @@ from backroom.ledger.models import Job
 from catalog.models import Product
 from lab.faults import effects as tally
 from lab.faults.customers import Customers
-from lab.faults.naive.quiet import in_hand
+from lab.faults.naive.pending import in_hand
 from orders import audit
 from orders.models import Order, Status
 from tests.chaos.house import ALWAYS, House

@@ -13,7 +13,7 @@ import redis
 from backroom.ledger.models import LIVE, Job
 from lab.faults import slots
 from lab.faults.failpoints import Armed, Hit
-from lab.machine import send
+from lab.faults.stack import send
 from orders.models import Order, Status
 from tests.chaos.house import House
 from tests.waiting import until

@@ -11,7 +11,7 @@ from celery import current_app
 from django.core.management import call_command
 
 from backroom.ledger.models import Job
-from lab.faults.naive.quiet import in_hand
+from lab.faults.naive.pending import in_hand
 from orders import audit
 from tests.chaos.naive import NaiveHouse
 from tests.waiting import until

@@ -7,7 +7,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 import redis
 
-from lab.machine import descendants, send
+from lab.faults.stack import descendants, send
 from stack.processes import QUEUES
 from tests.chaos.house import House
 

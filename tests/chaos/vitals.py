@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import redis
 
-from lab.machine import descendants
+from lab.faults.stack import descendants
 from tests.chaos.house import House
 
 MIB = 1024 * 1024

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.test import Client, override_settings
 
-from lab.board import Board
+from lab.state_files import Board
 
 
 @pytest.fixture

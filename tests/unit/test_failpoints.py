@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.faults import failpoints
-from lab.faults.failpoints import inside, points
+from lab.faults.failpoints import import_hook as inside
+from lab.faults.failpoints import points
 from stack.supervisor import CHECKOUT
 from tests.waiting import until
 

@@ -12,9 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from django.urls import Resolver404, resolve
 
-from lab import house
-from lab.board import Board, Busy
+from lab import processes as house
 from lab.experiments import ALL
+from lab.state_files import Board, Busy
 from stack import demo, environment, ports
 
 CHECKOUT = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
 """Failpoints: a process of the shop, stopped on purpose at a boundary, from outside.
 
 The shop's code knows nothing of them. A process started with `environment(folder)` imports
-start/sitecustomize.py, which wraps the functions of points.py (inside.py). Whoever holds the same folder arms
+start/sitecustomize.py, which wraps the functions of points.py (import_hook.py). Whoever holds the same folder arms
 a point by name, waits until one process has hit it and stands still there, and then kills, freezes or releases it:
 
     points = Failpoints(folder)

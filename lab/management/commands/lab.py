@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from lab.conductor import Conductor
+from lab.runner import Conductor
 
 
 class Command(BaseCommand):

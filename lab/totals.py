@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from lab.faults import effects as tally
-from lab.machine import NAIVE, Machine
+from lab.faults.stack import NAIVE, Machine
 
 
 class Books:

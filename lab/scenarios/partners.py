@@ -3,8 +3,8 @@
 import time
 
 from backroom.ledger.models import Attempt
-from lab.judges import Judge, all_done, gate
-from lab.scene import NotSeen, Scene
+from lab.checks import Judge, all_done, gate
+from lab.context import NotSeen, Scene
 
 SHIPMENT = "orders.request_shipment"
 AT_ONCE, PEACE = 2, 2  # calls at a time, as the worker has two processes; seconds that the warehouse wants to itself

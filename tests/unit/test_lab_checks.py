@@ -2,9 +2,9 @@
 
 import pytest
 
+from lab.checks import AT_ONCE, lost, nothing_missing, somebody_waited, something_lost, without_ledger
+from lab.context import NotSeen
 from lab.faults.effects import Tally
-from lab.judges import AT_ONCE, lost, nothing_missing, somebody_waited, something_lost, without_ledger
-from lab.scene import NotSeen
 
 WHOLE = Tally(orders=1, expected=7, found=7)
 SHIPMENT_LOST = Tally(orders=1, expected=7, found=6, lost=[{"key": "shipment:1001"}])

@@ -6,11 +6,11 @@ from backroom.ledger import operations
 from backroom.ledger.models import LIVE, Job, State
 from backroom.ops import rules, stats
 from lab import tasks
+from lab.checks import Judge, all_done
+from lab.context import NotSeen, Scene
 from lab.faults import slots
-from lab.judges import Judge, all_done
-from lab.machine import Machine
+from lab.faults.stack import Machine
 from lab.poison import Poison, empty_all
-from lab.scene import NotSeen, Scene
 
 CAMPAIGN = 2000  # mails
 

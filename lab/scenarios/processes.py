@@ -6,9 +6,9 @@ from signal import SIGKILL
 from django.db import connection
 
 from backroom.ledger.models import Job
-from lab.judges import Judge, all_done, lost, somebody_waited, something_lost
-from lab.machine import send
-from lab.scene import Scene
+from lab.checks import Judge, all_done, lost, somebody_waited, something_lost
+from lab.context import Scene
+from lab.faults.stack import send
 
 
 def kill_worker(scene: Scene) -> Judge:

@@ -18,14 +18,14 @@ from django.conf import settings
 from django.db import Error, connection
 
 from backroom.outbound import breaker
-from lab.acts.work import tidy
-from lab.board import Board
-from lab.books import Books
+from lab.context import NotSeen, Scene, Stopped
 from lab.experiments import BY_SLUG, Experiment
 from lab.faults.customers import Customers, cheap
 from lab.faults.failpoints import NotHit
-from lab.machine import LEDGERED, NAIVE, Machine
-from lab.scene import NotSeen, Scene, Stopped
+from lab.faults.stack import LEDGERED, NAIVE, Machine
+from lab.scenarios.work import tidy
+from lab.state_files import Board
+from lab.totals import Books
 from orders.audit import PartnersSilent
 from stack.supervisor import SupervisorGone
 

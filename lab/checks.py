@@ -4,8 +4,8 @@ come any more. Without a ledger that is what became of the orders in the end, an
 from collections.abc import Callable
 
 from backroom.outbound import breaker
+from lab.context import NotSeen, Scene
 from lab.faults.effects import Tally, keys_of
-from lab.scene import NotSeen, Scene
 
 Judge = Callable[[], str]
 Act = Callable[[Scene], Judge]

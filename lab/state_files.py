@@ -1,4 +1,4 @@
-"""What the lab's page and its process (conductor.py) tell each other: small files in a folder that is open to the
+"""What the lab's page and its process (runner.py) tell each other: small files in a folder that is open to the
 owner only. Not the database, nor the broker: those are what may be away.
 
 The page leaves wishes, each at most once at a time; the process takes them, and tells in `state` how things stand.

@@ -1,5 +1,5 @@
 """The demo's processes as the lab needs them: each with failpoints and the lab's settings, the naive shop's beside them
-on standby, a second beat, and the lab's own (conductor.py). stack/demo.py calls this by name."""
+on standby, a second beat, and the lab's own (runner.py). stack/demo.py calls this by name."""
 
 import sys
 from collections.abc import Mapping

@@ -18,8 +18,8 @@ from catalog.seed import restock
 from lab.faults import effects as tally
 from lab.faults.customers import DEAR, TIMEOUT, basket
 from lab.faults.failpoints import Armed, Hit
-from lab.faults.naive import quiet
-from lab.machine import NAIVE, Machine
+from lab.faults.naive import pending as quiet
+from lab.faults.stack import NAIVE, Machine
 from orders.models import Order
 from stack.processes import QUEUES
 

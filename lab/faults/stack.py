@@ -13,7 +13,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 import redis
 import urllib3
 
-from lab import house
+from lab import processes as house
 from lab.faults.failpoints import Failpoints
 from stack.readiness import http_ok
 from stack.servers import broker_answers

@@ -1,1 +1,0 @@
-"""How each experiment is brought about: an act breaks something and returns its judge (lab/judges.py)."""
