@@ -9,7 +9,7 @@ from celery import current_app
 from django.core.management import call_command
 
 from backroom.ledger.models import Job
-from tests.house import House
+from tests.cluster import House
 
 MAIL_RATE = float(os.environ.get("MAIL_RATE", "10"))  # a second
 

@@ -10,7 +10,7 @@ from flower.urls import handlers
 from tornado.web import URLSpec
 
 from stack import ports
-from tests.house import House
+from tests.cluster import House
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]

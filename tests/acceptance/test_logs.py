@@ -6,7 +6,7 @@ import pytest
 
 from backroom.ledger.models import Job
 from tests.acceptance.conftest import in_state
-from tests.house import CUSTOMER, House
+from tests.cluster import CUSTOMER, House
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]

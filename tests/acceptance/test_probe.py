@@ -12,7 +12,7 @@ from django.utils import timezone
 from backroom.ledger.models import Heartbeat
 from backroom.ledger.rescue import SILENCE
 from stack.supervisor import CHECKOUT
-from tests.house import House
+from tests.cluster import House
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]

@@ -10,7 +10,7 @@ from backroom.ledger.models import Job
 from backroom.observe.models import Progress
 from orders.tasks import mail_sales_report
 from tests.acceptance.conftest import fault, in_state
-from tests.house import House
+from tests.cluster import House
 from tests.integration.staff import text
 from tests.waiting import until
 

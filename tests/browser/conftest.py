@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import connections
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from tests.house import House
+from tests.cluster import House
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [

@@ -25,8 +25,8 @@ from stack import ports
 from tests.browser.shopping import expect_all_green, row
 from tests.browser.staff import PASSWORD, log_in
 from tests.browser.test_lab import figure, press, see, switch_to
+from tests.cluster import House
 from tests.demo import Demo
-from tests.house import House
 from tests.integration.buying import fault
 from tests.waiting import until
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from backroom.ops import roles
 from tests.browser.shopping import expect_all_green, row
 from tests.browser.staff import PASSWORD, log_in
-from tests.house import House
+from tests.cluster import House
 from tests.integration.buying import fault
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]

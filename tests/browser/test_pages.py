@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.shopping import heading, only_answers, put_in_cart, row
-from tests.house import House
+from tests.cluster import House
 from tests.integration.buying import fault
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.shopping import PAID, expect_all_green, heading, row
 from tests.browser.staff import PASSWORD, log_in
-from tests.house import House
+from tests.cluster import House
 from tests.integration.buying import fault
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]

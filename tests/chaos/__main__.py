@@ -62,7 +62,7 @@ def side_by_side(kind: str, houses: int, options: argparse.Namespace, folder: Pa
     for house in range(houses):
         chosen = {"quick": options.quick, "rows": options.rows, "backwards": bool(house % 2)}
         chosen["ports"] = dict(zip(ports.DEFAULTS, free, strict=False))
-        launch = [*servers.DIE_WITH_PARENT, "TERM", sys.executable, "-m", "tests.chaos.crew"]
+        launch = [*servers.DIE_WITH_PARENT, "TERM", sys.executable, "-m", "tests.chaos.shard"]
         command = [*launch, kind, folder, json.dumps(chosen)]
         crews.append(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True))
     listeners = [threading.Thread(target=listen, args=(crew, results)) for crew in crews]

@@ -15,9 +15,9 @@ from orders import audit
 from orders.gaps import MENDABLE
 from orders.models import Order, Repair, Status
 from stack.supervisor import GONE
-from tests.chaos.house import ALWAYS, House
-from tests.chaos.trouble import Trouble
-from tests.chaos.vitals import Vitals
+from tests.chaos.cluster import ALWAYS, House
+from tests.chaos.random_faults import Trouble
+from tests.chaos.resources import Vitals
 
 PAUSES = (2.0, 6.0)  # seconds between two mishaps
 SAMPLE_EVERY, LINE_EVERY = 10.0, 60.0

@@ -15,7 +15,7 @@ from backroom.ledger.models import LIVE, Job
 from backroom.runtime import publisher
 from lab.faults.failpoints import Hit
 from lab.faults.stack import descendants, send
-from tests.chaos.scene import PATIENCE, SLOT_IN, Scene
+from tests.chaos.context import PATIENCE, SLOT_IN, Scene
 from tests.waiting import until
 
 Act = Callable[[Scene], None]

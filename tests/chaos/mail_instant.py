@@ -27,7 +27,7 @@ from backroom.ledger.models import Job
 from orders import tasks
 from orders.models import Invoice
 from tests.chaos.smtp_proxy import Proxy
-from tests.house import House
+from tests.cluster import House
 from tests.integration.paid_orders import paid_order
 from tests.waiting import until
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lab.faults.naive import processes
-from tests.house import House
+from tests.cluster import House
 
 
 class NaiveHouse(House):

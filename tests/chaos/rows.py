@@ -6,7 +6,7 @@ from itertools import product
 from signal import SIGKILL, SIGSTOP, SIGTERM, Signals
 
 from tests.chaos import faults
-from tests.chaos.scene import Scene
+from tests.chaos.context import Scene
 
 RESCUED = 20.0  # seconds: the promised 15, and the start of a new process
 SETTLED = 80.0  # the net under the checkout waits a minute; then as above

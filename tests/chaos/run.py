@@ -20,9 +20,9 @@ from lab.faults.customers import Customers
 from lab.faults.naive.pending import in_hand
 from orders import audit
 from orders.models import Order, Status
-from tests.chaos.house import ALWAYS, House
+from tests.chaos.cluster import ALWAYS, House
+from tests.chaos.context import Scene
 from tests.chaos.rows import Row
-from tests.chaos.scene import Scene
 
 BEFORE, AFTER = 2.0, 3.0  # seconds of load before a row begins and after its fault
 PAUSE = 3.0  # seconds between two orders of one customer: ten houses share the machine

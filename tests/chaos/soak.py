@@ -15,7 +15,7 @@ from pathlib import Path
 import django
 
 from stack import signals
-from tests.chaos import house as houses
+from tests.chaos import cluster as houses
 
 
 def main(minutes: float, seed: int, folder: Path | None) -> int:

@@ -14,8 +14,8 @@ from stack import Problem, cluster, ports, processes, signals
 from stack.processes import Process
 from stack.supervisor import CHECKOUT, Supervisor
 from stack.terminal import BOLD, GREEN, RED, paint, say
-from tests.drill.books import Books
 from tests.drill.customers import Customers
+from tests.drill.ledger import Books
 from tests.drill.releases import Releases
 from tests.waiting import until
 

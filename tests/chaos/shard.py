@@ -1,4 +1,4 @@
-"""One of the houses that work through the matrix side by side: `python -m tests.chaos.crew ours|naive FOLDER OPTIONS`.
+"""One of the houses that work through the matrix side by side: `python -m tests.chaos.shard ours|naive FOLDER OPTIONS`.
 
 Prints each result as a line of JSON. Rows are taken by making a file, so each is run once by whoever is free.
 """
@@ -16,7 +16,7 @@ from uuid import uuid4
 import django
 
 from stack import signals
-from tests.chaos import house as houses
+from tests.chaos import cluster as houses
 
 
 def main(kind: str, folder: Path, options: SimpleNamespace) -> None:
@@ -31,7 +31,7 @@ def main(kind: str, folder: Path, options: SimpleNamespace) -> None:
         stands = work(house, kind, folder, options)
     if not stands:
         # A process anew: Django is set up once, for one house.
-        command = [sys.executable, "-m", "tests.chaos.crew", *sys.argv[1:]]
+        command = [sys.executable, "-m", "tests.chaos.shard", *sys.argv[1:]]
         os.execve(sys.executable, command, environ)  # noqa: S606
 
 

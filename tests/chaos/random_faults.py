@@ -9,7 +9,7 @@ import redis
 
 from lab.faults.stack import descendants, send
 from stack.processes import QUEUES
-from tests.chaos.house import House
+from tests.chaos.cluster import House
 
 BACK_ROOM = (*(f"worker-{queue}" for queue in QUEUES), "dispatcher", "dispatcher-2", "beat")
 PARTNERS = ("payments", "warehouse", "fraud", "analytics", "mail")

@@ -9,7 +9,7 @@ import psycopg
 import redis
 
 from lab.faults.stack import descendants
-from tests.chaos.house import House
+from tests.chaos.cluster import House
 
 MIB = 1024 * 1024
 MORE, NOISE = 1.1, 4  # what still counts as flat: this factor, and so many MiB (or connections)

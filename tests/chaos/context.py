@@ -15,7 +15,7 @@ from lab.faults import slots
 from lab.faults.failpoints import Armed, Hit
 from lab.faults.stack import send
 from orders.models import Order, Status
-from tests.chaos.house import House
+from tests.chaos.cluster import House
 from tests.waiting import until
 
 PATIENCE = 90.0  # seconds until a process comes by a point; on a machine with nothing else to do it is one or two
