@@ -1,1 +1,1 @@
-"""Break it yourself: what the demo and the tests do to the shop. No production settings install or import it."""
+"""Break it yourself: experiments on the running demo. Production settings do not install or import it."""

@@ -7,6 +7,6 @@ class LabConfig(AppConfig):
     name = "lab"
 
     def ready(self) -> None:
-        """Refuse to be installed by any settings but the demo's."""
+        """Raises ImproperlyConfigured under any settings but the demo's."""
         if not (settings.DEBUG and settings.ROOT_URLCONF == "lab.urls"):
-            raise ImproperlyConfigured("The lab is for the demo: it is installed by lab.settings alone, with DEBUG.")
+            raise ImproperlyConfigured("The lab is for the demo: only lab.settings installs it, with DEBUG.")

@@ -1,4 +1,4 @@
-"""What an experiment has at hand while it happens: the machine, customers of its own, and a line to those who watch."""
+"""An experiment's context: the demo's stack, its own orders, and the lines that the page shows."""
 
 import re
 import time
@@ -15,53 +15,53 @@ from backroom.ledger.models import Job
 from backroom.runtime.task import LedgerTask
 from catalog.models import Product
 from catalog.seed import restock
-from lab.faults import effects as tally
-from lab.faults.customers import DEAR, TIMEOUT, basket
+from lab.demo_stack import NAIVE, DemoStack
+from lab.faults import effects
+from lab.faults.customers import EXPENSIVE, TIMEOUT, basket
 from lab.faults.failpoints import Armed, Hit
-from lab.faults.naive import pending as quiet
-from lab.faults.stack import NAIVE, Machine
+from lab.faults.naive import pending
 from orders.models import Order
 from stack.processes import QUEUES
 
 POLL = 0.1  # seconds
-NUMBER = re.compile(r"'number': (\d+)")  # of an order, in what a failpoint tells
+NUMBER = re.compile(r"'number': (\d+)")  # an order's, in a failpoint's call
 
 
 class Stopped(Exception):
-    """Somebody wants everything put right, or the lab is told to end."""
+    """A stop was requested, or the lab's process ends."""
 
 
 class NotSeen(Exception):
-    """What should have happened did not, in time; the text says what."""
+    """The expected result did not occur. The text says which."""
 
 
 class Placed(NamedTuple):
-    """An order, and the seconds after which it was answered; None where the customer never got an answer."""
+    """An order, and the seconds until its response; None if its customer got none."""
 
     number: int
     seconds: float | None
 
 
-class Scene:
-    """One experiment."""
+class Context:
+    """One run of an experiment. `show` adds a line to the page."""
 
-    def __init__(self, machine: Machine, tell: Callable[[str], None], stopped: Callable[[], bool]) -> None:
-        self.machine, self.tell, self.stopped = machine, tell, stopped
-        self.naive = machine.variant == NAIVE
+    def __init__(self, stack: DemoStack, show: Callable[[str], None], stopped: Callable[[], bool]) -> None:
+        self.stack, self.show, self.stopped = stack, show, stopped
+        self.naive = stack.variant == NAIVE
         self.since = timezone.now()
-        self.name = uuid.uuid4().hex[:8]  # for keys that no other experiment had
+        self.name = uuid.uuid4().hex[:8]  # makes this run's keys unique
         self.placed: list[Placed] = []
         restock()
-        self.products = list(Product.objects.filter(price__lt=DEAR, stock__gt=0).values_list("slug", flat=True))
+        self.products = list(Product.objects.filter(price__lt=EXPENSIVE, stock__gt=0).values_list("slug", flat=True))
 
     def pause(self) -> None:
-        """A moment's wait. Raises Stopped."""
+        """Wait for one poll interval. Raises Stopped."""
         if self.stopped():
             raise Stopped
         time.sleep(POLL)
 
     def wait(self, condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-        """Until the condition holds. Raises NotSeen, and Stopped."""
+        """Wait until the condition holds. Raises NotSeen after `seconds`, and Stopped."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -69,62 +69,59 @@ class Scene:
             self.pause()
 
     def rest(self, seconds: float) -> None:
-        """Wait so long. Raises Stopped."""
+        """Wait for `seconds`. Raises Stopped."""
         until = time.monotonic() + seconds
-        self.wait(lambda: time.monotonic() > until, "the time to pass", seconds + 5)
+        self.wait(lambda: time.monotonic() > until, "the pause", seconds + 5)
 
     def buy(self) -> Placed:
-        """A customer buys something, and does not ask again."""
+        """Place one order, without a retry."""
         key, begin = uuid.uuid4().hex, time.monotonic()
-        headers, address = {"Idempotency-Key": key}, f"{self.machine.site}/api/orders"
+        headers, address = {"Idempotency-Key": key}, f"{self.stack.site}/api/orders"
         seconds: float | None = None
         try:
             body = basket(self.products)
             answer = urllib3.request("POST", address, json=body, headers=headers, retries=False, timeout=TIMEOUT)
             seconds = time.monotonic() - begin
             if answer.status not in (201, 202):
-                raise NotSeen(f"the shop took no order: {answer.status} {answer.data[:200]!r}")
+                raise NotSeen(f"the shop rejected an order: {answer.status} {answer.data[:200]!r}")
         except urllib3.exceptions.HTTPError:
-            self.wait(lambda: Order.objects.filter(idempotency_key=key).exists(), "the order that was not answered")
+            self.wait(lambda: Order.objects.filter(idempotency_key=key).exists(), "the order without a response")
         placed = Placed(Order.objects.get(idempotency_key=key).number, seconds)
         self.placed.append(placed)
         return placed
 
-    def buy_all(self, count: int) -> list[Placed]:
-        """So many orders, one after the other, and what they took."""
-        placed = [self.buy() for _ in range(count)]
-        self.tell(f"{count} customers ordered; the slowest was answered after {self.slowest_ms} ms.")
-        return placed
+    def buy_all(self, count: int) -> None:
+        """Place orders one after the other."""
+        for _ in range(count):
+            self.buy()
+        self.show(f"Placed {count} orders. The slowest response took {self.slowest_ms} ms.")
 
     @property
     def slowest_ms(self) -> int:
-        """How long the slowest of the customers who got an answer waited for it."""
+        """The duration of the slowest response to this run's orders."""
         return round(1000 * max((one.seconds for one in self.placed if one.seconds is not None), default=0))
 
-    def arm(self, point: str, process: str, words: str = "") -> Armed:
-        """The next one of this process that passes is stopped there; see lab/faults/failpoints."""
-        return self.machine.points.arm(point, self.machine.name(process), words)
+    def arm(self, point: str, process: str, match: str = "") -> Armed:
+        """Arm a failpoint in a process of the variant that runs; see lab/faults/failpoints."""
+        return self.stack.points.arm(point, self.stack.name(process), match)
 
-    def struck(self, hit: Hit) -> int:
-        """The order that a process had in hand when it was stopped. If it is not one of ours, it is now."""
-        found = NUMBER.search(hit.told)
+    def order_at(self, hit: Hit) -> int:
+        """The order that the stopped process works on. It counts as this run's from now on."""
+        found = NUMBER.search(hit.call)
         if found is None:
-            raise NotSeen(f"{hit.process} was stopped at work for no order: {hit.told[:200]}")
+            raise NotSeen(f"{hit.process} stopped without an order: {hit.call[:200]}")
         number = int(found[1])
         if number not in {one.number for one in self.placed}:
             self.placed.append(Placed(number, None))
         return number
 
-    def fault(self, partner: str, **switches: object) -> None:
-        self.machine.fault(partner, **switches)
-
     def enqueue(self, task: LedgerTask, numbers: list[str]) -> None:
-        """A call for each, as the shop that runs would make it: rows and messages, or messages alone."""
+        """Enqueue a call for each, as the running shop does: jobs with the ledger, else plain messages."""
         if not self.naive:
             enqueue_all(*(task.call(number) for number in numbers))
             return
         with (
-            celery.Celery("lab", broker=self.machine.broker, set_as_current=False) as app,
+            celery.Celery("lab", broker=self.stack.broker, set_as_current=False) as app,
             app.producer_or_acquire() as producer,
             producer.batch(),
         ):
@@ -132,14 +129,14 @@ class Scene:
                 app.send_task(task.name, (number,), queue=task.job_queue or "default", producer=producer)
 
     def held(self) -> list[str]:
-        """Without a ledger: the task of each call that a live worker holds, running or waiting there."""
-        return [one.task for one in quiet.in_hand(self.machine.broker, len(QUEUES)).held]
+        """Without a ledger: the task of each message that a live worker holds."""
+        return [one.task for one in pending.messages(self.stack.broker, len(QUEUES)).held]
 
     def jobs(self, kind: str) -> list[Job]:
-        """The jobs of this kind of our orders."""
+        """The jobs of this kind for this run's orders."""
         return list(Job.objects.filter(key__in=[f"{kind}:{one.number}" for one in self.placed]))
 
-    def tally(self) -> tally.Tally:
-        """What became of our orders."""
+    def count(self) -> effects.Counts:
+        """The effects of this run's orders."""
         numbers = [one.number for one in self.placed]
-        return tally.of(numbers, self.since, broker=self.machine.broker if self.naive else "")
+        return effects.count(numbers, self.since, broker=self.stack.broker if self.naive else "")

@@ -1,96 +1,96 @@
-"""The experiments: what to do, what one should see, why, and where others fell into the pit that it shows."""
+"""The experiments as the page lists them: the fault, the expected result, the code behind it, and others' issues."""
 
 from dataclasses import dataclass
 
-from lab.checks import Act
+from lab.checks import Scenario
 from lab.scenarios import partners, processes, work
 
-PATIENCE = 3  # times what is promised: so long is waited on a busy machine before everything is put right
+SLOW_MACHINE = 3  # times the stated seconds until an experiment ends, as a machine may be busy
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """`within`: seconds in which `see` comes about on a machine with nothing else to do. `without`: what the naive shop
-    does instead. `code`: where the promise is kept, `issue`: a thread about the pitfall, with what it says."""
+    """`within`: seconds until `expect` occurs on an idle machine. `naive`: what occurs without a ledger. `code`: the
+    file that keeps the promise. `issue`: the address and the content of a thread about the pitfall."""
 
     slug: str
     title: str
-    do: str
-    see: str
-    without: str
+    fault: str
+    expect: str
+    naive: str
     why: str
     code: str
     issue: tuple[str, str]
     within: int
-    act: Act
+    scenario: Scenario
 
     @property
     def longest(self) -> int:
-        """Seconds after which it is ended, whatever has come about."""
-        return self.within * PATIENCE
+        """Seconds after which it ends, with or without a result."""
+        return self.within * SLOW_MACHINE
 
 
 ALL = (
     Experiment(
         "slow-partner",
         "The warehouse is slow",
-        "Makes the warehouse take two seconds for each request, and places three orders.",
-        "Each customer is answered at once. The shipments follow, two seconds each; every effect happens once.",
-        "The same, as long as nothing else happens; but what a worker has fetched ahead waits behind the slow ones.",
-        "No customer waits for what can be done later, and a message that waits is fetched by nobody in advance.",
+        "The warehouse takes two seconds for each request. The lab places three orders.",
+        "Each customer gets a fast response. The shipments follow, two seconds each, and every effect happens once.",
+        "The same, while nothing else fails. Messages that a worker prefetched wait behind its slow tasks.",
+        "No customer waits for background work. Workers do not prefetch: a waiting message stays in the broker.",
         "orders/checkout.py",
-        ("https://github.com/celery/celery/issues/6500", "long tasks hold up what their worker has fetched ahead"),
+        ("https://github.com/celery/celery/issues/6500", "long tasks block prefetched ones"),
         15,
         partners.slow_partner,
     ),
     Experiment(
         "failing-partner",
         "The warehouse fails",
-        "Makes the warehouse answer 503 to everything, and places six orders.",
-        "Five orders fail there, its breaker opens, and nobody asks it any more. Well again, it is asked once, then by"
-        " all; six shipments, one for each order.",
-        "Nothing is lost by this alone. Each task goes on asking by itself, and waits for its next try in the memory of"
-        " a worker: kill that worker, and it is gone.",
-        "A try that comes later is a row with a time, not a message that a worker keeps; and one breaker serves all.",
+        "The warehouse answers 503 to every request. The lab places six orders.",
+        "After five failures the circuit breaker opens, and requests stop. When the warehouse works again, one probe"
+        " closes the breaker. Each order is shipped once.",
+        "This alone loses nothing. Each task retries on its own, and its retry waits in a worker's memory: kill that"
+        " worker, and the retry is lost.",
+        "A retry is a row with a time, not a message in a worker's memory. All processes share one circuit breaker.",
         "backroom/outbound/breaker.py",
-        ("https://github.com/celery/celery/issues/9849", "tasks that wait for their time are kept by the worker"),
+        ("https://github.com/celery/celery/issues/9849", "workers hold tasks with a countdown"),
         25,
         partners.failing_partner,
     ),
     Experiment(
         "hanging-partner",
         "Analytics hangs",
-        "Makes the analytics company take each request and never answer, and places two orders.",
-        "Receipts and parcels go out meanwhile. After five seconds each request is given up; once analytics answers, it"
-        " is told once of each order.",
-        "The same: the client, and its timeout, are the shop's own. Without one the worker would hang for good.",
-        "Every request to a partner is bounded as a whole, and each kind of work has workers of its own.",
+        "The analytics company accepts each request and never answers. The lab places two orders.",
+        "Receipts and parcels go out meanwhile. Each request times out after five seconds. When analytics works again,"
+        " it gets one event per order.",
+        "The same, as both shops use one HTTP client with a timeout. Without a timeout the worker would hang forever.",
+        "Each request to a partner has a total deadline. Each kind of work has its own workers.",
         "backroom/outbound/http.py",
-        ("https://github.com/codl/forget/issues/12", "workers that wait without a timeout wait for ever"),
+        ("https://github.com/codl/forget/issues/12", "without a timeout, workers wait forever"),
         25,
         partners.hanging_partner,
     ),
     Experiment(
         "limiting-partner",
-        "The warehouse wants to be asked less",
-        "Makes the warehouse answer 429, come back in two seconds, and places four orders.",
-        "After the first 429 nobody asks until the time is over; then four shipments.",
-        "Each task learns of the limit by itself, by running into it. Nothing is lost.",
-        "What a partner asks for holds for the whole fleet. Celery's own rate_limit is one worker's.",
+        "The warehouse limits requests",
+        "The warehouse answers 429 with Retry-After: 2. The lab places four orders.",
+        "After the first 429 all workers pause for the two seconds. Then each order is shipped once.",
+        "Each task runs into the limit on its own. Nothing is lost.",
+        "All processes share a partner's rate limit. Celery's own rate_limit is per worker.",
         "backroom/outbound/breaker.lua",
-        ("https://github.com/celery/celery/issues/5732", "rate_limit is per worker, not for all"),
+        ("https://github.com/celery/celery/issues/5732", "rate_limit is per worker"),
         15,
         partners.limiting_partner,
     ),
     Experiment(
         "kill-worker",
-        "A worker dies in the middle",
-        "Places an order, waits until a process has begun with its shipment, and kills that with SIGKILL.",
-        "Within some seconds the job is given back and runs again, as attempt 2; one shipment.",
-        "The shipment is lost: its message was acknowledged before it ran. With acks_late it would be, too: Celery"
-        " acknowledges what a killed child was at.",
-        "The worker says every two seconds what it has in hand. What the ledger has running there, and it has not, is"
-        " given back.",
+        "A worker dies during a job",
+        "The lab places an order, and kills the worker process that has just begun its shipment (SIGKILL).",
+        "Within seconds the job is requeued and runs as attempt 2. The order is shipped once.",
+        "The shipment is lost: its message was acknowledged before the task ran. acks_late would lose it too, as Celery"
+        " acknowledges the message of a killed child.",
+        "Each worker sends a heartbeat with its running jobs every two seconds. A job that the ledger says is running"
+        " there, and the heartbeat does not list, is requeued.",
         "backroom/ledger/rescue.py",
         ("https://github.com/celery/celery/issues/1628", "a killed child's message is acknowledged"),
         20,
@@ -99,80 +99,77 @@ ALL = (
     Experiment(
         "kill-web",
         "The web dies after the charge",
-        "Places an order, and kills the web server when it is charged and committed, before its jobs are published."
-        " This page is away for a moment, too.",
-        "The customer gets no answer, but the order is whole: invoice, receipt, shipment, all once.",
-        "The money is reserved, the order is paid, and nothing else ever happens: what on_commit was about to publish"
-        " died with the process.",
-        "The jobs were committed with the order. That their messages never came is noticed after five seconds.",
+        "The lab kills the web server (SIGKILL) after an order is charged and committed, before its jobs are"
+        " published. This page is offline for a moment, too.",
+        "The order gets its invoice, receipt and shipment, though its customer got no response.",
+        "The order is paid, and nothing else ever happens: its tasks were in the memory of the web process only.",
+        "The jobs are committed in the order's transaction. The dispatcher publishes those that the web process did"
+        " not.",
         "orders/settlement.py",
-        (
-            "https://github.com/openedx/openedx-events/pull/292",
-            "between the commit and the broker a crash loses the event",
-        ),
+        ("https://github.com/openedx/openedx-events/pull/292", "a crash between commit and broker loses the event"),
         25,
         processes.kill_web,
     ),
     Experiment(
         "freeze-broker",
         "The broker freezes",
-        "Freezes the broker for five seconds (SIGSTOP), and places three orders meanwhile.",
-        "Each customer is answered in a fraction of a second; all their jobs run when the broker is back.",
-        "Customers wait until the broker is back, one after the other, and with them the web server's threads.",
-        "Publishing is bounded, and after its first failure nobody in that process tries until the broker answers.",
+        "The lab freezes the broker for five seconds (SIGSTOP), and places three orders meanwhile.",
+        "Each customer gets a response in a fraction of a second. All jobs run when the broker is back.",
+        "Customers wait for the broker, one after the other, and occupy the web server's threads.",
+        "Publishing has a short timeout. After a failure the process does not publish until the broker answers.",
         "backroom/runtime/publisher.py",
-        ("https://github.com/celery/celery/issues/4296", "delay() waits for ever when the broker does not answer"),
+        ("https://github.com/celery/celery/issues/4296", "delay() waits forever when the broker does not answer"),
         25,
         processes.freeze_broker,
     ),
     Experiment(
         "flush-broker",
-        "The broker forgets everything",
-        "Lets messages pile up behind a slow partner, and empties the broker (FLUSHALL).",
-        "Some seconds later the jobs are published anew, and run; nothing is missing.",
-        "What was in the queues is lost for good.",
-        "A message is only a message. Jobs older than the oldest message that the broker still has are published again.",
+        "The broker loses its data",
+        "The lab slows down a partner until messages pile up, and empties the broker (FLUSHALL).",
+        "Within seconds the jobs are published again and run. Nothing is lost.",
+        "The queued messages are lost for good.",
+        "The ledger is the truth, a message only an id. The dispatcher publishes a job again if it is older than the"
+        " broker's oldest message.",
         "backroom/runtime/dispatcher.py",
-        ("https://github.com/celery/kombu/issues/1063", "what Redis evicts or loses is gone, and so are the bindings"),
+        ("https://github.com/celery/kombu/issues/1063", "an eviction by Redis loses messages and bindings"),
         25,
         processes.flush_broker,
     ),
     Experiment(
         "poison",
-        "A job that kills its worker",
-        "Enqueues a job whose process dies at once, each time, and places two orders.",
-        "After its two attempts it is a dead letter, and the orders beside it are done. The lab takes the poison away"
-        " and replays it.",
-        "It runs once, its process dies, and nobody knows of it any more. With task_reject_on_worker_lost it would come"
-        " back for ever.",
-        "An attempt is counted when it begins, in the ledger, so a job that never ends can't come back without end.",
+        "A job kills its worker",
+        "The lab enqueues a job that kills its process in each attempt, and places two orders.",
+        "After two attempts the job is a dead letter, and the other jobs have run. The lab makes it harmless and"
+        " replays it.",
+        "It runs once, its process dies, and no record of it is left. With task_reject_on_worker_lost it would run"
+        " again forever.",
+        "The ledger counts an attempt when it begins, so a job that never ends has a limit.",
         "backroom/ledger/transitions.py",
-        ("https://github.com/celery/celery/issues/9082", "reject_on_worker_lost brings such a task back without end"),
+        ("https://github.com/celery/celery/issues/9082", "reject_on_worker_lost redelivers such a task forever"),
         30,
         work.poison_job,
     ),
     Experiment(
         "flood",
-        "A campaign, and a password to reset",
-        "Enqueues 2,000 mails of a campaign, and a second later one for which a person waits. (The shop has neither:"
-        " both are the lab's own, on the queues bulk and critical.) What is left of the campaign is called off.",
-        "The one mail arrives within three seconds, long before the campaign is through.",
-        "The same: it has the same queues. But only the speed of its worker keeps it from sending more than the mail"
-        " server allows, and who calls the rest off has to reach into the broker.",
-        "Who waits has a queue, a worker and a place at the partner's gate of their own.",
+        "A campaign and a password mail",
+        "The lab enqueues 2,000 mails of a campaign, and one second later a password mail. Both are the lab's own, on"
+        " the queues bulk and critical. At the end it cancels the rest of the campaign.",
+        "The password mail arrives within three seconds, long before the campaign ends.",
+        "The same, with the same queues. But no rate limit protects the mail server, and a cancellation has to delete"
+        " messages from the broker.",
+        "Urgent mails have their own queue, workers and share of the mail server's rate limit.",
         "notifications/mail.py",
-        ("https://github.com/frappe/frappe/issues/1211", "a newsletter blocks the mails that people wait for"),
+        ("https://github.com/frappe/frappe/issues/1211", "a newsletter delays urgent mails"),
         10,
         work.flood,
     ),
     Experiment(
         "stop-beat",
-        "Beat is gone",
-        "Stops beat, lets a slot of its schedule pass, and starts it again.",
-        "Nothing is mailed while it is away, and Operations says so within ten seconds. Back again, it makes up for the"
-        " slot: one mail.",
-        "The same; but nobody is told.",
-        "When a schedule fired last is in its row, and each process says that it lives.",
+        "Beat is down",
+        "The lab stops beat, waits until a scheduled report is due, and starts beat again.",
+        "Within ten seconds Operations shows an alert. When beat is back, it runs the missed slot: one mail.",
+        "The same, without an alert.",
+        "Each schedule stores its last run in a row. Each process sends a heartbeat.",
         "backroom/runtime/scheduler.py",
         ("https://github.com/celery/django-celery-beat/issues/824", "beat stops silently"),
         20,
@@ -181,10 +178,10 @@ ALL = (
     Experiment(
         "two-beats",
         "Two beats",
-        "Starts a second beat, and lets three slots of the schedule fall due.",
+        "The lab starts a second beat, and waits until three scheduled reports are due.",
         "Three reports are mailed, each once.",
-        "Each beat fires each slot: six mails.",
-        "A slot is taken by compare-and-set, in the transaction that enqueues its job.",
+        "Each beat runs each slot: six mails.",
+        "Beat claims a slot by compare-and-set, in the transaction that enqueues its job.",
         "backroom/runtime/scheduler.py",
         ("https://github.com/celery/django-celery-beat/issues/337", "each instance sends every task"),
         20,

@@ -1,10 +1,10 @@
-"""More customers than the lab's button brings, with Locust: charts, ramps, as many as one likes.
+"""More customers than the lab's button starts, with Locust: charts, ramps, any number of users.
 
     python3 -m venv /tmp/locust && /tmp/locust/bin/pip install locust
     /tmp/locust/bin/locust --locustfile lab/locustfile.py --host http://127.0.0.1:8000
 
-from the checkout, and then http://127.0.0.1:8089. In an environment of its own, as it brings gevent, which patches
-sockets and threads, and some twenty packages more; nothing of ours needs it. What customers do is that of customers.py.
+Run it from the checkout, and open http://127.0.0.1:8089. Locust has an environment of its own: it brings gevent, which
+patches sockets and threads, and about twenty packages. Its customers order as those of lab/faults/customers.py do.
 """
 
 import sys
@@ -19,7 +19,7 @@ from lab.faults.customers import PAUSE, basket, cheap
 
 
 class Customer(HttpUser):
-    """Looks around now and then, and buys one piece of something every two seconds or so."""
+    """Orders one piece about every two seconds, and sometimes lists the products."""
 
     wait_time = between(0.5 * PAUSE, 1.5 * PAUSE)
 
@@ -32,9 +32,9 @@ class Customer(HttpUser):
         with self.client.post(
             "/api/orders", json=basket(self.products), headers=headers, catch_response=True
         ) as answer:
-            if answer.status_code == 409:  # sold out: the shop has told the truth
+            if answer.status_code == 409:  # sold out, which is a correct answer
                 answer.success()
 
     @task(1)
-    def look_around(self) -> None:
+    def list_products(self) -> None:
         self.client.get("/products/", name="/products/")

@@ -1,4 +1,4 @@
-"""A bottle of poison: a file that a job looks at. It also tells how many processes have died of it."""
+"""The poison job's switch, and how often the job ran: two files in the lab's folder, as its process dies."""
 
 from pathlib import Path
 
@@ -6,29 +6,29 @@ from django.conf import settings
 
 
 class Poison:
-    """The bottle of this name, in the lab's folder."""
+    """The switch and the count of the poison job with this name."""
 
     def __init__(self, name: str) -> None:
-        self.bottle = Path(settings.VAR) / "lab" / f"poison-{name}"
-        self.tally = self.bottle.with_suffix(".tasted")
+        self.switch = Path(settings.VAR) / "lab" / f"poison-{name}"
+        self.log = self.switch.with_suffix(".runs")
 
-    def fill(self) -> None:
-        self.bottle.touch(mode=0o600)
+    def arm(self) -> None:
+        self.switch.touch(mode=0o600)
 
-    def full(self) -> bool:
-        return self.bottle.exists()
+    def armed(self) -> bool:
+        return self.switch.exists()
 
-    def tasted(self) -> None:
-        """Somebody runs the job."""
-        with self.tally.open("a") as tally:
-            tally.write("x")
+    def count_run(self) -> None:
+        """Called by the job when it begins."""
+        with self.log.open("a") as log:
+            log.write("x")
 
-    def tastes(self) -> int:
-        """How often it ran."""
-        return self.tally.stat().st_size if self.tally.exists() else 0
+    def runs(self) -> int:
+        """How often the job began."""
+        return self.log.stat().st_size if self.log.exists() else 0
 
 
-def empty_all() -> None:
-    """No bottle holds poison any more."""
-    for bottle in (Path(settings.VAR) / "lab").glob("poison-*"):
-        bottle.unlink(missing_ok=True)
+def disarm_all() -> None:
+    """Make all poison jobs harmless."""
+    for file in (Path(settings.VAR) / "lab").glob("poison-*"):
+        file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The demo's settings: the shop's, and the lab. Production's know nothing of it, and it is not in the image."""
+"""The demo's settings: the shop's, and the lab. Production does not import them, and the image leaves them out."""
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -11,6 +11,6 @@ if not DEBUG:
 INSTALLED_APPS = ["lab", *INSTALLED_APPS]
 ROOT_URLCONF = "lab.urls"
 LAB_URL = "/lab/"
-# Whoever reaches the loopback port may break the demo, so nobody gets here by another name: a page elsewhere whose
-# name suddenly points to 127.0.0.1 (DNS rebinding) is answered 400, whatever the environment says.
+# Every client of the loopback port may break the demo. Under any other host name the answer is 400, whatever the
+# environment says: else a page elsewhere could reach it with a name that suddenly points to 127.0.0.1 (DNS rebinding).
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]

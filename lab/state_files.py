@@ -1,7 +1,6 @@
-"""What the lab's page and its process (runner.py) tell each other: small files in a folder that is open to the
-owner only. Not the database, nor the broker: those are what may be away.
+"""Small files between the lab's page and its process (runner.py), in a folder that only their owner can read.
 
-The page leaves wishes, each at most once at a time; the process takes them, and tells in `state` how things stand.
+Files, as experiments break the database and the broker. The page writes requests, the process writes the state.
 """
 
 import json
@@ -15,68 +14,70 @@ from stack.environment import private_file, private_folder
 
 
 class Busy(Exception):
-    """Somebody's wish is still being fulfilled; the text is its name."""
+    """Another request is in progress. The text is its name."""
 
 
-class Board:
+class StateFiles:
     """The files of one lab."""
 
     def __init__(self, var: Path) -> None:
         self.folder = private_folder(var / "lab")
-        self.experiment = self.folder / "experiment"  # while it is there, its experiment is under way
+        self.request = self.folder / "request"  # exists while its experiment runs
         self.stopping = self.folder / "stop"
-        self.doors = self.folder / "customers"
-        self.file = self.folder / "state.json"
+        self.load = self.folder / "load"
+        self.state = self.folder / "state.json"
 
-    def wish(self, name: str) -> None:
-        """Have an experiment done. Raises Busy: of two who press at once, one is first. A link, since that is made
-        whole or not at all."""
-        fresh = private_file(self.folder / f"wish.{os.getpid()}.{time.monotonic_ns()}", name)
+    def submit(self, name: str) -> None:
+        """Request an experiment. Raises Busy if one is in progress.
+
+        A link is made whole or not at all, so of two requests at the same time one wins.
+        """
+        fresh = private_file(self.folder / f"request.{os.getpid()}.{time.monotonic_ns()}", name)
         try:
-            os.link(fresh, self.experiment)
+            os.link(fresh, self.request)
         except FileExistsError:
-            raise Busy(self.wished()) from None
+            raise Busy(self.requested()) from None
         finally:
             fresh.unlink()
 
-    def wished(self) -> str:
-        """The experiment to do, or "" for none."""
+    def requested(self) -> str:
+        """The name of the experiment in progress; "" for none."""
         with suppress(FileNotFoundError):
-            return self.experiment.read_text()
+            return self.request.read_text()
         return ""
 
-    def done(self) -> None:
-        """It is over; the next one may come."""
-        self.experiment.unlink(missing_ok=True)
+    def finish(self) -> None:
+        """Let the next request in."""
+        self.request.unlink(missing_ok=True)
 
-    def stop(self) -> None:
-        """Have everything put right now."""
+    def request_stop(self) -> None:
+        """Request that everything returns to normal now."""
         self.stopping.touch(mode=0o600)
 
-    def stopped(self) -> bool:
-        """Whether somebody wants that, since it was last asked."""
+    def take_stop(self) -> bool:
+        """Whether a stop was requested since the last call."""
         with suppress(FileNotFoundError):
             self.stopping.unlink()
             return True
         return False
 
-    def let_in(self, seconds: float) -> None:
-        """Have customers come for so long; 0 sends them away."""
-        private_file(self.doors, str(time.time() + seconds))
+    def set_load(self, seconds: float) -> None:
+        """Request customers for `seconds`; 0 ends them."""
+        private_file(self.load, str(time.time() + seconds))
 
-    def open_until(self) -> float:
-        """Until when customers come, as Unix time; 0 if none do."""
+    def load_until(self) -> float:
+        """The end of the load as Unix time; 0 without load."""
         with suppress(FileNotFoundError, ValueError):
-            until = float(self.doors.read_text())
+            until = float(self.load.read_text())
             return until if until > time.time() else 0.0
         return 0.0
 
-    def tell(self, state: dict[str, Any]) -> None:
-        """How things stand, whole or not at all."""
-        private_file(self.file, json.dumps(state))
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the state atomically."""
+        private_file(self.state, json.dumps(state))
 
-    def told(self) -> dict[str, Any]:
-        """What was told last; empty if nothing was yet."""
+    def read(self) -> dict[str, Any]:
+        """The latest state; empty before the first."""
         with suppress(FileNotFoundError):
-            return json.loads(self.file.read_text())
+            return json.loads(self.state.read_text())
         return {}

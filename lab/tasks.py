@@ -1,5 +1,4 @@
-"""Work that the lab gives the back room: a job that kills its worker, and mails of a campaign and of a password reset,
-neither of which the shop itself has."""
+"""The lab's own jobs: one that kills its worker, a newsletter's mails, and a password reset's mail."""
 
 import os
 
@@ -10,17 +9,17 @@ from notifications import mail
 
 @task(name="lab.poison", retry=Retry(attempts=2, first=1))
 def poison(name: str) -> str:
-    """Kills the process that runs it, as a library that crashes does, for as long as the poison is there."""
-    bottle = Poison(name)
-    bottle.tasted()
-    if bottle.full():
+    """Kill the process that runs it, as a crashing library does, while its switch is armed."""
+    switch = Poison(name)
+    switch.count_run()
+    if switch.armed():
         os._exit(1)
     return "harmless now"
 
 
 @task(name="lab.mail_campaign", queue="bulk", key="campaign:{number}", retry=Retry(attempts=3))
 def mail_campaign(number: str) -> None:
-    """One of many mails that nobody waits for."""
+    """One of many mails that are not urgent."""
     mail.send(
         key=f"campaign:{number}",
         to="reader@example.org",
@@ -32,11 +31,11 @@ def mail_campaign(number: str) -> None:
 
 @task(name="lab.mail_reset", queue="critical", key="reset:{number}", retry=Retry(attempts=3))
 def mail_reset(number: str) -> None:
-    """A mail for which a person sits and waits."""
+    """A mail for which a person waits."""
     mail.send(
         key=f"reset:{number}",
         to="customer@example.org",
-        subject="Your new password",
+        subject="Reset your password",
         template="lab/mail/reset",
         context={},
         patience=mail.URGENT,

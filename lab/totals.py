@@ -1,57 +1,61 @@
-"""What came of each shop's orders: with its ledger, and naive. Counted for each from the moment it was opened on."""
+"""The totals of each shop, with its ledger and naive, since it was last started."""
 
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 
-from lab.faults import effects as tally
-from lab.faults.stack import NAIVE, Machine
+from lab.demo_stack import NAIVE, DemoStack
+from lab.faults import effects
+from orders.models import Order
 
 
-class Books:
-    """The latest period of each variant; `periods` is kept with the lab's state."""
+class Totals:
+    """The latest period of each variant. `periods` is part of the lab's state."""
 
-    def __init__(self, machine: Machine, periods: dict[str, dict[str, Any]]) -> None:
-        self.machine, self.periods = machine, periods
+    def __init__(self, stack: DemoStack, periods: dict[str, dict[str, Any]]) -> None:
+        self.stack, self.periods = stack, periods
 
-    def set_to(self, variant: str) -> None:
-        """From here on orders count for this variant, if they don't already."""
+    def start(self, variant: str) -> None:
+        """Count new orders for this variant, if they don't already."""
         for other in [name for name, period in self.periods.items() if name != variant and "end" not in period]:
             self.close(other)
         if variant not in self.periods or "end" in self.periods[variant]:
-            self.periods[variant] = {"first": tally.newest(), "since": timezone.now().isoformat()}
+            self.periods[variant] = {"first": effects.newest(), "since": timezone.now().isoformat()}
 
     def close(self, variant: str) -> None:
-        """What came of its orders, before anybody else may mend it."""
-        found = figures(self.look(variant))
-        self.periods[variant] |= {"last": tally.newest(), "until": timezone.now().isoformat(), "end": found}
+        """Keep its totals as they are now, before the reconciler repairs anything."""
+        end = as_dict(self.count(variant))
+        self.periods[variant] |= {"last": effects.newest(), "until": timezone.now().isoformat(), "end": end}
 
-    def look(self, variant: str) -> tally.Tally:
-        """What came of them by now. Raises audit.PartnersSilent and django.db.Error."""
+    def count(self, variant: str) -> effects.Counts:
+        """The effects of its orders by now. Raises audit.PartnersSilent and django.db.Error."""
         period = self.periods[variant]
-        numbers = [number for number in tally.since(period["first"]) if number <= period.get("last", number)]
+        orders = Order.objects.filter(number__gt=period["first"])
+        if "last" in period:
+            orders = orders.filter(number__lte=period["last"])
         since, until = datetime.fromisoformat(period["since"]), None
         if "until" in period:
             until = datetime.fromisoformat(period["until"])
-        return tally.of(numbers, since, until, self.machine.broker if variant == NAIVE and not until else "")
+        broker = self.stack.broker if variant == NAIVE and not until else ""
+        return effects.count(list(orders.values_list("number", flat=True)), since, until, broker)
 
-    def figures(self) -> dict[str, dict[str, Any]]:
-        """Of each variant, now; and of one that is closed, `end`: how it was then. Raises what `look` does."""
+    def all(self) -> dict[str, dict[str, Any]]:
+        """The totals of each variant now, and as `end` those of a closed one when it closed. Raises as `count`."""
         return {
-            variant: figures(self.look(variant)) | {"end": period.get("end")}
+            variant: as_dict(self.count(variant)) | {"end": period.get("end")}
             for variant, period in list(self.periods.items())
         }
 
 
-def figures(found: tally.Tally) -> dict[str, Any]:
-    """A tally for the page."""
+def as_dict(found: effects.Counts) -> dict[str, Any]:
+    """The counts for the page."""
     return {
         "orders": found.orders,
         "expected": found.expected,
         "found": found.found,
-        "busy": found.busy,
+        "unfinished": found.unfinished,
         "lost": len(found.lost),
         "twice": len(found.twice),
-        "which": tally.keys_of([*found.lost, *found.twice], 6),
+        "which": effects.keys_of([*found.lost, *found.twice], 6),
     }

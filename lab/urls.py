@@ -1,4 +1,4 @@
-"""The shop's addresses and the lab's. No other settings than the lab's know them."""
+"""The shop's addresses and the lab's. Only the lab's settings use them."""
 
 from django.urls import include, path
 

@@ -1,8 +1,8 @@
-"""The lab's page. It only leaves wishes on the board and shows what stands there (lab/state_files.py), so it is as well when
-broker, workers or this very process were broken a moment ago; and nobody who gets at it gets at a process.
+"""The lab's page. It writes requests to files and shows the state in them (lab/state_files.py), so it needs neither the
+broker nor the workers, and it can't signal a process.
 
-Open to whoever reaches the demo's port on the loopback. A page of another site can't press a button here: each is a
-POST with a CSRF token, and the address is answered under the loopback's names only (lab/settings.py).
+Every client of the demo's loopback port may use it. Pages of other sites can't: each button is a POST with a CSRF
+token, and only the loopback's host names are answered (lab/settings.py).
 """
 
 import time
@@ -20,65 +20,64 @@ from django.views.decorators.http import require_GET, require_POST
 
 from lab.experiments import ALL, BY_SLUG
 from lab.runner import SWITCHES
-from lab.state_files import Board, Busy
+from lab.state_files import Busy, StateFiles
 
-SILENT = 10  # seconds without a word after which the lab's process counts as gone
-OPEN_FOR = 300  # seconds for which customers come
+DOWN_AFTER = 10  # seconds without a write by the lab's process
+LOAD_FOR = 300  # seconds
 TITLES = {
-    "switch-naive": "Switching to the naive shop",
-    "switch-ledgered": "Switching back to the shop with its ledger",
+    "switch-naive": "Switch to the shop without a ledger",
+    "switch-ledgered": "Switch to the shop with its ledger",
 }
-NOT_YET = {"outcome": "", "said": "not tried yet", "seconds": 0.0}
+LABELS = {"ledgered": "with its ledger", "naive": "without a ledger"}
+NOT_RUN = {"outcome": "", "said": "not run yet", "seconds": 0.0}
 
 
 @never_cache
 @require_GET
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
-    """All of it."""
-    return render(request, "lab/page.html", {"experiments": ALL, **context()})
+    """The whole page."""
+    return render(request, "lab/page.html", {"experiments": ALL, **state()})
 
 
 @never_cache
 @require_GET
 def live(request: HttpRequest) -> HttpResponse:
-    """What changes each second."""
+    """The part that changes each second."""
     return HttpResponse(part())
 
 
 @require_POST
 def begin(request: HttpRequest, name: str) -> HttpResponse:
-    """Do an experiment, or switch to the other shop."""
+    """Request an experiment, or the other shop."""
     if name not in BY_SLUG and name not in SWITCHES:
         raise Http404
+    notice = ""
     try:
-        Board(settings.VAR).wish(name)
-        notice = ""
+        StateFiles(settings.VAR).submit(name)
     except Busy as busy:
-        notice = (
-            f"One thing at a time: “{title(str(busy))}” is still under way. Wait for its end, or put everything right."
-        )
+        notice = f"“{title(str(busy))}” is still in progress. Wait for its end, or press “Stop and restore”."
     return answer(request, notice)
 
 
 @require_POST
 def stop(request: HttpRequest) -> HttpResponse:
-    """Put everything right, now."""
-    Board(settings.VAR).stop()
-    return answer(request, "Everything is being put right.")
+    """Request the end of the experiment."""
+    StateFiles(settings.VAR).request_stop()
+    return answer(request, "Ending all faults and restarting processes that are down.")
 
 
 @require_POST
 def customers(request: HttpRequest) -> HttpResponse:
-    """Let customers in for some minutes, or send them away."""
-    board = Board(settings.VAR)
-    board.let_in(0 if board.open_until() else OPEN_FOR)
+    """Start the load, or end it."""
+    files = StateFiles(settings.VAR)
+    files.set_load(0 if files.load_until() else LOAD_FOR)
     return answer(request, "")
 
 
 @require_GET
 def code(request: HttpRequest, file: str) -> HttpResponse:
-    """A file that an experiment names, with its lines numbered; no other."""
+    """A file that an experiment names, with line numbers. Other files are 404."""
     if file not in {experiment.code for experiment in ALL}:
         raise Http404
     lines = (Path(settings.BASE_DIR) / file).read_text().splitlines()
@@ -86,7 +85,7 @@ def code(request: HttpRequest, file: str) -> HttpResponse:
 
 
 def answer(request: HttpRequest, notice: str) -> HttpResponse:
-    """What follows a press: the part that changes, or for browsers without JavaScript the page."""
+    """The part that changes, or the page for a browser without JavaScript."""
     if request.headers.get("HX-Request"):
         return HttpResponse(part(notice))
     if notice:
@@ -95,41 +94,38 @@ def answer(request: HttpRequest, notice: str) -> HttpResponse:
 
 
 def part(notice: str = "") -> str:
-    """Without the request's context, which would ask the database for the cart."""
-    return render_to_string("lab/_live.html", {**context(), "notice": notice})
+    """Rendered without the request, whose context processors read the cart from the database."""
+    return render_to_string("lab/_live.html", {**state(), "notice": notice})
 
 
 def title(name: str) -> str:
+    """The title of an experiment or switch, for people."""
     return TITLES.get(name) or (BY_SLUG[name].title if name in BY_SLUG else name)
 
 
-def context() -> dict[str, Any]:
-    """How things stand."""
-    board = Board(settings.VAR)
-    state, wished = board.told(), board.wished()
-    run = state.get("run")
-    if wished and (not run or run["outcome"]):
-        run = {"slug": wished, "outcome": "", "lines": [], "said": "", "since": time.time()}
-    books = state.get("books", {})
-    checkout = state.get("checkout_s")
+def state() -> dict[str, Any]:
+    """The templates' context."""
+    files = StateFiles(settings.VAR)
+    found, requested = files.read(), files.requested()
+    run = found.get("run")
+    if requested and (not run or run["outcome"]):
+        run = {"slug": requested, "outcome": "", "lines": [], "said": ""}
+    totals, checkout = found.get("totals", {}), found.get("checkout_s")
     return {
-        "silent": time.time() - state.get("at", 0) > SILENT,
-        "trouble": state.get("trouble", ""),
-        "naive": state.get("variant") == "naive",
-        "busy": bool(wished),
+        "down": time.time() - found.get("at", 0) > DOWN_AFTER,
+        "trouble": found.get("trouble", ""),
+        "naive": found.get("variant") == "naive",
+        "busy": bool(requested),
         "run": run and run | {"title": title(run["slug"]), "experiment": BY_SLUG.get(run["slug"])},
-        "books": [{"name": name, "label": label, **books[name]} for name, label in LABELS.items() if name in books],
-        "now": books.get(state.get("variant", ""), {}),
+        "totals": [{"label": label, **totals[name]} for name, label in LABELS.items() if name in totals],
+        "now": totals.get(found.get("variant", ""), {}),
         "checkout_ms": None if checkout is None else round(checkout * 1000),
-        "open_until": board.open_until(),
-        "results": [results_of(experiment.slug, state) for experiment in ALL],
+        "load": files.load_until(),
+        "results": [results_of(experiment.slug, found) for experiment in ALL],
     }
 
 
-LABELS = {"ledgered": "with its ledger", "naive": "naive"}
-
-
-def results_of(slug: str, state: dict[str, Any]) -> dict[str, Any]:
-    """An experiment's last outcome in each variant."""
-    found = state.get("results", {}).get(slug, {})
-    return {"slug": slug, "title": BY_SLUG[slug].title, **{name: found.get(name, NOT_YET) for name in LABELS}}
+def results_of(slug: str, found: dict[str, Any]) -> dict[str, Any]:
+    """An experiment's latest result in each variant."""
+    results = found.get("results", {}).get(slug, {})
+    return {"slug": slug, "title": BY_SLUG[slug].title, **{name: results.get(name, NOT_RUN) for name in LABELS}}

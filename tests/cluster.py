@@ -1,4 +1,4 @@
-"""The shop's real processes, as `make demo` starts them, on the test's database, broker and partners."""
+"""The shop's real processes, as `make demo` starts them, on the tests' database, broker and partners."""
 
 import os
 import signal
@@ -27,8 +27,8 @@ CUSTOMER = {
 }
 
 
-class House:
-    """Processes of the shop by name; tests may kill them, and start again what they need."""
+class Cluster:
+    """Processes of the shop by name. Tests may kill them, and start those that they need."""
 
     def __init__(self, logs: Path) -> None:
         database = connection.settings_dict["NAME"]
@@ -50,7 +50,7 @@ class House:
         return found | {"watcher-2": found["watcher"]}
 
     def start(self, *names: str, **env: str) -> None:
-        """Start those that don't run, with `env` added to their environment, and wait until all are ready."""
+        """Start those that do not run, with `env` in their environment, and wait until they are ready."""
         missing = [name for name in names if name not in self.processes or self.processes[name].poll() is not None]
         begin = timezone.now()
         for name in missing:
@@ -62,7 +62,7 @@ class House:
             until(lambda name=name: self.ready(name, begin), 30, f"{name}: see {self.logs}")
 
     def kill(self, name: str) -> None:
-        """SIGKILL a process and its children, and see it gone."""
+        """SIGKILL a process and its children, and wait for its end."""
         os.killpg(self.processes[name].pid, signal.SIGKILL)
         self.processes[name].wait()
 
@@ -78,7 +78,7 @@ class House:
         return True
 
     def stop(self) -> None:
-        """SIGTERM to all, SIGKILL to what has not gone after 15 s."""
+        """SIGTERM to all, and SIGKILL to those that still run after 15 s."""
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.terminate()
@@ -98,6 +98,6 @@ class House:
 
     @property
     def product(self) -> str:
-        """A product that is in stock, by its slug."""
+        """The slug of a product in stock."""
         items = urllib3.request("GET", f"{self.site}/api/products").json()["items"]
         return next(item["slug"] for item in items if item["stock"] > 0)

@@ -1,4 +1,4 @@
-"""A whole `make demo`, as a person has it: started for real on free ports, in a folder of its own."""
+"""A whole `make demo` on free ports, in a folder of its own."""
 
 import itertools
 import os
@@ -17,14 +17,14 @@ _numbers = itertools.count()
 
 
 class Demo:
-    """A `python -m stack demo` in a session of its own, as a terminal would give it."""
+    """A `python -m stack demo` in its own session, as in a terminal."""
 
     def __init__(self, var: Path, numbers: dict[str, int]):
         self.var, self.numbers = var, numbers
         self.output = var.parent / f"{next(_numbers)}.out"
-        # The tests' own servers are in the environment, and a demo would take them for the user's.
-        theirs = {name: value for name, value in os.environ.items() if name not in environment.OVERRIDES}
-        self.environ = theirs | {name: str(port) for name, port in numbers.items()} | {"BACKROOM_VAR": str(var)}
+        # Without the addresses of the tests' own servers, which a demo would use as the user's.
+        environ = {name: value for name, value in os.environ.items() if name not in environment.OVERRIDES}
+        self.environ = environ | {name: str(port) for name, port in numbers.items()} | {"BACKROOM_VAR": str(var)}
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "stack", "demo"],
@@ -48,14 +48,14 @@ class Demo:
         return int(re.search(r"order (\d+) placed", self.text).group(1))
 
     def ctrl_c(self) -> int:
-        """What a terminal does: SIGINT to the whole foreground group. Returns the exit code."""
+        """SIGINT to the whole foreground group, as a terminal sends it. Returns the exit status."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(100)
 
-    def processes(self, words: str = "") -> list[int]:
-        """The ids of the processes that belong to this demo's folder and have `words` in their command line."""
-        return [pid for pid, told in _told_by_processes() if str(self.var) in told and words in told]
+    def processes(self, text: str = "") -> list[int]:
+        """The ids of processes with this demo's folder and `text` in their command line or environment."""
+        return [pid for pid, found in _processes() if str(self.var) in found and text in found]
 
     def ports_in_use(self) -> list[str]:
         return [name for name, port in self.numbers.items() if not _is_free(name, port)]
@@ -69,13 +69,13 @@ def _is_free(name: str, port: int) -> bool:
     return True
 
 
-def _told_by_processes() -> list[tuple[int, str]]:
-    """Every process with its command line and its environment."""
+def _processes() -> list[tuple[int, str]]:
+    """Every process with its command line and environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            told = (folder / "cmdline").read_bytes() + b" " + (folder / "environ").read_bytes()
-        except OSError:  # it ended a moment ago, or it is another user's
+            text = (folder / "cmdline").read_bytes() + b" " + (folder / "environ").read_bytes()
+        except OSError:  # it has just ended, or it is another user's
             continue
-        found.append((int(folder.name), told.replace(b"\0", b" ").decode(errors="replace")))
+        found.append((int(folder.name), text.replace(b"\0", b" ").decode(errors="replace")))
     return found

@@ -1,7 +1,7 @@
-"""Orders in, effects out, lost, twice: one shop's orders from some number on, against the partners' own records.
+"""Counts of expected, found, lost and duplicated effects of some orders, from the partners' own records.
 
-The judging is the audit's (orders/audit.py). Where there is no ledger nobody can say what is still to come but the
-broker and the workers, so they are asked which orders they still have in hand (naive/pending.py).
+The audit (orders/audit.py) does the comparison. Without a ledger, only the broker and the workers hold the work still
+to do, so their messages decide which orders are unfinished.
 """
 
 from collections.abc import Sequence
@@ -13,39 +13,41 @@ import redis
 from celery.exceptions import CeleryError
 from django.utils import timezone
 
-from lab.faults.naive import pending as quiet
+from lab.faults.naive import pending
 from orders import audit
 from orders.books import OrderState
 from orders.models import Order, Status
 from stack.processes import QUEUES
 
-NET = "orders.settle_payment"  # of an order that is settled, it does nothing
-ON_ITS_WAY = timedelta(seconds=3)  # for which a message may be seen by nobody
+SAFETY_NET = "orders.settle_payment"  # does nothing for a settled order
+IN_FLIGHT = timedelta(seconds=3)  # for which neither broker nor worker may show a message
 
 
 @dataclass
-class Tally:
-    """What became of some orders. `busy`: those of which something is still to come."""
+class Counts:
+    """The effects of some orders. `unfinished` orders still have work to do."""
 
     orders: int = 0
     expected: int = 0
     found: int = 0
     lost: list[dict[str, Any]] = field(default_factory=list)
     twice: list[dict[str, Any]] = field(default_factory=list)
-    busy: int = 0
+    unfinished: int = 0
 
     @property
-    def done(self) -> bool:
-        """Whether nothing is still to come, and nothing is missing or too much."""
-        return not (self.busy or self.lost or self.twice) and self.found >= self.expected
+    def complete(self) -> bool:
+        """Whether each expected effect happened once."""
+        return not (self.unfinished or self.lost or self.twice) and self.found >= self.expected
 
 
-def of(numbers: Sequence[int], since: datetime, until: datetime | None = None, broker: str = "") -> Tally:
-    """The tally of these orders, and of what happened between two times that is about no order. `broker` is its address
-    where a naive shop is at work. Raises audit.PartnersSilent and django.db.Error."""
+def count(numbers: Sequence[int], since: datetime, until: datetime | None = None, broker: str = "") -> Counts:
+    """The counts of these orders, and of effects between two times that belong to no order.
+
+    `broker` is the address of a naive shop's broker. Raises audit.PartnersSilent and django.db.Error.
+    """
     ours, theirs, known = audit.look(numbers, since)
     if broker:
-        mark_busy(ours, broker)
+        mark_unfinished(ours, broker)
     mine = []
     for row in theirs:
         number, at = audit.number_of(row), datetime.fromisoformat(row["at"])
@@ -53,7 +55,7 @@ def of(numbers: Sequence[int], since: datetime, until: datetime | None = None, b
             mine.append(row)
     report = audit.Report()
     audit.compare(report, ours, mine, known)
-    return Tally(
+    return Counts(
         report.orders,
         report.effects_expected,
         report.effects_found,
@@ -63,32 +65,27 @@ def of(numbers: Sequence[int], since: datetime, until: datetime | None = None, b
     )
 
 
-def mark_busy(ours: dict[int, OrderState], broker: str) -> None:
-    """Without a ledger: an order is unfinished as long as a message about it is in hand, or may be on its way."""
-    young = timezone.now() - ON_ITS_WAY
+def mark_unfinished(ours: dict[int, OrderState], broker: str) -> None:
+    """Without a ledger, mark the orders with a message in the broker, at a worker or possibly in flight."""
+    young = timezone.now() - IN_FLIGHT
     try:
-        found = quiet.in_hand(broker, len(QUEUES))
+        found = pending.messages(broker, len(QUEUES))
         held = [(one.task, one.arguments.get("number")) for one in (*found.queued, *found.held)]
     except (redis.RedisError, CeleryError, OSError):
-        held = [("", number) for number in ours]  # nobody can tell
+        held = [("", number) for number in ours]  # the broker is away, so any order may have a message
     placed = {number for number, order in ours.items() if order.status == Status.PLACED}
-    busy = {number for task, number in held if task != NET or number in placed}
+    busy = {number for task, number in held if task != SAFETY_NET or number in placed}
     for number, order in ours.items():
         if number in busy or (order.paid_at and order.paid_at > young):
             order.moved = True
 
 
 def newest() -> int:
-    """The number of the latest order."""
+    """The number of the latest order; 0 without any."""
     return Order.objects.order_by("number").values_list("number", flat=True).last() or 0
 
 
-def since(number: int) -> list[int]:
-    """The numbers of all orders after this one."""
-    return list(Order.objects.filter(number__gt=number).order_by("number").values_list("number", flat=True))
-
-
 def keys_of(findings: Sequence[dict[str, Any]], most: int = 4) -> str:
-    """The keys of findings, for people."""
+    """The keys of findings as text, at most `most` of them."""
     keys = [str(finding["key"]) for finding in findings]
     return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")

@@ -1,4 +1,4 @@
-"""Slots of the schedule that are due in some seconds: a sales report each, for a day long ago, mailed to staff."""
+"""Schedule slots that are due in a few seconds. Each mails staff a sales report for a day long ago."""
 
 import json
 import random
@@ -11,21 +11,23 @@ NAME = "lab: report of"
 
 
 def add(seconds: float) -> str:
-    """Have a slot due so many seconds from now; the key of the mail that it causes. It is a daily one that fired a day
-    less `seconds` ago; beat looks for new ones every five seconds."""
+    """Make a slot due in `seconds`. Returns the key of its mail. Beat reads new slots every five seconds.
+
+    The slot is a daily one whose last run was a day less `seconds` ago.
+    """
     day = f"{random.randint(1000, 1899)}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"  # noqa: S311
     daily, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.DAYS)
-    fired = timezone.now() - timedelta(days=1) + timedelta(seconds=seconds)
+    last_run = timezone.now() - timedelta(days=1) + timedelta(seconds=seconds)
     PeriodicTask.objects.create(
         name=f"{NAME} {day}",
         task="orders.mail_sales_report",
         args=json.dumps([day]),
         interval=daily,
-        last_run_at=fired,
+        last_run_at=last_run,
     )
     return f"sales-report:{day}"
 
 
 def remove() -> None:
-    """Take all of them out of the schedule."""
+    """Delete all these slots from the schedule."""
     PeriodicTask.objects.filter(name__startswith=NAME).delete()

@@ -1,1 +1,1 @@
-"""How each experiment is brought about: an act breaks something and returns its judge (lab/checks.py)."""
+"""How each experiment breaks something. A scenario causes the fault and returns its check (lab/checks.py)."""

@@ -1,91 +1,94 @@
-"""Partners that are slow, fail, hang, or want to be asked less often."""
+"""Partners that are slow, fail, hang, or limit the rate of requests."""
 
 import time
 
 from backroom.ledger.models import Attempt
-from lab.checks import Judge, all_done, gate
-from lab.context import NotSeen, Scene
+from lab.checks import Check, breaker_state, complete
+from lab.context import Context, NotSeen
 
 SHIPMENT = "orders.request_shipment"
-AT_ONCE, PEACE = 2, 2  # calls at a time, as the worker has two processes; seconds that the warehouse wants to itself
-BEFORE = ("orders.review_fraud", "orders.capture_payment")  # of an order, for the same worker
+CONCURRENCY = 2  # of a worker
+RETRY_AFTER = 2  # seconds, as the warehouse answers with its 429
+BEFORE = ("orders.review_fraud", "orders.capture_payment")  # an order's earlier tasks on the same worker
 
 
-def slow_partner(scene: Scene) -> Judge:
+def slow_partner(context: Context) -> Check:
     """Two seconds for each request."""
-    scene.fault("warehouse", latency_ms=2000)
-    scene.tell("The warehouse takes two seconds for each request.")
-    scene.buy_all(3)
-    if scene.naive:
-        scene.wait(lambda: waits_behind(scene.held()), "a worker fetches more than it can begin", 10)
-        scene.tell("The worker's two processes are busy with shipments; what it has fetched besides waits behind them.")
-    return all_done(scene, "shipments took two seconds each, in the back room")
+    context.stack.fault("warehouse", latency_ms=2000)
+    context.show("The warehouse takes two seconds for each request.")
+    context.buy_all(3)
+    if context.naive:
+        context.wait(lambda: prefetched(context.held()), "a worker prefetches more than it can run", 10)
+        context.show("Shipments occupy both processes of the worker. The messages that it prefetched wait behind them.")
+    return complete(context, "Each shipment took two seconds in the background.")
 
 
-def waits_behind(held: list[str]) -> bool:
-    """Whether something waits in a worker whose two processes are at shipments."""
+def prefetched(held: list[str]) -> bool:
+    """Whether messages wait in a worker while its processes run shipments."""
     shipments = held.count(SHIPMENT)
-    return shipments >= 2 and shipments + sum(task in BEFORE for task in held) > 2
+    return shipments >= CONCURRENCY and shipments + sum(task in BEFORE for task in held) > CONCURRENCY
 
 
-def failing_partner(scene: Scene) -> Judge:
-    """503 until its breaker is open, then well again."""
-    scene.fault("warehouse", status=503)
-    scene.tell("The warehouse answers 503 to everything.")
-    before = scene.machine.asked("warehouse")
-    scene.buy_all(6)
-    if scene.naive:
-        scene.wait(lambda: scene.machine.asked("warehouse") > before + 6, "each task asks on by itself")
-        scene.tell(f"{scene.held().count(SHIPMENT)} shipments wait for their next try in the memory of a worker.")
+def failing_partner(context: Context) -> Check:
+    """503 until the breaker is open, then normal answers."""
+    stack = context.stack
+    stack.fault("warehouse", status=503)
+    context.show("The warehouse answers 503 to every request.")
+    before = stack.requests("warehouse")
+    context.buy_all(6)
+    if context.naive:
+        context.wait(lambda: stack.requests("warehouse") > before + 6, "each task retries")
+        context.show(f"{context.held().count(SHIPMENT)} shipments wait for their retry in a worker's memory.")
     else:
-        scene.wait(lambda: gate("warehouse") == "open", "the breaker opens")
-        scene.tell("Five orders failed there: the breaker is open, nobody asks the warehouse any more.")
-    asked = scene.machine.asked("warehouse")
-    scene.rest(1.5)
-    meanwhile = scene.machine.asked("warehouse") - asked
-    if not scene.naive and meanwhile > 2:  # a call that was under way when the breaker opened, and a probe
-        raise NotSeen(f"with its breaker open the warehouse was asked {meanwhile} times in 1.5 s")
-    scene.fault("warehouse")
-    scene.tell(f"The warehouse is well again. In the last 1.5 s it was asked {meanwhile} times.")
-    return all_done(scene, "the breaker closed with the first answer, each order was shipped once")
+        context.wait(lambda: breaker_state("warehouse") == "open", "the breaker opens")
+        context.show("Five orders failed, so the circuit breaker is open: requests to the warehouse stop.")
+    count = stack.requests("warehouse")
+    context.rest(1.5)
+    meanwhile = stack.requests("warehouse") - count
+    if not context.naive and meanwhile > 2:  # a call in progress when the breaker opened, and a probe
+        raise NotSeen(f"the warehouse got {meanwhile} requests in 1.5 s although its breaker was open")
+    stack.fault("warehouse")
+    context.show(f"The warehouse works again. It got {meanwhile} requests in the last 1.5 s.")
+    return complete(context, "The first success closed the breaker. Each order was shipped once.")
 
 
-def hanging_partner(scene: Scene) -> Judge:
-    """It takes a request and never answers."""
-    scene.fault("analytics", hang=True)
-    scene.tell("Analytics takes requests and never answers.")
-    scene.buy_all(2)
-    others = [f"{kind}:{one.number}" for one in scene.placed for kind in ("receipt", "shipment")]
-    scene.wait(lambda: all(scene.machine.effects(key) for key in others), "receipts and shipments")
-    scene.tell("Meanwhile receipts were mailed and parcels sent: they have workers of their own.")
-    if scene.naive:
-        scene.rest(5)
+def hanging_partner(context: Context) -> Check:
+    """Requests without a response."""
+    context.stack.fault("analytics", hang=True)
+    context.show("Analytics accepts requests and never answers.")
+    context.buy_all(2)
+    others = [f"{kind}:{one.number}" for one in context.placed for kind in ("receipt", "shipment")]
+    context.wait(lambda: all(context.stack.effects(key) for key in others), "receipts and shipments")
+    context.show("Meanwhile the receipts were mailed and the parcels shipped: they have other workers.")
+    if context.naive:
+        context.rest(5)
     else:
-        scene.wait(lambda: tried_again(scene, "analytics"), "the timeout ends an attempt")
-        scene.tell("After five seconds the timeout ended the first attempt; its worker is free again.")
-    scene.fault("analytics")
-    return all_done(scene, "analytics was told once of each order")
+        context.wait(lambda: retried(context, "analytics"), "the timeout ends an attempt")
+        context.show("The timeout ended the first attempt after five seconds. Its worker is free again.")
+    context.stack.fault("analytics")
+    return complete(context, "Analytics got one event per order.")
 
 
-def tried_again(scene: Scene, kind: str) -> bool:
-    """Whether an attempt at a job of this kind has failed."""
-    return Attempt.objects.filter(job_id__in=[job.id for job in scene.jobs(kind)]).exists()
+def retried(context: Context, kind: str) -> bool:
+    """Whether an attempt at a job of this kind has ended and its job has not."""
+    return Attempt.objects.filter(job_id__in=[job.id for job in context.jobs(kind)]).exists()
 
 
-def limiting_partner(scene: Scene) -> Judge:
-    """429 with Retry-After: 2."""
-    scene.fault("warehouse", status=429)
-    scene.tell("The warehouse answers 429, come back in two seconds.")
-    before, begin = scene.machine.asked("warehouse"), time.monotonic()
-    scene.buy_all(4)
-    scene.wait(lambda: scene.machine.asked("warehouse") > before, "somebody asks the warehouse")
-    scene.rest(3)
-    asked = scene.machine.asked("warehouse") - before
-    if scene.naive and asked < 4:
-        raise NotSeen(f"four tasks asked {asked} times, so one learned from another")
-    rounds = 1 + int((time.monotonic() - begin) / PEACE)  # on a slow machine it was longer than three seconds
-    if not scene.naive and asked > AT_ONCE * rounds:
-        raise NotSeen(f"it was asked {asked} times, although it wants {PEACE} seconds of peace after each answer")
-    scene.fault("warehouse")
-    scene.tell(f"In three seconds four orders asked it {asked} times. Now it answers again.")
-    return all_done(scene, "each order was shipped once, none before the warehouse wanted")
+def limiting_partner(context: Context) -> Check:
+    """429 with Retry-After."""
+    requests = context.stack.requests
+    context.stack.fault("warehouse", status=429)
+    context.show(f"The warehouse answers 429 with Retry-After: {RETRY_AFTER}.")
+    before, begin = requests("warehouse"), time.monotonic()
+    context.buy_all(4)
+    context.wait(lambda: requests("warehouse") > before, "a request to the warehouse")
+    context.rest(3)
+    count = requests("warehouse") - before
+    if context.naive and count < 4:
+        raise NotSeen(f"four tasks sent {count} requests, so they share the limit")
+    rounds = 1 + int((time.monotonic() - begin) / RETRY_AFTER)  # on a slow machine more than three seconds passed
+    if not context.naive and count > CONCURRENCY * rounds:
+        raise NotSeen(f"the warehouse got {count} requests, although each answer forbids them for {RETRY_AFTER} s")
+    context.stack.fault("warehouse")
+    context.show(f"Four orders caused {count} requests in three seconds. Now the warehouse answers again.")
+    return complete(context, "Each order was shipped once, after the warehouse's pause.")

@@ -1,4 +1,4 @@
-"""Processes that die, and a broker that freezes or forgets."""
+"""Processes that die, and a broker that freezes or loses its data."""
 
 import threading
 from signal import SIGKILL
@@ -6,78 +6,77 @@ from signal import SIGKILL
 from django.db import connection
 
 from backroom.ledger.models import Job
-from lab.checks import Judge, all_done, lost, somebody_waited, something_lost
-from lab.context import Scene
+from lab.checks import Check, complete, lost, slow_response, something_lost
+from lab.context import Context
 from lab.faults.stack import send
 
+FREEZE = 5  # seconds
 
-def kill_worker(scene: Scene) -> Judge:
-    """SIGKILL to the process that has just begun a shipment."""
-    armed = scene.arm("after claim", "worker-default", "shipment")
-    scene.buy()
+
+def kill_worker(context: Context) -> Check:
+    """SIGKILL to a worker's child that has just claimed a shipment."""
+    armed = context.arm("after claim", "worker-default", "shipment")
+    context.buy()
     hit = armed.wait(20)
-    number = scene.struck(hit)
-    scene.tell(f"A worker's process has begun with the shipment of order {number}: SIGKILL.")
+    number = context.order_at(hit)
+    context.show(f"A worker process has begun the shipment of order {number}: SIGKILL.")
     send(SIGKILL, [hit.pid])
-    return all_done(
-        scene,
-        "the shipment ran as attempt 2 and happened once",
+    return complete(
+        context,
+        "Attempt 2 of the job did the shipment, once.",
         lambda: Job.objects.filter(key=f"shipment:{number}", attempts=2).exists(),
         lost(f"shipment:{number}"),
     )
 
 
-def kill_web(scene: Scene) -> Judge:
-    """SIGKILL to all of the web server, between the commit of a paid order and the word to the broker."""
-    armed = scene.arm("after commit B", "web")
-    customer = threading.Thread(target=buy_alone, args=[scene])
+def kill_web(context: Context) -> Check:
+    """SIGKILL to all web processes between the commit of a paid order and the publishing of its jobs."""
+    armed = context.arm("after commit B", "web")
+    customer = threading.Thread(target=buy_in_thread, args=[context])
     customer.start()
     hit = armed.wait(20)
-    scene.tell("An order is charged and committed, and its jobs are not published yet: SIGKILL to the web server.")
-    scene.machine.kill(scene.machine.name("web"))
+    context.show("An order is charged and committed, and its jobs are not yet published: SIGKILL to the web server.")
+    context.stack.kill(context.stack.name("web"))
     customer.join()
-    number = scene.struck(hit)
-    scene.tell(f"It was order {number}. Its customer never got an answer.")
+    number = context.order_at(hit)
+    context.show(f"It was order {number}. Its customer got no response.")
     nothing_else = lost(*(f"{kind}:{number}" for kind in ("invoice", "receipt", "shipment")))
-    words = f"order {number} is paid, invoiced, mailed and shipped all the same"
-    return all_done(scene, words, without=nothing_else)
+    return complete(context, f"Order {number} is paid, invoiced, mailed and shipped.", naive=nothing_else)
 
 
-def buy_alone(scene: Scene) -> None:
-    """In a thread: a customer whose request is cut."""
+def buy_in_thread(context: Context) -> None:
+    """Order, and close the thread's own database connection."""
     try:
-        scene.buy()
+        context.buy()
     finally:
         connection.close()
 
 
-def freeze_broker(scene: Scene) -> Judge:
+def freeze_broker(context: Context) -> Check:
     """SIGSTOP, three orders, SIGCONT."""
-    scene.machine.freeze_broker()
-    scene.tell("The broker is frozen: it keeps its connections, and answers nobody.")
-    # After five seconds it goes on, whoever waits: where publishing has no limit, customers do.
-    thaw = threading.Timer(5, scene.machine.release)
+    context.stack.freeze_broker()
+    context.show("The broker is frozen (SIGSTOP): it keeps its connections and stops answering.")
+    # On a timer: without a limit on publishing, the orders below wait for the broker.
+    thaw = threading.Timer(FREEZE, context.stack.thaw)
     thaw.start()
     try:
-        scene.buy_all(3)
-        scene.wait(lambda: not thaw.is_alive(), "the five seconds to be over")
+        context.buy_all(3)
+        context.wait(lambda: not thaw.is_alive(), "the end of the freeze")
     finally:
         thaw.cancel()
-    scene.tell("The broker goes on.")
-    words = "the orders' jobs were in the ledger and ran when the broker was back"
-    return all_done(scene, words, without=somebody_waited)
+    context.show("The broker continues (SIGCONT).")
+    return complete(context, "The jobs were in the ledger, and ran when the broker was back.", naive=slow_response)
 
 
-def flush_broker(scene: Scene) -> Judge:
+def flush_broker(context: Context) -> Check:
     """FLUSHALL while messages wait."""
-    # Celery's workers fetch eight messages ahead, and those are not in the broker any more.
-    latency, orders = (4000, 15) if scene.naive else (1500, 5)
-    scene.fault("analytics", latency_ms=latency)
-    scene.buy_all(orders)
-    scene.wait(lambda: scene.machine.queued("bulk") >= 3, "messages that wait in the broker")
-    waiting = scene.machine.queued("bulk")
-    scene.machine.flush_broker()
-    scene.tell(f"{waiting} messages waited in the broker: FLUSHALL.")
-    scene.fault("analytics")
-    words = "the dispatcher missed the messages and published the jobs anew"
-    return all_done(scene, words, without=something_lost)
+    # Plain Celery's workers prefetch eight messages, which FLUSHALL does not reach.
+    latency, orders = (4000, 15) if context.naive else (1500, 5)
+    context.stack.fault("analytics", latency_ms=latency)
+    context.buy_all(orders)
+    context.wait(lambda: context.stack.queued("bulk") >= 3, "messages in the broker")
+    waiting = context.stack.queued("bulk")
+    context.stack.flush_broker()
+    context.show(f"FLUSHALL deleted {waiting} messages.")
+    context.stack.fault("analytics")
+    return complete(context, "The dispatcher published the jobs again.", naive=something_lost)

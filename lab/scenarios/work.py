@@ -1,4 +1,4 @@
-"""Work that is trouble itself: a job that kills, too many at once, and a schedule with nobody or two to keep it."""
+"""Jobs that cause trouble: one that kills its worker, 2,000 at once, and a schedule with no beat or with two."""
 
 import time
 
@@ -6,109 +6,107 @@ from backroom.ledger import operations
 from backroom.ledger.models import LIVE, Job, State
 from backroom.ops import rules, stats
 from lab import tasks
-from lab.checks import Judge, all_done
-from lab.context import NotSeen, Scene
+from lab.checks import Check, complete
+from lab.context import Context, NotSeen
+from lab.demo_stack import DemoStack
 from lab.faults import slots
-from lab.faults.stack import Machine
-from lab.poison import Poison, empty_all
+from lab.poison import Poison, disarm_all
 
 CAMPAIGN = 2000  # mails
+URGENT_WITHIN = 3  # seconds
 
 
-def poison_job(scene: Scene) -> Judge:
-    """A job that kills its worker's process, and orders beside it."""
-    bottle = Poison(scene.name)
-    bottle.fill()
-    scene.enqueue(tasks.poison, [scene.name])
-    scene.tell("A job is under way that kills the process that runs it, each time.")
-    scene.buy_all(2)
-    if scene.naive:
-        return lambda: poison_without_ledger(scene, bottle)
-    mine = Job.objects.filter(task="lab.poison", args__name=scene.name)
-    return all_done(
-        scene,
-        "after two dead processes the job is a dead letter, and its neighbours went on. Without the poison it is"
-        " replayed now",
+def poison_job(context: Context) -> Check:
+    """A job that kills its worker process, and orders beside it."""
+    poison = Poison(context.name)
+    poison.arm()
+    context.enqueue(tasks.poison, [context.name])
+    context.show("Enqueued a job that kills its process in each attempt.")
+    context.buy_all(2)
+    if context.naive:
+        return lambda: poison_without_ledger(context, poison)
+    mine = Job.objects.filter(task=tasks.poison.name, args__name=context.name)
+    return complete(
+        context,
+        "The job is a dead letter after two attempts, and the other jobs ran. The lab replays it now, made harmless.",
         lambda: mine.filter(state=State.DEAD, attempts=2).exists(),
     )
 
 
-def poison_without_ledger(scene: Scene, bottle: Poison) -> str:
-    """It was acknowledged before it ran."""
-    if not (bottle.tastes() and scene.tally().done) or tasks.poison.name in scene.held():
+def poison_without_ledger(context: Context, poison: Poison) -> str:
+    """Celery acknowledged it before it ran, so it runs once."""
+    if not (poison.runs() and context.count().complete) or tasks.poison.name in context.held():
         return ""
-    if bottle.tastes() > 1:
-        raise NotSeen(f"it ran {bottle.tastes()} times")
-    return "It ran once, its process died, and nobody knows of it any more."
+    if poison.runs() > 1:
+        raise NotSeen(f"it ran {poison.runs()} times")
+    return "It ran once, its process died, and no record of it is left."
 
 
-def flood(scene: Scene) -> Judge:
-    """2,000 mails of a campaign, and then one for which a person waits."""
-    sent = scene.machine.asked("mail")
-    scene.enqueue(tasks.mail_campaign, [f"{scene.name}-{number}" for number in range(CAMPAIGN)])
-    scene.tell(f"{CAMPAIGN} mails of a campaign are enqueued.")
-    scene.rest(1)
+def flood(context: Context) -> Check:
+    """2,000 mails of a campaign, then one for which a person waits."""
+    sent = context.stack.requests("mail")
+    context.enqueue(tasks.mail_campaign, [f"{context.name}-{number}" for number in range(CAMPAIGN)])
+    context.show(f"Enqueued {CAMPAIGN} mails of a campaign.")
+    context.rest(1)
     begin = time.monotonic()
-    scene.enqueue(tasks.mail_reset, [scene.name])
-    scene.wait(lambda: scene.machine.effects(f"reset:{scene.name}"), "the mail that somebody waits for", 120)
-    seconds, left = time.monotonic() - begin, CAMPAIGN - (scene.machine.asked("mail") - sent) + 1
-    scene.tell(f"The password's mail arrived after {seconds:.1f} s, {left} mails of the campaign were still to come.")
-    if seconds > 3 or left < CAMPAIGN / 4:
-        raise NotSeen("the mail that somebody waits for had to wait for the campaign")
-    return lambda: f"The password's mail took {seconds:.1f} s, before {left} mails of the campaign."
+    context.enqueue(tasks.mail_reset, [context.name])
+    context.wait(lambda: context.stack.effects(f"reset:{context.name}"), "the password mail", 120)
+    seconds, left = time.monotonic() - begin, CAMPAIGN - (context.stack.requests("mail") - sent) + 1
+    context.show(f"The password mail arrived after {seconds:.1f} s. {left} mails of the campaign are not sent yet.")
+    if seconds > URGENT_WITHIN or left < CAMPAIGN / 4:
+        raise NotSeen("the password mail waited for the campaign")
+    return lambda: f"The password mail took {seconds:.1f} s, ahead of {left} mails of the campaign."
 
 
-def stop_beat(scene: Scene) -> Judge:
+def stop_beat(context: Context) -> Check:
     """No beat while a slot falls due."""
-    scene.machine.stop(scene.machine.name("beat"))
+    beat, effects = context.stack.name("beat"), context.stack.effects
+    context.stack.stop(beat)
     key = slots.add(1.0)
-    scene.tell("Beat is stopped, and a report falls due in a second.")
-    scene.rest(3)
-    if scene.machine.effects(key):
-        raise NotSeen("the report was mailed although no beat runs")
-    if not scene.naive:
-        scene.wait(is_missed, "Operations says that beat is gone")
-        scene.tell("Operations says: no beat is at work.")
-    scene.tell("The report is due, and was not mailed. Beat is started again.")
-    scene.machine.start(scene.machine.name("beat"))
-    return lambda: "The report came late, and once." if scene.machine.effects(key) == 1 else ""
+    context.show("Beat is stopped. A scheduled report is due in one second.")
+    context.rest(3)
+    if effects(key):
+        raise NotSeen("the report was mailed without a beat")
+    if not context.naive:
+        context.wait(beat_alert, "the alert that beat is down")
+        context.show("Operations shows the alert: beat is down.")
+    context.show("The report is due and not mailed. Beat starts again.")
+    context.stack.start(beat)
+    return lambda: "The report was mailed late, and once." if effects(key) == 1 else ""
 
 
-def is_missed() -> bool:
-    """Whether beat is, by the rules that Operations and the watcher go by."""
+def beat_alert() -> bool:
+    """Whether the alert rule of Operations and the watcher fires."""
     return any(finding.rule.name == "beat-silent" and finding.wrong for finding in rules.findings(stats.snapshot(60)))
 
 
-def two_beats(scene: Scene) -> Judge:
-    """Two of them, and three slots."""
-    scene.machine.start(f"{scene.machine.name('beat')}-2")
-    due = time.monotonic() + 6  # both look for new slots every five seconds
+def two_beats(context: Context) -> Check:
+    """Two beats and three slots."""
+    context.stack.start(f"{context.stack.name('beat')}-2")
+    due = time.monotonic() + 6  # a beat reads new slots every five seconds
     keys = [slots.add(6.0) for _ in range(3)]
-    scene.tell("Two beats run, and three reports fall due in six seconds.")
+    context.show("Two beats run. Three scheduled reports are due in six seconds.")
+    expected = [2, 2, 2] if context.naive else [1, 1, 1]
 
-    def judge() -> str:
-        sent = [scene.machine.effects(key) for key in keys]
-        patience = 10 if scene.naive and sum(sent) < 6 else 3  # a second mail would come beside the first one
-        if time.monotonic() < due + patience or not all(sent):
+    def check() -> str:
+        sent = [context.stack.effects(key) for key in keys]
+        grace = 10 if context.naive and sum(sent) < 6 else 3  # a second mail would come beside the first
+        if time.monotonic() < due + grace or not all(sent):
             return ""
-        if sent != (wanted := [2, 2, 2] if scene.naive else [1, 1, 1]):
-            raise NotSeen(f"three reports were due, {sum(sent)} were mailed, not {sum(wanted)}")
-        return (
-            f"Three reports were due, {'and each was mailed once' if sum(sent) == 3 else f'{sum(sent)} were mailed'}."
-        )
+        if sent != expected:
+            raise NotSeen(f"three reports were due; {sum(sent)} were mailed, not {sum(expected)}")
+        return f"Three reports were due. {sum(sent)} were mailed{'' if context.naive else ', each once'}."
 
-    return judge
+    return check
 
 
-def tidy(machine: Machine) -> None:
-    """Take away what experiments leave in the back room: slots, poison, and the rest of a campaign with its messages,
-    behind which all that comes later would wait."""
+def clean_up(stack: DemoStack) -> None:
+    """Delete what experiments leave behind: slots, poison, and the rest of a campaign, which would delay other jobs."""
     slots.remove()
-    empty_all()
+    disarm_all()
     dead = Job.objects.filter(task=tasks.poison.name, state=State.DEAD)
     operations.replay([str(id) for id in dead.values_list("id", flat=True)])
     left = Job.objects.filter(task=tasks.mail_campaign.name, state__in=LIVE)
-    operations.cancel(
-        ids=[str(id) for id in left.values_list("id", flat=True)], dead=True, why="the lab's campaign is over"
-    )
-    machine.forget("bulk", tasks.mail_campaign.name)
+    campaign = [str(id) for id in left.values_list("id", flat=True)]
+    operations.cancel(ids=campaign, dead=True, why="the lab's campaign ended")
+    stack.delete_messages("bulk", tasks.mail_campaign.name)

@@ -9,18 +9,18 @@ from celery import current_app
 from django.core.management import call_command
 
 from backroom.ledger.models import Job
-from tests.cluster import House
+from tests.cluster import Cluster
 
 MAIL_RATE = float(os.environ.get("MAIL_RATE", "10"))  # a second
 
 
 @pytest.fixture(scope="package")
-def open_house(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[House]:
+def open_house(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[Cluster]:
     """One house for the whole folder: its tests share the database, so each looks only at orders of its own."""
     with django_db_blocker.unblock():
         current_app.control.purge()
         call_command("seed", verbosity=0)
-        house = House(tmp_path_factory.mktemp("house"))
+        house = Cluster(tmp_path_factory.mktemp("house"))
         house.env["MAIL_RATE"] = str(MAIL_RATE)
         try:
             yield house
@@ -36,7 +36,7 @@ def _django_db_helper() -> None:
 
 
 @pytest.fixture
-def house(open_house: House, partners_process: str) -> House:
+def house(open_house: Cluster, partners_process: str) -> Cluster:
     """The shop with all its processes running and no fault at any partner, whatever the test before left."""
     urllib3.request("POST", f"{partners_process}/reset")
     open_house.start("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")

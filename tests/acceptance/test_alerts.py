@@ -9,7 +9,7 @@ from backroom.ledger import rescue
 from backroom.ledger.models import Heartbeat
 from backroom.ops.models import Alert
 from backroom.ops.rules import LASTING
-from tests.acceptance.conftest import House
+from tests.acceptance.conftest import Cluster
 from tests.integration.watching import QUEUES, goes_by
 from tests.waiting import until
 
@@ -20,7 +20,7 @@ WORKERS = [f"worker-{queue}" for queue in QUEUES]
 
 
 @pytest.fixture
-def watched(house: House):
+def watched(house: Cluster):
     """The house, with two watchers who have looked at it."""
     house.start(*WATCHERS)
     until(lambda: Heartbeat.objects.filter(role="watcher").count() == 2, what="both have looked")
@@ -52,7 +52,7 @@ def nothing() -> None:
     ],
 )
 def test_killed_workers_are_mailed_while_they_are_dead_and_once_more_when_they_are_back(
-    watched: House, partners: str, passes: Callable[[], None], patience: float
+    watched: Cluster, partners: str, passes: Callable[[], None], patience: float
 ):
     gone = Alert.objects.filter(rule="queue-without-worker", recovered_at=None)
     for name in WORKERS:

@@ -10,7 +10,7 @@ from flower.urls import handlers
 from tornado.web import URLSpec
 
 from stack import ports
-from tests.cluster import House
+from tests.cluster import Cluster
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -33,7 +33,7 @@ ACTS = [path for path in paths() if DOES.match(path)]
 
 
 @pytest.fixture(scope="module")
-def flower(open_house: House) -> str:
+def flower(open_house: Cluster) -> str:
     """The shop's own Flower; its address."""
     open_house.start("flower")
     return open_house.env["FLOWER_URL"]
@@ -58,7 +58,7 @@ def test_without_the_password_nothing_is_shown_and_nothing_done(flower: str, acc
     assert ask("GET", f"{flower}/healthcheck").data == b"OK"
 
 
-def test_with_the_password_it_shows_all_and_does_nothing(flower: str, open_house: House):
+def test_with_the_password_it_shows_all_and_does_nothing(flower: str, open_house: Cluster):
     account = open_house.env["FLOWER_BASIC_AUTH"]
     for path in "/workers", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/task/types":
         assert ask("GET", flower + path, account).status == 200, path
@@ -67,9 +67,9 @@ def test_with_the_password_it_shows_all_and_does_nothing(flower: str, open_house
         assert (answer.status, answer.data) == (403, b"Read only mode is enabled"), path
 
 
-def test_it_acts_only_when_told_so_by_its_own_variable(house: House, tmp_path: Path):
+def test_it_acts_only_when_told_so_by_its_own_variable(house: Cluster, tmp_path: Path):
     port = ports.free(["FLOWER_PORT"])["FLOWER_PORT"]
-    other = House(tmp_path)
+    other = Cluster(tmp_path)
     other.env |= {"FLOWER_PORT": str(port), "FLOWER_URL": f"http://{ports.HOST}:{port}", "BACKROOM_VAR": str(tmp_path)}
     try:
         other.start("flower", FLOWER_READ_ONLY="false")
@@ -89,14 +89,14 @@ def workers(flower: str, account: str) -> list[str]:
     return list(ask("GET", f"{flower}/api/workers?refresh=1", account).json())
 
 
-def test_without_a_password_of_its_own_it_does_not_start(house: House):
-    other = House(house.logs)
+def test_without_a_password_of_its_own_it_does_not_start(house: Cluster):
+    other = Cluster(house.logs)
     for junk in "", "staff", "staff:":
         other.env["FLOWER_BASIC_AUTH"] = junk
         assert "FLOWER_BASIC_AUTH should be user:password" in said(other)
 
 
-def said(house: House) -> str:
+def said(house: Cluster) -> str:
     """What Flower says when it ends by itself."""
     return subprocess.run(
         house.commands()["flower"], env=house.env, capture_output=True, text=True, timeout=30, check=False

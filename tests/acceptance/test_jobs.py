@@ -18,7 +18,7 @@ from backroom.ledger import operations, sql
 from backroom.ledger.models import Job
 from backroom.runtime import broker, publisher
 from orders.models import Order
-from tests.acceptance.conftest import House, effects, fault, in_state, job
+from tests.acceptance.conftest import Cluster, effects, fault, in_state, job
 from tests.acceptance.processes import broker_pid, children
 from tests.waiting import until
 
@@ -32,7 +32,7 @@ def all_done(number: str) -> bool:
     return Job.objects.filter(key__in=keys, state="succeeded").count() == len(keys)
 
 
-def test_an_order_is_answered_and_all_its_follow_ups_are_done(house: House, partners: str):
+def test_an_order_is_answered_and_all_its_follow_ups_are_done(house: Cluster, partners: str):
     answer = house.order()
     assert answer.status == 201, answer.data
     number = answer.json()["number"]
@@ -41,7 +41,7 @@ def test_an_order_is_answered_and_all_its_follow_ups_are_done(house: House, part
         assert [effect["count"] for effect in effects(partners, f"{key}:{number}")] == [1], key
 
 
-def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners: str):
+def test_a_second_delivery_of_a_finished_job_does_nothing(house: Cluster, partners: str):
     number = house.order().json()["number"]
     until(in_state(f"receipt:{number}", "succeeded"))
     done = job(f"receipt:{number}")
@@ -52,7 +52,7 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(house: House, partners
     assert [effect["count"] for effect in effects(partners, f"receipt:{number}")] == [1]
 
 
-def test_what_can_not_run_yet_waits_in_the_broker_and_not_in_a_worker(house: House, partners: str):
+def test_what_can_not_run_yet_waits_in_the_broker_and_not_in_a_worker(house: Cluster, partners: str):
     """Where a worker hoards messages, a job waits behind a slow one beside a free worker, and is taken for lost."""
     fault(partners, "analytics", hang=True)
     numbers = [house.order().json()["number"] for _ in range(6)]  # the worker has two children
@@ -67,7 +67,7 @@ def test_what_can_not_run_yet_waits_in_the_broker_and_not_in_a_worker(house: Hou
     until(lambda: sent.filter(state="succeeded").count() == 6, 40)
 
 
-def test_a_retry_waits_until_it_is_due_and_flower_shows_it(house: House, partners: str):
+def test_a_retry_waits_until_it_is_due_and_flower_shows_it(house: Cluster, partners: str):
     house.start("flower")
     fault(partners, "analytics", status=503)
     number = house.order().json()["number"]
@@ -83,7 +83,7 @@ def test_a_retry_waits_until_it_is_due_and_flower_shows_it(house: House, partner
     assert [effect["count"] for effect in effects(partners, key)] == [1]
 
 
-def flower_state(house: House, id: str) -> str:
+def flower_state(house: Cluster, id: str) -> str:
     """What Flower knows of a task, once it has heard of it and the worker has reported its end."""
 
     def ask() -> str | None:
@@ -98,7 +98,7 @@ def flower_state(house: House, id: str) -> str:
     return str(until(ask, what="Flower knows the task"))
 
 
-def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_finishes_it(house: House, partners: str, client):
+def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_finishes_it(house: Cluster, partners: str, client):
     fault(partners, "analytics", status=400)
     number = house.order().json()["number"]
     key = f"analytics:{number}"
@@ -113,7 +113,7 @@ def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_finishes_it(hou
     assert [effect["count"] for effect in effects(partners, key)] == [1]
 
 
-def test_a_hung_broker_costs_a_customer_little_and_the_jobs_run_once_it_is_back(house: House, partners: str):
+def test_a_hung_broker_costs_a_customer_little_and_the_jobs_run_once_it_is_back(house: Cluster, partners: str):
     house.order()
     usual = min(timed(house) for _ in range(5))
     broker = broker_pid()
@@ -134,14 +134,14 @@ def test_a_hung_broker_costs_a_customer_little_and_the_jobs_run_once_it_is_back(
         assert [effect["count"] for effect in effects(partners, f"receipt:{number}")] == [1]
 
 
-def timed(house: House) -> float:
+def timed(house: Cluster) -> float:
     begin = time.monotonic()
     assert house.order().status == 201
     return time.monotonic() - begin
 
 
 def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_that_is_settled(
-    house: House, partners: str
+    house: Cluster, partners: str
 ):
     last = Order.objects.order_by("number").last()
     body = {"url": f"{house.site}/api/orders", "order": house.product}
@@ -170,7 +170,7 @@ except HTTPError:
 
 
 @pytest.mark.parametrize("victim", ["child", "main"])
-def test_the_job_of_a_killed_worker_runs_again(house: House, partners: str, victim: str):
+def test_the_job_of_a_killed_worker_runs_again(house: Cluster, partners: str, victim: str):
     fault(partners, "analytics", hang=True)
     number = house.order().json()["number"]
     key = f"analytics:{number}"
@@ -194,7 +194,7 @@ def requests(partners: str, partner: str) -> int:
     return urllib3.request("GET", f"{partners}/traffic").json()[partner]["requests"]
 
 
-def test_a_database_lost_under_a_running_job_does_not_make_it_run_twice(house: House, partners: str):
+def test_a_database_lost_under_a_running_job_does_not_make_it_run_twice(house: Cluster, partners: str):
     fault(partners, "analytics", latency_ms=2000)
     number = house.order().json()["number"]
     key = f"analytics:{number}"
@@ -207,7 +207,7 @@ def test_a_database_lost_under_a_running_job_does_not_make_it_run_twice(house: H
     assert [effect["count"] for effect in effects(partners, key)] == [1]
 
 
-def test_a_worker_told_to_stop_finishes_its_job_and_takes_no_other(house: House, partners: str):
+def test_a_worker_told_to_stop_finishes_its_job_and_takes_no_other(house: Cluster, partners: str):
     fault(partners, "analytics", latency_ms=2000)
     first, second, third = (house.order().json()["number"] for _ in range(3))  # the worker has two children
     until(in_state(f"analytics:{first}", "running"))
@@ -223,7 +223,7 @@ def test_a_worker_told_to_stop_finishes_its_job_and_takes_no_other(house: House,
         assert job(f"analytics:{number}").claims == 1
 
 
-def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: House, partners: str):
+def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: Cluster, partners: str):
     fault(partners, "fraud", status=503)
     number = house.order().json()["number"]
     key = f"fraud:{number}"
@@ -236,7 +236,7 @@ def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: House
     until(in_state(key, "succeeded"))
 
 
-def test_a_job_terminated_from_flower_is_a_dead_letter(house: House, partners: str):
+def test_a_job_terminated_from_flower_is_a_dead_letter(house: Cluster, partners: str):
     fault(partners, "analytics", hang=True)
     number = house.order().json()["number"]
     key = f"analytics:{number}"

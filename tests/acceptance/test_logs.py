@@ -6,19 +6,19 @@ import pytest
 
 from backroom.ledger.models import Job
 from tests.acceptance.conftest import in_state
-from tests.cluster import CUSTOMER, House
+from tests.cluster import CUSTOMER, Cluster
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
-def lines_of(house: House, id: str) -> list[dict]:
+def lines_of(house: Cluster, id: str) -> list[dict]:
     """Every line that belongs to a request, from every process."""
     texts = [line for file in house.logs.glob("*.log") for line in file.read_text().splitlines() if id in line]
     return [json.loads(text) for text in texts]
 
 
-def test_the_id_of_a_request_finds_its_line_and_those_of_all_its_jobs_in_the_logs(house: House):
+def test_the_id_of_a_request_finds_its_line_and_those_of_all_its_jobs_in_the_logs(house: Cluster):
     answer = house.order()
     number = answer.json()["number"]
     until(in_state(f"receipt:{number}", "succeeded"))
@@ -31,7 +31,7 @@ def test_the_id_of_a_request_finds_its_line_and_those_of_all_its_jobs_in_the_log
     )
 
 
-def test_every_line_is_json_and_none_holds_who_bought(house: House):
+def test_every_line_is_json_and_none_holds_who_bought(house: Cluster):
     until(in_state(f"receipt:{house.order().json()['number']}", "succeeded"))
     for name in ("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher"):
         text = (house.logs / f"{name}.log").read_text()

@@ -7,21 +7,21 @@ import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.conftest import House
+from tests.acceptance.conftest import Cluster
 from tests.acceptance.processes import children
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
-def pages(house: House, number: int) -> None:
+def pages(house: Cluster, number: int) -> None:
     """Request `number` pages, each on its own connection, so that every process gets some."""
     for _ in range(number):
         with urllib3.PoolManager() as visitor:
             assert visitor.request("GET", f"{house.site}/products/", retries=False).status == 200
 
 
-def counted(house: House) -> float:
+def counted(house: Cluster) -> float:
     """How many pages /metrics says that there were."""
     headers = {"Authorization": f"Bearer {house.env['METRICS_TOKEN']}"}
     answer = urllib3.request("GET", f"{house.site}/metrics?only=web", headers=headers, retries=3)
@@ -31,7 +31,7 @@ def counted(house: House) -> float:
     return sum(s.value for s in samples if s.name == name and s.labels["route"] == route)
 
 
-def test_whichever_process_is_asked_it_tells_of_all_also_of_those_that_died_or_were_replaced(house: House):
+def test_whichever_process_is_asked_it_tells_of_all_also_of_those_that_died_or_were_replaced(house: Cluster):
     before = counted(house)
     pages(house, 20)
     assert {counted(house) for _ in range(10)} == {before + 20}

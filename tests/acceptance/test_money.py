@@ -5,7 +5,7 @@ import urllib3
 
 from orders import cancellation, settlement
 from orders.models import Order, Status
-from tests.acceptance.conftest import House, effects, fault, in_state, job
+from tests.acceptance.conftest import Cluster, effects, fault, in_state, job
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -17,7 +17,7 @@ def money(partners: str, number: int) -> dict[str, int]:
     return {effect["kind"]: effect["count"] for effect in found}
 
 
-def capture_on_its_way(house: House, partners: str) -> int:
+def capture_on_its_way(house: Cluster, partners: str) -> int:
     """The number of an order whose capture the gateway has heard of and will do in eight seconds."""
     number = house.order(lines=[{"product": "whole-stall", "quantity": 1}]).json()["number"]
     until(lambda: job(f"capture:{number}").error.startswith("Snooze"), what="its capture sees that it is on hold")
@@ -29,7 +29,7 @@ def capture_on_its_way(house: House, partners: str) -> int:
     return number
 
 
-def test_a_worker_killed_while_it_takes_the_money_takes_it_once(house: House, partners: str):
+def test_a_worker_killed_while_it_takes_the_money_takes_it_once(house: Cluster, partners: str):
     number = capture_on_its_way(house, partners)
     house.kill("worker-default")
     house.start("worker-default")
@@ -40,7 +40,7 @@ def test_a_worker_killed_while_it_takes_the_money_takes_it_once(house: House, pa
 
 @pytest.mark.parametrize("killed", ["the capture", "the refund"])
 def test_an_order_cancelled_while_its_money_is_taken_has_it_back_once_whoever_is_killed(
-    house: House, partners: str, killed: str
+    house: Cluster, partners: str, killed: str
 ):
     number = capture_on_its_way(house, partners)
     if killed == "the refund":

@@ -17,7 +17,7 @@ from backroom.ledger.models import Job
 from backroom.outbound import breaker
 from orders import tasks
 from orders.models import Invoice, Order, Status
-from tests.acceptance.conftest import MAIL_RATE, House, fault
+from tests.acceptance.conftest import MAIL_RATE, Cluster, fault
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -46,7 +46,7 @@ def traffic(partners: str) -> dict[str, int]:
     [(40, 3), pytest.param(2000, 60, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
 )
 def test_mails_wait_out_an_outage_unasked_and_then_drain_at_the_allowed_rate(
-    house: House, partners: str, mails: int, outage: float
+    house: Cluster, partners: str, mails: int, outage: float
 ):
     fault(partners, "mail", down=True)
     keys = receipts_to_send(mails)

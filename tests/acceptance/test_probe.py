@@ -12,7 +12,7 @@ from django.utils import timezone
 from backroom.ledger.models import Heartbeat
 from backroom.ledger.rescue import SILENCE
 from stack.supervisor import CHECKOUT
-from tests.cluster import House
+from tests.cluster import Cluster
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -25,12 +25,12 @@ ASKED = {
 }
 
 
-def lives(house: House, name: str) -> bool:
+def lives(house: Cluster, name: str) -> bool:
     command = [sys.executable, "probe.py", *ASKED[name]]
     return subprocess.run(command, cwd=CHECKOUT, env=house.env, capture_output=True).returncode == 0
 
 
-def test_a_process_that_is_killed_or_frozen_is_found_out_in_time_and_passes_when_it_is_well(house: House):
+def test_a_process_that_is_killed_or_frozen_is_found_out_in_time_and_passes_when_it_is_well(house: Cluster):
     begin = timezone.now()
     house.start("beat")
     until(lambda: Heartbeat.objects.filter(role="beat", seen_at__gt=begin).exists())

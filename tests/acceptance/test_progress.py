@@ -10,14 +10,14 @@ from backroom.ledger.models import Job
 from backroom.observe.models import Progress
 from orders.tasks import mail_sales_report
 from tests.acceptance.conftest import fault, in_state
-from tests.cluster import House
+from tests.cluster import Cluster
 from tests.integration.staff import text
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
-def test_after_a_kill_the_bar_begins_anew_and_says_attempt_2(house: House, partners: str):
+def test_after_a_kill_the_bar_begins_anew_and_says_attempt_2(house: Cluster, partners: str):
     number = house.order().json()["number"]
     until(in_state(f"receipt:{number}", "succeeded"))
     fault(partners, "mail", latency_ms=4500)

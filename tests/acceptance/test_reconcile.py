@@ -6,13 +6,13 @@ from django.db.models.functions import Now
 from backroom.ledger.models import Job
 from orders import audit, reconcile, settlement
 from orders.models import Order, Repair, Status
-from tests.acceptance.conftest import House, effects, in_state
+from tests.acceptance.conftest import Cluster, effects, in_state
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
-def test_jobs_that_somebody_deleted_are_made_up_for_and_their_effects_happen_once(house: House, partners: str):
+def test_jobs_that_somebody_deleted_are_made_up_for_and_their_effects_happen_once(house: Cluster, partners: str):
     number = house.order(lines=[{"product": "tote-bag", "quantity": 32}]).json()["number"]
     until(lambda: Order.objects.filter(number=number, status=Status.ON_HOLD))
     until(lambda: Job.objects.filter(key=f"capture:{number}", state="waiting", run_at__isnull=False))

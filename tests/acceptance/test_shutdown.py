@@ -20,7 +20,7 @@ from backroom.runtime import publisher
 from backroom.runtime.enqueue import Call, new_id
 from backroom.runtime.worker import STOP_MARGIN
 from orders.models import Order
-from tests.acceptance.conftest import House, effects, fault, in_state, job
+from tests.acceptance.conftest import Cluster, effects, fault, in_state, job
 from tests.acceptance.processes import broker_pid, children
 from tests.drill import releases
 from tests.waiting import until
@@ -28,7 +28,7 @@ from tests.waiting import until
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
-def stop(house: House, name: str, seconds: float) -> float:
+def stop(house: Cluster, name: str, seconds: float) -> float:
     """SIGTERM to a process, which must be gone within so many seconds with exit code 0; returns how long it took."""
     begin = time.monotonic()
     house.processes[name].terminate()
@@ -37,7 +37,7 @@ def stop(house: House, name: str, seconds: float) -> float:
 
 
 def test_a_job_that_outlasts_the_grace_of_its_worker_goes_back_at_once_and_keeps_its_attempt(
-    house: House, partners: str
+    house: Cluster, partners: str
 ):
     stop(house, "worker-default", 30)
     house.start("worker-default", WORKER_GRACE="8")
@@ -58,7 +58,7 @@ def test_a_job_that_outlasts_the_grace_of_its_worker_goes_back_at_once_and_keeps
     assert [effect["count"] for effect in effects(partners, key)] == [1]
 
 
-def test_a_worker_can_be_stopped_while_the_broker_hangs(house: House):
+def test_a_worker_can_be_stopped_while_the_broker_hangs(house: Cluster):
     broker = broker_pid()
     os.kill(broker, signal.SIGSTOP)
     try:
@@ -67,7 +67,7 @@ def test_a_worker_can_be_stopped_while_the_broker_hangs(house: House):
         os.kill(broker, signal.SIGCONT)
 
 
-def test_a_web_process_told_to_stop_answers_the_request_that_it_has(house: House):
+def test_a_web_process_told_to_stop_answers_the_request_that_it_has(house: Cluster):
     with ThreadPoolExecutor(1) as customer:
         answer = customer.submit(house.order, "demo-slow")  # the payment partner is given two seconds
         until(lambda: waits_for_its_payment(house))
@@ -75,11 +75,11 @@ def test_a_web_process_told_to_stop_answers_the_request_that_it_has(house: House
         assert answer.result().status == 202
 
 
-def waits_for_its_payment(house: House) -> bool:
+def waits_for_its_payment(house: Cluster) -> bool:
     return Order.objects.filter(status="placed", created_at__gt=timezone.now() - timedelta(seconds=2)).exists()
 
 
-def test_a_reload_of_the_web_loses_no_request(house: House):
+def test_a_reload_of_the_web_loses_no_request(house: Cluster):
     """As `supervisorctl signal HUP web` does after a deploy: new children begin, and the old ones end their work."""
     old, done = children(house.processes["web"].pid), Event()
 
@@ -99,7 +99,7 @@ def test_a_reload_of_the_web_loses_no_request(house: House):
     assert set.union(*(answer.result() for answer in answers)) <= {201, 202}  # paid, or being confirmed
 
 
-def test_children_of_a_killed_web_server_leave_its_port_to_the_next(house: House):
+def test_children_of_a_killed_web_server_leave_its_port_to_the_next(house: Cluster):
     main = house.processes["web"]
     with socket.create_connection(("127.0.0.1", int(house.env["WEB_PORT"]))) as slow:
         slow.sendall(b"POST /api/orders HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")  # and no more
@@ -113,14 +113,14 @@ def test_children_of_a_killed_web_server_leave_its_port_to_the_next(house: House
 
 
 @pytest.mark.parametrize("name", ["dispatcher", "beat"])
-def test_the_dispatcher_and_beat_stop_at_once(house: House, name: str):
+def test_the_dispatcher_and_beat_stop_at_once(house: Cluster, name: str):
     begin = timezone.now()
     house.start(name)
     until(lambda: Heartbeat.objects.filter(role=name, seen_at__gt=begin).exists())
     stop(house, name, 15)
 
 
-def test_an_old_worker_hands_a_new_task_on_to_a_new_one(house: House, tmp_path: Path):
+def test_an_old_worker_hands_a_new_task_on_to_a_new_one(house: Cluster, tmp_path: Path):
     id = new_id()
     # As the web of the new release would: a task that is not here, with a single attempt.
     stamps = transitions.insert([replace(Call("orders.thank", {"number": 1}, "bulk", 1), id=id).row(None)])

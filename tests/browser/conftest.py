@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import connections
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from tests.cluster import House
+from tests.cluster import Cluster
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -36,12 +36,12 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="package")
-def house(chromium, django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[House]:
+def house(chromium, django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[Cluster]:
     """The shop open for business; everything it wrote is gone afterwards."""
     with django_db_blocker.unblock():
         current_app.control.purge()
         call_command("seed", verbosity=0)
-        house = House(tmp_path_factory.mktemp("house"))
+        house = Cluster(tmp_path_factory.mktemp("house"))
         try:
             house.start("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")
             yield house
@@ -70,7 +70,7 @@ def troubles() -> list[str]:
 
 
 @pytest.fixture
-def open_page(house: House, browser: Browser, partners_process: str, troubles: list[str]) -> Iterator[Callable]:
+def open_page(house: Cluster, browser: Browser, partners_process: str, troubles: list[str]) -> Iterator[Callable]:
     """A new visitor's page, without faults at any partner; takes what `browser.new_context` takes."""
     urllib3.request("POST", f"{partners_process}/reset")
     contexts = []

@@ -22,10 +22,10 @@ from backroom.ops.models import Alert
 from bench import sample
 from orders.tasks import mail_sales_report
 from stack import ports
+from tests.browser.lab_page import figure, press, see, switch_to
 from tests.browser.shopping import expect_all_green, row
 from tests.browser.staff import PASSWORD, log_in
-from tests.browser.test_lab import figure, press, see, switch_to
-from tests.cluster import House
+from tests.cluster import Cluster
 from tests.demo import Demo
 from tests.integration.buying import fault
 from tests.waiting import until
@@ -44,7 +44,7 @@ def _django_db_helper() -> None:
 
 
 @pytest.fixture(scope="module")
-def busy(house: House) -> House:
+def busy(house: Cluster) -> Cluster:
     """The house after a busy week, with all its processes."""
     with transaction.atomic():
         sample.fill(100_000)
@@ -76,7 +76,7 @@ def for_docs(page: Page, address: str, file: str, height: int = 900) -> None:
     page.screenshot(path=FOLDER / "docs" / file)
 
 
-def test_pictures(busy: House, open_page: Callable, troubles: list[str]):
+def test_pictures(busy: Cluster, open_page: Callable, troubles: list[str]):
     customer, page = open_page(), open_page(reduced_motion="reduce")
     page.goto("/ops/")
     log_in(page, "operator")
@@ -97,7 +97,7 @@ def test_pictures(busy: House, open_page: Callable, troubles: list[str]):
     troubles.clear()  # pages that were left while they loaded
 
 
-def troubled_order(house: House) -> Job:
+def troubled_order(house: Cluster) -> Job:
     """A job of a new order that was tried twice and refused then."""
     fault("analytics", status=503)
     number = house.order().json()["number"]
@@ -116,7 +116,7 @@ def sorry(page: Page) -> None:
     shoot(page, "", "sorry-form", lambda page: page.set_content(html))
 
 
-def cancelled(house: House, customer: Page, page: Page) -> None:
+def cancelled(house: Cluster, customer: Page, page: Page) -> None:
     order = house.order().json()
     page.goto(f"/admin/orders/order/?q={order['number']}")
     page.locator("#result_list tbody tr").get_by_role("checkbox").check()
@@ -192,16 +192,16 @@ def lab(chromium: str, browser: Browser, tmp_path: Path) -> Iterator[Page]:
 def test_pictures_of_the_lab(lab: Page):
     expect(figure(lab, "orders")).not_to_have_text("0")
     shoot(lab, "/lab/", "lab-idle")
-    expect(press(lab, "hanging-partner")).to_contain_text("customers ordered")
+    expect(press(lab, "hanging-partner")).to_contain_text("Placed 2 orders")
     shoot(lab, "/lab/", "lab-running")
     expect(lab.locator(".run")).to_have_attribute("data-outcome", "seen", timeout=60_000)
-    switch_to(lab, "Run the shop naive", "naive")
+    switch_to(lab, "Run without ledger", "naive")
     see(lab, "kill-worker")
     shoot(lab, "/lab/", "lab-naive", lambda page: page.locator(".results").evaluate("each => each.open = true"))
-    shoot(lab, "/lab/code/jobs/rescue.py", "lab-code")
+    shoot(lab, "/lab/code/backroom/ledger/rescue.py", "lab-code")
     lab.goto("/lab/")
-    switch_to(lab, "Run it with its ledger", "ledgered")
-    lab.get_by_role("button", name="Customers in").click()
+    switch_to(lab, "Run with ledger", "ledgered")
+    lab.get_by_role("button", name="Start or stop customers").click()
     until(lambda: int(figure(lab, "orders").inner_text()) > 20, 90)
     see(lab, "kill-worker")
     for_docs(lab, "/lab/", "lab.png")

@@ -1,6 +1,6 @@
-"""The lab, by its buttons: each experiment shows what it states, on a whole demo with everything that belongs to it.
+"""The lab's buttons, on a whole demo: each experiment has the result that its card states.
 
-What the page says is checked against the audit, which asks the partners themselves.
+The audit checks the page's figures against the partners' own records.
 """
 
 import json
@@ -12,25 +12,24 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from lab.experiments import ALL, BY_SLUG
+from lab.experiments import ALL
 from stack import ports
 from stack.supervisor import CHECKOUT, Control
-from tests.browser.test_pages import PAPER, WRONGS
+from tests.browser.lab_page import figure, press, see, switch_to
+from tests.browser.page_rules import MISTAKES, PAPER
 from tests.demo import Demo
 from tests.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-SWITCH = 200_000  # milliseconds; ten seconds where nothing else goes on
-
 OLDER = """
 from datetime import timedelta
 from django.db.models import F
 from orders.models import Order
 from orders.reconcile import AGE
 Order.objects.update(created_at=F("created_at") - AGE)
-"""  # younger orders are not the reconciler's
+"""  # the reconciler skips younger orders
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def demo(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
 
 @pytest.fixture
 def page(demo: Demo, browser: Browser) -> Iterator[Page]:
-    """The lab's page. The console's errors are not looked at: a web server that is killed makes some."""
+    """The lab's page. Errors in the console are allowed, because the experiments kill the web server."""
     context = browser.new_context(base_url=f"http://127.0.0.1:{demo.numbers['WEB_PORT']}")
     context.set_default_timeout(20_000)
     page = context.new_page()
@@ -53,49 +52,24 @@ def page(demo: Demo, browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def press(page: Page, slug: str) -> Locator:
-    """Press an experiment's button; what the page then says about it."""
-    page.locator(f"#{slug}").get_by_role("button").click()
-    return page.locator(f".run[data-slug={slug}]")
-
-
-def see(page: Page, slug: str) -> str:
-    """Do an experiment; what was seen, in the page's words."""
-    run = press(page, slug)
-    expect(run).to_have_attribute("data-outcome", re.compile("."), timeout=1000 * (BY_SLUG[slug].longest + 20))
-    expect(page.locator("#live")).to_have_attribute("data-busy", "no")
-    assert run.get_attribute("data-outcome") == "seen", run.inner_text()
-    return run.locator(".said").inner_text()
-
-
-def figure(page: Page, name: str) -> Locator:
-    return page.locator(f"[data-figure={name}]")
-
-
-def switch_to(page: Page, button: str, variant: str) -> None:
-    page.get_by_role("button", name=button).click()
-    expect(page.locator("#live")).to_have_attribute("data-variant", variant, timeout=SWITCH)
-    expect(page.locator("#live")).to_have_attribute("data-busy", "no", timeout=SWITCH)
-
-
 def manage(demo: Demo, *words: str) -> str:
-    """A command of manage.py in the demo; what it printed."""
-    elsewhere = {"PATH": os.environ["PATH"], "BACKROOM_VAR": str(demo.var)}
+    """Run a command of manage.py in the demo. Returns its output."""
+    environ = {"PATH": os.environ["PATH"], "BACKROOM_VAR": str(demo.var)}
     command = [sys.executable, "manage.py", *words]
-    return subprocess.run(command, cwd=CHECKOUT, env=elsewhere, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(command, cwd=CHECKOUT, env=environ, stdout=subprocess.PIPE, text=True).stdout
 
 
 def audit(demo: Demo) -> dict:
-    """The audit of the whole demo, once nothing is under way any more."""
+    """The audit of the whole demo, once no work is left."""
     return json.loads(manage(demo, "audit", "--json", "--wait", "30"))
 
 
 @pytest.mark.parametrize("slug", [experiment.slug for experiment in ALL])
-def test_an_experiment_shows_what_it_states(page: Page, slug: str):
+def test_an_experiment_has_the_result_that_its_card_states(page: Page, slug: str):
     see(page, slug)
 
 
-def test_after_all_of_them_nothing_is_lost_and_nothing_happened_twice(demo: Demo, page: Page):
+def test_after_all_of_them_no_effect_is_lost_or_done_twice(demo: Demo, page: Page):
     expect(figure(page, "orders")).not_to_have_text("0")
     for name in ("lost", "twice"):
         expect(figure(page, name)).to_have_text("0")
@@ -104,23 +78,23 @@ def test_after_all_of_them_nothing_is_lost_and_nothing_happened_twice(demo: Demo
     assert report["effects_found"] == report["effects_expected"] > 100
 
 
-def test_one_experiment_at_a_time_and_everything_is_put_right_at_once_on_demand(demo: Demo, page: Page):
+def test_one_experiment_runs_at_a_time_and_stops_on_request(demo: Demo, page: Page):
     run = press(page, "hanging-partner")
-    expect(run).to_contain_text("customers ordered")
+    expect(run).to_contain_text("Placed 2 orders")
     press(page, "flood")
-    expect(page.locator("#live")).to_contain_text("One thing at a time: “Analytics hangs” is still under way.")
-    page.get_by_role("button", name="Put everything right").click()
+    expect(page.locator("#live")).to_contain_text("“Analytics hangs” is still in progress.")
+    page.get_by_role("button", name="Stop and restore").click()
     expect(run).to_have_attribute("data-outcome", "ended")
     expect(page.locator("#live")).to_have_attribute("data-busy", "no")
     assert audit(demo)["lost"] == []
 
 
-def test_a_broker_that_is_frozen_thaws_even_if_the_labs_own_process_is_killed(demo: Demo, page: Page):
+def test_a_frozen_broker_continues_even_if_the_labs_process_is_killed(demo: Demo, page: Page):
     broker = pid(demo, "valkey")
     press(page, "freeze-broker")
     until(lambda: state(broker) == "T", what="the broker is frozen")
     os.kill(pid(demo, "lab"), signal.SIGKILL)
-    until(lambda: state(broker) != "T", what="the broker goes on")
+    until(lambda: state(broker) != "T", what="the broker continues")
     expect(page.locator(".run")).to_have_attribute("data-outcome", "ended")
     expect(page.locator("#live")).to_have_attribute("data-busy", "no")
 
@@ -130,22 +104,22 @@ def pid(demo: Demo, process: str) -> int:
 
 
 def state(pid: int) -> str:
-    """Of a process, as the kernel names it: T is stopped."""
+    """A process's state as the kernel names it: T is stopped."""
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0]
 
 
-def test_customers_come_and_the_strip_tells_how_long_they_wait(page: Page):
+def test_customers_order_and_the_page_shows_their_response_time(page: Page):
     before = int(figure(page, "orders").inner_text())
-    page.get_by_role("button", name="Customers in").click()
+    page.get_by_role("button", name="Start or stop customers").click()
     expect(figure(page, "checkout")).to_contain_text("ms")
     until(lambda: int(figure(page, "orders").inner_text()) > before, what="orders come in")
-    page.get_by_role("button", name="Customers in").click()
-    expect(page.get_by_text("no customers in")).to_be_visible()
+    page.get_by_role("button", name="Start or stop customers").click()
+    expect(page.get_by_text("no customers")).to_be_visible()
 
 
-def test_the_page_fits_a_telephone_by_day_and_by_night_and_can_be_used_by_those_who_do_not_see_it(page: Page):
-    for query in WRONGS.values():
+def test_the_page_fits_a_phone_by_day_and_by_night_and_works_with_a_screen_reader(page: Page):
+    for query in MISTAKES.values():
         assert page.evaluate(f"() => {query}.map(one => one.outerHTML)") == []
     page.set_viewport_size({"width": 390, "height": 844})
     for scheme, paper in PAPER.items():
@@ -156,9 +130,9 @@ def test_the_page_fits_a_telephone_by_day_and_by_night_and_can_be_used_by_those_
 
 @pytest.fixture
 def naive(page: Page) -> Page:
-    """The lab's page with the naive shop open: closed last, as what it loses stays lost."""
+    """The lab's page with the naive shop. These tests are the last, because its losses stay."""
     if page.locator("#live").get_attribute("data-variant") != "naive":
-        switch_to(page, "Run the shop naive", "naive")
+        switch_to(page, "Run without ledger", "naive")
     return page
 
 
@@ -167,40 +141,41 @@ LOSES = {
     "kill-web": "Lost for good: .*invoice:",
     "freeze-broker": r"A customer waited \d+\.\d s",
     "flush-broker": "Lost for good: ",
-    "poison": "nobody knows of it any more",
-    "two-beats": "Three reports were due, 6 were mailed",
+    "poison": "no record of it is left",
+    "two-beats": "Three reports were due. 6 were mailed",
 }
 LOSES_NOTHING = {
-    "slow-partner": "Nothing was lost by this",
-    "failing-partner": "Nothing was lost by this",
-    "hanging-partner": "Nothing was lost by this",
-    "limiting-partner": "Nothing was lost by this",
-    "flood": "The password's mail took",
+    "slow-partner": "Nothing was lost",
+    "failing-partner": "Nothing was lost",
+    "hanging-partner": "Nothing was lost",
+    "limiting-partner": "Nothing was lost",
+    "flood": "The password mail took",
     "stop-beat": "late, and once",
 }
 
 
-@pytest.mark.parametrize(("slug", "said"), LOSES.items(), ids=LOSES)
-def test_without_a_ledger_it_shows_what_is_lost(naive: Page, slug: str, said: str):
-    assert re.search(said, see(naive, slug))
+@pytest.mark.parametrize(("slug", "text"), LOSES.items(), ids=LOSES)
+def test_without_a_ledger_it_shows_the_losses(naive: Page, slug: str, text: str):
+    assert re.search(text, see(naive, slug))
 
 
 @pytest.mark.slow  # `make naive`
-@pytest.mark.parametrize(("slug", "said"), LOSES_NOTHING.items(), ids=LOSES_NOTHING)
-def test_without_a_ledger_it_shows_that_nothing_is_lost_by_this_alone(naive: Page, slug: str, said: str):
-    assert re.search(said, see(naive, slug))
+@pytest.mark.parametrize(("slug", "text"), LOSES_NOTHING.items(), ids=LOSES_NOTHING)
+def test_without_a_ledger_it_shows_that_this_alone_loses_nothing(naive: Page, slug: str, text: str):
+    assert re.search(text, see(naive, slug))
 
 
-def test_with_its_ledger_again_the_reconciler_finds_what_the_naive_shop_lost(demo: Demo, naive: Page):
+def test_with_its_ledger_again_the_reconciler_repairs_the_naive_shops_losses(demo: Demo, naive: Page):
     if figure(naive, "lost").inner_text() == "0":
         see(naive, "kill-worker")
     expect(figure(naive, "lost")).not_to_have_text("0")
-    switch_to(naive, "Run it with its ledger", "ledgered")
-    told = naive.get_by_text("The shop naive, when it was closed")
-    expect(told).to_be_visible()
-    see(naive, "kill-worker")  # and a mail later than those that are missing: else their records are not believed
+    switch_to(naive, "Run with ledger", "ledgered")
+    closed = naive.get_by_text("The shop without a ledger, when it stopped")
+    expect(closed).to_be_visible()
+    see(naive, "kill-worker")  # a later mail: the reconciler trusts the mail records up to the latest one
     expect(figure(naive, "lost")).to_have_text("0")
     manage(demo, "shell", "--command", OLDER)
     manage(demo, "reconcile")
-    expect(told).to_contain_text("By now: 0 lost; the reconciler has mended what it could", timeout=60_000)
+    expect(closed).to_contain_text("the reconciler repaired the rest", timeout=60_000)
+    expect(closed).to_contain_text("Now: 0 lost")
     assert audit(demo)["lost"] == []

@@ -10,14 +10,14 @@ from playwright.sync_api import Page, expect
 from backroom.ops import roles
 from tests.browser.shopping import expect_all_green, row
 from tests.browser.staff import PASSWORD, log_in
-from tests.cluster import House
+from tests.cluster import Cluster
 from tests.integration.buying import fault
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 
 
 @pytest.fixture(scope="module")
-def people(house: House) -> None:
+def people(house: Cluster) -> None:
     """An operator and a reader. Of the module's scope, as what a test itself writes is never committed."""
     for name, group in ("operator", roles.OPERATORS), ("reader", roles.READERS):
         User.objects.create_user(name, password=PASSWORD, is_staff=True).groups.add(Group.objects.get(name=group))
@@ -36,7 +36,7 @@ def give_a_reason(page: Page, button: str) -> None:
 
 
 def test_a_dead_letter_is_found_by_its_cause_and_replayed_until_the_customer_sees_green(
-    house: House, people: None, open_page: Callable, page: Page
+    house: Cluster, people: None, open_page: Callable, page: Page
 ):
     fault("analytics", status=400)
     order = house.order().json()
@@ -58,7 +58,7 @@ def test_a_dead_letter_is_found_by_its_cause_and_replayed_until_the_customer_see
 
 
 def test_a_queue_is_paused_for_its_workers_and_resumed_while_the_page_is_live(
-    house: House, people: None, open_page: Callable, page: Page
+    house: Cluster, people: None, open_page: Callable, page: Page
 ):
     enter(page, "operator")
     bulk = page.locator("tr[data-queue=bulk]")
@@ -82,7 +82,7 @@ def test_a_queue_is_paused_for_its_workers_and_resumed_while_the_page_is_live(
     expect(page.get_by_role("heading", level=1)).to_contain_text("succeeded")
 
 
-def test_a_reader_finds_nothing_to_press_and_the_charts_of_a_week(house: House, people: None, page: Page):
+def test_a_reader_finds_nothing_to_press_and_the_charts_of_a_week(house: Cluster, people: None, page: Page):
     enter(page, "reader")
     expect(page.locator("tr[data-queue=bulk]")).to_be_visible()
     expect(page.get_by_role("link", name=re.compile("Pause|Resume"))).to_have_count(0)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.page_rules import MISTAKES, PAPER
 from tests.browser.shopping import heading, only_answers, put_in_cart, row
-from tests.cluster import House
+from tests.cluster import Cluster
 from tests.integration.buying import fault
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
@@ -15,7 +16,7 @@ PAGES = ["/", "/products/", "/products/?q=feta", "/products/?q=nothing+like+it",
 
 
 @pytest.fixture
-def order_page(house: House) -> str:
+def order_page(house: Cluster) -> str:
     """The page of an order with a job that was given up: the fullest timeline."""
     fault("analytics", status=400)
     return house.order(name="Maximiliana-Theodora " * 4).json()["url"]
@@ -38,9 +39,6 @@ def every_page(page: Page, order_page: str) -> Iterator[str]:
     yield "the order"
 
 
-PAPER = {"light": "rgb(251, 247, 238)", "dark": "rgb(20, 26, 22)"}
-
-
 def test_no_page_is_wider_than_a_telephone_by_day_or_night(open_page: Callable, order_page: str, troubles: list[str]):
     page = open_page(viewport={"width": 390, "height": 844})
     for name in every_page(page, order_page):
@@ -52,39 +50,17 @@ def test_no_page_is_wider_than_a_telephone_by_day_or_night(open_page: Callable, 
     assert only_answers(troubles, 422)
 
 
-# What a page must not hold. Each query gives the HTML of the elements that are in the wrong.
-WRONGS = {
-    "a field without a label": """
-        [...document.querySelectorAll("input:not([type=hidden]), select, textarea")]
-          .filter(field => !field.labels.length)""",
-    "a picture without an alt": """[...document.querySelectorAll("img:not([alt])")]""",
-    "a link or button without a name": """
-        [...document.querySelectorAll("a[href]:not([aria-hidden]), button")].filter(pressed =>
-          !pressed.textContent.trim() && !pressed.querySelector("img[alt]:not([alt=''])"))""",
-    "an id given twice": """
-        [...document.querySelectorAll("[id]")].filter(one =>
-          document.querySelectorAll(`[id="${one.id}"]`).length > 1)""",
-    "a description that is not there": """
-        [...document.querySelectorAll("[aria-describedby], [aria-labelledby]")].filter(one =>
-          [one.getAttribute("aria-describedby"), one.getAttribute("aria-labelledby")].join(" ").split(" ")
-            .some(id => id && !document.getElementById(id)))""",
-    "a jump in the headings": """
-        [...document.querySelectorAll("h1, h2, h3, h4")].filter((one, at, all) =>
-          at && one.tagName[1] - all[at - 1].tagName[1] > 1)""",
-}
-
-
 def test_every_page_can_be_used_by_those_who_do_not_see_it(page: Page, order_page: str, troubles: list[str]):
     for name in every_page(page, order_page):
         assert page.locator("html").get_attribute("lang") == "en", name
         expect(heading(page)).to_have_count(1)
         assert page.locator("main").count() == 1, name
-        for wrong, query in WRONGS.items():
+        for wrong, query in MISTAKES.items():
             assert page.evaluate(f"() => {query}.map(one => one.outerHTML)") == [], f"{name}: {wrong}"
     assert only_answers(troubles, 422)
 
 
-def test_the_documentation_of_the_api_keeps_to_the_pages_policy(page: Page, house: House):
+def test_the_documentation_of_the_api_keeps_to_the_pages_policy(page: Page, house: Cluster):
     """A breach of the Content-Security-Policy is an error in the console, and fails any test of a page."""
     page.goto("/api/docs")
     expect(page.get_by_role("heading", name="Backroom", exact=False).first).to_be_visible()

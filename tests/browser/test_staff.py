@@ -8,20 +8,20 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.shopping import PAID, expect_all_green, heading, row
 from tests.browser.staff import PASSWORD, log_in
-from tests.cluster import House
+from tests.cluster import Cluster
 from tests.integration.buying import fault
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 
 
 @pytest.fixture(scope="module")
-def chief(house: House) -> str:
+def chief(house: Cluster) -> str:
     """A superuser's name. Of the module's scope, as what a test itself writes is never committed."""
     return get_user_model().objects.create_superuser("chief", password=PASSWORD).get_username()
 
 
 def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_in_operations_until_the_customer_sees_green(
-    house: House, chief: str, open_page: Callable, page: Page
+    house: Cluster, chief: str, open_page: Callable, page: Page
 ):
     fault("analytics", status=400)
     order = house.order().json()
@@ -57,7 +57,7 @@ def press(page: Page, number: int, action: str) -> None:
 
 
 def test_staff_release_one_order_from_hold_and_cancel_another_and_both_customers_see_it(
-    house: House, chief: str, open_page: Callable, page: Page
+    house: Cluster, chief: str, open_page: Callable, page: Page
 ):
     released, cancelled = (house.order(lines=[{"product": "whole-stall", "quantity": 1}]).json() for _ in range(2))
     customers = [open_page() for _ in range(2)]

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: the crash matrix; see --help. Exit status 1 if a row broke its promise."""
+"""`python -m tests.chaos`: the crash matrix; see --help. Exit status 1 if a row broke a promise."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 from stack import ports, servers, signals
 from stack.supervisor import CHECKOUT
+from tests.chaos import result as results_of_rows
 from tests.chaos.document import document
 
 DOCUMENT = CHECKOUT / "docs" / "crash-matrix.md"
@@ -19,20 +20,20 @@ DOCUMENT = CHECKOUT / "docs" / "crash-matrix.md"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The crash matrix.")
-    parser.add_argument("--houses", type=int, default=6, help="ledgered houses side by side")
-    parser.add_argument("--naive", type=int, default=10, metavar="HOUSES", help="naive houses side by side, after them")
+    parser.add_argument("--clusters", type=int, default=6, help="clusters with the ledger, in parallel")
+    parser.add_argument("--naive", type=int, default=10, metavar="CLUSTERS", help="then naive clusters, in parallel")
     parser.add_argument("--quick", action="store_true", help="only the quick subset")
     parser.add_argument(
         "--rows", default="", metavar="PATTERN", help="only rows whose name matches: part | boundary | fault"
     )
-    parser.add_argument("--json", type=Path, help="the results, for programs")
-    parser.add_argument("--folder", type=Path, help="where the houses are made, and stay")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--folder", type=Path, help="make the clusters in this folder, and keep it")
     parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.relative_to(CHECKOUT)}")
     return parser.parse_args()
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the rows, tell of each, write what was asked for."""
+    """Run the rows, print a line for each, and write the requested files."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="backroom-chaos-") as spare:
         results = run(options, options.folder or Path(spare))
@@ -46,53 +47,42 @@ def main(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    """All results, in no order. First those with the ledger, which are timed: the naive ones would be in their way."""
+    """All results, unordered. Rows with the ledger run first and alone, because they are timed."""
     folder.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
-    for kind, houses in (("ours", options.houses), ("naive", options.naive)):
-        side_by_side(kind, houses, options, folder, results)
+    for kind, clusters in (("ours", options.clusters), ("naive", options.naive)):
+        in_parallel(kind, clusters, options, folder, results)
     return results
 
 
-def side_by_side(kind: str, houses: int, options: argparse.Namespace, folder: Path, results: list[dict]) -> None:
-    """Run the rows of one kind on so many houses, and add what came of them."""
-    # Chosen for all at once: houses that choose side by side may choose the same.
-    free = iter(ports.free(f"{name} {house}" for house in range(houses) for name in ports.DEFAULTS).values())
-    crews = []
-    for house in range(houses):
-        chosen = {"quick": options.quick, "rows": options.rows, "backwards": bool(house % 2)}
+def in_parallel(kind: str, clusters: int, options: argparse.Namespace, folder: Path, results: list[dict]) -> None:
+    """Run the rows of one kind on this number of clusters, and add their results."""
+    # Chosen for all at once: clusters that choose at the same time may choose the same ports.
+    free = iter(ports.free(f"{name} {cluster}" for cluster in range(clusters) for name in ports.DEFAULTS).values())
+    shards = []
+    for cluster in range(clusters):
+        chosen = {"quick": options.quick, "rows": options.rows, "backwards": bool(cluster % 2)}
         chosen["ports"] = dict(zip(ports.DEFAULTS, free, strict=False))
         launch = [*servers.DIE_WITH_PARENT, "TERM", sys.executable, "-m", "tests.chaos.shard"]
         command = [*launch, kind, folder, json.dumps(chosen)]
-        crews.append(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True))
-    listeners = [threading.Thread(target=listen, args=(crew, results)) for crew in crews]
-    for listener in listeners:
-        listener.start()
+        shards.append(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True))
+    readers = [threading.Thread(target=read, args=(shard, results)) for shard in shards]
+    for reader in readers:
+        reader.start()
     try:
-        for listener in listeners:
-            listener.join()
+        for reader in readers:
+            reader.join()
     finally:
-        for crew in crews:
-            crew.terminate()
-            crew.wait()
+        for shard in shards:
+            shard.terminate()
+            shard.wait()
 
 
-def listen(crew: subprocess.Popen, results: list[dict[str, Any]]) -> None:
-    for line in crew.stdout or ():
+def read(shard: subprocess.Popen, results: list[dict[str, Any]]) -> None:
+    for line in shard.stdout or ():
         result = json.loads(line)
         results.append(result)
-        print(told(result), flush=True)
-
-
-def told(result: dict[str, Any]) -> str:
-    """One line about a row, and what was found under it if it broke its promise."""
-    took = "" if result["seconds"] is None else f"{result['seconds']:5.1f} s (within {result['within']:g})"
-    head = f"{'naive ' if result['naive'] else ''}{result['part']} | {result['boundary']} | {result['fault']}: "
-    head += f"{result['orders']} orders, {result['found']}/{result['expected']} effects, {result['lost']} lost, "
-    head += f"{result['twice']} twice, {result['stray']} stray  {took}  [{result['took']:.0f} s]"
-    if result["naive"] or not result["broken"]:
-        return "\n  ".join([head, *result["notes"]])
-    return "\n  ".join([head, "BROKEN: " + ", ".join(result["broken"]), *result["notes"], *result["findings"]])
+        print(results_of_rows.line(result), flush=True)
 
 
 if __name__ == "__main__":

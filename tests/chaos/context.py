@@ -1,4 +1,4 @@
-"""What a row of the matrix has at hand while it happens: a house under load, and what may be asked of it."""
+"""A row's context: the cluster under load, and what a fault needs to know about it."""
 
 import re
 import time
@@ -8,60 +8,59 @@ from datetime import UTC, datetime
 from signal import SIGCONT, SIGSTOP
 
 import psycopg
-import redis
 
 from backroom.ledger.models import LIVE, Job
 from lab.faults import slots
 from lab.faults.failpoints import Armed, Hit
 from lab.faults.stack import send
 from orders.models import Order, Status
-from tests.chaos.cluster import House
+from tests.chaos.cluster import Cluster
 from tests.waiting import until
 
-PATIENCE = 90.0  # seconds until a process comes by a point; on a machine with nothing else to do it is one or two
-SLOT_IN = 8  # seconds until a slot is due: beat looks at its tables every five
+TIMEOUT = 90.0  # seconds until a process hits a point; one or two on an idle machine
+SLOT_IN = 8  # seconds until a slot is due; beat reads its tables every five
 IDS = re.compile(r"(?:Message|Claimed)\(id='([0-9a-f-]{36})'")
 
 
-class Scene:
-    """One row on one house. `struck`: when the fault came; `over`: when what it took away was back, if it took away
-    something that all else needs."""
+class Context:
+    """One row on one cluster. `struck`: the time of the fault. `recovered`: the time when a server or partner that the
+    fault took away was back."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
         self.struck: datetime | None = None
-        self.over: datetime | None = None
+        self.recovered: datetime | None = None
         self.notes: list[str] = []
-        self.mails: list[str] = []  # keys of mails that belong to no order, each to be sent once
+        self.mails: list[str] = []  # keys of mails without an order, each to be sent once
 
     def strike(self) -> None:
-        """The fault comes now."""
+        """Note the time of the fault."""
         self.struck = datetime.now(UTC)
 
-    def mended(self) -> None:
-        """What was away is back."""
-        self.over = datetime.now(UTC)
+    def recover(self) -> None:
+        """Note that the server or partner is back."""
+        self.recovered = datetime.now(UTC)
 
-    def arm(self, point: str, process: str, words: str = "", then: str = "block") -> Armed:
-        return self.house.points.arm(point, process, words, then)
+    def arm(self, point: str, process: str, match: str = "", action: str = "block") -> Armed:
+        return self.cluster.points.arm(point, process, match, action)
 
-    def hit(self, point: str, process: str, words: str = "") -> Hit:
-        """Wait until this process stands at this point."""
-        return self.arm(point, process, words).wait(PATIENCE)
+    def hit(self, point: str, process: str, match: str = "") -> Hit:
+        """Wait until this process stops at this point."""
+        return self.arm(point, process, match).wait(TIMEOUT)
 
     def ids(self, hit: Hit) -> set[str]:
-        """The jobs that a process had in its hands."""
-        return set(IDS.findall(hit.told))
+        """The jobs in the stopped process's call."""
+        return set(IDS.findall(hit.call))
 
-    def given_away(self, hit: Hit) -> Callable[[], bool]:
-        """A condition: others have done what this process was at."""
-        if (ids := self.ids(hit)) and not self.house.naive:
+    def taken_over(self, hit: Hit) -> Callable[[], bool]:
+        """A condition: other processes have done the stopped process's work."""
+        if (ids := self.ids(hit)) and not self.cluster.naive:
             return lambda: not Job.objects.filter(id__in=ids, state__in=LIVE).exists()
         began = Order.objects.filter(status=Status.PLACED, created_at__lte=self.struck)
         return lambda: not began.exists()
 
     def wait(self, condition: Callable[[], object], seconds: float) -> bool:
-        """Wait until the condition holds; False if it didn't in time."""
+        """Wait until the condition holds. False after `seconds`."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -70,43 +69,41 @@ class Scene:
         return True
 
     @contextmanager
-    def kept_away(self, process: str) -> Iterator[None]:
-        """Frozen, if it runs at all, during the block."""
-        runs = self.house.supervisor.state(process) == "RUNNING" if process in self.house.names else False
-        pids = self.house.family(process) if runs else []
+    def frozen(self, process: str) -> Iterator[None]:
+        """Freeze this process, if it runs, during the block."""
+        runs = process in self.cluster.names and self.cluster.runs(process)
+        pids = self.cluster.family(process) if runs else []
         send(SIGSTOP, pids)
         try:
             yield
         finally:
             send(SIGCONT, pids)
 
-    @property
-    def broker(self) -> redis.Redis:
-        return redis.Redis.from_url(self.house.env["BROKER_URL"], socket_timeout=5)
-
     def pile_up(self) -> None:
-        """Let messages wait in the broker: the analytics partner is slow, and orders go on."""
-        self.house.fault("analytics", latency_ms=4000)
-        until(lambda: self.broker.llen("bulk") >= 4, PATIENCE, "a pile of messages")
+        """Let messages wait in the broker: orders go on while the analytics partner is slow."""
+        self.cluster.fault("analytics", latency_ms=4000)
+        until(lambda: self.cluster.queued("bulk") >= 4, TIMEOUT, "waiting messages")
 
     def due_jobs(self) -> None:
-        """Give the dispatcher something to do: the analytics partner fails for a moment, so there is a retry."""
-        self.house.fault("analytics", status=503)
-        until(lambda: Job.objects.filter(state="waiting", attempts__gt=0).exists(), PATIENCE, "a retry")
-        self.house.heal()
+        """Give the dispatcher a retry to publish: the analytics partner fails for a moment."""
+        self.cluster.fault("analytics", status=503)
+        until(lambda: Job.objects.filter(state="waiting", attempts__gt=0).exists(), TIMEOUT, "a retry")
+        self.cluster.heal()
 
     @contextmanager
     def statements_held(self) -> Iterator[Callable[[], Hit | None]]:
-        """While the block lasts, the dispatcher's statement does not end: PostgreSQL holds it, with its rows locked, as
-        long as lock_timeout lets it. Yields what asks whether the dispatcher is in there."""
-        with psycopg.connect(self.house.env["DATABASE_URL"], autocommit=True) as holder:
+        """A trigger blocks the dispatcher's statement, with its rows locked, during the block or until lock_timeout.
+
+        Yields a function that returns a Hit while the dispatcher is in that statement.
+        """
+        with psycopg.connect(self.cluster.env["DATABASE_URL"], autocommit=True) as holder:
             holder.execute("SELECT pg_advisory_lock(4711)")
             holder.execute(HOLD)
 
             def held() -> Hit | None:
                 if not holder.execute(HELD).fetchone():
                     return None
-                return Hit(self.house.pid("dispatcher"), "dispatcher", "", self.house.var / "none")
+                return Hit(self.cluster.pid("dispatcher"), "dispatcher", "", self.cluster.var / "none")
 
             try:
                 yield held
@@ -115,7 +112,7 @@ class Scene:
                 holder.execute("DROP TRIGGER hold ON backroom_job")
 
     def slot(self) -> None:
-        """Have a slot of the schedule due in some seconds: a report that is mailed to staff."""
+        """Add a slot of the schedule that is due in SLOT_IN seconds: a report mailed to staff."""
         self.mails.append(slots.add(SLOT_IN))
 
 

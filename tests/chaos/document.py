@@ -1,4 +1,4 @@
-"""Writes docs/crash-matrix.md out of the results, always in the same order and layout."""
+"""Makes docs/crash-matrix.md out of the results, always in the same order and layout."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ Result = dict[str, Any]
 
 
 def document(results: list[Result], minutes: float) -> str:
-    """The whole text."""
+    """The whole document; `minutes` is the duration of the run."""
     naive = {name(result): result for result in results if result["naive"]}
     rows = sorted((result for result in results if not result["naive"]), key=lambda result: result["place"])
     parts = [INTRODUCTION, machine(minutes), totals(rows, list(naive.values())), recovery(rows), limits(rows)]
@@ -29,7 +29,7 @@ def name(result: Result) -> tuple[str, str, str]:
 def machine(minutes: float) -> str:
     return (
         f"This run: {datetime.now(UTC):%d %B %Y}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"Celery {version('celery')}, Django {version('django')}; {minutes:.0f} minutes for all of it."
+        f"Celery {version('celery')}, Django {version('django')}; {minutes:.0f} minutes in all."
     )
 
 
@@ -43,12 +43,12 @@ def totals(rows: list[Result], naive: list[Result]) -> str:
         lines.append(f"| {title} | {len(group)} | " + " | ".join(f"{value:,}" for value in sums) + " |")
     broken = [row for row in rows if row["broken"]]
     found = [f"- {row['part']}, {row['boundary']}, {row['fault']}: {', '.join(row['broken'])}" for row in broken]
-    said = "Broken promises:\n\n" + "\n".join(found) if broken else "Every row with the ledger kept what is promised."
-    return "\n".join(["## In sum", "", *lines, "", said])
+    verdict = "Broken promises:\n\n" + "\n".join(found) if broken else "Every row with the ledger kept all promises."
+    return "\n".join(["## Totals", "", *lines, "", verdict])
 
 
 def recovery(rows: list[Result]) -> str:
-    """Seconds to recover, for each promise on its own."""
+    """Seconds to recover, for each promised limit."""
     lines = ["| promised within | rows | median | 99th percentile | longest |", "| --: | --: | --: | --: | --: |"]
     for within in sorted({row["within"] for row in rows}):
         seconds = sorted(row["seconds"] for row in rows if row["within"] == within and row["seconds"])
@@ -60,13 +60,13 @@ def recovery(rows: list[Result]) -> str:
 
 
 def limits(rows: list[Result]) -> str:
-    """The rows in which the written limits let an effect happen twice."""
+    """The rows in which the written limits allow a second effect."""
     allowed = [row for row in rows if row["allowed"]]
     twice = [
         f"- {row['part']}, {row['boundary']}, {row['fault']}: {row['twice']} of {row['orders']} mails"
         for row in allowed
     ]
-    return "\n".join(["## Where a mail may come twice", "", LIMITS, "", *twice])
+    return "\n".join(["## Where a mail may be sent twice", "", LIMITS, "", *twice])
 
 
 def table(rows: list[Result], naive: dict[tuple[str, str, str], Result]) -> str:
@@ -84,84 +84,80 @@ def table(rows: list[Result], naive: dict[tuple[str, str, str], Result]) -> str:
             row["lost"] + row["stray"],
             row["twice"],
             f"{row['seconds']:.1f}" if (row["seconds"] or 0) >= 0.05 else "-",
-            naively(row, naive.get(name(row))),
+            compared(row, naive.get(name(row))),
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     notes = [f"- {row['boundary']}, {row['fault']}: {note}" for row in rows for note in row["notes"]]
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def naively(ours: Result, row: Result | None) -> str:
-    """What the same fault did without a ledger."""
+def compared(ours: Result, row: Result | None) -> str:
+    """The result of the same fault without a ledger."""
     if row is None:
         return "not run" if ours["comparable"] else "-"
     if row["failed"]:
-        return "could not be brought about"
+        return "could not be caused"
     found = [f"{row['lost']} lost"] if row["lost"] else []
     found += [f"{row['twice']} twice"] if row["twice"] else []
     found += [f"{row['stray']} stray"] if row["stray"] else []
     still = max(0, row["expected"] - row["found"] - row["lost"])
-    found += [f"{still} unfinished"] if still and not row["quiet"] else []
+    found += [f"{still} unfinished"] if still and not row["idle"] else []
     return f"**{', '.join(found)}** of {row['expected']}" if found else f"0 of {row['expected']}"
 
 
 INTRODUCTION = """\
 # The crash matrix
 
-Written by `make chaos`; regenerate it with that. Each row starts from a whole house of real processes under
-supervisord (web, three workers, dispatcher, PostgreSQL, Valkey, the partners), with customers who order through the
-API all the while: two who send a request again until it is answered, with one Idempotency-Key, and one who does
-neither. (A checkout that was cut is finished by its customer's second request, so where web processes are broken most
-rows have only customers who send none, and the safety net has to come.) Then one process, server or partner is broken
-at one boundary, on purpose: a [failpoint](../lab/faults/failpoints/__init__.py) set from outside stops it there, or a
-partner holds it, and the signal comes while it stands still. supervisord restarts what dies. When nothing happens any more,
-`manage.py audit` compares the orders with the partners' own records.
+`make chaos` writes this document. Each row starts from a whole cluster of real processes under supervisord: web, three
+workers, dispatcher, PostgreSQL, Valkey and the partners. Three customers order through the API all the while. Two retry
+a failed request with one Idempotency-Key, and one does not. (A retry finishes an interrupted checkout, so in most rows
+of the web no customer retries, and the safety net has to finish it.) A
+[failpoint](../lab/faults/failpoints/__init__.py) or a slow partner stops one process at one boundary, and the signal
+arrives there. supervisord restarts processes that die. When no work is left, `manage.py audit` compares the orders with
+the partners' own records.
 
-- **orders**: taken during the row. **effects**: that the partners did for them, of those expected; with the invoice.
-- **lost**: effects that will never happen, orders whose number a customer was given and which are not there, charges
-  without an order and effects without one (the audit calls these stray). An order's points and what is learned from
-  it are rows of ours: not among the effects, but they are missed like these. **twice**: effects that happened again.
-  A partner does what one key names once, however often it is asked, as real ones do, and the naive shop sends the same
-  keys: so it is mails, which know no keys, and points, which are rows of ours, that a second run shows twice.
-- **child** is the process that stands at the boundary, **main** the one that started it, **all** both and their
-  siblings. SIGTERM goes to main, and the process at the boundary goes on half a second later. A frozen process
-  (SIGSTOP) is thawed (SIGCONT) after its work was done by others, and then goes on where it stood.
-- **naive**: the same fault in [the same shop without a ledger](../lab/faults/naive/__init__.py): `.delay()` on commit,
-  Celery's defaults. It is quiet when no message waits and no live worker has one, and an order of which one is still
-  in hand after a minute more than ours is promised counts as unfinished; what a dead worker had fetched comes back
-  after Celery's visibility timeout of an hour, and counts as lost here. A dash: the boundary exists only
-  with a ledger."""
+- **orders**: placed during the row. **effects**: found at the partners, of those expected, and the invoices.
+- **lost**: effects that will never happen, confirmed orders that do not exist, charges without an order, and effects
+  without one (the audit calls these stray). Points and recommendations are the shop's own rows: they are no effects,
+  and count as lost when they are missing. **twice**: effects that happened again. A partner does the work for one
+  idempotency key once, as real ones do, and the naive shop sends the same keys. So a second run shows only in mails,
+  which have no keys, and in points.
+- **child** is the process at the boundary, **main** its parent, **all** both and their siblings. SIGTERM goes to main,
+  and the process at the boundary continues half a second later. A frozen process (SIGSTOP) continues (SIGCONT) after
+  others have done its work.
+- **naive**: the same fault in [the same shop without a ledger](../lab/faults/naive/__init__.py): `.delay()` on commit
+  and Celery's defaults. It is idle when neither the broker nor a live worker has a message. An order that still has one
+  a minute after the promised time counts as unfinished. A dead worker's prefetched messages come back after Celery's
+  visibility timeout of an hour, and count as lost here. A dash: the boundary exists only with a ledger."""
 
 RECOVERY = """\
-From the fault until the last job was finished of all orders placed before it; where a server or a partner was away,
-from when it was back, and of all orders placed until then. Promised are 15 s for the job of a dead or silent worker (20
-here, with a process's start), a minute for a message that the broker lost, a minute and the rescue for an order whose
-web process died with the payment open (80), and half a minute for the retries that an outage of some seconds caused. A
-dash: nothing was left to do when the fault came, so there was nothing to recover."""
+They count from the fault until the last job of all earlier orders was done; after an outage of a server or a partner,
+from its end. The promises: 15 s for the job of a dead or silent worker (20 here, with a process's start), a minute for
+a message that the broker lost, a minute and a rescue for an order whose web process died during the payment (80), and
+half a minute for the retries after an outage of some seconds. A dash: no job was left at the time of the fault."""
 
 LIMITS = """\
-SMTP knows no keys ([the limit](guarantees.md#the-limits-in-full)): a mail is sent again if its worker dies between the
-server's 250 and our commit, if it is frozen while it sends, or if the server takes a mail and says that it did not.
-These rows aim at just that; everywhere else twice must be 0."""
+SMTP has no idempotency keys ([the limit](guarantees.md#the-limits-in-full)). A mail is sent again if its worker dies
+between the server's 250 and the commit, if the worker is frozen while it sends, or if the server accepts a mail and
+answers with an error. These rows aim at that instant; in all others twice must be 0."""
 
 TITLES = {
     "web": (
         "Web",
-        "A checkout: transaction A (order, stock), authorize, transaction B (paid, its jobs), publish, answer.",
+        "A checkout: transaction A (order, stock), authorize, transaction B (paid, its jobs), publish, respond.",
     ),
-    "worker": ("Workers", "A job: claim, its effect, finish, publishing what follows."),
-    "dispatcher": ("Dispatcher", "Retries on their way from the ledger to the broker. It is one process."),
-    "beat": ("Beat", "A slot of the schedule, which is one mail to staff. It is one process."),
-    "broker": ("Broker", "Valkey, with some messages waiting in it."),
+    "worker": ("Workers", "A job: claim, effect, finish, publish its followers."),
+    "dispatcher": ("Dispatcher", "Retries between the ledger and the broker. It is one process."),
+    "beat": ("Beat", "A slot of the schedule: one mail to staff. It is one process."),
+    "broker": ("Broker", "Valkey, with messages waiting in it."),
     "database": (
         "Database",
-        "PostgreSQL, under all the others. There is no row in which it loses what it committed: \
-all promises rest on that it does not, and the audit would count what is gone.",
+        "PostgreSQL. No row makes it lose committed data: all promises rest on it, and the audit would count the loss.",
     ),
     "partner": ("Partners", "Each partner with each fault."),
-    "publish": ("Messages", "What a broker may do to them besides losing them."),
+    "publish": ("Messages", "Messages that arrive twice, or whose publisher gets an error."),
     "job": (
         "Jobs",
-        "A job that kills its worker three times is a dead letter, and its neighbours are done; then it is replayed.",
+        "A job that kills its worker three times is a dead letter, and the other jobs are done. Then it is replayed.",
     ),
 }

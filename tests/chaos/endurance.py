@@ -1,4 +1,4 @@
-"""A house that must endure: load, mishaps, a line a minute, and the judgement at the end."""
+"""The soak: load, random faults, a line a minute, and the verdict at the end."""
 
 import random
 import time
@@ -14,69 +14,64 @@ from lab.faults.customers import Customers
 from orders import audit
 from orders.gaps import MENDABLE
 from orders.models import Order, Repair, Status
-from stack.supervisor import GONE
-from tests.chaos.cluster import ALWAYS, House
-from tests.chaos.random_faults import Trouble
-from tests.chaos.resources import Vitals
+from tests.chaos.cluster import ALWAYS, Cluster
+from tests.chaos.random_faults import RandomFaults
+from tests.chaos.resources import Resources
+from tests.chaos.run import missing_orders
 
-PAUSES = (2.0, 6.0)  # seconds between two mishaps
-SAMPLE_EVERY, LINE_EVERY = 10.0, 60.0
-QUIET_WITHIN = 300.0  # seconds after the last mishap
-LONG_ENOUGH = 10.0  # minutes from which on growth is judged
+PAUSES = (2.0, 6.0)  # seconds between two faults
+SAMPLE_EVERY, LINE_EVERY = 10.0, 60.0  # seconds
+IDLE_WITHIN = 300.0  # seconds after the last fault
+LONG_ENOUGH = 10.0  # minutes from which growth counts
 CRASHED = ("its worker process died", "its worker fell silent")
 
 
 class Endurance:
-    """One soak of one house."""
+    """One soak of one cluster."""
 
-    def __init__(self, house: House, dice: random.Random) -> None:
-        self.house, self.dice = house, dice
-        self.trouble, self.vitals = Trouble(house, dice), Vitals(house)
+    def __init__(self, cluster: Cluster, dice: random.Random) -> None:
+        self.cluster, self.dice = cluster, dice
+        self.faults, self.resources = RandomFaults(cluster, dice), Resources(cluster)
         self.began = time.monotonic()
-        self.mishaps = 0
+        self.count = 0
 
     def run(self, minutes: float) -> int:
         """Returns the exit status."""
         Product.objects.update(stock=1_000_000)
-        self.house.start("dispatcher-2", "beat")
+        self.cluster.start("dispatcher-2", "beat")
         products = list(Product.objects.values_list("slug", flat=True))
-        with Customers(self.house.site, products, "soak@example.org", (True, True, False)) as customers:
+        with Customers(self.cluster.site, products, "soak@example.org", (True, True, False)) as customers:
             self.endure(minutes * 60)
-            self.trouble.over()
-            self.start_what_gave_up()
-        quiet = self.wait_until_quiet()
-        return self.judge(customers, quiet, minutes)
+            self.faults.wait()
+            # supervisord gives up on a process that died ten times in a row at its start.
+            self.cluster.start("postgres", "valkey", *ALWAYS, "dispatcher-2", "beat")
+        idle = self.wait_until_idle()
+        return self.verdict(customers, idle, minutes)
 
     def endure(self, seconds: float) -> None:
-        """Something breaks every few seconds."""
-        strike = sample = 0.0
+        """A fault every few seconds."""
+        fault = sample = 0.0
         line = LINE_EVERY
         while (now := time.monotonic() - self.began) < seconds:
-            if now >= strike:
-                self.note(self.trouble.strike())
-                strike = now + self.dice.uniform(*PAUSES)
+            if now >= fault:
+                self.note(self.faults.inject())
+                fault = now + self.dice.uniform(*PAUSES)
             if now >= sample:
-                self.vitals.sample()
+                self.resources.sample()
                 sample = now + SAMPLE_EVERY
             if now >= line:
                 print(self.line(), flush=True)
                 line += LINE_EVERY
             time.sleep(0.1)
 
-    def start_what_gave_up(self) -> None:
-        """supervisord starts again what dies, but for what died ten times in a row at its start."""
-        for name in ("postgres", "valkey", *ALWAYS, "dispatcher-2", "beat"):
-            if self.house.supervisor.state(name) in GONE:
-                self.house.supervisor.start([name])
-
-    def note(self, mishap: str) -> None:
-        """Into the house's log folder, beside what it led to."""
-        self.mishaps += 1
-        with (self.house.supervisor.logs / "soak.log").open("a") as log:
-            log.write(f"{datetime.now(UTC):%H:%M:%S.%f} {mishap}\n")
+    def note(self, fault: str) -> None:
+        """Log a fault beside the processes' logs."""
+        self.count += 1
+        with self.cluster.log("soak").open("a") as log:
+            log.write(f"{datetime.now(UTC):%H:%M:%S.%f} {fault}\n")
 
     def line(self) -> str:
-        """How it stands. A database that is away just now is waited for."""
+        """The totals so far. Waits for a database that is down."""
         while True:
             try:
                 report, slowest = audit.run(), slowest_rescue()
@@ -86,67 +81,61 @@ class Endurance:
             except (Error, audit.PartnersSilent):
                 connection.close()
                 time.sleep(1)
-        allowed, twice = sort_out(report.duplicated)
-        vitals = ", ".join(f"{name} {value:.0f}" for name, value in self.vitals.sample().items())
+        allowed, twice = by_limits(report.duplicated)
+        resources = ", ".join(f"{name} {value:.0f}" for name, value in self.resources.sample().items())
         return (
-            f"{(time.monotonic() - self.began) / 60:4.1f} min  {self.mishaps} mishaps, {report.orders} orders,"
+            f"{(time.monotonic() - self.began) / 60:4.1f} min  {self.count} faults, {report.orders} orders,"
             f" {report.effects_found} effects, {len(report.lost)} lost, {len(twice)} twice, {len(allowed)} mails again,"
-            f" {repaired} repaired, {live} jobs to do, {dead} dead, slowest rescue {slowest:.1f} s | {vitals}"
+            f" {repaired} repaired, {live} jobs to do, {dead} dead, slowest rescue {slowest:.1f} s | {resources}"
         )
 
-    def wait_until_quiet(self) -> float | None:
-        """Seconds until no order and no job of one had anything left to do; None if that took too long."""
-        began, quiet = time.monotonic(), 0
-        while quiet < 3:
+    def wait_until_idle(self) -> float | None:
+        """Seconds until no order has work left; None after IDLE_WITHIN."""
+        began, times = time.monotonic(), 0
+        while times < 3:
             try:
                 idle = not (audit.still_busy() or Order.objects.filter(status=Status.PLACED).exists())
             except Error:
                 connection.close()
                 idle = False
-            quiet = quiet + 1 if idle else 0
-            if time.monotonic() > began + QUIET_WITHIN:
+            times = times + 1 if idle else 0
+            if time.monotonic() > began + IDLE_WITHIN:
                 return None
             time.sleep(0.5)
         return time.monotonic() - began
 
-    def judge(self, customers: Customers, quiet: float | None, minutes: float) -> int:
-        """Say what was found; returns the exit status."""
+    def verdict(self, customers: Customers, idle: float | None, minutes: float) -> int:
+        """Print the findings. Returns the exit status."""
         print(self.line())
         report = audit.run()
-        allowed, twice = sort_out(report.duplicated)
-        # What the reconciler had to mend was lost: it may hide nothing here.
+        allowed, twice = by_limits(report.duplicated)
+        # An effect that the reconciler repaired was lost.
         repairs = [f"repaired: {repair}: {repair.why}" for repair in Repair.objects.filter(act__in=MENDABLE)]
-        bad = [*report.lost, *report.stray, *twice, *repairs, *answered_in_vain(customers)]
+        bad = [*report.lost, *report.stray, *twice, *repairs, *missing_orders(customers)]
         for finding in bad:
             print(f"BROKEN: {finding}")
         for finding in allowed:
             print(f"within the written limit of mail: {finding['key']} {finding['why']}")
-        for name, (then, now) in self.vitals.trends().items():
+        for name, (then, now) in self.resources.trends().items():
             print(f"{name}: {then:.1f} -> {now:.1f}{' connections' if name == 'connections' else ' MiB'}")
-        growing = self.vitals.growing()
+        growing = self.resources.growing()
         flat = f"GROWING: {', '.join(growing)}" if growing else "memory and connections are flat"
-        print(f"{flat}; {len(customers.answers)} answered, {len(customers.failures)} customers went without an answer")
-        print("not quiet in time" if quiet is None else f"quiet after {quiet:.0f} s")
-        return int(bool(bad) or quiet is None or (bool(growing) and minutes >= LONG_ENOUGH))
+        print(f"{flat}; {len(customers.answers)} responses, {len(customers.failures)} orders without a response")
+        print("not idle in time" if idle is None else f"idle after {idle:.0f} s")
+        return int(bool(bad) or idle is None or (bool(growing) and minutes >= LONG_ENOUGH))
 
 
 def slowest_rescue() -> float:
-    """Of the jobs that died with their worker in the last minute: the longest from their start to being given back."""
+    """The longest time from start to rescue of the jobs whose worker died in the last minute, in seconds."""
     recent = Attempt.objects.filter(error__in=CRASHED, ended_at__gt=datetime.now(UTC) - timedelta(seconds=LINE_EVERY))
     longest = recent.aggregate(longest=Max(F("ended_at") - F("started_at")))["longest"]
     return longest.total_seconds() if longest else 0.0
 
 
-def sort_out(duplicated: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What the written limits allow, and what they don't. A mail may go once for each claim of its job: a worker that
-    dies between the server's 250 and our commit makes the next one send it again."""
+def by_limits(duplicated: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Duplicates within the written limits, and the others.
+
+    A mail may be sent once for each claim of its job: a worker may die between the server's 250 and the commit."""
     claims = dict(Job.objects.filter(key__in=[row["key"] for row in duplicated]).values_list("key", "claims"))
     allowed = [row for row in duplicated if row["partner"] == "mail" and row["count"] <= claims.get(row["key"], 0)]
     return allowed, [row for row in duplicated if row not in allowed]
-
-
-def answered_in_vain(customers: Customers) -> list[str]:
-    """Whoever was given a number must have that order."""
-    numbers = {answer["number"] for answer in customers.answers}
-    there = set(Order.objects.filter(number__in=numbers).values_list("number", flat=True))
-    return [f"order {number} was answered and is not there" for number in numbers - there]

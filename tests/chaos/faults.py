@@ -1,273 +1,151 @@
-"""How each fault is brought about: arm a point, wait until it is hit, send a signal; or break a server or a partner."""
+"""Faults of processes: arm a failpoint, wait until the process hits it, send a signal. Servers: server_faults.py."""
 
-import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 
-import redis
 from django.db import connection
-from kombu.exceptions import KombuError
 
-from backroom.ledger import operations, sql
+from backroom.ledger import operations
 from backroom.ledger.models import LIVE, Job
-from backroom.runtime import publisher
 from lab.faults.failpoints import Hit
 from lab.faults.stack import descendants, send
-from tests.chaos.context import PATIENCE, SLOT_IN, Scene
+from tests.chaos.context import SLOT_IN, TIMEOUT, Context
 from tests.waiting import until
 
-Act = Callable[[Scene], None]
-OUTAGE = 6.0  # seconds of a partner's trouble
-COLD = 8.0  # seconds for which a server is frozen
-SHORTEST = 6.0  # seconds more, for others to come upon what a frozen process left
-UNHEARD = 15.0  # where nobody will do its work, as there is no ledger
-FREEZE = 25.0  # at most; a silent worker is noticed sooner
-NET = 100.0  # at most; the net under the checkout is a minute away
-LIMIT = 80.0  # at most; the hard time limit of a job, and a rescue
+Fault = Callable[[Context], None]
+AFTER_TAKEOVER = 6.0  # seconds in which others may meet what a frozen process left
+# At most these seconds until a frozen process continues:
+NOT_TAKEN_OVER = 15.0  # without a ledger, as no other process takes over
+SILENT = 25.0  # the whole process; its missing heartbeat is noticed sooner
+NET = 100.0  # a web process; the checkout's safety net runs after a minute
+LIMIT = 80.0  # a worker's child; a job's hard time limit, and a rescue
 
 
-def at(process: str, boundary: str, number: Signals, which: str, words: str = "") -> Act:
+def at(process: str, boundary: str, number: Signals, target: str, match: str = "") -> Fault:
     """Stop a process at a boundary, and send a signal to it (child), to its main process, or to all of them."""
 
-    def act(scene: Scene) -> None:
-        if boundary in FLIGHTS:
-            point, partner = FLIGHTS[boundary]
-            scene.house.fault(partner, latency_ms=1500)
-            hit = scene.hit(point, process, words)
+    def fault(context: Context) -> None:
+        if boundary in IN_FLIGHT:
+            point, partner = IN_FLIGHT[boundary]
+            context.cluster.fault(partner, latency_ms=1500)
+            hit = context.hit(point, process, match)
             hit.release()
-            time.sleep(0.7)  # its request is on the way now, and the partner takes twice as long
+            time.sleep(0.7)  # its request is in flight now, and the partner takes twice as long
         else:
-            hit = scene.hit(boundary, process, words)
-        deal(scene, hit, number, which)
+            hit = context.hit(boundary, process, match)
+        strike(context, hit, number, target)
 
-    return act
-
-
-# In the effect: the partner has the request, takes its time, and does the work though nobody waits for it any more.
-FLIGHTS = {"authorize in flight": ("after commit A", "payments"), "in the effect": ("after claim", "analytics")}
+    return fault
 
 
-def deal(scene: Scene, hit: Hit, number: Signals, which: str) -> None:
-    """Send the signal. A killed process is gone; one told to stop may end its work; a frozen one comes back when others
-    have done its work, and then goes on where it stood."""
-    main = scene.house.pid(hit.process)
-    victims = {"child": [hit.pid], "main": [main], "only": [main], "all": descendants(main)}[which]
-    scene.strike()
+# While a partner has the request. It does the work also if the client is gone.
+IN_FLIGHT = {"authorize in flight": ("after commit A", "payments"), "in the effect": ("after claim", "analytics")}
+
+
+def strike(context: Context, hit: Hit, number: Signals, target: str) -> None:
+    """Send the signal. A frozen process continues where it stopped, once others have done its work."""
+    main = context.cluster.pid(hit.process)
+    victims = {"child": [hit.pid], "main": [main], "only": [main], "all": descendants(main)}[target]
+    context.strike()
     send(number, victims)
-    scene.house.heal()
-    if number == SIGSTOP:
-        patience = FREEZE if which != "child" else LIMIT
-        if hit.process == "web":
-            patience = NET
-        elif scene.house.naive:
-            patience = UNHEARD
-        if not scene.wait(scene.given_away(hit), patience):
-            scene.notes.append(f"thawed after {patience:g} s, its work not done by others")
-        time.sleep(SHORTEST)
+    context.cluster.heal()
+    if number != SIGSTOP:
+        time.sleep(0.5)  # the signal arrives before the process may continue
         hit.release()
-        send(SIGCONT, victims)
-    else:
-        time.sleep(0.5)  # the signal is seen before it may go on
-        hit.release()
-
-
-def dispatching(boundary: str, number: Signals) -> Act:
-    """Cut the dispatcher while it publishes retries."""
-
-    def act(scene: Scene) -> None:
-        if boundary == "rows locked":
-            return in_the_statement(scene, number)
-        with scene.kept_away("dispatcher-2"):
-            armed = scene.arm(boundary, "dispatcher")
-            scene.due_jobs()
-            hit = armed.wait(PATIENCE)
-        deal(scene, hit, number, "only")
-
-    return act
-
-
-def in_the_statement(scene: Scene, number: Signals) -> None:
-    """The rows stay locked for as long as PostgreSQL's lock_timeout lets a statement wait. A second dispatcher, where
-    there is one, is kept away until they are."""
-    with scene.statements_held() as held:
-        with scene.kept_away("dispatcher-2"):
-            scene.due_jobs()
-            hit = until(held, 30, "the dispatcher in its statement")
-        deal(scene, hit, number, "only")
-        scene.wait(lambda: not held(), 8)
-
-
-def firing(boundary: str, number: Signals) -> Act:
-    """Cut beat while it fires a slot; a second beat, where there is one, finds the slot due, too."""
-
-    def act(scene: Scene) -> None:
-        with scene.kept_away("beat-2"):
-            armed = scene.arm(boundary, "beat", "sales_report")
-            scene.slot()
-            hit = armed.wait(PATIENCE)
-        deal(scene, hit, number, "only")
-
-    return act
-
-
-def two_beats(scene: Scene) -> None:
-    """No fault but that there are two."""
-    scene.strike()
-    for _ in range(3):
-        scene.slot()
-    time.sleep(SLOT_IN)
-    scene.mended()
-
-
-def two_dispatchers(scene: Scene) -> None:
-    """No fault but that there are two."""
-    scene.strike()
-    scene.due_jobs()
-
-
-def broker_killed(scene: Scene) -> None:
-    scene.pile_up()
-    scene.strike()
-    send(SIGKILL, [scene.house.pid("valkey")])
-    scene.house.heal()
-
-
-def broker_frozen(scene: Scene) -> None:
-    scene.pile_up()
-    scene.strike()
-    pid = scene.house.pid("valkey")
-    send(SIGSTOP, [pid])
-    time.sleep(COLD)
-    send(SIGCONT, [pid])
-    scene.mended()
-    scene.house.heal()
-
-
-def broker_restarted(scene: Scene) -> None:
-    scene.pile_up()
-    scene.strike()
-    scene.house.stop("valkey")
-    scene.house.start("valkey")
-    scene.mended()
-    scene.house.heal()
-
-
-def broker_flushed(scene: Scene) -> None:
-    scene.pile_up()
-    scene.strike()
-    scene.broker.flushall()
-    scene.house.heal()
-
-
-def broker_lost(scene: Scene) -> None:
-    scene.pile_up()
-    scene.strike()
-    scene.house.stop("valkey")
-    shutil.rmtree(scene.house.var / "valkey" / "appendonlydir")
-    scene.house.start("valkey")
-    scene.mended()
-    scene.house.heal()
-
-
-def broker_truncated(scene: Scene) -> None:
-    scene.pile_up()
-    scene.strike()
-    scene.house.stop("valkey")
-    file = max((scene.house.var / "valkey" / "appendonlydir").glob("*.incr.aof"))
-    with file.open("r+b") as log:
-        log.truncate(file.stat().st_size // 2)
-    scene.house.start("valkey")
-    scene.mended()
-    scene.house.heal()
-
-
-def database_killed(scene: Scene) -> None:
-    scene.strike()
-    send(SIGKILL, [scene.house.pid("postgres")])
-    time.sleep(1)
-    scene.house.start("postgres")
-    scene.mended()
-
-
-def database_frozen(scene: Scene) -> None:
-    scene.strike()
-    pids = scene.house.family("postgres")
-    send(SIGSTOP, pids)
-    time.sleep(COLD)
-    send(SIGCONT, pids)
-    scene.mended()
-
-
-def database_restarted(scene: Scene) -> None:
-    scene.strike()
-    scene.house.stop("postgres")
-    scene.house.start("postgres")
-    scene.mended()
-
-
-def partner(name: str, switches: dict) -> Act:
-    """A partner in trouble for a while."""
-
-    def act(scene: Scene) -> None:
-        scene.strike()
-        scene.house.fault(name, **switches)
-        time.sleep(OUTAGE)
-        scene.house.heal()
-        scene.mended()
-
-    return act
-
-
-def answer_lost(scene: Scene) -> None:
-    """The broker took an order's messages, but the web process sees a broken connection."""
-    hit = scene.arm("publish", "web", "orders.make_invoice", then="fail").wait(PATIENCE)
-    scene.strike()
+        return
+    longest = SILENT if target != "child" else LIMIT
+    if hit.process == "web":
+        longest = NET
+    elif context.cluster.naive:
+        longest = NOT_TAKEN_OVER
+    if not context.wait(context.taken_over(hit), longest):
+        context.notes.append(f"continued after {longest:g} s, before others did its work")
+    time.sleep(AFTER_TAKEOVER)
     hit.release()
+    send(SIGCONT, victims)
 
 
-def delivered_twice(scene: Scene) -> None:
-    """Whatever state a job is in, its message comes again, and again."""
-    scene.strike()
-    sent = 0
-    for _ in range(20):
-        jobs = Job.objects.order_by("-created_at").exclude(task="orders.settle_payment")[:30]
-        with suppress(KombuError, redis.RedisError):  # our own connection may be older than this broker
-            publisher.send([sql.Message(str(j.id), j.task, j.queue, j.args, j.context, time.time()) for j in jobs] * 2)
-            sent += 1
-        time.sleep(0.25)
-    assert sent, "no message was sent"
+def dispatching(boundary: str, number: Signals) -> Fault:
+    """Interrupt the dispatcher while it publishes retries."""
+
+    def fault(context: Context) -> None:
+        if boundary == "rows locked":
+            return in_the_statement(context, number)
+        with context.frozen("dispatcher-2"):
+            armed = context.arm(boundary, "dispatcher")
+            context.due_jobs()
+            hit = armed.wait(TIMEOUT)
+        strike(context, hit, number, "only")
+
+    return fault
 
 
-def poison(how: str) -> Act:
-    """One job kills its worker in each of its attempts (three are left to it), and is a dead letter then. A person
-    replays it once the cause is gone."""
+def in_the_statement(context: Context, number: Signals) -> None:
+    """The rows stay locked until PostgreSQL's lock_timeout. A second dispatcher is frozen until they are locked."""
+    with context.statements_held() as held:
+        with context.frozen("dispatcher-2"):
+            context.due_jobs()
+            hit = until(held, 30, "the dispatcher in its statement")
+        strike(context, hit, number, "only")
+        context.wait(lambda: not held(), 8)
 
-    def act(scene: Scene) -> None:
-        hit = scene.hit("after claim", "worker-bulk", "analytics")
-        (id,) = scene.ids(hit)
+
+def firing(boundary: str, number: Signals) -> Fault:
+    """Interrupt beat while it runs a slot. A second beat finds the slot due, too."""
+
+    def fault(context: Context) -> None:
+        with context.frozen("beat-2"):
+            armed = context.arm(boundary, "beat", "sales_report")
+            context.slot()
+            hit = armed.wait(TIMEOUT)
+        strike(context, hit, number, "only")
+
+    return fault
+
+
+def two_beats(context: Context) -> None:
+    """Two beats, and no other fault."""
+    context.strike()
+    for _ in range(3):
+        context.slot()
+    time.sleep(SLOT_IN)
+    context.recover()
+
+
+def two_dispatchers(context: Context) -> None:
+    """Two dispatchers, and no other fault."""
+    context.strike()
+    context.due_jobs()
+
+
+def poison(action: str) -> Fault:
+    """A job kills its worker in each of its three attempts, and is a dead letter. Then an operator replays it."""
+
+    def fault(context: Context) -> None:
+        hit = context.hit("after claim", "worker-bulk", "analytics")
+        (id,) = context.ids(hit)
         with connection.cursor() as cursor:
             cursor.execute("UPDATE backroom_job SET max_attempts = 3 WHERE id = %s", [id])
-        scene.strike()
+        context.strike()
         send(SIGKILL, [hit.pid])
         for _ in range(2):
-            scene.arm("after claim", "worker-bulk", id, then=how).wait(PATIENCE)
+            context.arm("after claim", "worker-bulk", id, action).wait(TIMEOUT)
         until(lambda: Job.objects.filter(id=id, state="dead", attempts=3).exists(), 30, "a dead letter")
         neighbours = Job.objects.filter(task="orders.send_analytics").exclude(id=id).exclude(state__in=LIVE)
         assert not neighbours.exclude(state="succeeded").exists()
         operations.replay([id])
-        scene.mended()
+        context.recover()
 
-    return act
+    return fault
 
 
-def long_job(scene: Scene) -> None:
-    """A job in the hands of a live worker for 45 s."""
-    hit = scene.hit("after claim", "worker-bulk", "analytics")
-    (id,) = scene.ids(hit)
+def long_job(context: Context) -> None:
+    """A live worker runs a job for 45 s."""
+    hit = context.hit("after claim", "worker-bulk", "analytics")
+    (id,) = context.ids(hit)
     time.sleep(45)
     job = Job.objects.get(id=id)
     assert (job.state, job.claims) == ("running", 1), (job.state, job.claims)
-    scene.strike()
+    context.strike()
     hit.release()

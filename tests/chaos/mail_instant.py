@@ -1,10 +1,9 @@
-"""How often is a mail sent twice? Measured with real workers, not a test: `make mail-instant` (KILLS=1000).
+"""How often is a mail sent twice? A measurement with real workers, not a test: `make mail-instant` (KILLS=1000).
 
-SMTP has no idempotency, so a worker that dies between the server's 250 and the commit of its finish makes us send the
-mail again. Here each worker process (a prefork child that sends mail after mail) is killed once, a random time after
-the 250 to one of its mails:
-  aimed     within 10 ms, in which the instant lies
-  anywhere  within 400 ms, in which most have begun their next mail
+SMTP has no idempotency keys, so a worker that dies between the server's 250 and the commit of its finish causes a
+second mail. Each worker process (a prefork child that sends mail after mail) is killed once, a random time after a 250:
+  aimed     within 10 ms, which contains the instant
+  anywhere  within 400 ms, when most have begun their next mail
 """
 
 import os
@@ -27,7 +26,7 @@ from backroom.ledger.models import Job
 from orders import tasks
 from orders.models import Invoice
 from tests.chaos.smtp_proxy import Proxy
-from tests.cluster import House
+from tests.cluster import Cluster
 from tests.integration.paid_orders import paid_order
 from tests.waiting import until
 
@@ -36,19 +35,19 @@ pytestmark = [pytest.mark.django_db, pytest.mark.timeout(3600)]
 KILLS = int(os.environ.get("KILLS", "1000"))
 CHILDREN = 4
 MS = timedelta(milliseconds=1)
-MAILS = 3  # for each kill, so that no child is idle
+MAILS = 3  # per kill, so that no child is idle
 PDF = b"%PDF-1.7 " + b"0" * 40_000  # as long as an invoice is
 
 
-class Senders(House):
-    """Workers of the queue that mails are in, and what kills them."""
+class Senders(Cluster):
+    """Workers of the queue with the mails. Each child dies after one of its mails."""
 
     def __init__(self, logs, mail: tuple[str, int]) -> None:
         super().__init__(logs)
         self.proxy = Proxy(mail, self.child_at, self.accepted)
         self.env["EMAIL_URL"] = f"smtp://127.0.0.1:{self.proxy.port}"
-        self.window = 0.0  # ms after a 250 within which its sender is killed; 0: nobody is
-        self.victims = set[int]()  # whose turn has come
+        self.window = 0.0  # ms after a 250 within which its sender is killed; 0: not at all
+        self.victims = set[int]()  # children that were chosen
         self.accepted_at: dict[str, float] = {}  # by the mail's key
         self.delays: list[float] = []  # ms from each 250 to the kill of its sender
 
@@ -59,7 +58,7 @@ class Senders(House):
         }
 
     def child_at(self, port: int) -> int:
-        """The worker's child that this port belongs to; 0 if it is gone."""
+        """The worker's child that owns this port; 0 if it is gone."""
         for child in psutil.Process(self.processes["worker-critical"].pid).children():
             try:
                 if any(end.laddr.port == port for end in child.net_connections("tcp")):
@@ -69,7 +68,7 @@ class Senders(House):
         return 0
 
     def accepted(self, sender: int, name: str, moment: float) -> None:
-        """Called in the instant after a 250 went out: kill its sender a random moment later."""
+        """The proxy calls this right after a 250: kill the sender a random moment later."""
         self.accepted_at[name.replace(".", ":")] = moment
         if not (sender and self.window) or sender in self.victims or len(self.victims) >= KILLS:
             return
@@ -81,24 +80,24 @@ class Senders(House):
 
 @pytest.fixture
 def _django_db_helper() -> None:
-    """As in tests/acceptance: other processes must see what is written."""
+    """As in tests/acceptance: other processes must see the tests' writes."""
 
 
 @pytest.fixture(scope="module")
 def senders(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[Senders]:
     with django_db_blocker.unblock():
         current_app.control.purge()
-        house = Senders(tmp_path_factory.mktemp("senders"), ("127.0.0.1", int(os.environ["SMTP_PORT"])))
+        cluster = Senders(tmp_path_factory.mktemp("senders"), ("127.0.0.1", int(os.environ["SMTP_PORT"])))
         try:
-            house.start("worker-critical", "dispatcher")
-            yield house
+            cluster.start("worker-critical", "dispatcher")
+            yield cluster
         finally:
-            house.stop()
+            cluster.stop()
             call_command("flush", interactive=False, verbosity=0, reset_sequences=False)
 
 
 def enqueue(mails: int) -> set[str]:
-    """Paid orders with their invoices, and the jobs that mail the receipts; the keys of these."""
+    """Make paid orders with invoices, and the jobs that mail their receipts. Returns the jobs' keys."""
     numbers = [paid_order().number for _ in range(mails)]
     Invoice.objects.bulk_create(Invoice(order_id=number, pdf=PDF) for number in numbers)
     enqueue_all(*[tasks.mail_receipt.call(number) for number in numbers])
@@ -106,15 +105,15 @@ def enqueue(mails: int) -> set[str]:
 
 
 def kill_senders(senders: Senders, window: float, partners: str) -> None:
-    """Send mails until KILLS senders were killed and all mails are sent; print how many went again."""
+    """Send mails until KILLS senders were killed and all mails are sent. Prints how many were sent again."""
     senders.window = 0
     senders.victims.clear()
     senders.delays.clear()
     keys = enqueue(MAILS * KILLS)
-    senders.window = window  # from now on this process does nothing else, or kills would come late
+    senders.window = window  # from now on this process is idle, or kills would come late
     while len(senders.delays) < KILLS:
         time.sleep(0.5)
-        assert unsent(keys).exists(), "too few mails for so many kills"
+        assert unsent(keys).exists(), "too few mails for the kills"
     until(lambda: not unsent(keys).exists(), 600, f"see {senders.logs}")
     effects = urllib3.request("GET", f"{partners}/effects?partner=mail").json()["effects"]
     received = {effect["key"]: effect["count"] for effect in effects if effect["key"] in keys}
@@ -129,11 +128,11 @@ def kill_senders(senders: Senders, window: float, partners: str) -> None:
 
 
 def print_instants(senders: Senders, keys: set[str]) -> None:
-    """How long it was from the 250 to the finish's statement, where nobody was killed. The commit comes on top."""
+    """Print the time from the 250 to the finish's statement, without the commit, of mails whose sender lived."""
     finished = dict(Job.objects.filter(key__in=keys, claims=1).values_list("key", "finished_at"))
     instants = sorted((moment.timestamp() - senders.accepted_at[key]) * 1000 for key, moment in finished.items())
     median, last = instants[len(instants) // 2], instants[int(len(instants) * 0.99)]
-    print(f"\n{len(instants)} mails went undisturbed: finished {median:.1f} ms after the 250 (99 %: {last:.1f} ms)")
+    print(f"\n{len(instants)} mails without a kill: finished {median:.1f} ms after the 250 (99 %: {last:.1f} ms)")
 
 
 def unsent(keys: set[str]) -> QuerySet[Job]:

@@ -1,4 +1,4 @@
-"""Random trouble for a house under load: what it may be, drawn from dice that can be thrown again."""
+"""Random faults for a cluster under load. The same seed gives the same faults."""
 
 import random
 import threading
@@ -7,12 +7,11 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 import redis
 
-from lab.faults.stack import descendants, send
+from lab.faults.stack import PARTNERS, send
 from stack.processes import QUEUES
-from tests.chaos.cluster import House
+from tests.chaos.cluster import Cluster
 
 BACK_ROOM = (*(f"worker-{queue}" for queue in QUEUES), "dispatcher", "dispatcher-2", "beat")
-PARTNERS = ("payments", "warehouse", "fraud", "analytics", "mail")
 FAULTS: tuple[dict[str, object], ...] = (
     {"latency_ms": 3000},
     {"error_rate": 0.5},
@@ -24,72 +23,68 @@ FAULTS: tuple[dict[str, object], ...] = (
 )
 
 
-class Trouble:
-    """Each `strike` is one mishap; what must be taken back (frozen, faulty) is, by itself, some seconds later."""
+class RandomFaults:
+    """Each `inject` causes one fault. A timer ends it some seconds later."""
 
-    def __init__(self, house: House, dice: random.Random) -> None:
-        self.house, self.dice = house, dice
+    def __init__(self, cluster: Cluster, dice: random.Random) -> None:
+        self.cluster, self.dice = cluster, dice
         self.pending: list[threading.Timer] = []
 
-    def strike(self) -> str:
-        """One mishap, and what it was."""
+    def inject(self) -> str:
+        """Cause one fault. Returns its description."""
         kinds: dict[Callable[[], str], int] = {
-            self.signal_to_a_process: 60,
-            self.partner_in_trouble: 22,
-            self.broker_in_trouble: 10,
-            self.database_in_trouble: 8,
+            self.signal: 60,
+            self.partner: 22,
+            self.broker: 10,
+            self.database: 8,
         }
         (kind,) = self.dice.choices(list(kinds), list(kinds.values()))
         return kind()
 
-    def over(self) -> None:
-        """Returns when all that was to be taken back is."""
+    def wait(self) -> None:
+        """Wait until all faults have ended."""
         for timer in self.pending:
             timer.join()
         self.pending.clear()
 
-    def signal_to_a_process(self) -> str:
+    def signal(self) -> str:
         name = self.dice.choice(("web", *BACK_ROOM))
         number = self.dice.choice((SIGKILL, SIGKILL, SIGSTOP, SIGTERM))
-        family = self.family(name)
-        whom = "main" if number == SIGTERM else self.dice.choice(("main", "a child", "all"))
+        family = self.cluster.family(name)
+        target = "main" if number == SIGTERM else self.dice.choice(("main", "a child", "all"))
         victim = self.dice.choice(family[1:] or family)
         seconds = self.dice.uniform(1, 20)
-        self.send(number, {"main": family[:1], "a child": [victim], "all": family}[whom], seconds)
-        return f"{number.name} to {whom} of {name}" + (f" for {seconds:.0f} s" if number == SIGSTOP else "")
+        self.send(number, {"main": family[:1], "a child": [victim], "all": family}[target], seconds)
+        return f"{number.name} to {target} of {name}" + (f" for {seconds:.0f} s" if number == SIGSTOP else "")
 
-    def partner_in_trouble(self) -> str:
+    def partner(self) -> str:
         name, switches = self.dice.choice(PARTNERS), self.dice.choice(FAULTS)
         seconds = self.dice.uniform(2, 15)
         if name == "mail" and "accept_then_fail" in switches:
-            switches = {"down": True}  # a server that takes mails and denies it gets them twice: nothing can help that
+            switches = {"down": True}  # the written limit: that server gets mails twice
         elif name == "mail" and "status" in switches:
-            switches = {"status": 451}  # what HTTP says by 503; to SMTP a 5xx is a refusal for good
-        self.house.fault(name, **switches)
-        self.later(seconds, lambda: self.house.fault(name))
+            switches = {"status": 451}  # SMTP's temporary error; its 5xx are permanent
+        self.cluster.fault(name, **switches)
+        self.later(seconds, lambda: self.cluster.fault(name))
         return f"{name}: {switches} for {seconds:.0f} s"
 
-    def broker_in_trouble(self) -> str:
+    def broker(self) -> str:
         what, seconds = self.dice.choice(("SIGKILL", "SIGSTOP", "SIGTERM", "FLUSHALL")), self.dice.uniform(1, 8)
         if what == "FLUSHALL":
             try:
-                redis.Redis.from_url(self.house.env["BROKER_URL"], socket_timeout=2).flushall()
+                with self.cluster.client() as client:
+                    client.flushall()
             except redis.RedisError:
-                return "FLUSHALL to a broker that is away"
+                return "FLUSHALL to a broker that is down"
         else:
-            self.send(Signals[what], self.family("valkey")[:1], seconds)
+            self.send(Signals[what], self.cluster.family("valkey")[:1], seconds)
         return f"{what} to the broker"
 
-    def database_in_trouble(self) -> str:
+    def database(self) -> str:
         number, seconds = self.dice.choice((SIGKILL, SIGSTOP, Signals.SIGINT)), self.dice.uniform(1, 6)
-        family = self.family("postgres")
+        family = self.cluster.family("postgres")
         self.send(number, family if number == SIGSTOP else family[:1], seconds)
         return f"{number.name} to the database"
-
-    def family(self, name: str) -> list[int]:
-        """A process and its children; nobody while it is being started again (pid 0 would be ourselves)."""
-        pid = self.house.pid(name)
-        return descendants(pid) if pid else []
 
     def send(self, number: Signals, pids: list[int], seconds: float) -> None:
         send(number, pids)
@@ -97,6 +92,6 @@ class Trouble:
             self.later(seconds, lambda: send(SIGCONT, pids))
 
     def later(self, seconds: float, what: Callable[[], object]) -> None:
-        """In a thread of its own: whoever else asks a frozen server waits for it."""
+        """On a timer: a request to a frozen server blocks its thread."""
         self.pending.append(threading.Timer(seconds, what))
         self.pending[-1].start()

@@ -1,4 +1,4 @@
-"""How a house is over time: the memory of its processes, the database's connections, the broker's memory."""
+"""A cluster's resources over time: its processes' memory, the database's connections, the broker's memory."""
 
 import statistics
 from collections import defaultdict
@@ -9,42 +9,43 @@ import psycopg
 import redis
 
 from lab.faults.stack import descendants
-from tests.chaos.cluster import House
+from tests.chaos.cluster import Cluster
 
 MIB = 1024 * 1024
-MORE, NOISE = 1.1, 4  # what still counts as flat: this factor, and so many MiB (or connections)
+FACTOR, NOISE = 1.1, 4  # growth that counts as flat: a factor, and MiB (or connections) on top
 
 
-class Vitals:
+class Resources:
     """Samples by name: MiB of each process with its children, `connections`, and MiB of the `broker`."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
         self.samples: dict[str, list[float]] = defaultdict(list)
 
     def sample(self) -> dict[str, float]:
-        """What can be learned now; a server that is away is left out, and a process that has just been started."""
-        now = {name: memory for name in self.house.names if name != "postgres" and (memory := self.memory(name))}
-        with suppress(psycopg.Error), psycopg.connect(self.house.env["DATABASE_URL"], connect_timeout=2) as database:
+        """The values now, without servers that are down and processes that have just started."""
+        now = {name: memory for name in self.cluster.names if name != "postgres" and (memory := self.memory(name))}
+        with suppress(psycopg.Error), psycopg.connect(self.cluster.env["DATABASE_URL"], connect_timeout=2) as database:
             (now["connections"],) = database.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             ).fetchone() or (0,)
-        with suppress(redis.RedisError), redis.Redis.from_url(self.house.env["BROKER_URL"], socket_timeout=2) as broker:
+        with suppress(redis.RedisError), self.cluster.client() as broker:
             now["broker"] = broker.info("memory")["used_memory"] / MIB
         for name, value in now.items():
             self.samples[name].append(value)
         return now
 
     def memory(self, name: str) -> float | None:
-        """MiB of a process that has run for ten seconds, with its children; what they share counts once."""
-        told = self.house.supervisor.call("getProcessInfo", name)
-        if told["statename"] != "RUNNING" or told["now"] - told["start"] < 10:
+        """MiB of a process and its children, once it has run for ten seconds. Shared memory counts once."""
+        info = self.cluster.control.call("getProcessInfo", name)
+        if info["statename"] != "RUNNING" or info["now"] - info["start"] < 10:
             return None
-        return sum(pss(pid) for pid in descendants(told["pid"])) / MIB
+        return sum(pss(pid) for pid in descendants(info["pid"])) / MIB
 
     def trends(self) -> dict[str, tuple[float, float]]:
-        """For each series how high it was in its first half and in its last quarter. The upper quartile, as a process
-        that has just been started, or is long at starting, is small."""
+        """The upper quartile of each series in its first half and in its last quarter.
+
+        Not the mean, because a process that has just started is small."""
         found = {}
         for name, values in self.samples.items():
             if (quarter := len(values) // 4) > 0:
@@ -53,7 +54,7 @@ class Vitals:
 
     def growing(self) -> list[str]:
         """The series that are not flat."""
-        return [name for name, (then, now) in self.trends().items() if now > then * MORE + NOISE]
+        return [name for name, (then, now) in self.trends().items() if now > then * FACTOR + NOISE]
 
 
 def high(values: list[float]) -> float:

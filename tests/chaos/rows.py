@@ -1,36 +1,35 @@
-"""The matrix: every row as data. How a fault is brought about stands in faults.py."""
+"""The matrix: every row as data. faults.py and server_faults.py cause the faults."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from signal import SIGKILL, SIGSTOP, SIGTERM, Signals
 
-from tests.chaos import faults
-from tests.chaos.context import Scene
+from lab.faults.stack import PARTNERS
+from tests.chaos import faults, server_faults
+from tests.chaos.faults import Fault
 
 RESCUED = 20.0  # seconds: the promised 15, and the start of a new process
-SETTLED = 80.0  # the net under the checkout waits a minute; then as above
-REDELIVERED = 60.0  # what the broker lost
-HEALED = 30.0  # after a partner or a server is back: the pauses of the retries that it caused
-WORDS = {SIGKILL: "SIGKILL", SIGSTOP: "SIGSTOP, SIGCONT", SIGTERM: "SIGTERM"}
+SETTLED = 80.0  # the checkout's safety net waits a minute; then as above
+REDELIVERED = 60.0  # for messages that the broker lost
+HEALED = 30.0  # for the retries that a partner's outage caused
+NAMES = {SIGKILL: "SIGKILL", SIGSTOP: "SIGSTOP, SIGCONT", SIGTERM: "SIGTERM"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A fault at a boundary. `within`: seconds in which all is finished. `twice`: how many effects the written limits
-    allow to happen twice. `needs`: processes beyond the usual ones. `naive`: whether the boundary exists without a
-    ledger."""
+    """A fault at a boundary. `within`: seconds until all jobs are done. `twice`: effects that may happen twice, by the
+    written limits. `needs`: processes besides the usual ones. `naive`: whether the boundary exists without a ledger."""
 
     part: str
     boundary: str
     fault: str
-    act: Callable[[Scene], None]
+    inject: Fault
     within: float
     twice: int = 0
     needs: tuple[str, ...] = ()
     naive: bool = True
     quick: bool = False
-    patience: tuple[bool, ...] = (True, True, False)  # of each customer: whether one who got no answer asks again
+    retries: tuple[bool, ...] = (True, True, False)  # of each customer: whether they retry a failed request
 
     @property
     def id(self) -> str:
@@ -38,24 +37,24 @@ class Row:
 
 
 def web() -> list[Row]:
-    """A checkout, cut at each of its steps. Who sends the request again is served at once, so most rows have customers
-    who don't: then the safety net has to come."""
+    """A checkout, interrupted at each of its steps. A retry finishes an order at once, so in most rows no customer
+    retries: then only the safety net can."""
     net = ("after commit A", "authorize in flight", "after authorize", "before commit B")
     rows = []
     for boundary in ("before commit A", *net, "after commit B", "after publish"):
-        for number, which, patient in CUTS:
-            if (number, which) == (SIGSTOP, "child") and boundary != "after authorize":
+        for number, target, retries in SIGNALS:
+            if (number, target) == (SIGSTOP, "child") and boundary != "after authorize":
                 continue
-            # With all of the web go the requests of other customers, wherever they stand.
-            within = SETTLED if (boundary in net or which == "all") and number != SIGTERM else RESCUED
-            fault = told(number, which) + (", the customer asks again" if patient else "")
-            act = faults.at("web", boundary, number, which)
-            quick = (boundary, number, which) in QUICK and not patient
-            rows.append(Row("web", boundary, fault, act, within, quick=quick, patience=(patient,) * 3))
+            # A signal to all of the web also interrupts other customers' requests, at any step.
+            within = SETTLED if (boundary in net or target == "all") and number != SIGTERM else RESCUED
+            fault = sent(number, target) + (", the customer retries" if retries else "")
+            inject = faults.at("web", boundary, number, target)
+            quick = (boundary, number, target) in QUICK and not retries
+            rows.append(Row("web", boundary, fault, inject, within, quick=quick, retries=(retries,) * 3))
     return rows
 
 
-CUTS = (
+SIGNALS = (
     (SIGKILL, "child", True),
     (SIGKILL, "child", False),
     (SIGKILL, "all", False),
@@ -65,11 +64,11 @@ CUTS = (
 )
 
 
-def told(number: Signals, which: str) -> str:
-    return f"{WORDS[number]} to {'the process' if which == 'only' else which}"
+def sent(number: Signals, target: str) -> str:
+    return f"{NAMES[number]} to {'the process' if target == 'only' else target}"
 
 
-# Boundary, the worker that meets it, and the job that is stopped there.
+# Boundary, worker, and the job that stops there.
 JOBS = (
     ("after claim", "worker-bulk", "analytics"),
     ("in the effect", "worker-bulk", "analytics"),
@@ -81,68 +80,69 @@ JOBS = (
 
 
 def worker() -> list[Row]:
-    """A job, cut at each of its steps."""
+    """A job, interrupted at each of its steps."""
     signals = ((SIGKILL, "child"), (SIGKILL, "main"), (SIGKILL, "all"), (SIGTERM, "main"), (SIGSTOP, "all"))
     rows = []
-    for (boundary, process, words), (number, which) in product(JOBS, signals):
-        # The limit: no mail server knows keys. Between its 250 and our commit a mail is sent again; so is one that the
-        # other child of a worker was sending when the whole of it was frozen or killed.
-        mailed = number != SIGTERM and (words == "receipt" or (process == "worker-critical" and which != "child"))
-        step = f"{boundary} (mail)" if words == "receipt" else boundary
-        act = faults.at(process, boundary, number, which, words)
+    for (boundary, process, match), (number, target) in product(JOBS, signals):
+        # The limit: SMTP has no idempotency keys. A worker that dies between the server's 250 and the commit causes a
+        # second mail. So does the worker's other child, if it was sending when the whole worker was frozen or killed.
+        mailed = number != SIGTERM and (match == "receipt" or (process == "worker-critical" and target != "child"))
+        step = f"{boundary} (mail)" if match == "receipt" else boundary
+        inject = faults.at(process, boundary, number, target, match)
         needs = (f"{process}-2",) if number == SIGSTOP else ()
-        quick = (step, number, which) in QUICK
-        rows.append(Row("worker", step, told(number, which), act, RESCUED, int(mailed), needs, quick=quick))
+        quick = (step, number, target) in QUICK
+        rows.append(Row("worker", step, sent(number, target), inject, RESCUED, int(mailed), needs, quick=quick))
     hung = faults.at("worker-bulk", "after claim", SIGSTOP, "child", "analytics")
-    return [*rows, Row("worker", "after claim", f"{told(SIGSTOP, 'child')}, till its time limit", hung, SETTLED)]
+    return [*rows, Row("worker", "after claim", f"{sent(SIGSTOP, 'child')}, until its time limit", hung, SETTLED)]
 
 
 def dispatcher() -> list[Row]:
-    """Retries, cut on their way from the ledger to the broker."""
+    """Retries, interrupted between the ledger and the broker."""
     rows = []
     for boundary, number in product(("rows locked", "rows taken", "rows published"), (SIGKILL, SIGTERM, SIGSTOP)):
         for needs in ((), ("dispatcher-2",)):
             if number == SIGSTOP and not needs:
-                continue  # nobody else could do its work: it does so itself when it is back
-            act = faults.dispatching(boundary, number)
-            fault = f"{told(number, 'only')}, {'one of two' if needs else 'the only one'}"
+                continue  # no other process can do its work, so it does it itself when it continues
+            inject = faults.dispatching(boundary, number)
+            fault = f"{sent(number, 'only')}, {'one of two' if needs else 'the only one'}"
             quick = (boundary, number, "only") in QUICK and bool(needs)
-            rows.append(Row("dispatcher", boundary, fault, act, RESCUED, 0, needs, False, quick))
+            rows.append(Row("dispatcher", boundary, fault, inject, RESCUED, 0, needs, False, quick))
     both = Row("dispatcher", "-", "two of them", faults.two_dispatchers, RESCUED, 0, ("dispatcher-2",), False)
     return [*rows, both]
 
 
 def beat() -> list[Row]:
-    """A slot of the schedule, cut on its way into the ledger."""
+    """A slot of the schedule, interrupted on its way into the ledger."""
     rows = []
     for boundary, number in product(("slot enqueued", "slot committed", "slot published"), (SIGKILL, SIGTERM, SIGSTOP)):
         needs = ("beat", "beat-2") if number == SIGSTOP else ("beat",)
         exists = boundary != "slot enqueued"
-        act = faults.firing(boundary, number)
-        rows.append(Row("beat", boundary, told(number, "only"), act, RESCUED, 0, needs, exists))
+        inject = faults.firing(boundary, number)
+        rows.append(Row("beat", boundary, sent(number, "only"), inject, RESCUED, 0, needs, exists))
     both = Row("beat", "-", "two of them", faults.two_beats, RESCUED, 0, ("beat", "beat-2"))
     return [*rows, both]
 
 
 def servers() -> list[Row]:
-    """Broker and database, under all the others."""
+    """Broker and database, which all other processes need."""
+    broker = server_faults.broker
     return [
-        Row("broker", "messages waiting", fault, act, within, quick=quick)
-        for fault, act, within, quick in (
-            ("SIGKILL, its file is kept", faults.broker_killed, REDELIVERED, False),
-            ("SIGSTOP for 8 s, SIGCONT", faults.broker_frozen, REDELIVERED, False),
-            ("restart", faults.broker_restarted, REDELIVERED, False),
-            ("FLUSHALL", faults.broker_flushed, REDELIVERED, True),
-            ("stopped, its data lost, started", faults.broker_lost, REDELIVERED, False),
-            ("stopped, its file cut to half, started", faults.broker_truncated, REDELIVERED, False),
+        Row("broker", "messages waiting", fault, inject, REDELIVERED, quick=fault == "FLUSHALL")
+        for fault, inject in (
+            ("SIGKILL, its file is kept", broker(server_faults.killed, comes_back=False)),
+            ("SIGSTOP for 8 s, SIGCONT", broker(server_faults.frozen)),
+            ("restart", broker(server_faults.restarted)),
+            ("FLUSHALL", broker(server_faults.flushed, comes_back=False)),
+            ("stopped, its data lost, started", broker(server_faults.data_lost)),
+            ("stopped, its file cut to half, started", broker(server_faults.truncated)),
         )
     ] + [
-        # An order whose transaction B failed waits for the net.
-        Row("database", "under all of them", fault, act, SETTLED)
-        for fault, act in (
-            ("SIGKILL to the postmaster", faults.database_killed),
-            ("SIGSTOP to all of it for 8 s, SIGCONT", faults.database_frozen),
-            ("restart", faults.database_restarted),
+        # An order whose transaction B failed waits for the safety net.
+        Row("database", "under load", fault, inject, SETTLED)
+        for fault, inject in (
+            ("SIGKILL to the postmaster", server_faults.database_killed),
+            ("SIGSTOP to all of it for 8 s, SIGCONT", server_faults.database_frozen),
+            ("restart", server_faults.database_restarted),
         )
     ]
 
@@ -161,24 +161,26 @@ FAULTS = {
 
 
 def partners() -> list[Row]:
-    """Each partner with each fault, for some seconds."""
+    """Each partner with each fault, for six seconds."""
     rows = []
-    for partner, (fault, switches) in product(("payments", "warehouse", "fraud", "analytics", "mail"), FAULTS.items()):
-        # A mail that was kept without a clear 250 is sent again each time: the sender can't know.
+    for partner, (fault, switches) in product(PARTNERS, FAULTS.items()):
+        # The server kept the mail and sent no clear 250, so the sender can't tell and sends it again each time.
         twice = 1000 if partner == "mail" and fault.startswith("does the work") else 0
         if partner == "mail" and "status" in switches:
-            switches = {"status": 451}  # a mail server's 5xx refuses a mail for good, and a dead letter is right
-        rows.append(Row(f"partner {partner}", "for 6 s", fault, faults.partner(partner, switches), HEALED, twice))
+            switches = {"status": 451}  # a mail server's 5xx is permanent, and a dead letter is right
+        rows.append(
+            Row(f"partner {partner}", "for 6 s", fault, server_faults.partner(partner, switches), HEALED, twice)
+        )
     return rows
 
 
-def oddities() -> list[Row]:
-    """What else the ledger promises to outlive."""
+def messages_and_jobs() -> list[Row]:
+    """Odd messages, and jobs that kill their worker or run long."""
     return [
-        Row(part, boundary, fault, act, RESCUED, naive=False, quick=quick)
-        for part, boundary, fault, act, quick in (
-            ("publish", "of an order's jobs", "arrived, its answer got lost", faults.answer_lost, False),
-            ("publish", "of every job", "each message twice more", faults.delivered_twice, True),
+        Row(part, boundary, fault, inject, RESCUED, naive=False, quick=quick)
+        for part, boundary, fault, inject, quick in (
+            ("publish", "of an order's jobs", "arrived, the answer was lost", server_faults.answer_lost, False),
+            ("publish", "of every job", "each message twice more", server_faults.delivered_twice, True),
             ("job", "poison", "os._exit in each attempt", faults.poison("exit"), False),
             ("job", "poison", "killed for its memory in each attempt", faults.poison("out of memory"), False),
             ("job", "45 s long", "none: a live worker keeps it", faults.long_job, False),
@@ -196,4 +198,4 @@ QUICK = {
     ("after claim", SIGSTOP, "all"),
     ("rows locked", SIGKILL, "only"),
 }
-ALL = [*web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *oddities()]
+ALL = [*web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs()]

@@ -1,4 +1,4 @@
-"""A line to the mail server on which one can listen: who sends a mail, and when its 250 goes out."""
+"""A proxy to the mail server: it reports which process sends a mail, and when its 250 goes out."""
 
 import re
 import socket
@@ -11,8 +11,10 @@ KEY = re.compile(rb"^Message-ID:\s*<([^@]+)@", re.MULTILINE | re.IGNORECASE)
 
 
 class Proxy:
-    """Passes connections on to the real server. `connected` is told the sender's port, and returns the process that
-    it is; `accepted` is told that process, the mail's name and the time in the instant after its 250 was sent."""
+    """Forwards connections to the real server.
+
+    `connected` gets the sender's port, and returns its process. `accepted` gets that process, the mail's name and the
+    time, right after the 250 went out."""
 
     def __init__(self, server: tuple[str, int], connected: Callable[[int], int], accepted: Callable[..., None]):
         self.server, self.connected, self.accepted = server, connected, accepted
@@ -26,23 +28,23 @@ class Proxy:
             threading.Thread(target=self.serve, args=(client, port), daemon=True).start()
 
     def serve(self, client: socket.socket, port: int) -> None:
-        """One conversation."""
-        sender, data, said = self.connected(port), False, bytearray()
-        with client, socket.create_connection(self.server) as server, suppress(OSError):  # of a sender that was killed
-            threading.Thread(target=pass_on, args=(client, server, said), daemon=True).start()
+        """One connection."""
+        sender, data, sent = self.connected(port), False, bytearray()
+        with client, socket.create_connection(self.server) as server, suppress(OSError):  # the sender was killed
+            threading.Thread(target=forward, args=(client, server, sent), daemon=True).start()
             while answer := server.recv(65_536):
                 client.sendall(answer)
-                if data and answer.startswith(b"250") and (name := KEY.search(said)):
-                    told = (sender, name[1].decode(), time.time())
-                    # In a thread of its own: the conversation goes on meanwhile.
-                    threading.Thread(target=self.accepted, args=told, daemon=True).start()
+                if data and answer.startswith(b"250") and (name := KEY.search(sent)):
+                    event = (sender, name[1].decode(), time.time())
+                    # In a thread, so that the connection continues meanwhile.
+                    threading.Thread(target=self.accepted, args=event, daemon=True).start()
                 data = answer.startswith(b"354")
 
 
-def pass_on(client: socket.socket, server: socket.socket, said: bytearray) -> None:
-    """What the client says, to the server, until it goes."""
+def forward(client: socket.socket, server: socket.socket, sent: bytearray) -> None:
+    """Copy from the client to the server until the client disconnects."""
     with suppress(OSError):
         while chunk := client.recv(65_536):
-            said += chunk
+            sent += chunk
             server.sendall(chunk)
         server.shutdown(socket.SHUT_WR)

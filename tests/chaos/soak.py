@@ -1,8 +1,8 @@
-"""`make soak MINUTES=30`: a whole house under checkouts, in which something random breaks every few seconds.
+"""`make soak MINUTES=30`: a whole cluster under load, with a random fault every few seconds.
 
-Prints a line a minute; then heals everything, waits until all is quiet, and audits. Exit status 1 if anything was lost,
-or happened twice beyond the written limits, or memory or connections grew (from ten minutes on). SEED=… throws the
-same dice again; the moments differ, as they are the machine's.
+Prints a line a minute. At the end it ends all faults, waits until no work is left, and audits. Exit status 1 if an
+effect was lost, or happened twice beyond the written limits, or memory or connections grew (from ten minutes on).
+SEED=... repeats the faults, though not their exact moments.
 """
 
 import logging
@@ -15,22 +15,22 @@ from pathlib import Path
 import django
 
 from stack import signals
-from tests.chaos import cluster as houses
+from tests.chaos import cluster as clusters
 
 
 def main(minutes: float, seed: int, folder: Path | None) -> int:
-    """Returns the exit status. The house's logs stay in `folder`, if one is given."""
+    """Returns the exit status. The logs stay in `folder`, if one is given."""
     print(f"soak for {minutes:g} minutes, SEED={seed}", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="backroom-soak-") as spare,
-        houses.running(folder or Path(spare)) as house,
+        clusters.running(folder or Path(spare)) as cluster,
     ):
-        os.environ.update(house.env, DJANGO_SETTINGS_MODULE="shop.settings")
+        os.environ.update(cluster.env, DJANGO_SETTINGS_MODULE="shop.settings")
         django.setup()
         logging.getLogger().setLevel(logging.ERROR)
-        from tests.chaos.endurance import Endurance  # noqa: PLC0415 - needs Django to be set up
+        from tests.chaos.endurance import Endurance  # noqa: PLC0415 - needs Django's setup
 
-        return Endurance(house, random.Random(seed)).run(minutes)
+        return Endurance(cluster, random.Random(seed)).run(minutes)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The naive shop, against which the matrix compares, does its work as long as nothing dies."""
+"""The naive shop, with which the matrix compares, does all its work while nothing dies."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import urllib3
@@ -11,46 +12,57 @@ from celery import current_app
 from django.core.management import call_command
 
 from backroom.ledger.models import Job
-from lab.faults.naive.pending import in_hand
+from lab.faults.naive import pending, processes
 from orders import audit
-from tests.chaos.naive import NaiveHouse
+from tests.cluster import Cluster
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 ORDERS = 20
 
 
+class NaiveCluster(Cluster):
+    """The naive shop's processes: the same names, without a dispatcher."""
+
+    def __init__(self, logs: Path) -> None:
+        super().__init__(logs)
+        self.env = processes.environment(self.env)
+
+    def commands(self) -> dict[str, list[str]]:
+        return {process.name: process.command for process in processes.shop(self.env)}
+
+
 @pytest.fixture(scope="module")
-def naive_house(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[NaiveHouse]:
+def naive(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[NaiveCluster]:
     with django_db_blocker.unblock():
         current_app.control.purge()
         urllib3.request("POST", f"{partners_process}/reset")
         call_command("seed", verbosity=0)
-        house = NaiveHouse(tmp_path_factory.mktemp("naive"))
+        cluster = NaiveCluster(tmp_path_factory.mktemp("naive"))
         try:
-            house.start("web", "worker-critical", "worker-default", "worker-bulk")
-            yield house
+            cluster.start("web", "worker-critical", "worker-default", "worker-bulk")
+            yield cluster
         finally:
-            house.stop()
+            cluster.stop()
             current_app.control.purge()
             call_command("flush", interactive=False, verbosity=0, reset_sequences=False)
 
 
 @pytest.fixture
 def _django_db_helper() -> None:
-    """As in tests/acceptance: other processes must see what is written."""
+    """As in tests/acceptance: other processes must see the tests' writes."""
 
 
-def test_it_does_everything_once_and_without_a_ledger_while_nothing_dies(naive_house: NaiveHouse):
+def test_it_does_everything_once_and_without_a_ledger_while_nothing_dies(naive: NaiveCluster):
     for _ in range(ORDERS):
-        assert naive_house.order().json()["status"] == "paid"
+        assert naive.order().json()["status"] == "paid"
 
-    # What is left are the nets under the checkouts, due in a minute, which find nothing to do.
+    # The checkouts' safety nets are due in a minute, and will have nothing to do.
     def only_nets() -> bool:
-        queued, held, _ = in_hand(naive_house.env["BROKER_URL"])
+        queued, held = pending.messages(naive.env["BROKER_URL"])
         return not queued and len(held) == ORDERS and {task for task, _ in held} == {"orders.settle_payment"}
 
-    until(only_nets, 60, f"see {naive_house.logs}")
+    until(only_nets, 60, f"see {naive.logs}")
     report = audit.run()
     assert report.orders == ORDERS
     assert report.effects_found == report.effects_expected > ORDERS
@@ -58,15 +70,15 @@ def test_it_does_everything_once_and_without_a_ledger_while_nothing_dies(naive_h
     assert not Job.objects.exists()
 
 
-def test_a_task_that_fails_is_tried_again(naive_house: NaiveHouse, partners_process: str):
-    def asked() -> int:
+def test_a_failed_task_is_retried(naive: NaiveCluster, partners_process: str):
+    def requests() -> int:
         return urllib3.request("GET", f"{partners_process}/traffic").json()["analytics"]["requests"]
 
-    desk, before = f"{partners_process}/faults/analytics", asked()
-    urllib3.request("PUT", desk, json={"status": 503})
-    naive_house.order()
-    until(lambda: asked() > before)
-    urllib3.request("PUT", desk, json={})
+    switches, before = f"{partners_process}/faults/analytics", requests()
+    urllib3.request("PUT", switches, json={"status": 503})
+    naive.order()
+    until(lambda: requests() > before)
+    urllib3.request("PUT", switches, json={})
     until(lambda: audit.run().clean)
 
 

@@ -1,5 +1,7 @@
-"""The inner half, loaded into a real process at its start: the functions of the points are wrapped when their module is
-imported. Only the standard library, as nothing else is there yet."""
+"""The half of the failpoints that runs inside a process: an import hook wraps each function that has a point.
+
+Only the standard library: sitecustomize imports this before any other module.
+"""
 
 import functools
 import importlib.abc
@@ -17,12 +19,12 @@ from typing import Any
 
 from lab.faults.failpoints.points import LEDGERED, NAIVE, Point
 
-POLL = 0.02  # seconds between looks whether we may go on
+POLL = 0.02  # seconds
 
 
 def install(folder: str, process: str) -> None:
-    """From now on, modules that hold a point are imported with it."""
-    naive = os.environ.get("DJANGO_SETTINGS_MODULE", "").startswith("lab.faults.naive")
+    """Wrap the functions with points in all modules imported from now on."""
+    naive = "naive" in os.environ.get("DJANGO_SETTINGS_MODULE", "")
     modules: dict[str, dict[str, Point]] = defaultdict(dict)
     for name, point in (NAIVE if naive else LEDGERED).items():
         modules[point.function.partition(":")[0]][name] = point
@@ -30,64 +32,64 @@ def install(folder: str, process: str) -> None:
 
 
 class Failpoints:
-    """The points of one process. One that is armed is a file `<name>@<process>.armed`; whoever renames it has hit it,
-    so exactly one thread of one process does, and all others pass."""
+    """The points of one process. An armed point is a file `<name>@<process>.armed`. The thread that renames it hits the
+    point, so exactly one thread of one process does."""
 
     def __init__(self, folder: Path, process: str) -> None:
         self.folder, self.process = folder, process
 
     def wrap(self, function: Callable, name: str, point: Point) -> Callable:
-        """The function with a point before or after it."""
+        """The function with the point before or after it."""
 
         @functools.wraps(function)
-        def passing(*args: Any, **kwargs: Any) -> Any:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
             if not point.after:
-                self.pass_by(name, point, (args, kwargs))
+                self.reach(name, point, (args, kwargs))
             result = function(*args, **kwargs)
             if point.after:
-                self.pass_by(name, point, (args, kwargs, result))
+                self.reach(name, point, (args, kwargs, result))
             return result
 
-        return passing
+        return wrapped
 
-    def pass_by(self, name: str, point: Point, told: Any) -> None:
-        """Go on, unless the point is armed for what we are doing."""
+    def reach(self, name: str, point: Point, call: Any) -> None:
+        """Return at once, unless the point is armed for this call."""
         armed = self.folder / f"{name}@{self.process}.armed"
         try:
             order = json.loads(armed.read_text())
-            if not all(words in repr(told) for words in (point.words, order["words"])):
+            if not all(match in repr(call) for match in (point.match, order["match"])):
                 return
             taken = armed.with_suffix(f".{os.getpid()}")
             armed.rename(taken)
-            # Into another file: whoever has this one open, and comes too late, reads on in it.
-            told_in = armed.with_suffix(f".{os.getpid()}.told")
-            told_in.write_text(json.dumps({"pid": os.getpid(), "process": self.process, "told": repr(told)}))
-            hit = told_in.rename(armed.with_suffix(".hit"))
+            # In a new file: another thread may still be reading the one that was renamed.
+            call_file = armed.with_suffix(f".{os.getpid()}.call")
+            call_file.write_text(json.dumps({"pid": os.getpid(), "process": self.process, "call": repr(call)}))
+            hit = call_file.rename(armed.with_suffix(".hit"))
             taken.unlink()
-        except FileNotFoundError:  # not armed, hit by another one, or taken away by who puts everything right
+        except FileNotFoundError:  # not armed, hit by another thread, or cleared meanwhile
             return
-        ACTIONS[order["then"]](hit)
+        ACTIONS[order["action"]](hit)
 
 
 def block(hit: Path) -> None:
-    """Stand still until somebody outside deletes the file, or kills us."""
+    """Wait until the file is deleted from outside, or until SIGKILL."""
     while hit.exists():
         time.sleep(POLL)
 
 
 def leave(hit: Path) -> None:
-    """What a job does to its worker that calls os._exit."""
+    """End the process as a job does that calls os._exit."""
     os._exit(1)
 
 
 def run_out_of_memory(hit: Path) -> None:
-    """What the kernel does to a process that takes too much."""
+    """End the process as the kernel's OOM killer does."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fail(hit: Path) -> None:
-    """An answer that got lost."""
-    raise ConnectionError("failpoint: the answer got lost")
+    """Fail as if the answer was lost."""
+    raise ConnectionError("failpoint: the answer was lost")
 
 
 ACTIONS = {"block": block, "exit": leave, "out of memory": run_out_of_memory, "fail": fail}
@@ -112,7 +114,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
         self.finder = finder
 
     def exec_module(self, module: ModuleType) -> None:
-        """Raises AttributeError for a point at a function that is not there: a renamed one must not go unseen."""
+        """Raises AttributeError if a point's function is missing, so that no rename switches it off unnoticed."""
         super().exec_module(module)
         for name, point in self.finder.modules[module.__name__].items():
             *holders, attribute = point.function.partition(":")[2].split(".")

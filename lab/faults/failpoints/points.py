@@ -1,15 +1,15 @@
-"""Where a process can be stopped on purpose: each boundary by name, as a moment at one function of the real code."""
+"""The points: each names a boundary, as the moment before or after one function of the real code."""
 
 from typing import NamedTuple
 
 
 class Point(NamedTuple):
-    """Just before a call of `function` ("module:name"), or just after it. `words` must occur in what it was given (and,
-    afterwards, in what it returned)."""
+    """Before or after a call of `function` ("module:name"). `match` must be in the repr of its arguments, and after the
+    call in that of its result too."""
 
     function: str
     after: bool
-    words: str = ""
+    match: str = ""
 
 
 BEFORE, AFTER = False, True
@@ -43,7 +43,7 @@ BEAT = {
 ANY = {"publish": Point("backroom.runtime.publisher:send", AFTER)}
 LEDGERED = {**WEB, **WORKER, **DISPATCHER, **BEAT, **ANY}
 
-# The same boundaries where there is no ledger. What is not here is the same function, or does not exist.
+# The same boundaries without a ledger. A point that is missing here does not exist there.
 CALL, APPLY = "lab.faults.naive.task:NaiveTask.__call__", "lab.faults.naive.task:NaiveTask.apply_async"
 NAIVE = {
     **WEB,

@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from lab.faults.naive import celery  # noqa: F401 - the swap, before any room is loaded
+from lab.faults.naive import celery  # noqa: F401 - replaces the app before any room is loaded
 
 
 class NaiveConfig(AppConfig):

@@ -1,7 +1,6 @@
 """The naive shop's Celery app, written as Celery's page on Django says.
 
-Its settings stand in settings.py under NAIVE_: none of the shop's own CELERY_ settings, which carry the promises, gets
-in by accident.
+Its settings have the prefix NAIVE_ (settings.py), so none of the shop's CELERY_ settings applies by accident.
 """
 
 import os
@@ -9,7 +8,7 @@ import os
 from celery import Celery
 
 import backroom
-import shop  # noqa: F401 - makes the ledgered app: first, so that ours is the current one
+import shop  # noqa: F401 - makes the ledger's app first, so that this one becomes the current app
 from lab.faults.naive.task import enqueue_all
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lab.faults.naive.settings")
@@ -17,6 +16,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lab.faults.naive.settings")
 app = Celery("naive", task_cls="lab.faults.naive.task:NaiveTask")
 app.config_from_object("django.conf:settings", namespace="NAIVE")
 app.autodiscover_tasks()
-app.set_default()  # in all threads of the web server, instead of the ledgered one
+app.set_default()  # in all threads of the web server, instead of the ledger's app
 
 backroom.enqueue_all = enqueue_all  # before the rooms above import it by name

@@ -1,4 +1,4 @@
-"""When is a house without a ledger quiet? Only the broker and the workers can be asked."""
+"""The messages that a shop without a ledger still has to work on, from its broker and its workers."""
 
 import ast
 import json
@@ -11,31 +11,26 @@ import redis
 from stack.processes import QUEUES
 
 
-class Held(NamedTuple):
-    """A message that waits in the broker, or is with a live worker: running, or waiting there for its time."""
+class Message(NamedTuple):
+    """A message with its arguments by name."""
 
     task: str
     arguments: dict[str, Any]
 
 
-class InHand(NamedTuple):
-    """Messages by where they are. `forsaken`: a worker that died had fetched them; they come back after the visibility
-    timeout, an hour."""
+class Pending(NamedTuple):
+    """`queued`: in the broker. `held`: with a live worker that runs it or waits for its time."""
 
-    queued: list[Held]
-    held: list[Held]
-    forsaken: int
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing will happen for an hour."""
-        return not (self.queued or self.held)
+    queued: list[Message]
+    held: list[Message]
 
 
-def in_hand(broker: str, workers: int | None = None) -> InHand:
-    """Ask the broker at this address and all workers on it, or until so many have answered; one that does not answer
-    within a second counts as dead. Messages move while we look: believe it when it says twice that all is quiet.
-    Raises redis.RedisError."""
+def messages(broker: str, workers: int | None = None) -> Pending:
+    """Read the broker and ask its workers, until `workers` of them have answered. Raises redis.RedisError.
+
+    A worker that does not answer within a second counts as dead; its messages return after the visibility timeout of
+    an hour, and are left out. Messages move between the reads: trust an empty result only when it comes twice.
+    """
     with (
         redis.Redis.from_url(broker, socket_timeout=2) as client,
         celery.Celery("ask", broker=broker, set_as_current=False) as app,
@@ -44,15 +39,14 @@ def in_hand(broker: str, workers: int | None = None) -> InHand:
         running, fetched, later = (ask() or {} for ask in (fleet.active, fleet.reserved, fleet.scheduled))
         requests = [request for found in (*running.values(), *fetched.values()) for request in found]
         requests += [entry["request"] for found in later.values() for entry in found]
-        held = {request["id"]: Held(request["name"], request["kwargs"]) for request in requests}
-        unacked = [json.loads(message)[0]["headers"]["id"] for message in client.hvals("unacked")]
+        held = {request["id"]: Message(request["name"], request["kwargs"]) for request in requests}
         waiting = [json.loads(message)["headers"] for name in QUEUES for message in client.lrange(name, 0, -1)]
-        queued = [Held(headers["task"], _arguments(headers["kwargsrepr"])) for headers in waiting]
-    return InHand(queued, list(held.values()), sum(id not in held for id in unacked))
+        queued = [Message(headers["task"], _arguments(headers["kwargsrepr"])) for headers in waiting]
+    return Pending(queued, list(held.values()))
 
 
-def _arguments(told: str) -> dict[str, Any]:
-    """A message's arguments by name, as its headers tell them; what is too long or odd is none."""
+def _arguments(text: str) -> dict[str, Any]:
+    """A message's arguments, out of their repr in its headers; none if Celery shortened them."""
     with suppress(ValueError, SyntaxError):
-        return dict(ast.literal_eval(told))
+        return dict(ast.literal_eval(text))
     return {}

@@ -1,22 +1,26 @@
-"""The demo's settings with a plain Celery. They refuse to load without DEBUG, as the lab's do."""
+"""The shop's settings with a plain Celery. They refuse to load without DEBUG."""
 
-from lab.settings import *  # noqa: F403
-from lab.settings import INSTALLED_APPS
-from shop.settings import CELERY_BROKER_URL, CELERY_IMPORTS, SCHEDULE
+from django.core.exceptions import ImproperlyConfigured
+
+from shop.settings import *  # noqa: F403
+from shop.settings import CELERY_BROKER_URL, CELERY_IMPORTS, DEBUG, INSTALLED_APPS, SCHEDULE
+
+if not DEBUG:
+    raise ImproperlyConfigured("The naive shop loses work: it is for the demo and never runs without DEBUG.")
 
 INSTALLED_APPS = ["lab.faults.naive", *INSTALLED_APPS]
-# Of the ledger's checks those that say: this Celery is a plain one.
+# These checks report that the Celery app is a plain one.
 SILENCED_SYSTEM_CHECKS = ["backroom.E001", "backroom.E003"]
 
-BACKROOM_PARTNER_RATES = {}  # nor does it keep breakers or rates
+BACKROOM_PARTNER_RATES = {}  # no breakers and no rate limits
 
 NAIVE_BROKER_URL = CELERY_BROKER_URL
-# Without the reconciler: nobody mends what is lost, even if beat finds its slot in a table that it shares with ours.
+# No reconciler, so nothing repairs a loss, even if beat finds its slot in the table that both shops share.
 NAIVE_IMPORTS = [name for name in CELERY_IMPORTS if name != "orders.reconcile"]
-NAIVE_RESULT_EXPIRES = None  # else its beat would put a slot of Celery's own into the table that it shares with ours
+NAIVE_RESULT_EXPIRES = None  # else beat adds a slot of Celery's own to the shared table
 NAIVE_TASK_DEFAULT_QUEUE = "default"
-NAIVE_WORKER_SEND_TASK_EVENTS = True  # for Flower; it bears on nothing else
+NAIVE_WORKER_SEND_TASK_EVENTS = True  # for Flower only
 NAIVE_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
-# Chores of the ledger have nothing to do here.
+# The ledger's own chores are left out.
 CHORES = ("shop.clear_sessions", "orders.release_unpaid", "orders.mail_sales_report")
 NAIVE_BEAT_SCHEDULE = {name: entry for name, entry in SCHEDULE.items() if entry["task"] in CHORES}

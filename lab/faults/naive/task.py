@@ -1,7 +1,6 @@
-"""Plain Celery tasks under the shop's own words for calling them: `.enqueue()` is `.delay()` on commit."""
+"""Plain Celery tasks with the library's interface: `.enqueue()` is `.delay()` on commit."""
 
 import inspect
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,21 +15,16 @@ from backroom import Call, Permanent, Retry, RetryAfter, Snooze
 
 
 def enqueue_all(*calls: Call) -> list[str]:
-    """Publish each call when the transaction commits, with what follows it as a chain. There are no rows, so there
-    are no ids to return."""
+    """Publish each call on commit, and its followers as a chain, as Celery's `delay_on_commit` does. Returns no ids,
+    as there are no rows."""
     for call in calls:
         steps = [signature(step) for step in (call, *call.followers)]
-        publish_on_commit(chain(*steps).delay if call.followers else steps[0].delay)
+        transaction.on_commit(chain(*steps).delay if call.followers else steps[0].delay)
     return []
 
 
-def publish_on_commit(publish: Callable[[], object]) -> None:
-    """What Celery's page on Django advises, and its `delay_on_commit` does."""
-    transaction.on_commit(publish)
-
-
 def signature(call: Call) -> Signature:
-    """A call in Celery's own form."""
+    """The call as a Celery signature."""
     plain = current_app.tasks[call.task].si(**call.args).set(queue=call.queue)
     if isinstance(call.run_after, timedelta):
         plain.set(countdown=call.run_after.total_seconds())
@@ -41,7 +35,7 @@ def signature(call: Call) -> Signature:
 
 @dataclass(frozen=True)
 class Using:
-    """A task with options for its next call. A key is taken and forgotten: there is nothing to look it up in."""
+    """A task with options for its next call. The key has no use: there is no table to find it in."""
 
     task: "NaiveTask"
     run_after: timedelta | datetime | None = None
@@ -57,7 +51,7 @@ class Using:
 
 
 class NaiveTask(Task):
-    """A task as `jobs.task` declares it, run by Celery alone."""
+    """A task that `backroom.task` declares and Celery alone runs."""
 
     abstract = True
     job_queue = "default"
@@ -65,7 +59,7 @@ class NaiveTask(Task):
     policy = Retry()
     atomic = False
 
-    # The task's own policy, in Celery's words. Celery draws each pause between 0 and the full one.
+    # The task's own policy, in Celery's options. Celery picks each pause between 0 and the full one.
     autoretry_for = (Exception,)
     dont_autoretry_for = (Permanent, RetryAfter, Snooze)
     max_retries = property(lambda self: self.policy.attempts - 1)
@@ -73,7 +67,7 @@ class NaiveTask(Task):
     retry_backoff_max = property(lambda self: self.policy.cap)
 
     def call(self, *args: Any, **kwargs: Any) -> Call:
-        """A call of this task, not yet published."""
+        """A call of this task, for `enqueue_all`."""
         arguments = inspect.signature(self.run).bind(*args, **kwargs).arguments
         return Call(self.name, dict(arguments), self.job_queue, self.policy.attempts)
 
@@ -82,15 +76,15 @@ class NaiveTask(Task):
         return Using(self, **options)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> None:
-        """Publish a call when the transaction commits."""
+        """Publish a call on commit."""
         enqueue_all(self.call(*args, **kwargs))
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        """Celery's own, to the queue that the task declares."""
+        """Celery's method, with the task's queue as the default."""
         return super().apply_async(args, kwargs, **{"queue": self.job_queue, **options})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body, with autoretry around it; a snooze uses no attempt here either."""
+        """Run the body inside autoretry. A snooze uses no attempt."""
         try:
             with transaction.atomic() if self.atomic else nullcontext():
                 return self.run(*args, **kwargs)

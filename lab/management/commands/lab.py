@@ -1,18 +1,18 @@
-"""`manage.py lab`: the process that does what the lab's page wishes, until SIGTERM. The demo starts it."""
+"""`manage.py lab`: the process behind the page /lab/, until SIGTERM. The demo starts it."""
 
 import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from lab.runner import Conductor
+from lab.runner import Runner
 
 
 class Command(BaseCommand):
-    help = "Break the demo as its page /lab/ wishes, and put it right again."
+    help = "Run the experiments that the page /lab/ requests, and return everything to normal after each."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        conductor = Conductor()
+        runner = Runner()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: conductor.stop.set())
-        conductor.run()
+            signal.signal(number, lambda *_: runner.stop.set())
+        runner.run()

@@ -1,7 +1,7 @@
-// Says so while the web server does not answer, and opens the table of results again after each poll.
+// Shows a notice while the web server does not answer, and keeps the table of results open across polls.
 const away = document.getElementById("away");
-for (const trouble of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
-  document.body.addEventListener(trouble, () => { away.hidden = false; });
+for (const event of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  document.body.addEventListener(event, () => { away.hidden = false; });
 }
 document.body.addEventListener("htmx:beforeSwap", event => {
   if (event.target.id !== "live") return;

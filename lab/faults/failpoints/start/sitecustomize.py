@@ -1,8 +1,8 @@
-"""Python imports this at its start where PYTHONPATH names this folder: see lab/faults/failpoints."""
+"""Python imports this module at its start, because PYTHONPATH contains this folder. See lab/faults/failpoints."""
 
 import os
 
-from lab.faults.failpoints import import_hook as inside
+from lab.faults.failpoints import import_hook
 
 if "BACKROOM_FAILPOINTS" in os.environ:
-    inside.install(os.environ["BACKROOM_FAILPOINTS"], os.environ.get("SUPERVISOR_PROCESS_NAME", ""))
+    import_hook.install(os.environ["BACKROOM_FAILPOINTS"], os.environ.get("SUPERVISOR_PROCESS_NAME", ""))

@@ -1,0 +1,131 @@
+"""Faults of the broker, the database, the partners, and of single messages."""
+
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP
+
+import redis
+from kombu.exceptions import KombuError
+
+from backroom.ledger import sql
+from backroom.ledger.models import Job
+from backroom.runtime import publisher
+from lab.faults.stack import send
+from tests.chaos.context import TIMEOUT, Context
+from tests.chaos.faults import Fault
+
+PARTNER_OUTAGE = 6.0  # seconds
+FREEZE = 8.0  # seconds
+
+
+def broker(fault: Fault, comes_back: bool = True) -> Fault:
+    """A fault of the broker while messages wait in it. `comes_back`: it ends when the broker answers again."""
+
+    def whole(context: Context) -> None:
+        context.pile_up()
+        context.strike()
+        fault(context)
+        if comes_back:
+            context.recover()
+        context.cluster.heal()
+
+    return whole
+
+
+def killed(context: Context) -> None:
+    send(SIGKILL, [context.cluster.pid("valkey")])
+
+
+def frozen(context: Context) -> None:
+    pids = context.cluster.family("valkey")
+    send(SIGSTOP, pids)
+    time.sleep(FREEZE)
+    send(SIGCONT, pids)
+
+
+def restarted(context: Context) -> None:
+    context.cluster.stop("valkey")
+    context.cluster.start("valkey")
+
+
+def flushed(context: Context) -> None:
+    with context.cluster.client() as client:
+        client.flushall()
+
+
+def data_lost(context: Context) -> None:
+    context.cluster.stop("valkey")
+    shutil.rmtree(append_only(context))
+    context.cluster.start("valkey")
+
+
+def truncated(context: Context) -> None:
+    context.cluster.stop("valkey")
+    file = max(append_only(context).glob("*.incr.aof"))
+    with file.open("r+b") as log:
+        log.truncate(file.stat().st_size // 2)
+    context.cluster.start("valkey")
+
+
+def append_only(context: Context) -> Path:
+    """The folder with the broker's data."""
+    return context.cluster.var / "valkey" / "appendonlydir"
+
+
+def database_killed(context: Context) -> None:
+    context.strike()
+    send(SIGKILL, [context.cluster.pid("postgres")])
+    time.sleep(1)
+    context.cluster.start("postgres")
+    context.recover()
+
+
+def database_frozen(context: Context) -> None:
+    context.strike()
+    pids = context.cluster.family("postgres")
+    send(SIGSTOP, pids)
+    time.sleep(FREEZE)
+    send(SIGCONT, pids)
+    context.recover()
+
+
+def database_restarted(context: Context) -> None:
+    context.strike()
+    context.cluster.stop("postgres")
+    context.cluster.start("postgres")
+    context.recover()
+
+
+def partner(name: str, switches: dict) -> Fault:
+    """Faults of a partner for some seconds."""
+
+    def fault(context: Context) -> None:
+        context.strike()
+        context.cluster.fault(name, **switches)
+        time.sleep(PARTNER_OUTAGE)
+        context.cluster.heal()
+        context.recover()
+
+    return fault
+
+
+def answer_lost(context: Context) -> None:
+    """The broker gets an order's messages, and the web process a connection error."""
+    hit = context.arm("publish", "web", "orders.make_invoice", "fail").wait(TIMEOUT)
+    context.strike()
+    hit.release()
+
+
+def delivered_twice(context: Context) -> None:
+    """Send each job's message twice more, in whatever state the job is."""
+    context.strike()
+    sent = 0
+    for _ in range(20):
+        jobs = Job.objects.order_by("-created_at").exclude(task="orders.settle_payment")[:30]
+        with suppress(KombuError, redis.RedisError):  # this process's connection may be older than the broker
+            publisher.send([sql.Message(str(j.id), j.task, j.queue, j.args, j.context, time.time()) for j in jobs] * 2)
+            sent += 1
+        time.sleep(0.25)
+    assert sent, "no message was sent"
