@@ -1,64 +1,44 @@
-"""Steady load through the API by customers who never try again, so that each request that fails is seen."""
+"""Steady load by customers who never retry, so that each failed request is counted."""
 
-import threading
 import time
 import uuid
 from collections import Counter
 
 import urllib3
 
-from stack.sample_order import CUSTOMER
+from lab.faults import customers
+from lab.faults.customers import basket, cheap
 
-BUSINESS = {201, 202, 409}  # paid; being confirmed; sold out meanwhile
+EXPECTED = {"GET": {200}, "POST": {201, 202, 409}}  # 201 paid, 202 not confirmed yet, 409 sold out
 
 
-class Customers:
-    """So many threads, each an order a second at most. Half of them keep their connection, as browsers and proxies
-    do, and half open one for each request. Use as a context: they are gone when it is left."""
+class Customers(customers.Customers):
+    """Two customers with an order a second. One keeps its connection, as browsers and proxies do; the other opens one
+    for each request."""
 
-    def __init__(self, site: str, threads: int = 2) -> None:
-        self.site = site
-        self.answers = Counter[int]()  # by status
-        self.failures: list[str] = []
-        self.numbers: list[int] = []
+    def __init__(self, site: str) -> None:
+        super().__init__(site, [], customers.CUSTOMER["email"], (True, False), pause=1.0)
+        self.statuses = Counter[int]()
         self.slowest = 0.0  # seconds
-        self.done = threading.Event()
-        self.threads = [threading.Thread(target=self.shop, args=(n % 2 == 0,), daemon=True) for n in range(threads)]
 
-    def __enter__(self) -> "Customers":
-        for thread in self.threads:
-            thread.start()
-        return self
+    def shop(self, keep_alive: bool) -> None:
+        pool = urllib3.PoolManager(headers={} if keep_alive else {"Connection": "close"}, retries=False, timeout=120)
+        while not self.stopping.wait(self.pause):
+            slugs = cheap(self.request(pool, "GET", "/api/products").get("items", []))
+            if slugs and "number" in (answer := self.request(pool, "POST", "/api/orders", json=basket(slugs))):
+                self.answers.append(answer)
 
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        for thread in self.threads:
-            thread.join()
-
-    def shop(self, keeps: bool) -> None:
-        pool = urllib3.PoolManager(headers={} if keeps else {"Connection": "close"}, retries=False, timeout=120)
-        turn = 0
-        while not self.done.wait(1):
-            products = self.ask(pool, "GET", "/api/products")
-            # Not what is dear: the safety check would hold the order for hours.
-            slugs = [item["slug"] for item in products.get("items", []) if item["stock"] and float(item["price"]) < 100]
-            if slugs:
-                turn += 1
-                lines = [{"product": slugs[turn % len(slugs)], "quantity": 1}]
-                answer = self.ask(pool, "POST", "/api/orders", lines=lines)
-                self.numbers += [int(answer["number"])] if "number" in answer else []
-
-    def ask(self, pool: urllib3.PoolManager, method: str, path: str, **body: object) -> dict:
+    def request(self, pool: urllib3.PoolManager, method: str, path: str, **body: object) -> dict:
+        """The response's body; empty if the request failed or was rejected."""
         begin = time.monotonic()
-        key = {"Idempotency-Key": str(uuid.uuid4())}
+        headers = {**pool.headers, "Idempotency-Key": str(uuid.uuid4())}
         try:
-            sent = {"json": {**CUSTOMER, **body}} if body else {}
-            answer = pool.request(method, f"{self.site}{path}", headers={**pool.headers, **key}, **sent)
+            answer = pool.request(method, f"{self.site}{path}", headers=headers, **body)
         except urllib3.exceptions.HTTPError as error:
             self.failures.append(f"{method} {path}: {type(error).__name__}")
             return {}
         self.slowest = max(self.slowest, time.monotonic() - begin)
-        self.answers[answer.status] += 1
-        if answer.status not in (BUSINESS if body else {200}):
+        self.statuses[answer.status] += 1
+        if answer.status not in EXPECTED[method]:
             self.failures.append(f"{method} {path}: {answer.status} {answer.data[:200]!r}")
         return answer.json() if answer.status in (200, 201, 202) else {}

@@ -1,8 +1,8 @@
-"""Two releases of the shop: copies of this tree, changed as deploys do change tasks.
+"""Two releases of the shop: copies of this tree, changed as deploys change tasks.
 
-*before* is this tree, and has learned that an argument and a task will be renamed and an argument added, as
-docs/deploying.md advises. *after* does so, and takes the former names for one release. Unannounced, it removes a task,
-has a new one, and gives another an argument.
+*before* is this tree, and accepts one argument's and one task's coming names, as docs/deploying.md advises. *after* uses
+the new names, and accepts the old ones for one release. It also removes a task, adds one, and adds an argument, without
+any preparation in *before*.
 """
 
 import os
@@ -31,7 +31,7 @@ def update_recommendations(number: int) -> None:
 
 SHIP = """@task(name="orders.ship_order", key="shipment:{number}", retry=PATIENT)
 def ship_order(number: int) -> None:
-    \"\"\"The warehouse is asked to send the order.\"\"\"
+    \"\"\"Request the shipment at the warehouse.\"\"\"
     warehouse.request_shipment(number)
 
 
@@ -44,12 +44,12 @@ def thank(number: int) -> int:
 """
 
 
-def renaming(text: str, there: str, here: str) -> str:
-    """The receipt's task, knowing its argument's other name."""
-    return text.replace("retry=PATIENT)", f'retry=PATIENT, renamed={{"{there}": "{here}"}})')
+def renaming(text: str, other: str, name: str) -> str:
+    """The receipt's task, which accepts its argument's other name."""
+    return text.replace("retry=PATIENT)", f'retry=PATIENT, renamed={{"{other}": "{name}"}})')
 
 
-Changes = dict[str, list[tuple[str, str]]]  # file → what stands there and what takes its place
+Changes = dict[str, list[tuple[str, str]]]  # file -> pairs of old and new text
 
 BEFORE: Changes = {
     "orders/tasks.py": [
@@ -74,7 +74,7 @@ AFTER: Changes = {
 
 
 class Releases:
-    """The folders `before` and `after`, and the link `current`, on which all processes start."""
+    """The folders `before` and `after`, and the link `current`, in which all processes start."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.link = folder, folder / "current"
@@ -83,7 +83,7 @@ class Releases:
         self.switch("before")
 
     def switch(self, name: str) -> None:
-        """Make a release the current one: whatever starts from now on is of it."""
+        """Make a release the current one, for all processes that start from now on."""
         fresh = self.folder / "fresh"
         fresh.symlink_to(name)
         os.replace(fresh, self.link)
@@ -94,15 +94,13 @@ class Releases:
 
 
 def make(folder: Path, changes: Changes) -> Path:
-    """A release: this tree, changed. Raises ValueError where this tree has moved on and the changes don't fit."""
+    """Copy this tree and change it. Raises ValueError if this tree does not contain a change's old text."""
     shutil.copytree(CHECKOUT, folder, ignore=LEFT_OUT)
     for name, edits in changes.items():
         text = (folder / name).read_text()
-        for there, instead in edits:
-            if text.count(there) != 1:
-                raise ValueError(
-                    f"{name} was changed: mend the drill's releases (tests/drill/releases.py), too:\n{there}"
-                )
-            text = text.replace(there, instead)
+        for old, new in edits:
+            if text.count(old) != 1:
+                raise ValueError(f"{name} was changed, so tests/drill/releases.py has to change, too:\n{old}")
+            text = text.replace(old, new)
         (folder / name).write_text(text)
     return folder

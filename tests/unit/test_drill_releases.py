@@ -1,4 +1,4 @@
-"""The two releases of `make deploy-drill` are made of this tree, and must not fall behind it."""
+"""The two releases of `make deploy-drill` are copies of this tree, and follow its changes."""
 
 import ast
 
