@@ -1,8 +1,8 @@
 """Two releases of the shop: copies of this tree, changed as deploys change tasks.
 
-*before* is this tree, and accepts one argument's and one task's coming names, as docs/deploying.md advises. *after* uses
-the new names, and accepts the old ones for one release. It also removes a task, adds one, and adds an argument, without
-any preparation in *before*.
+*before* is this tree, and accepts one argument's and one task's coming names, as docs/deploying.md advises. *after*
+uses the new names, and accepts the old ones for one release. It also removes a task, adds one, and adds an argument,
+without any preparation in *before*.
 """
 
 import os
