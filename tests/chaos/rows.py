@@ -116,9 +116,8 @@ def beat() -> list[Row]:
     rows = []
     for boundary, number in product(("slot enqueued", "slot committed", "slot published"), (SIGKILL, SIGTERM, SIGSTOP)):
         needs = ("beat", "beat-2") if number == SIGSTOP else ("beat",)
-        exists = boundary != "slot enqueued"
-        inject = faults.firing(boundary, number)
-        rows.append(Row("beat", boundary, sent(number, "only"), inject, RESCUED, 0, needs, exists))
+        inject, naive = faults.firing(boundary, number), boundary != "slot enqueued"
+        rows.append(Row("beat", boundary, sent(number, "only"), inject, RESCUED, 0, needs, naive))
     both = Row("beat", "-", "two of them", faults.two_beats, RESCUED, 0, ("beat", "beat-2"))
     return [*rows, both]
 
