@@ -11,7 +11,6 @@ import urllib3
 from django.utils import timezone
 
 from backroom import enqueue_all
-from backroom.ledger.models import Job
 from backroom.runtime.task import LedgerTask
 from catalog.models import Product
 from catalog.seed import restock
@@ -77,9 +76,8 @@ class Context:
         """Place one order, without a retry."""
         key, begin = uuid.uuid4().hex, time.monotonic()
         headers, address = {"Idempotency-Key": key}, f"{self.stack.site}/api/orders"
-        seconds: float | None = None
+        body, seconds = basket(self.products), None
         try:
-            body = basket(self.products)
             answer = urllib3.request("POST", address, json=body, headers=headers, retries=False, timeout=TIMEOUT)
             seconds = time.monotonic() - begin
             if answer.status not in (201, 202):
@@ -131,10 +129,6 @@ class Context:
     def held(self) -> list[str]:
         """Without a ledger: the task of each message that a live worker holds."""
         return [one.task for one in pending.messages(self.stack.broker, len(QUEUES)).held]
-
-    def jobs(self, kind: str) -> list[Job]:
-        """The jobs of this kind for this run's orders."""
-        return list(Job.objects.filter(key__in=[f"{kind}:{one.number}" for one in self.placed]))
 
     def count(self) -> effects.Counts:
         """The effects of this run's orders."""

@@ -16,7 +16,6 @@ from stack.supervisor import Control
 LEDGERED, NAIVE = "ledgered", "naive"
 USUAL = {LEDGERED: processes.LEDGERED, NAIVE: processes.NAIVE}
 ALL = (*processes.LEDGERED, *processes.NAIVE, *processes.SECOND.values())
-WEB_THREADS = 8  # of both web processes
 
 
 class DemoStack(RunningStack):
@@ -90,6 +89,6 @@ class DemoStack(RunningStack):
         with self.client() as client:
             client.delete(*QUEUES, "unacked", "unacked_index")
         self.start(*USUAL[variant])
-        for _ in range(WEB_THREADS):  # a web process imports the pages at its first request; no customer waits for it
+        for _ in range(8):  # each web process imports the pages at its first request, and no customer waits for it
             with suppress(urllib3.exceptions.HTTPError):
                 urllib3.request("GET", f"{self.site}/api/products", timeout=10, retries=False)

@@ -7,7 +7,7 @@ import urllib3
 from lab.faults.customers import Customers, cheap
 from lab.state_files import StateFiles
 
-CUSTOMERS = 3
+RETRIES = (True, True, True)  # of the three customers
 
 
 class Load:
@@ -23,7 +23,7 @@ class Load:
         if requested and self.customers is None:
             with suppress(urllib3.exceptions.HTTPError, ValueError):
                 items = urllib3.request("GET", f"{self.site}/api/products?limit=100", timeout=5).json()["items"]
-                self.customers = Customers(self.site, cheap(items), "visitor@example.org", (True,) * CUSTOMERS)
+                self.customers = Customers(self.site, cheap(items), "visitor@example.org", RETRIES)
                 self.customers.__enter__()
         elif self.customers and not requested:
             self.customers.__exit__()

@@ -1,10 +1,9 @@
-"""More customers than the lab's button starts, with Locust: charts, ramps, any number of users.
+"""More customers than the lab's button starts, with Locust: charts, ramps, any number of users. From the checkout:
 
     python3 -m venv /tmp/locust && /tmp/locust/bin/pip install locust
     /tmp/locust/bin/locust --locustfile lab/locustfile.py --host http://127.0.0.1:8000
 
-Run it from the checkout, and open http://127.0.0.1:8089. Locust has an environment of its own: it brings gevent, which
-patches sockets and threads, and about twenty packages. Its customers order as those of lab/faults/customers.py do.
+Then open http://127.0.0.1:8089. Locust needs an environment of its own, as its gevent patches sockets and threads.
 """
 
 import sys

@@ -20,23 +20,12 @@ def poison(name: str) -> str:
 @task(name="lab.mail_campaign", queue="bulk", key="campaign:{number}", retry=Retry(attempts=3))
 def mail_campaign(number: str) -> None:
     """One of many mails that are not urgent."""
-    mail.send(
-        key=f"campaign:{number}",
-        to="reader@example.org",
-        subject="Everything green",
-        template="lab/mail/campaign",
-        context={},
-    )
+    key, template = f"campaign:{number}", "lab/mail/campaign"
+    mail.send(key=key, to="reader@example.org", subject="Everything green", template=template, context={})
 
 
 @task(name="lab.mail_reset", queue="critical", key="reset:{number}", retry=Retry(attempts=3))
 def mail_reset(number: str) -> None:
     """A mail for which a person waits."""
-    mail.send(
-        key=f"reset:{number}",
-        to="customer@example.org",
-        subject="Reset your password",
-        template="lab/mail/reset",
-        context={},
-        patience=mail.URGENT,
-    )
+    key, to, template = f"reset:{number}", "customer@example.org", "lab/mail/reset"
+    mail.send(key=key, to=to, subject="Reset your password", template=template, context={}, patience=mail.URGENT)

@@ -1,5 +1,6 @@
 """The totals of each shop, with its ledger and naive, since it was last started."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -34,28 +35,18 @@ class Totals:
         orders = Order.objects.filter(number__gt=period["first"])
         if "last" in period:
             orders = orders.filter(number__lte=period["last"])
-        since, until = datetime.fromisoformat(period["since"]), None
-        if "until" in period:
-            until = datetime.fromisoformat(period["until"])
+        since = datetime.fromisoformat(period["since"])
+        until = datetime.fromisoformat(period["until"]) if "until" in period else None
         broker = self.stack.broker if variant == NAIVE and not until else ""
         return effects.count(list(orders.values_list("number", flat=True)), since, until, broker)
 
     def all(self) -> dict[str, dict[str, Any]]:
         """The totals of each variant now, and as `end` those of a closed one when it closed. Raises as `count`."""
-        return {
-            variant: as_dict(self.count(variant)) | {"end": period.get("end")}
-            for variant, period in list(self.periods.items())
-        }
+        periods = list(self.periods.items())
+        return {name: as_dict(self.count(name)) | {"end": period.get("end")} for name, period in periods}
 
 
 def as_dict(found: effects.Counts) -> dict[str, Any]:
     """The counts for the page."""
-    return {
-        "orders": found.orders,
-        "expected": found.expected,
-        "found": found.found,
-        "unfinished": found.unfinished,
-        "lost": len(found.lost),
-        "twice": len(found.twice),
-        "which": effects.keys_of([*found.lost, *found.twice], 6),
-    }
+    which = effects.keys_of([*found.lost, *found.twice], 6)
+    return asdict(found) | {"lost": len(found.lost), "twice": len(found.twice), "which": which}

@@ -24,10 +24,7 @@ from lab.state_files import Busy, StateFiles
 
 DOWN_AFTER = 10  # seconds without a write by the lab's process
 LOAD_FOR = 300  # seconds
-TITLES = {
-    "switch-naive": "Switch to the shop without a ledger",
-    "switch-ledgered": "Switch to the shop with its ledger",
-}
+TITLES = {"switch-naive": "Switch to no ledger", "switch-ledgered": "Switch to the ledger"}
 LABELS = {"ledgered": "with its ledger", "naive": "without a ledger"}
 NOT_RUN = {"outcome": "", "said": "not run yet", "seconds": 0.0}
 

@@ -55,14 +55,8 @@ def count(numbers: Sequence[int], since: datetime, until: datetime | None = None
             mine.append(row)
     report = audit.Report()
     audit.compare(report, ours, mine, known)
-    return Counts(
-        report.orders,
-        report.effects_expected,
-        report.effects_found,
-        report.lost + report.stray,
-        report.duplicated,
-        report.unfinished,
-    )
+    lost, twice = report.lost + report.stray, report.duplicated
+    return Counts(report.orders, report.effects_expected, report.effects_found, lost, twice, report.unfinished)
 
 
 def mark_unfinished(ours: dict[int, OrderState], broker: str) -> None:

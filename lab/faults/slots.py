@@ -18,13 +18,8 @@ def add(seconds: float) -> str:
     day = f"{random.randint(1000, 1899)}-{random.randint(1, 12):02}-{random.randint(1, 28):02}"  # noqa: S311
     daily, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.DAYS)
     last_run = timezone.now() - timedelta(days=1) + timedelta(seconds=seconds)
-    PeriodicTask.objects.create(
-        name=f"{NAME} {day}",
-        task="orders.mail_sales_report",
-        args=json.dumps([day]),
-        interval=daily,
-        last_run_at=last_run,
-    )
+    slot = {"name": f"{NAME} {day}", "task": "orders.mail_sales_report", "args": json.dumps([day])}
+    PeriodicTask.objects.create(**slot, interval=daily, last_run_at=last_run)
     return f"sales-report:{day}"
 
 

@@ -5,9 +5,8 @@ It needs no Django settings.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from signal import Signals
 
@@ -80,16 +79,16 @@ class RunningStack:
                 with suppress(Refused):  # another thread has just started it
                     self.control.start([name])
         for name in names:
-            self.wait(partial(self.ready, name), name)
+            self.wait(name)
 
     def stop(self, *names: str) -> None:
         """Stop processes together, and wait until all have stopped."""
         self.control.stop(names)
 
-    def wait(self, ready: Callable[[], object], name: str) -> None:
+    def wait(self, name: str) -> None:
         """Wait until the process is ready. Raises NotReady."""
         deadline = time.monotonic() + TIMEOUT
-        while not ready():
+        while not self.ready(name):
             if time.monotonic() > deadline or self.control.state(name) == "FATAL":
                 raise NotReady(f"{name} is not ready. The last lines of its log:\n{servers.tail(self.log(name))}")
             time.sleep(0.05)

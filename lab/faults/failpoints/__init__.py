@@ -50,15 +50,12 @@ class Armed:
 
     file: Path
 
-    def disarm(self) -> None:
-        self.file.unlink(missing_ok=True)
-
     def wait(self, seconds: float = 30) -> Hit:
         """The process that hit the point. Disarms the point and raises NotHit after `seconds`."""
         hit, deadline = self.file.with_suffix(".hit"), time.monotonic() + seconds
         while not hit.exists():
             if time.monotonic() > deadline:
-                self.disarm()
+                self.file.unlink(missing_ok=True)
                 if not hit.exists():
                     raise NotHit(f"no process reached {self.file.stem} within {seconds:g} s")
             time.sleep(0.01)
