@@ -97,8 +97,8 @@ def rerun(id: str, claims: int, why: str) -> bool:
 
 def relink(id: str, parent: str | None) -> bool:
     """Let a follower wait for the job `parent`. With None it is due now: for code that knows that the predecessor was
-    done, although its row is gone. False if the job waits for no other, if the predecessor's row exists, or if the job needs its
-    result.
+    done, although its row is gone. False if the job waits for no other, if the predecessor's row exists, or if the job
+    needs its result.
 
     Race: the follower is released at this moment. Its `run_at` is set, and it stays released.
     """

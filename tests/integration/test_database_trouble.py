@@ -120,7 +120,7 @@ def test_every_page_is_a_page_of_ours_during_an_outage(admin_client):
     for path in ("/", "/products/?q=a", "/cart/", "/orders/1001/?token=x", "/admin/", "/no/such/page"):
         for outage in (sick.away, sick.exhausted):
             with outage():
-                assert "We’ll be right back" in told_to_come_back(admin_client.get(path))
+                assert "We\u2019ll be right back" in told_to_come_back(admin_client.get(path))
         assert admin_client.get(path).status_code != 503
 
 
