@@ -61,7 +61,7 @@ def build(broker: str) -> dict[str, Callable[[], None]]:
 def order_taker() -> Callable[[], None]:
     """A function that takes one paid order by the shop's own code."""
     from catalog.models import Product  # noqa: PLC0415 - needs Django to be set up
-    from orders import checkout, settlement  # noqa: PLC0415
+    from orders.ordering import checkout, settlement  # noqa: PLC0415
 
     Product.objects.update(stock=10_000_000)
     customer = checkout.Customer("a@example.org", "A", "1 Road", "Cork", "T12", "IE")

@@ -9,8 +9,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from orders import cancellation, settlement, timeline
 from orders.models import LoyaltyAccount, Order, OrderLine, Repair
+from orders.ordering import cancellation, settlement
+from orders.storefront import timeline
 
 
 class LookOnly:

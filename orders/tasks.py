@@ -7,7 +7,7 @@ Names are given, not taken from the module: jobs in the ledger outlive a renamed
 from datetime import UTC, date, datetime, timedelta
 
 from backroom import Retry, task
-from orders import analytics, emails, fraud, invoices, loyalty, recommendations, till, warehouse
+from orders.fulfilment import analytics, capture, emails, fraud, invoices, loyalty, recommendations, warehouse
 
 PATIENT = Retry(attempts=16, first=2, cap=1800)  # about three hours: longer than most outages of a partner
 # Four days of trying: money is the one thing that nobody may forget.
@@ -35,13 +35,13 @@ def review_fraud(number: int) -> None:
 @task(name="orders.capture_payment", key="capture:{number}", retry=MONEY)
 def capture_payment(number: int) -> None:
     """The money that was reserved for the order is taken."""
-    till.take(number)
+    capture.take(number)
 
 
 @task(name="orders.refund_payment", key="refund:{number}", retry=MONEY)
 def refund_payment(number: int) -> str:
     """The money of a cancelled order is given back, whether it was taken or only reserved."""
-    return till.give_back(number)
+    return capture.give_back(number)
 
 
 @task(name="orders.mail_cancellation", queue="critical", key="cancellation:{number}", retry=PATIENT)

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from orders import views
+from orders.storefront import views
 
 app_name = "orders"
 

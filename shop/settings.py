@@ -72,7 +72,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "orders.cart.cart_count",
+                "orders.storefront.cart.cart_count",
                 "shop.context_processors.shopfront",
             ]
         },
@@ -146,7 +146,7 @@ INBOX_URL = env.INBOX_URL
 # Celery. LedgerCelery sets what the ledger needs.
 CELERY_BROKER_URL = env.BROKER_URL
 CELERY_WORKER_SEND_TASK_EVENTS = True
-CELERY_IMPORTS = ["orders.settlement", "orders.reconcile"]  # Celery finds only tasks.py by itself
+CELERY_IMPORTS = ["orders.ordering.settlement", "orders.reconciliation.reconcile"]  # outside tasks.py
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("critical", "default", "bulk")]
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_TIMEZONE = "UTC"

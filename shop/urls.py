@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from orders.api import api
+from orders.storefront.api import api
 from shop import health
 from shop.metrics import metrics
 

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 
 from orders.countries import COUNTRIES
 from orders.models import Order
-from orders.timeline import Row
+from orders.storefront.timeline import Row
 
 register = template.Library()
 

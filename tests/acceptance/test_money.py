@@ -3,7 +3,6 @@
 import pytest
 import urllib3
 
-from orders import cancellation, settlement
 from orders.models import Order, Status
 from tests.acceptance.conftest import Cluster, effects, fault, in_state, job
 from tests.waiting import until

@@ -4,7 +4,6 @@ import pytest
 from django.db.models.functions import Now
 
 from backroom.ledger.models import Job
-from orders import audit, reconcile, settlement
 from orders.models import Order, Repair, Status
 from tests.acceptance.conftest import Cluster, effects, in_state
 from tests.waiting import until

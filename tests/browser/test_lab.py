@@ -27,7 +27,7 @@ OLDER = """
 from datetime import timedelta
 from django.db.models import F
 from orders.models import Order
-from orders.reconcile import AGE
+from orders.reconciliation.reconcile import AGE
 Order.objects.update(created_at=F("created_at") - AGE)
 """  # the reconciler skips younger orders
 

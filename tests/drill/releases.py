@@ -66,7 +66,7 @@ AFTER: Changes = {
         (REPORT, REPORT.replace("None = None", 'None = None, to: str = ""')),
         (RECOMMENDATIONS, THANK),
     ],
-    "orders/settlement.py": [
+    "orders/ordering/settlement.py": [
         ("tasks.request_shipment.call(number)", "tasks.ship_order.call(number)"),
         ("tasks.update_recommendations.call(number)", "tasks.thank.call(number)"),
     ],

@@ -18,8 +18,8 @@ from backroom import Permanent
 from backroom.ledger.models import LIVE, Job, State
 from backroom.runtime import execution
 from catalog.models import Category, Product
-from orders.checkout import Customer, Wanted, place
 from orders.models import Order
+from orders.ordering.checkout import Customer, Wanted, place
 
 CUSTOMER = Customer("kawiarnia@example.com", "Kawiarnia Łąka", "ul. Długa 1", "Gdynia", "81-368", "PL")
 FORM = asdict(CUSTOMER) | {"card": "demo-approve"}  # as the checkout form and the API take it

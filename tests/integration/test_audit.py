@@ -16,9 +16,12 @@ from backroom.ledger import operations
 from backroom.ledger.models import Job, State
 from backroom.ops import audit_log
 from catalog.models import Product
-from orders import audit, cancellation, payments, settlement, stock, timeline
-from orders.counts import pieces_sold_twice
+from orders import payments
 from orders.models import Invoice, LoyaltyAccount, Order, OrderLine, Status
+from orders.ordering import cancellation, settlement, stock
+from orders.reconciliation import audit
+from orders.reconciliation.counts import pieces_sold_twice
+from orders.storefront import timeline
 from tests.integration.buying import attempt, buy, fault, live_keys, product
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]

@@ -12,8 +12,11 @@ from django.contrib.auth.models import Permission
 from django.db.models import Q
 
 from backroom.ledger.models import LIVE, Job, State
-from orders import audit, cancellation, checkout, loyalty, payments, settlement, tasks, till, warehouse
+from orders import payments, tasks
+from orders.fulfilment import capture, loyalty, warehouse
 from orders.models import LoyaltyAccount, Order, Status
+from orders.ordering import cancellation, checkout, settlement
+from orders.reconciliation import audit
 from tests.integration.buying import CUSTOMER, all_at_once, attempt, buy, effects, fault, product, stock_of
 from tests.waiting import until
 
@@ -73,7 +76,7 @@ def earn(order: Order) -> None:
 
 def take(order: Order) -> None:
     """The money is taken, and the worker dies before it has finished its job."""
-    till.take(order.number)
+    capture.take(order.number)
 
 
 def taken(order: Order) -> None:
@@ -136,7 +139,7 @@ def test_an_order_cancelled_after_any_step_has_its_money_back_once_whenever_the_
     if cut == "in":
         payments.give_back(order.number)  # the gateway did it, and the worker died before it wrote that down
     elif cut == "after" and steps > 1:
-        till.give_back(order.number)  # it was written down, and the worker died before the job was finished
+        capture.give_back(order.number)  # it was written down, and the worker died before the job was finished
     finish(order)
     order.refresh_from_db()
     charged, sent = steps > STEPS.index(take), steps > STEPS.index(send)

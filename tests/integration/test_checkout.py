@@ -11,9 +11,10 @@ from django.db.models.functions import Now
 from backroom.ledger.models import Job, State
 from backroom.outbound import breaker
 from catalog.models import Product
-from orders import cancellation, checkout, payments, settlement
-from orders.checkout import Wanted, place
+from orders import payments
 from orders.models import Order, OrderLine, Status
+from orders.ordering import cancellation, checkout, settlement
+from orders.ordering.checkout import Wanted, place
 from tests.integration import mailbox as smtp
 from tests.integration.buying import (
     CUSTOMER,

@@ -10,8 +10,8 @@ from django.test import Client
 from backroom.ledger.models import Job
 from backroom.outbound import breaker
 from catalog.models import Product
-from orders import cart
 from orders.models import Order
+from orders.storefront import cart
 from tests.integration.buying import FORM, attempt, buy, effects, fault, product, stock_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]

@@ -14,7 +14,8 @@ from celery import current_app
 from pypdf import PdfReader
 
 from backroom.ledger.models import State
-from orders import analytics, fraud, tasks, warehouse
+from orders import tasks
+from orders.fulfilment import analytics, fraud, warehouse
 from orders.models import Invoice, Order, Status
 from tests.integration import mailbox as smtp
 from tests.integration.paid_orders import again, job_of, paid_order, product

@@ -18,9 +18,11 @@ from django.test.utils import CaptureQueriesContext
 
 from backroom.ledger import operations, rescue, transitions
 from backroom.ledger.models import Job, State
-from orders import audit, cancellation, gaps, reconcile, settlement, tasks
-from orders.books import Effect
+from orders import tasks
 from orders.models import Invoice, LoyaltyAccount, Order, Repair, Status
+from orders.ordering import cancellation, settlement
+from orders.reconciliation import audit, discrepancies, reconcile
+from orders.reconciliation.expected import Effect
 from tests.integration import mailbox as smtp
 from tests.integration.buying import all_at_once, attempt, buy, effects, fault, product
 
@@ -285,7 +287,7 @@ def test_partners_that_lost_all_their_records_cause_no_second_effects(partners):
 
 
 def test_one_partner_that_lost_its_records_causes_no_second_effects():
-    for _ in range(gaps.BELIEVABLE + 1):
+    for _ in range(discrepancies.BELIEVABLE + 1):
         sold()
     with closing(sqlite3.connect(Path(os.environ["BACKROOM_VAR"]) / "partners.sqlite", isolation_level=None)) as theirs:
         theirs.execute("DELETE FROM effects WHERE partner = 'warehouse'")
@@ -368,7 +370,7 @@ def test_a_look_that_is_out_of_date_mends_nothing_more(damage):
     work()
     ours, theirs, _ = audit.look([order.number])
     found = {Effect(row["partner"], row["kind"], row["key"]) for row in theirs}
-    seen = gaps.gaps_of(ours[order.number], found)
+    seen = discrepancies.gaps_of(ours[order.number], found)
     assert [repair.key for repair in reconcile.mend(order.number, seen, found)] == [f"shipment:{order.number}"]
     work()
     assert reconcile.mend(order.number, seen, found) == []

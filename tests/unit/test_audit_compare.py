@@ -2,8 +2,8 @@
 
 import pytest
 
-from orders.audit import Report, compare
-from orders.books import KEY_OF, OrderState
+from orders.reconciliation.audit import Report, compare
+from orders.reconciliation.expected import KEY_OF, OrderState
 
 SOLD = ("authorization", "charge", "receipt", "review", "shipment", "order_paid")
 HELD = ("authorization", "receipt", "review", "order_paid")

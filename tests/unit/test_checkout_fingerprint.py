@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from orders.checkout import Customer, Wanted, fingerprint_of
+from orders.ordering.checkout import Customer, Wanted, fingerprint_of
 
 CUSTOMER = Customer("a@example.com", "Ana", "Main Street 1", "Cork", "T12", "IE")
 APPLES, PEARS = Wanted("apples", 1), Wanted("pears", 2)

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from pypdf import PdfReader
 
-from orders.invoices import SELLER, render
+from orders.fulfilment.invoices import SELLER, render
 
 
 def line(name: str, **changes: str) -> dict[str, str]:
@@ -109,6 +109,6 @@ def test_the_same_data_makes_the_same_bytes():
 
 
 def test_the_invoice_bears_the_mark_of_the_shop():
-    marks = [Path("orders/typst/logo.svg"), Path("shop/static/shop/logo.svg")]
+    marks = [Path("orders/fulfilment/typst/logo.svg"), Path("shop/static/shop/logo.svg")]
     first, second = (settings.BASE_DIR.joinpath(mark).read_bytes() for mark in marks)
     assert first == second

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from orders.vat import VatLine, breakdown, per_cent
+from orders.fulfilment.vat import VatLine, breakdown, per_cent
 
 RATES = [Decimal(rate) for rate in ("0.00", "5.00", "5.50", "7.00", "8.10", "19.00", "20.00", "23.00", "25.50")]
 

@@ -17,12 +17,12 @@ PUBLISH = "backroom.runtime.publisher:publish"
 
 # In the web process, in the order in which a checkout meets them.
 WEB = {
-    "before commit A": Point("orders.stock:reserve", AFTER),
-    "after commit A": Point("orders.checkout:reserve", AFTER),
+    "before commit A": Point("orders.ordering.stock:reserve", AFTER),
+    "after commit A": Point("orders.ordering.checkout:reserve", AFTER),
     "after authorize": Point("orders.payments:authorize", AFTER),
-    "before commit B": Point("orders.settlement:follow_ups", AFTER),
+    "before commit B": Point("orders.ordering.settlement:follow_ups", AFTER),
     "after commit B": Point(PUBLISH, BEFORE, "orders.make_invoice"),
-    "after publish": Point("orders.settlement:mark_paid", AFTER),
+    "after publish": Point("orders.ordering.settlement:mark_paid", AFTER),
 }
 # In a worker's child, in the order in which a job meets them.
 WORKER = {
@@ -50,7 +50,7 @@ NAIVE = {
     "after commit B": Point(APPLY, BEFORE, "orders.make_invoice"),
     "after claim": Point(CALL, BEFORE),
     "after the effect": Point(CALL, AFTER),
-    "before commit of an atomic job": Point("orders.invoices:make_invoice", AFTER),
+    "before commit of an atomic job": Point("orders.fulfilment.invoices:make_invoice", AFTER),
     "after finish": Point(APPLY, BEFORE, "orders.mail_receipt"),
     "slot committed": Point(APPLY, BEFORE),
     "slot published": Point(APPLY, AFTER),

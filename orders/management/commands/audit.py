@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import Error
 
 from backroom.ledger import db_errors
-from orders import audit
+from orders.reconciliation import audit
 
 NO_ANSWER = 4  # the exit status; 2 is Python's own for arguments that make no sense
 

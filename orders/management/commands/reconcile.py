@@ -7,8 +7,8 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand
 from django.db import OperationalError
 
-from orders import audit, reconcile
 from orders.management.commands.audit import NO_ANSWER
+from orders.reconciliation import audit, reconcile
 
 
 class Command(BaseCommand):

@@ -21,8 +21,9 @@ from backroom.ledger import db_errors, operations
 from backroom.observe import context
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from catalog.models import Product
-from orders import payments, settlement, stock
+from orders import payments
 from orders.models import Order, OrderLine, Status
+from orders.ordering import settlement, stock
 
 log = logging.getLogger(__name__)
 

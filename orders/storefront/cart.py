@@ -10,7 +10,7 @@ from decimal import Decimal
 from django.http import HttpRequest
 
 from catalog.models import Product
-from orders.checkout import Wanted
+from orders.ordering.checkout import Wanted
 
 MOST = 99  # of one product
 MOST_LINES = 50

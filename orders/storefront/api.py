@@ -16,10 +16,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Header, NinjaAPI, Query, Status
 
 from catalog.models import Product
-from orders import checkout, problems, timeline
-from orders.api_schema import OrderIn, OrderOut, Placed, Problem, Products
 from orders.models import Order
 from orders.models import Status as OrderStatus
+from orders.ordering import checkout
+from orders.storefront import problems, timeline
+from orders.storefront.api_schema import OrderIn, OrderOut, Placed, Problem, Products
 
 ALL_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 UNPAID: dict[str, str] = {

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from backroom import Permanent
 from backroom.outbound.http import Conflict
 from orders import payments
-from orders.go_ahead import go_ahead
+from orders.fulfilment.may_capture import go_ahead
 from orders.models import Order, Status
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from django.db.models.functions import Coalesce, Now
 
 from backroom.outbound.http import Partner
-from orders.go_ahead import go_ahead
+from orders.fulfilment.may_capture import go_ahead
 from orders.models import Order, Status
 
 partner = Partner("warehouse", timeout=(1, 10))

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from backroom import Call
 from backroom.ledger.models import Job, State
-from orders import settlement, tasks
-from orders.books import KEY_OF, MONEY_KEPT, Effect, OrderState
+from orders import tasks
 from orders.models import Repair, Status
+from orders.ordering import settlement
+from orders.reconciliation.expected import KEY_OF, MONEY_KEPT, Effect, OrderState
 
 Act = Repair.Act
 MENDABLE = (Act.ENQUEUED, Act.REDONE, Act.FREED)

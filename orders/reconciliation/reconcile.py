@@ -22,10 +22,11 @@ from structlog.contextvars import bound_contextvars
 
 from backroom import Retry, enqueue_all, progress, task
 from backroom.ledger import operations
-from orders import audit, tasks
-from orders.books import Effect, OrderState, our_books
-from orders.gaps import MENDABLE, Gap, believe, gaps_of, missing_jobs
+from orders import tasks
 from orders.models import Order, Repair
+from orders.reconciliation import audit
+from orders.reconciliation.discrepancies import MENDABLE, Gap, believe, gaps_of, missing_jobs
+from orders.reconciliation.expected import Effect, OrderState, our_books
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from django.db.models.functions import Left
 
 from backroom.ledger.models import LIVE, Job, State
 from orders.models import Invoice, Order, Status
-from orders.timeline import LABELS, ON_HOLD
+from orders.storefront.timeline import LABELS, ON_HOLD
 
 KEYS = f"^({'|'.join(LABELS)}):[0-9]+$"  # of the jobs of orders
 MONEY_KEPT = {Status.PAID, Status.ON_HOLD}

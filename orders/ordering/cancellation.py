@@ -9,8 +9,10 @@ from django.db import transaction
 
 from backroom import enqueue_all
 from backroom.ledger import operations
-from orders import loyalty, settlement, stock, tasks
+from orders import tasks
+from orders.fulfilment import loyalty
 from orders.models import Order, Status
+from orders.ordering import settlement, stock
 
 # What need not happen any more, if it has not begun. In the order of their chain, in which a finish locks them, too.
 NEEDLESS = ("receipt", "fraud", "capture", "shipment")

@@ -8,9 +8,9 @@ from django.urls import reverse
 
 from notifications import mail
 from orders.countries import COUNTRIES
+from orders.fulfilment.sales_report import sales_of
+from orders.fulfilment.vat import breakdown
 from orders.models import Order, Repair, Status
-from orders.report import sales_of
-from orders.vat import breakdown
 
 LONGEST = 100  # lines of a list; all of it is in the admin
 

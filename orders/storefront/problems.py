@@ -11,7 +11,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from backroom.ledger import db_errors
-from orders import checkout
+from orders.ordering import checkout
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from django.db.models import Count, F, QuerySet, Sum
 
 from backroom import progress
 from backroom.ledger.models import Job, State
+from orders.fulfilment.vat import VatLine, breakdown
 from orders.models import Order, OrderLine, Status
-from orders.vat import VatLine, breakdown
 
 BEST_SELLERS = 10
 

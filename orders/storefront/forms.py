@@ -4,10 +4,10 @@ from typing import Any
 
 from django import forms
 
-from orders.cart import MOST
 from orders.countries import COUNTRIES
 from orders.payments import CARDS
-from orders.text import one_printable_line, room_for
+from orders.storefront.cart import MOST
+from orders.storefront.text import one_printable_line, room_for
 
 BY_NAME = sorted(COUNTRIES.items(), key=lambda country: country[1])
 

@@ -10,7 +10,7 @@ from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, StringConstraints, field_validator
 
 from orders.countries import COUNTRIES
-from orders.text import one_printable_line, room_for
+from orders.storefront.text import one_printable_line, room_for
 
 
 def _checked(check: Callable[[str], None]) -> AfterValidator:

@@ -14,9 +14,18 @@ import urllib3
 from django.conf import settings
 
 from backroom.ledger.models import LIVE, Job
-from orders import counts
-from orders.books import KEY_OF, KEYS, MONEY, MONEY_KEPT, Effect, OrderState, our_books, waiting_for_a_person
 from orders.models import Order, Status
+from orders.reconciliation import counts
+from orders.reconciliation.expected import (
+    KEY_OF,
+    KEYS,
+    MONEY,
+    MONEY_KEPT,
+    Effect,
+    OrderState,
+    our_books,
+    waiting_for_a_person,
+)
 
 TIMEOUT = 30  # seconds; the partners answer with all that ever happened
 SKEW = timedelta(hours=1)  # by which the partners' clocks may differ from ours

@@ -11,8 +11,8 @@ from django.db.models import F, Q, Sum
 from django.db.models.functions import Floor
 
 from backroom.ledger.sql import rows
-from orders.books import MONEY_KEPT, Effect, OrderState
 from orders.models import Order, OrderLine, Status
+from orders.reconciliation.expected import MONEY_KEPT, Effect, OrderState
 
 # An order's points are changed in one transaction with its customer's account: orders/loyalty.py.
 POINTS = """

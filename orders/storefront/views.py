@@ -14,10 +14,11 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from catalog.models import Product
-from orders import checkout, timeline
-from orders.cart import Cart, CartFull
-from orders.forms import CartForm, CheckoutForm, UpdateForm
 from orders.models import Invoice, Order, Status
+from orders.ordering import checkout
+from orders.storefront import timeline
+from orders.storefront.cart import Cart, CartFull
+from orders.storefront.forms import CartForm, CheckoutForm, UpdateForm
 
 log = logging.getLogger(__name__)
 

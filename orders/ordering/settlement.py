@@ -14,8 +14,9 @@ from django.db.models.functions import Now
 
 from backroom import Call, Retry, Snooze, enqueue_all, task
 from backroom.ledger import operations
-from orders import payments, stock, tasks
+from orders import payments, tasks
 from orders.models import Order, Status
+from orders.ordering import stock
 
 PATIENCE = timedelta(hours=1)  # so long are pieces reserved for an order whose payment nobody can confirm
 

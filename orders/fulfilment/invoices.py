@@ -15,8 +15,8 @@ import typst
 
 from backroom import Permanent
 from orders.countries import COUNTRIES
+from orders.fulfilment.vat import breakdown, per_cent
 from orders.models import Invoice, Order, OrderLine
-from orders.vat import breakdown, per_cent
 
 TEMPLATE = Path(__file__).parent / "typst" / "invoice.typ"
 SELLER = {
