@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from django.db import models
 from django.db.models.functions import Now
 from django.urls import reverse
+from django_countries import countries
 
 from catalog.models import Product
 
@@ -82,6 +83,11 @@ class Order(models.Model):
 
     def get_absolute_url(self) -> str:
         return self.address_of("orders:order")
+
+    @property
+    def country_name(self) -> str:
+        """Ireland for IE."""
+        return countries.name(self.country) or self.country
 
     @property
     def timeline_url(self) -> str:

@@ -7,7 +7,6 @@ from django.conf import settings
 from django.urls import reverse
 
 from notifications import mail
-from orders.countries import COUNTRIES
 from orders.fulfilment.sales_report import sales_of
 from orders.fulfilment.vat import breakdown
 from orders.models import Order, Repair, Status
@@ -29,7 +28,6 @@ def send_receipt(number: int) -> None:
         template="orders/mail/receipt",
         context={
             "order": order,
-            "country": COUNTRIES.get(order.country, order.country),
             "lines": lines,
             "taxes": breakdown((line.vat_rate, line.total) for line in lines),
             "url": settings.SITE_URL + order.get_absolute_url(),

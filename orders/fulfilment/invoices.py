@@ -14,7 +14,6 @@ from typing import Any
 import typst
 
 from backroom import Permanent
-from orders.countries import COUNTRIES
 from orders.fulfilment.vat import breakdown, per_cent
 from orders.models import Invoice, Order, OrderLine
 
@@ -62,7 +61,6 @@ def document(order: Order) -> dict[str, Any]:
     if order.paid_at is None:
         raise Permanent(f"order {order.number} is not paid: there is nothing to invoice")
     lines = list(order.lines.all())
-    country = COUNTRIES.get(order.country, order.country)
     taxes = breakdown((line.vat_rate, line.total) for line in lines)
     return {
         "seller": SELLER,
@@ -70,7 +68,7 @@ def document(order: Order) -> dict[str, Any]:
         "number": str(order.number),
         "date": f"{order.paid_at:%-d %B %Y}",
         "issued": {"year": order.paid_at.year, "month": order.paid_at.month, "day": order.paid_at.day},
-        "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", country],
+        "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", order.country_name],
         "currency": order.currency,
         "lines": [_line(line) for line in lines],
         "vat": [

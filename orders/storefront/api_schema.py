@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django_countries import countries
 from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, StringConstraints, field_validator
 
-from orders.countries import COUNTRIES
 from orders.storefront.text import one_printable_line, room_for
 
 
@@ -27,7 +27,7 @@ def _checked(check: Callable[[str], None]) -> AfterValidator:
 
 
 def _known_country(code: str) -> None:
-    if code not in COUNTRIES:
+    if code not in countries:
         raise ValidationError("This is no ISO 3166-1 code of a country.")
 
 

@@ -3,13 +3,11 @@
 from typing import Any
 
 from django import forms
+from django_countries import countries
 
-from orders.countries import COUNTRIES
 from orders.payments import CARDS
 from orders.storefront.cart import MOST
 from orders.storefront.text import one_printable_line, room_for
-
-BY_NAME = sorted(COUNTRIES.items(), key=lambda country: country[1])
 
 
 def _text(field: str, label: str, autocomplete: str) -> forms.CharField:
@@ -53,7 +51,7 @@ class CheckoutForm(forms.Form):
     city = _text("city", "City", "address-level2")
     country = forms.ChoiceField(
         label="Country",
-        choices=BY_NAME,
+        choices=list(countries),
         initial="IE",
         widget=forms.Select(attrs={"autocomplete": "country"}),
     )

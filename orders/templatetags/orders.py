@@ -4,7 +4,6 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from orders.countries import COUNTRIES
 from orders.models import Order
 from orders.storefront.timeline import Row
 
@@ -68,9 +67,3 @@ def span(row: Row, whole: int) -> SafeString | str:
         f"{start:.1f}",
         f"{width:.1f}",
     )
-
-
-@register.filter
-def country_name(code: str) -> str:
-    """Ireland for IE."""
-    return COUNTRIES.get(code, code)

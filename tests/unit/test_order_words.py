@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from orders.templatetags.orders import country_name, duration, longest, said, span
+from orders.models import Order
+from orders.templatetags.orders import duration, longest, said, span
 
 
 def row(kind: str = "invoice", wait: int | None = 0, run: int | None = 0, attempts: int = 1) -> SimpleNamespace:
@@ -58,5 +59,5 @@ def test_one_that_waited_for_the_bank_or_for_another_try_doesnt_squeeze_the_othe
 
 def test_states_and_countries_are_said_in_a_customers_words():
     assert said("stuck") == "gave up"
-    assert country_name("PL") == "Poland"
-    assert country_name("XX") == "XX"
+    assert Order(country="PL").country_name == "Poland"
+    assert Order(country="XX").country_name == "XX"
