@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-from unittest.mock import Mock, patch
+from unittest.mock import patch
 
 from celery import Celery
 from django.db import transaction
@@ -43,8 +43,8 @@ def build(broker: str) -> dict[str, Callable[[], None]]:
     """The three ways, as functions that take one order each."""
     task = Celery("naive", broker=broker, set_as_current=False).task(name="naive.nothing")(nothing)
 
-    def settle_later(number: int) -> None:
-        transaction.on_commit(partial(task.apply_async, (number,), countdown=60))
+    def settle_later(call: object) -> None:
+        transaction.on_commit(partial(task.apply_async, (1,), countdown=60))
 
     def follow_up(*calls: object) -> None:
         for number in range(FOLLOW_UPS):
@@ -76,10 +76,10 @@ def order_taker() -> Callable[[], None]:
 @contextmanager
 def without_ledger(settle: Callable[..., Any], follow_up: Callable[..., Any]) -> Iterator[None]:
     """Call these where the shop enqueues the settlement of a payment and the follow-ups of an order."""
-    from orders import settlement  # noqa: PLC0415 - needs Django to be set up
+    from orders.ordering import checkout, settlement  # noqa: PLC0415 - needs Django to be set up
 
     with (
-        patch.object(settlement, "settle_payment", Mock(**{"using.return_value.enqueue": settle})),
+        patch.object(checkout, "enqueue_all", settle),
         patch.object(settlement, "enqueue_all", follow_up),
         patch.object(settlement.operations, "cancel"),
     ):

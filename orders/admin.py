@@ -1,4 +1,4 @@
-"""Orders for staff: to look at, to release from hold, to cancel. Statuses change by verbs, never by typing."""
+"""Orders for staff: read, release from hold, cancel. Only these actions change a status."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from orders import follow_ups
 from orders.models import LoyaltyAccount, Order, OrderLine, Repair
 from orders.ordering import cancellation, settlement
-from orders.storefront import timeline
 
 
-class LookOnly:
-    """Nothing is added, changed or deleted by hand."""
+class ReadOnly:
+    """No adding, changing or deleting by hand."""
 
     def has_add_permission(self, *args) -> bool:
         return False
@@ -27,14 +27,14 @@ class LookOnly:
         return False
 
 
-class LineInline(LookOnly, admin.TabularInline):
+class LineInline(ReadOnly, admin.TabularInline):
     model = OrderLine
     fields = ["name", "unit", "unit_price", "vat_rate", "quantity"]
     extra = 0
 
 
 @admin.register(Order)
-class OrderAdmin(LookOnly, admin.ModelAdmin):
+class OrderAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["number", "status", "name", "total", "currency", "created_at", "paid_at", "jobs"]
     list_filter = ["status", "created_at"]
     search_fields = ["=number", "email", "name"]
@@ -54,49 +54,50 @@ class OrderAdmin(LookOnly, admin.ModelAdmin):
 
     @admin.display(description="jobs")
     def jobs(self, order: Order) -> str:
-        keys = ",".join(timeline.keys_of(order.number))
+        keys = ",".join(follow_ups.keys(order.number))
         return format_html('<a href="{}?key__in={}">jobs</a>', reverse("admin:backroom_job_changelist"), keys)
 
     def has_release_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("orders.change_order")
 
-    @admin.action(description="Release from hold, charge and ship", permissions=["release"])
+    @admin.action(description="Release from hold, capture and ship", permissions=["release"])
     def release_hold(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         released = self._each(request, queryset, settlement.release_hold, "Released from hold.")
-        self._tell(request, released, "released; the bank and the warehouse are asked now.")
+        self._report(request, released, "released. The payment is captured and the shipment requested.")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Money goes back: not for everyone who may look."""
+        """A refund needs a permission of its own."""
         return request.user.has_perm("orders.cancel_order")
 
-    @admin.action(description="Cancel and give the money back", permissions=["cancel"])
+    @admin.action(description="Cancel and refund", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        cancelled = self._each(request, queryset, cancellation.cancel, "Cancelled; the money goes back.")
-        self._tell(request, cancelled, "cancelled; the bank and the customer are told now.")
+        cancelled = self._each(request, queryset, cancellation.cancel, "Cancelled; the payment is refunded.")
+        self._report(request, cancelled, "cancelled. The payment is refunded and the customer gets an email.")
 
-    def _each(self, request: HttpRequest, queryset: QuerySet[Order], verb: Callable[[int], bool], said: str) -> int:
-        """Do it to each, and record it with what was done: of two clicks one does it, and is recorded. How many."""
+    def _each(self, request: HttpRequest, queryset: QuerySet[Order], verb: Callable[[int], bool], text: str) -> int:
+        """Apply a verb to each order and log it in the same transaction, so of two clicks one is logged. Returns the
+        number of changed orders."""
         done = 0
         for number in queryset.values_list("number", flat=True):
             with transaction.atomic():
                 if verb(number):
-                    self.log_change(request, Order(number=number), said)
+                    self.log_change(request, Order(number=number), text)
                     done += 1
         return done
 
-    def _tell(self, request: HttpRequest, done: int, said: str) -> None:
-        text = f"{done} {said}" if done else "Nothing was left to do."
-        self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
+    def _report(self, request: HttpRequest, done: int, text: str) -> None:
+        message = f"{done} {text}" if done else "No order was changed."
+        self.message_user(request, message, messages.SUCCESS if done else messages.WARNING)
 
 
 @admin.register(LoyaltyAccount)
-class LoyaltyAdmin(LookOnly, admin.ModelAdmin):
+class LoyaltyAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["email", "points"]
     search_fields = ["email"]
 
 
 @admin.register(Repair)
-class RepairAdmin(LookOnly, admin.ModelAdmin):
+class RepairAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["key", "act", "why", "order", "created_at"]
     list_filter = ["act", "created_at"]
     search_fields = ["=key"]

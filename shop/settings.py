@@ -146,7 +146,6 @@ INBOX_URL = env.INBOX_URL
 # Celery. LedgerCelery sets what the ledger needs.
 CELERY_BROKER_URL = env.BROKER_URL
 CELERY_WORKER_SEND_TASK_EVENTS = True
-CELERY_IMPORTS = ["orders.ordering.settlement", "orders.reconciliation.reconcile"]  # outside tasks.py
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("critical", "default", "bulk")]
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_TIMEZONE = "UTC"

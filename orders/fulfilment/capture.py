@@ -1,42 +1,52 @@
-"""The till: the money of a paid order is taken, or given back. Jobs call this; who decides it stands in settlement.py
-and cancellation.py, and has changed the order's status before.
+"""Capturing the payment of an order, and refunding it. settlement.py and cancellation.py changed the status before.
 
-A capture and a cancellation may meet. The gateway takes the first one it hears and refuses the other: a capture that
-comes second finds the order cancelled and is done; a void that comes second becomes a refund.
+A capture and a cancellation may meet. The gateway does the first and answers the other with a conflict: a late capture
+finds the order cancelled and ends; a late void becomes a refund.
 """
 
 import logging
 
 from django.db.models.functions import Now
 
-from backroom import Permanent
+from backroom import Permanent, Snooze
 from backroom.outbound.http import Conflict
 from orders import payments
-from orders.fulfilment.may_capture import go_ahead
 from orders.models import Order, Status
 
 log = logging.getLogger(__name__)
 
+HOLD_POLL = 3600  # seconds between two looks at an order on hold; settlement.release_hold cuts the wait short
 
-def take(number: int) -> None:
-    """Take the money of a paid order, and none of a cancelled one. Raises Conflict if the gateway says that there is
-    nothing to take, and what go_ahead and payments.capture do."""
-    if not go_ahead(Order.objects.get(number=number)):
+
+def may_capture(order: Order) -> bool:
+    """Whether the payment may be captured and the goods shipped: True for a paid order, False for a cancelled one.
+    Raises Snooze while it is on hold, and Permanent for one that was never paid."""
+    if order.status == Status.ON_HOLD:
+        raise Snooze(HOLD_POLL, "the order is on hold")
+    if order.status not in (Status.PAID, Status.CANCELLED):
+        raise Permanent(f"the order is {order.get_status_display()}: nothing is charged or shipped")
+    return order.status == Status.PAID
+
+
+def capture(number: int) -> None:
+    """Capture the payment of a paid order; a cancelled one is left alone. Raises Conflict if the gateway has nothing to
+    capture for a paid order, and what may_capture and payments.capture do."""
+    if not may_capture(Order.objects.get(number=number)):
         return
     try:
         payments.capture(number)
     except Conflict:
         if Order.objects.filter(number=number, status=Status.PAID).exists():
             raise
-        log.info("order %s: cancelled before its money was taken", number)
+        log.info("order %s: cancelled before its payment was captured", number)
 
 
-def give_back(number: int) -> str:
-    """Give the money of a cancelled order back; returns how, see payments.give_back. Raises Permanent for an order
-    that is not cancelled, and what payments.give_back does."""
+def refund(number: int) -> str:
+    """Refund a cancelled order; returns how, see payments.refund. Raises Permanent for an order that is not cancelled,
+    and what payments.refund does."""
     cancelled = Order.objects.filter(number=number, status=Status.CANCELLED)
     if not cancelled.exists():
-        raise Permanent("the order is not cancelled: its money is not given back")
-    how = payments.give_back(number)
+        raise Permanent("the order is not cancelled: its payment is not refunded")
+    how = payments.refund(number)
     cancelled.filter(returned_at=None).update(returned_at=Now())
     return how

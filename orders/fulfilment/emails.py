@@ -1,7 +1,8 @@
-"""The mails of this room: what they say and to whom they go. How a mail is sent stands in
-notifications/mail.py."""
+"""The emails about orders: their text and recipients. notifications/mail.py sends them, and its errors pass through."""
 
+from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
@@ -11,62 +12,51 @@ from orders.fulfilment.sales_report import sales_of
 from orders.fulfilment.vat import breakdown
 from orders.models import Order, Repair, Status
 
-LONGEST = 100  # lines of a list; all of it is in the admin
+LIST_LIMIT = 100  # lines; the admin lists all
 
 
 def send_receipt(number: int) -> None:
-    """Mail the customer what was bought, with the invoice attached and the way to the order's page.
-
-    Raises Invoice.DoesNotExist while there is no invoice, and what notifications.mail.send does.
-    """
+    """Raises Invoice.DoesNotExist while there is no invoice to attach."""
     order = Order.objects.select_related("invoice").get(number=number)
     lines = list(order.lines.all())
-    mail.send(
-        key=f"receipt:{number}",
-        to=order.email,
-        subject=f"Your order {number}",
-        template="orders/mail/receipt",
-        context={
-            "order": order,
-            "lines": lines,
-            "taxes": breakdown((line.vat_rate, line.total) for line in lines),
-            "url": settings.SITE_URL + order.get_absolute_url(),
-        },
-        attachments=[(f"invoice-{number}.pdf", bytes(order.invoice.pdf), "application/pdf")],
-        patience=mail.URGENT,
-    )
+    context = {"lines": lines, "taxes": breakdown((line.vat_rate, line.total) for line in lines)}
+    invoice = (f"invoice-{number}.pdf", bytes(order.invoice.pdf), "application/pdf")
+    _to_customer(order, "receipt", f"Your order {number}", context, [invoice])
 
 
 def send_cancellation(number: int) -> None:
-    """Mail the customer that the order was cancelled. Raises what notifications.mail.send does."""
-    order = Order.objects.get(number=number)
-    mail.send(
-        key=f"cancellation:{number}",
-        to=order.email,
-        subject=f"Your order {number} was cancelled",
-        template="orders/mail/cancellation",
-        context={"order": order, "url": settings.SITE_URL + order.get_absolute_url()},
-        patience=mail.URGENT,
-    )
+    """The refund, after a cancellation by staff."""
+    _to_customer(Order.objects.get(number=number), "cancellation", f"Your order {number} was cancelled")
 
 
 def send_unpaid(number: int) -> None:
-    """Mail the customer that the order ended unpaid, and nothing was charged. Raises what notifications.mail.send
-    does."""
+    """The end of an order that was never paid: nothing is charged."""
     order = Order.objects.get(number=number)
     declined = order.status == Status.DECLINED
+    subject = f"Your card was declined for order {number}" if declined else f"Your order {number} was cancelled"
+    _to_customer(order, "unpaid", subject, {"declined": declined})
+
+
+def _to_customer(
+    order: Order,
+    kind: str,
+    subject: str,
+    context: dict[str, Any] | None = None,
+    attachments: Sequence[tuple[str, bytes, str]] = (),
+) -> None:
     mail.send(
-        key=f"unpaid:{number}",
+        key=f"{kind}:{order.number}",
         to=order.email,
-        subject=f"Your card was declined for order {number}" if declined else f"Your order {number} was cancelled",
-        template="orders/mail/unpaid",
-        context={"order": order, "declined": declined, "url": settings.SITE_URL + order.get_absolute_url()},
+        subject=subject,
+        template=f"orders/mail/{kind}",
+        context={"order": order, "url": settings.SITE_URL + order.get_absolute_url(), **(context or {})},
+        attachments=attachments,
         patience=mail.URGENT,
     )
 
 
 def send_sales_report(day: date) -> None:
-    """Mail staff what was sold on a day (UTC). Raises what notifications.mail.send does."""
+    """To staff: the sales of a day in UTC."""
     mail.send(
         key=f"sales-report:{day:%Y-%m-%d}",
         to=settings.STAFF_EMAIL,
@@ -81,18 +71,18 @@ def send_sales_report(day: date) -> None:
 
 
 def send_repairs(mail_id: int) -> None:
-    """Mail staff what the reconciler did and found since its last mail. Raises what notifications.mail.send does."""
+    """To staff: the repairs and findings of the reconciler since its last mail."""
     repairs = Repair.objects.filter(mail=mail_id).order_by("id")
     reports = repairs.filter(act=Repair.Act.REPORTED)
     mail.send(
         key=f"repairs:{mail_id}",
         to=settings.STAFF_EMAIL,
-        subject=f"{reports.count()} findings for a person, {repairs.count() - reports.count()} repairs",
+        subject=f"Reconciler: {reports.count()} findings to review, {repairs.count() - reports.count()} repairs",
         template="orders/mail/repairs",
         context={
-            "repairs": repairs.exclude(act=Repair.Act.REPORTED)[:LONGEST],
-            "reports": reports[:LONGEST],
-            "longest": LONGEST,
+            "repairs": repairs.exclude(act=Repair.Act.REPORTED)[:LIST_LIMIT],
+            "reports": reports[:LIST_LIMIT],
+            "limit": LIST_LIMIT,
             "url": f"{settings.SITE_URL}{reverse('admin:orders_repair_changelist')}",
         },
     )

@@ -1,5 +1,4 @@
-"""The fraud review of a paid order, by a partner. It may put the order on hold, for a person to look at, before any
-money is taken and anything is sent."""
+"""The fraud review of a paid order by a partner. It may put the order on hold before the charge."""
 
 import logging
 
@@ -14,29 +13,16 @@ partner = Partner("fraud", timeout=(1, 5))
 
 
 def review(number: int) -> None:
-    """Have an order reviewed; "hold" puts it on hold if it is still paid, by compare-and-set: a person who
-    has cancelled it meanwhile wins. Raises what Partner.post does.
+    """Review an order; the verdict "hold" puts it on hold if it is still paid. Raises what Partner.post does.
 
-    An order is put on hold once. A worker that dies between our UPDATE and the job's finish reviews again and gets the
-    recorded verdict again; without `held_at` it would take back a person's release that fell in between.
+    The compare-and-set lets a concurrent cancellation win. An order is put on hold once: a worker that dies between
+    this UPDATE and its job's finish reviews again, and without `held_at` would undo a release in between.
     """
     order = Order.objects.get(number=number)
-    answer = partner.post(
-        "/fraud/reviews",
-        {
-            "order": str(number),
-            "amount": str(order.total),
-            "currency": order.currency,
-            "country": order.country,
-        },
-        key=f"fraud:{number}",
-    )
+    body = {"order": str(number), "amount": str(order.total), "currency": order.currency, "country": order.country}
+    answer = partner.post("/fraud/reviews", body, key=f"fraud:{number}")
     if answer["verdict"] == "hold":
         suspect = Order.objects.filter(number=number, status=Status.PAID, held_at=None)
         held = suspect.update(status=Status.ON_HOLD, held_at=Now())
-        log.info(
-            "order %s: fraud score %s, %s",
-            number,
-            answer.get("score"),
-            "on hold" if held else "released or cancelled already",
-        )
+        outcome = "on hold" if held else "released or cancelled already"
+        log.info("order %s: fraud score %s, %s", number, answer.get("score"), outcome)

@@ -1,9 +1,7 @@
-"""Invoices as PDF: the data of one order, laid out by orders/typst/invoice.typ.
+"""Invoices as PDF: the data of one order, laid out by typst/invoice.typ.
 
-typst starts threads of its own at its first document, and a process forked after that would hang in its
-next one. So nothing is rendered at import: workers load this module and fork, their children render. A
-document takes 10 to 100 ms; its length is bounded by the catalogue, since an order has one line for each
-product.
+typst starts threads with its first document, and a process that forks after that hangs in its next one. So nothing is
+rendered at import: workers load this module and fork, and their children render. A document takes 10 to 100 ms.
 """
 
 import json
@@ -14,7 +12,7 @@ from typing import Any
 import typst
 
 from backroom import Permanent
-from orders.fulfilment.vat import breakdown, per_cent
+from orders.fulfilment.vat import VatLine, breakdown, per_cent
 from orders.models import Invoice, Order, OrderLine
 
 TEMPLATE = Path(__file__).parent / "typst" / "invoice.typ"
@@ -27,11 +25,8 @@ SELLER = {
 
 
 def make_invoice(number: int) -> None:
-    """Make and keep the invoice of a paid order; a second call does nothing.
-
-    To be called in the job's own transaction: then there is one invoice, or the job is not done. Raises
-    Permanent for an order that was never paid.
-    """
+    """Create and store the invoice of a paid order; a second call does nothing. Call it in the job's transaction.
+    Raises Permanent for an order that was never paid."""
     if Invoice.objects.filter(order_id=number).exists():
         return
     order = Order.objects.prefetch_related("lines").get(number=number)
@@ -39,10 +34,10 @@ def make_invoice(number: int) -> None:
 
 
 def render(data: dict[str, Any]) -> bytes:
-    """The PDF of a `document`. The same data give the same bytes.
+    """The PDF of a `document`; the same data give the same bytes.
 
-    Only the fonts in typst's wheel are used, so that an invoice looks the same on every machine. They have
-    Latin, Greek, Cyrillic and Hebrew letters; other scripts and emoji come out as boxes.
+    It uses only the fonts in typst's wheel, so an invoice looks the same on every machine. They have Latin, Greek,
+    Cyrillic and Hebrew letters; other scripts and emoji come out as boxes.
     """
     return typst.compile(
         TEMPLATE,
@@ -54,14 +49,11 @@ def render(data: dict[str, Any]) -> bytes:
 
 
 def document(order: Order) -> dict[str, Any]:
-    """All that an invoice says, as the template wants it: strings, ready to be set; and `made_at` (Unix time).
-
-    Raises Permanent for an order that was never paid.
-    """
+    """An invoice's text as the template takes it: strings, ready to print; and `made_at` (Unix time). Raises Permanent
+    for an order that was never paid."""
     if order.paid_at is None:
-        raise Permanent(f"order {order.number} is not paid: there is nothing to invoice")
+        raise Permanent(f"order {order.number} is not paid: it gets no invoice")
     lines = list(order.lines.all())
-    taxes = breakdown((line.vat_rate, line.total) for line in lines)
     return {
         "seller": SELLER,
         "made_at": int(order.paid_at.timestamp()),
@@ -71,6 +63,12 @@ def document(order: Order) -> dict[str, Any]:
         "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", order.country_name],
         "currency": order.currency,
         "lines": [_line(line) for line in lines],
+        **_sums(breakdown((line.vat_rate, line.total) for line in lines)),
+    }
+
+
+def _sums(taxes: list[VatLine]) -> dict[str, Any]:
+    return {
         "vat": [
             {"rate": tax.per_cent, "net": amount(tax.net), "vat": amount(tax.vat), "gross": amount(tax.gross)}
             for tax in taxes

@@ -1,4 +1,4 @@
-"""Learning from an order which products are bought together."""
+"""Recommendations: which products are bought together."""
 
 from django.db import connection
 
@@ -6,11 +6,11 @@ from orders.models import Order
 
 
 def learn_from(number: int) -> None:
-    """Count each pair of the order's products once more, in both directions, in one statement; for an order that was
-    counted already, nothing.
+    """Count each pair of the order's products once more, in both directions. Does nothing for an order that was counted
+    before.
 
-    To be called in the job's own transaction (an atomic task). Two orders with pairs in common lock the same
-    rows: always in this one order, or they would wait for each other forever.
+    Call it in a transaction, as an atomic task does. Concurrent orders with common pairs lock the same rows: always in
+    this order, so without a deadlock.
     """
     if not Order.objects.filter(number=number, learned=False).update(learned=True):
         return

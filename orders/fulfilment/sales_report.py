@@ -1,4 +1,4 @@
-"""What was sold on one day, and what in the back room waits for a person."""
+"""The sales of one day, and the dead letters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BEST_SELLERS = 10
 
 @dataclass(frozen=True)
 class SalesReport:
-    """One day in UTC. `dead` counts all dead letters there are, by task, of whichever day."""
+    """One day in UTC. `dead` counts the dead letters of all days, by task."""
 
     day: date
     orders: int
@@ -29,11 +29,8 @@ class SalesReport:
 
 
 def sales_of(day: date) -> SalesReport:
-    """The report on all orders paid on a day, in the shop's one currency.
-
-    Taxes are added up from each invoice's own, which were rounded one by one, so that the report agrees
-    with the books.
-    """
+    """The report on all orders paid on a day, in the shop's currency. It adds up the rounded taxes of each invoice,
+    to agree with them."""
     start = datetime.combine(day, time(), UTC)
     paid = Order.objects.filter(
         paid_at__gte=start, paid_at__lt=start + timedelta(days=1), status__in=[Status.PAID, Status.ON_HOLD]

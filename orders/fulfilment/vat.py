@@ -10,7 +10,7 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True)
 class VatLine:
-    """What was sold at one rate (per cent). Net and VAT always add up to gross, to the cent."""
+    """The sales at one rate (per cent). Net and VAT add up to gross, to the cent."""
 
     rate: Decimal
     net: Decimal
@@ -28,8 +28,8 @@ class VatLine:
 def breakdown(amounts: Iterable[tuple[Decimal, Decimal]]) -> list[VatLine]:
     """One line for each rate, lowest first, from pairs of a rate in per cent and a gross amount.
 
-    The tax is computed on the sum of a rate and rounded once, half up; net is what remains. Rounding line
-    by line would be off by a cent for every few lines.
+    The tax is computed on the sum of a rate and rounded once, half up; net is the rest. Rounding each line would be off
+    by a cent every few lines.
     """
     sums: dict[Decimal, Decimal] = defaultdict(Decimal)
     for rate, gross in amounts:

@@ -1,26 +1,23 @@
-"""Cancelling an order, by staff: the money goes back, the points too, and the pieces if they are still here.
+"""Cancelling an order, by staff: the payment is refunded, points are taken back, unsent stock returns to the shelf.
 
-The status is changed by compare-and-set, and all else is in the same transaction: rows of ours are put right in it, the
-gateway and the customer hear of it by jobs. So of two who cancel at once one does it, and one that dies did all or
-nothing.
+The status changes by compare-and-set, and the rest commits with it: our own rows at once, the gateway and the
+customer by jobs. Of two concurrent cancellations one does everything and the other nothing.
 """
 
 from django.db import transaction
 
 from backroom import enqueue_all
 from backroom.ledger import operations
-from orders import tasks
+from orders import follow_ups
+from orders.follow_ups import When
 from orders.fulfilment import loyalty
 from orders.models import Order, Status
 from orders.ordering import settlement, stock
 
-# What need not happen any more, if it has not begun. In the order of their chain, in which a finish locks them, too.
-NEEDLESS = ("receipt", "fraud", "capture", "shipment")
-
 
 def cancel(number: int) -> bool:
-    """Cancel an order at whatever stage; False if it is over already. The payment may come about at this very moment,
-    so first what is not paid is cancelled, and then what is."""
+    """Cancel an order in any status; False if it has ended already. An unpaid one comes first: it may become paid at
+    this moment, and then the second cancels it."""
     return settlement.cancel(number) or cancel_paid(number)
 
 
@@ -31,10 +28,12 @@ def cancel_paid(number: int) -> bool:
         if not paid.update(status=Status.CANCELLED):
             return False
         order = Order.objects.get(number=number)
-        for kind in NEEDLESS:
-            operations.cancel(keys=[f"{kind}:{number}"], why="the order was cancelled")
-        if order.sent_at is None:  # else they may be on their way
-            stock.give_back(number)
+        # In the order of their chains, in which a finishing job locks them, too: no deadlock.
+        for follow_up in follow_ups.of(When.PAID):
+            if follow_up.stops:
+                operations.cancel(keys=[follow_up.key(number)], why="the order was cancelled")
+        if order.sent_at is None:  # otherwise the goods may be on their way
+            stock.release(number)
         loyalty.take_back(order)
-        enqueue_all(tasks.refund_payment.call(number), tasks.mail_cancellation.call(number))
+        enqueue_all(*follow_ups.calls(When.CANCELLED, number))
     return True

@@ -1,7 +1,7 @@
-"""Taking pieces off the shelf and putting them back, always product by product in the order of their ids.
+"""Reserving stock and releasing it, product by product in the order of their ids.
 
-That one order for all is what keeps two baskets with the same products from waiting for each other for ever. `taken`
-counts the same pieces once more, for the audit.
+The same order everywhere prevents a deadlock between two orders of the same products. `Product.taken` counts the same
+pieces again, for the audit.
 """
 
 from django.db.models import F
@@ -11,17 +11,17 @@ from orders.models import OrderLine
 
 
 def reserve(product: Product, quantity: int) -> bool:
-    """Take pieces of a product as it was read; False if it is no longer there at that price in that number.
+    """Take pieces of a product as it was read; False if its price has changed or too few are left.
 
-    The condition stands in the UPDATE itself: of two buyers of the last piece the second waits for the first's
-    transaction, and is then told no.
+    The UPDATE holds the condition: the second buyer of the last piece waits for the first one's transaction and then
+    matches no row.
     """
-    still_so = Product.objects.filter(pk=product.pk, active=True, price=product.price, stock__gte=quantity)
-    return still_so.update(stock=F("stock") - quantity, taken=F("taken") + quantity) == 1
+    unchanged = Product.objects.filter(pk=product.pk, active=True, price=product.price, stock__gte=quantity)
+    return unchanged.update(stock=F("stock") - quantity, taken=F("taken") + quantity) == 1
 
 
-def give_back(number: int) -> None:
-    """Put an order's pieces back; to be called once, in the transaction that ends the order."""
+def release(number: int) -> None:
+    """Put an order's pieces back. Call it once, in the transaction that ends the order."""
     lines = OrderLine.objects.filter(order_id=number).order_by("product_id")
     for product_id, quantity, taken in lines.values_list("product_id", "quantity", "taken"):
         Product.objects.filter(pk=product_id).update(stock=F("stock") + quantity, taken=F("taken") - taken)

@@ -1,20 +1,20 @@
-"""The books against themselves: what only our own tables tell, and no partner does.
+"""Checks of our own tables, of which no partner has a record: points, stock, and effects that rows of ours show.
 
-Points and pieces are compared in one statement each, so nobody can be in between. Whether an order has brought its
-points and was learned from is looked at again where it seems not: by then the job that `ours` shows as done is done.
+Points and pieces are compared in one statement each, so no change comes in between. An order whose effect seems missing
+is read again: its job, done by the first look, has committed by then.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import F, Q, Sum
-from django.db.models.functions import Floor
 
 from backroom.ledger.sql import rows
+from orders import follow_ups
 from orders.models import Order, OrderLine, Status
 from orders.reconciliation.expected import MONEY_KEPT, Effect, OrderState
 
-# An order's points are changed in one transaction with its customer's account: orders/loyalty.py.
+# An order's points change in one transaction with its customer's account: fulfilment/loyalty.py.
 POINTS = """
 SELECT COALESCE(account.points, 0) - COALESCE(earned.points, 0) FROM orders_loyaltyaccount account
 FULL JOIN (SELECT lower(email) AS email, sum(points) AS points FROM orders_order WHERE points > 0 GROUP BY 1) earned
@@ -24,36 +24,38 @@ KEEPS_ITS_PIECES = Q(order__status__in=[Status.PLACED, *MONEY_KEPT]) | Q(
     order__status=Status.CANCELLED, order__sent_at__isnull=False
 )
 
-Finding = tuple[str, dict[str, Any]]  # "lost" or "duplicated", and what
+Finding = tuple[str, dict[str, Any]]  # "lost" or "duplicated", and the row of the report
 
 
 def findings(ours: dict[int, OrderState]) -> Iterator[Finding]:
-    """What doesn't fit together, of these orders, all accounts and all products."""
+    """The discrepancies of these orders, all accounts and all products."""
     yield from _not_counted(ours)
     for (difference,) in rows(POINTS):
         row = Effect("orders", "points", "loyalty").finding(f"an account is off by {difference}")
         yield "duplicated" if difference > 0 else "lost", row
-    for slug, more in pieces_sold_twice():
-        why = f"orders keep {more} more than were taken off the shelf"
+    for slug, more in oversold():
+        why = f"orders keep {more} more than were taken from stock"
         yield "duplicated", Effect("orders", "pieces", slug).finding(why)
 
 
 def _not_counted(ours: dict[int, OrderState]) -> Iterator[Finding]:
-    """Orders whose points or whose pairs nobody counted, although nothing of them is under way."""
+    """Orders that our tables did not count, although no job of them is alive."""
     finished = [number for number, order in ours.items() if order.status in MONEY_KEPT and not order.unfinished()]
     kept = Order.objects.filter(status__in=MONEY_KEPT).order_by("number")
-    for kind, missing in (("loyalty", Q(points__lt=Floor("total"))), ("recommendations", Q(learned=False))):
-        suspects = [number for number in finished if f"{kind}:{number}" not in ours[number].counted]
-        for number in kept.filter(missing, pk__in=suspects).values_list("number", flat=True):
-            effect = Effect("orders", kind, f"{kind}:{number}")
+    for step in follow_ups.FOLLOW_UPS:
+        if step.counted is None:
+            continue
+        suspects = [number for number in finished if step.key(number) not in ours[number].counted]
+        for number in kept.filter(~step.counted, pk__in=suspects).values_list("number", flat=True):
+            effect = Effect("orders", step.kind, step.key(number))
             yield "lost", effect.finding(ours[number].why_missing(effect))
 
 
-def pieces_sold_twice() -> list[tuple[str, int]]:
-    """Products of which orders keep more pieces than were taken off the shelf for them, and how many more.
+def oversold() -> list[tuple[str, int]]:
+    """Products of which orders keep more pieces than were taken from stock for them, and how many more.
 
-    The other way round proves nothing: a release that doesn't count yet may have put pieces back. Nor does the stock
-    itself: staff types how many there are.
+    Fewer pieces prove nothing: a release that does not count yet may have released some. The stock itself proves
+    nothing: staff edit it.
     """
     kept = OrderLine.objects.filter(KEEPS_ITS_PIECES, taken__gt=0).values("product_id").annotate(kept=Sum("taken"))
     more = kept.filter(kept__gt=F("product__taken")).order_by("product__slug")

@@ -1,4 +1,4 @@
-"""The pages of the cart, the checkout and the order. A guest's order is opened by its token; a wrong one is a 404."""
+"""The pages of the cart, the checkout and an order. A token opens a guest's order; a wrong one is 404."""
 
 import logging
 import secrets
@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from catalog.models import Product
 from orders.models import Invoice, Order, Status
-from orders.ordering import checkout
+from orders.ordering import checkout, refusals
 from orders.storefront import timeline
 from orders.storefront.cart import Cart, CartFull
 from orders.storefront.forms import CartForm, CheckoutForm, UpdateForm
@@ -27,7 +27,7 @@ private = cache_control(private=True, no_store=True)
 
 @require_safe
 def cart(request: HttpRequest) -> HttpResponse:
-    """What is in the cart. Prices that changed since are shown once, and count as seen from then on."""
+    """The cart. A changed price is shown once, and then counts as seen."""
     return render(request, "orders/cart.html", _cart_context(request))
 
 
@@ -37,41 +37,40 @@ def _cart_context(request: HttpRequest) -> dict:
     lines = cart.lines()
     cart.accept_prices(lines)
     if len(cart.items) < before:
-        messages.warning(request, "Something in your cart is not sold any more; it was taken out.")
+        messages.warning(request, "A product in your cart is no longer available and was removed.")
     return {"lines": lines, "total": sum(line.total for line in lines), "buyable": not any(x.too_many for x in lines)}
 
 
 @require_POST
 def cart_add(request: HttpRequest) -> HttpResponse:
-    """Put a product in the cart."""
+    """Add a product to the cart."""
     return _change_cart(request, CartForm(request.POST), Cart.add)
 
 
 @require_POST
 def cart_update(request: HttpRequest) -> HttpResponse:
-    """Change how many of a product are in the cart; 0 takes it out."""
+    """Set the quantity of a product in the cart; 0 removes it."""
     return _change_cart(request, UpdateForm(request.POST), Cart.set)
 
 
 def _change_cart(request: HttpRequest, form: CartForm, change) -> HttpResponse:
     if not form.is_valid() and "product" in form.errors:
-        raise Http404("There is no such product.")
+        raise Http404("No product has this slug.")
     product = get_object_or_404(Product, slug=form.cleaned_data["product"], active=True)
-    if form.errors:
-        messages.error(request, str(form.errors["quantity"][0]))
-        return HttpResponseRedirect(_next(request))  # `redirect` would take "foo" for the name of a view
-    quantity = form.cleaned_data["quantity"]
+    quantity = form.cleaned_data.get("quantity")
     try:
+        if form.errors:
+            raise CartFull(form.errors["quantity"][0])
         change(Cart(request), product, quantity)
     except CartFull as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"{product.name}: {'in your cart' if quantity else 'taken out of your cart'}.")
+        messages.success(request, f"{product.name}: {'in' if quantity else 'removed from'} your cart.")
     return HttpResponseRedirect(_next(request))  # `redirect` would take "foo" for the name of a view
 
 
 def _next(request: HttpRequest) -> str:
-    """Where to go afterwards: `next` if it leads to this shop, else the cart."""
+    """The address to return to: `next` if it is in this shop, else the cart."""
     target = request.POST.get("next", "")
     ours = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
     return target if ours else reverse("orders:cart")
@@ -80,7 +79,7 @@ def _next(request: HttpRequest) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 @private
 def checkout_page(request: HttpRequest) -> HttpResponse:
-    """The form, and what becomes of it when it is sent."""
+    """The checkout form, and the order that it places."""
     if request.method == "POST":
         return _buy(request)
     if not Cart(request).items:
@@ -90,7 +89,7 @@ def checkout_page(request: HttpRequest) -> HttpResponse:
 
 
 def _form_key(request: HttpRequest, new: bool = False) -> str:
-    """The idempotency key of this visitor's next order: the same in every window, until there is an order."""
+    """The idempotency key of this visitor's next order: the same in every window, until the order is placed."""
     if new or "checkout_key" not in request.session:
         request.session["checkout_key"] = secrets.token_urlsafe(24)
     return request.session["checkout_key"]
@@ -102,7 +101,7 @@ def _checkout_form(request: HttpRequest, form: CheckoutForm, error: str = "", st
 
 
 def _again(request: HttpRequest, error: str, status: int) -> HttpResponse:
-    """The form once more, with what was typed and a new key: the next try is another order."""
+    """The form again, with the typed values and a new key: the next try is another order."""
     form = CheckoutForm(request.POST.dict() | {"key": _form_key(request, new=True)})
     return _checkout_form(request, form, error, status)
 
@@ -111,50 +110,50 @@ def _buy(request: HttpRequest) -> HttpResponse:
     form = CheckoutForm(request.POST)
     key = request.POST.get("key", "")
     last = request.session.get("last_order", {})
-    if key and key == last.get("key"):  # the form of an order that was placed already, sent once more
+    if key and key == last.get("key"):  # the form of the last order, sent again
         return redirect(get_object_or_404(Order, number=last["number"]))
     cart = Cart(request)
     if not cart.items:
         messages.info(request, "Your cart is empty.")
         return redirect("orders:cart")
     if not form.is_valid():
-        return _checkout_form(request, form, "Please look at the fields that are marked.", 422)
-    # A key counts only in the session that got it: it would open another guest's order.
+        return _checkout_form(request, form, "Check the highlighted fields.", 422)
+    # A key is valid only in its own session: elsewhere it would open another guest's order.
     if key != request.session.get("checkout_key"):
-        return _again(request, "This form was out of date. Please check your order and send it again.", 409)
+        return _again(request, "This form has expired. Check your order and place it again.", 409)
     try:
         customer = checkout.Customer(**form.customer)
         order = checkout.place(customer, cart.wanted(), form.cleaned_data["card"], key)
-    except checkout.KeyReused:
-        return _again(request, "This form was sent before. Please check your order and send it again.", 409)
-    except checkout.Refused as error:
+    except refusals.KeyReused:
+        return _again(request, "This form was already sent. Check your order and place it again.", 409)
+    except refusals.Refused as error:
         return _checkout_form(request, form, str(error), 409)
+    return _placed(request, cart, order, key)
+
+
+def _placed(request: HttpRequest, cart: Cart, order: Order, key: str) -> HttpResponse:
     if order.status == Status.DECLINED:
-        return _again(request, "The card was declined, and nothing was charged. Try another one.", 402)
+        return _again(request, "Your card was declined. Nothing was charged. Try another card.", 402)
     if order.status == Status.CANCELLED and order.paid_at is None:
-        away = "Our payment company takes no payments at the moment, and nothing was charged. Try again in a minute."
-        return _again(request, away, 402)  # with a 5xx Django would not keep the new key
-    return _bought(request, cart, order, key)
-
-
-def _bought(request: HttpRequest, cart: Cart, order: Order, key: str) -> HttpResponse:
+        away = "Payments are temporarily unavailable. Nothing was charged. Try again in a minute."
+        return _again(request, away, 402)  # not a 5xx: Django would not save the new key
     cart.clear()
     request.session["last_order"] = {"key": key, "number": order.number}
     request.session.pop("checkout_key", None)
     try:
         request.session.save()
     except (Error, UpdateError):
-        # The order stands, and its page is the answer. The cart stays full, but its form has this order's key.
+        # The order is placed, and its page is the answer. The cart stays full, but its form has this order's key.
         log.warning("the cart of order %s could not be emptied", order.number)
-    request.session.modified = False  # or it would be saved once more, and fail again, behind this view
+    request.session.modified = False  # or the middleware would save it again, and fail again
     return redirect(order)
 
 
 def _opened(request: HttpRequest, number: int) -> Order:
-    """The order, if the token in the address opens it. Raises Http404: strangers don't learn which numbers exist."""
+    """The order of this number and token. Raises Http404, also for a number that exists."""
     order = Order.objects.filter(number=number).first()
     if order is None or not order.admits(request.GET.get("token", "")):
-        raise Http404("There is no such order.")
+        raise Http404("No order has this number and token.")
     return order
 
 
@@ -171,7 +170,7 @@ def _order_context(order: Order) -> dict:
 @require_safe
 @private
 def order(request: HttpRequest, number: int) -> HttpResponse:
-    """The confirmation, and under it the timeline of the back room."""
+    """The confirmation and the timeline."""
     opened = _opened(request, number)
     return render(request, "orders/order.html", _order_context(opened) | {"lines": opened.lines.all()})
 
@@ -179,14 +178,14 @@ def order(request: HttpRequest, number: int) -> HttpResponse:
 @require_safe
 @private
 def order_timeline(request: HttpRequest, number: int) -> HttpResponse:
-    """The part of the order's page that changes while one looks at it."""
+    """The part of the order's page that updates itself."""
     return render(request, "orders/_timeline.html", _order_context(_opened(request, number)))
 
 
 @require_safe
 @cache_control(private=True, max_age=0)
 def invoice(request: HttpRequest, number: int) -> HttpResponse:
-    """The invoice's PDF, once it is there."""
+    """The invoice's PDF; 404 until it exists."""
     found = get_object_or_404(Invoice, order=_opened(request, number))
     return HttpResponse(
         bytes(found.pdf),

@@ -15,7 +15,6 @@ from django.utils import timezone
 from backroom import enqueue_all
 from backroom.ledger.models import Job
 from backroom.outbound import breaker
-from orders import tasks
 from orders.models import Invoice, Order, Status
 from tests.acceptance.conftest import MAIL_RATE, Cluster, fault
 from tests.waiting import until
@@ -29,7 +28,7 @@ def receipts_to_send(count: int) -> list[str]:
     paid = {"status": Status.PAID, "paid_at": timezone.now(), "total": 1, "currency": "EUR", "fingerprint": "0" * 64}
     orders = Order.objects.bulk_create(Order(**customer, **paid, country="IE") for _ in range(count))
     Invoice.objects.bulk_create(Invoice(order=order, pdf=b"%PDF-1.7") for order in orders)
-    enqueue_all(*(tasks.mail_receipt.call(order.number) for order in orders))
+    enqueue_all(*(call_of("receipt", order.number) for order in orders))
     return [f"receipt:{order.number}" for order in orders]
 
 

@@ -4,6 +4,7 @@ import pytest
 from django.db.models.functions import Now
 
 from backroom.ledger.models import Job
+from orders import tasks
 from orders.models import Order, Repair, Status
 from tests.acceptance.conftest import Cluster, effects, in_state
 from tests.waiting import until
@@ -19,7 +20,7 @@ def test_jobs_that_somebody_deleted_are_made_up_for_and_their_effects_happen_onc
     assert lost.delete()[0] == 2
     settlement.release_hold(number)  # hastens jobs that are not there any more
     Order.objects.filter(number=number).update(created_at=Now() - audit.SKEW)
-    reconcile.reconcile.enqueue()
+    tasks.reconcile.enqueue()
     until(in_state(f"shipment:{number}", "succeeded"), 40)
     for key in ("capture", "shipment"):
         assert [effect["count"] for effect in effects(partners, f"{key}:{number}")] == [1], key

@@ -75,7 +75,7 @@ class Endurance:
         while True:
             try:
                 report, slowest = audit.run(), slowest_rescue()
-                repaired = Repair.objects.filter(act__in=MENDABLE).count()
+                repaired = Repair.objects.filter(act__in=REPAIRABLE).count()
                 live, dead = (Job.objects.filter(state__in=states).count() for states in (LIVE, [State.DEAD]))
                 break
             except (Error, audit.PartnersSilent):

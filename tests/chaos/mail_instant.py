@@ -23,7 +23,6 @@ from django.db.models import Avg, F, QuerySet
 
 from backroom import enqueue_all
 from backroom.ledger.models import Job
-from orders import tasks
 from orders.models import Invoice
 from tests.chaos.smtp_proxy import Proxy
 from tests.cluster import Cluster
@@ -100,7 +99,7 @@ def enqueue(mails: int) -> set[str]:
     """Make paid orders with invoices, and the jobs that mail their receipts. Returns the jobs' keys."""
     numbers = [paid_order().number for _ in range(mails)]
     Invoice.objects.bulk_create(Invoice(order_id=number, pdf=PDF) for number in numbers)
-    enqueue_all(*[tasks.mail_receipt.call(number) for number in numbers])
+    enqueue_all(*[call_of("receipt", number) for number in numbers])
     return {f"receipt:{number}" for number in numbers}
 
 

@@ -108,7 +108,7 @@ class Runner:
     def check(self, context: Context, customers: Customers, last: int, result: Result) -> None:
         """Fill in what the audit finds for the first time, and the seconds until the last job was done."""
         report = self.report()
-        for name, field in (("lost", "lost"), ("duplicated", "twice"), ("stray", "stray")):
+        for name, field in (("lost", "lost"), ("duplicated", "twice"), ("unexpected", "stray")):
             found = Counter(json.dumps(finding, sort_keys=True) for finding in getattr(report, name))
             new = found - self.known[name]
             self.known[name] = found

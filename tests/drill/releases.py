@@ -13,20 +13,21 @@ from stack.supervisor import CHECKOUT
 
 LEFT_OUT = shutil.ignore_patterns(".*", "var", "docs", "tests", "bench", "node_modules", "__pycache__")
 
-RECEIPT = """@task(name="orders.mail_receipt", queue="critical", key="receipt:{number}", retry=PATIENT)
-def mail_receipt(number: int) -> None:
-    \"\"\"The receipt, with the invoice attached.\"\"\"
-    emails.send_receipt(number)
+RECEIPT = """        effect=("mail", "receipt"), after="invoice", stops=True, queue="critical", retry=PATIENT,
 """
+SENDING = "def send_receipt(number: int) -> None:\n"
 REPORT = """def mail_sales_report(day: str | None = None) -> None:"""
-ANALYTICS = """def send_analytics(number: int) -> None:"""
-SHIPMENT = """@task(name="orders.request_shipment", key="shipment:{number}", retry=PATIENT)
+ANALYTICS = """def send_order_paid(number: int) -> None:"""
+ARGUMENTS = """        arguments = {self.argument: number}
 """
+SHIPMENT = '"shipment", "orders.request_shipment"'
 RECOMMENDATIONS = """\
-@task(name="orders.update_recommendations", queue="bulk", key="recommendations:{number}", atomic=True)
-def update_recommendations(number: int) -> None:
-    \"\"\"What was bought together.\"\"\"
-    recommendations.learn_from(number)
+        "recommendations", "orders.update_recommendations", "orders.fulfilment.recommendations.learn_from",
+        "Recommendations", "The recommendations could not be updated. We will try again.",
+        counted=Q(learned=True), queue="bulk", atomic=True,
+"""
+LEARNING = "def learn_from("
+DECLARED = """    declare(each)
 """
 
 SHIP = """@task(name="orders.ship_order", key="shipment:{number}", retry=PATIENT)
@@ -37,10 +38,15 @@ def ship_order(number: int) -> None:
 
 # Its other name, for one release.
 """
-THANK = """@task(name="orders.thank", queue="bulk", key="thanks:{number}", retry=Retry(attempts=1))
-def thank(number: int) -> int:
+THANKS = """\
+        "thanks", "orders.thank", "orders.fulfilment.recommendations.thank", "Thanks", "We will try again.",
+        queue="bulk", retry=Retry(attempts=1),
+"""
+THANK = """def thank(number: int) -> int:
     \"\"\"A new task, whose jobs have a single attempt.\"\"\"
     return number
+
+
 """
 
 
@@ -52,23 +58,25 @@ def renaming(text: str, other: str, name: str) -> str:
 Changes = dict[str, list[tuple[str, str]]]  # file -> pairs of old and new text
 
 BEFORE: Changes = {
-    "orders/tasks.py": [
-        (RECEIPT, renaming(RECEIPT, "order", "number")),
-        (SHIPMENT, SHIP + SHIPMENT),
-        (ANALYTICS, ANALYTICS.replace("number: int", 'number: int, source: str = ""')),
-    ],
+    "orders/follow_ups.py": [(RECEIPT, RECEIPT + '        renamed={"order": "number"},\n')],
+    "orders/tasks.py": [(DECLARED, DECLARED + ALIAS.format(name="ship_order"))],
+    "orders/fulfilment/analytics.py": [(ANALYTICS, ANALYTICS.replace("number: int", 'number: int, source: str = ""'))],
 }
 AFTER: Changes = {
-    "orders/tasks.py": [
-        (RECEIPT, renaming(RECEIPT.replace("number", "order"), "number", "order")),
-        (SHIPMENT, SHIP + SHIPMENT),
-        (ANALYTICS, ANALYTICS.replace("number: int", 'number: int, source: str = "web"')),
-        (REPORT, REPORT.replace("None = None", 'None = None, to: str = ""')),
-        (RECOMMENDATIONS, THANK),
+    "orders/follow_ups.py": [
+        (RECEIPT, RECEIPT + '        argument="order", renamed={"number": "order"},\n'),
+        (SHIPMENT, SHIPMENT.replace("request_shipment", "ship_order")),
+        (RECOMMENDATIONS, THANKS),
+        (ARGUMENTS, ARGUMENTS + '        arguments |= {"source": "web"} if self.kind == "analytics" else {}\n'),
     ],
-    "orders/ordering/settlement.py": [
-        ("tasks.request_shipment.call(number)", "tasks.ship_order.call(number)"),
-        ("tasks.update_recommendations.call(number)", "tasks.thank.call(number)"),
+    "orders/tasks.py": [
+        (DECLARED, DECLARED + ALIAS.format(name="request_shipment")),
+        (REPORT, REPORT.replace("None = None", 'None = None, to: str = ""')),
+    ],
+    "orders/fulfilment/emails.py": [(SENDING, SENDING.replace("number", "order") + "    number = order\n")],
+    "orders/fulfilment/recommendations.py": [(LEARNING, THANK + LEARNING)],
+    "orders/fulfilment/analytics.py": [
+        (ANALYTICS, ANALYTICS.replace("number: int", 'number: int, source: str = "web"'))
     ],
 }
 

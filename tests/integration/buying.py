@@ -21,6 +21,8 @@ from catalog.models import Category, Product
 from orders.models import Order
 from orders.ordering.checkout import Customer, Wanted, place
 
+current_app.loader.import_default_modules()  # as a worker does
+
 CUSTOMER = Customer("kawiarnia@example.com", "Kawiarnia Łąka", "ul. Długa 1", "Gdynia", "81-368", "PL")
 FORM = asdict(CUSTOMER) | {"card": "demo-approve"}  # as the checkout form and the API take it
 

@@ -7,11 +7,14 @@ from decimal import Decimal
 from celery import current_app
 from celery.exceptions import Retry
 
-from backroom import Permanent
+from backroom import Call, Permanent, enqueue_all
 from backroom.ledger.models import Job, State
 from backroom.runtime import execution
 from catalog.models import Category, Product
+from orders.follow_ups import FOLLOW_UPS
 from orders.models import Order, Status
+
+current_app.loader.import_default_modules()  # as a worker does
 
 PAID_AT = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 
@@ -46,9 +49,18 @@ def paid_order(*slugs: str, **changes) -> Order:
     return order
 
 
-def job_of(task, *args) -> Job:
-    """The job of this call, after one attempt at running it as a worker does."""
-    id = task.enqueue(*args)
+def call_of(kind: str, number: int) -> Call:
+    """The call of a follow-up of an order."""
+    return next(each for each in FOLLOW_UPS if each.kind == kind).call(number)
+
+
+def job_of(kind: str, number: int) -> Job:
+    """The job of a follow-up, after one attempt at running it as a worker does."""
+    return attempted(enqueue_all(call_of(kind, number))[0])
+
+
+def attempted(id: str) -> Job:
+    """A job after one attempt at running it as a worker does."""
     with suppress(Retry, Permanent):
         perform(id)
     return Job.objects.get(pk=id)
@@ -62,6 +74,4 @@ def perform(id: str) -> None:
 def again(job: Job) -> Job:
     """The same job after one more attempt: as if its time had come, and a message of it arrived."""
     Job.objects.filter(pk=job.pk, state=State.WAITING).update(state=State.READY)
-    with suppress(Retry, Permanent):
-        perform(str(job.pk))
-    return Job.objects.get(pk=job.pk)
+    return attempted(str(job.pk))

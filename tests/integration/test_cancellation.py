@@ -11,8 +11,10 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db.models import Q
 
+from backroom import enqueue_all
 from backroom.ledger.models import LIVE, Job, State
-from orders import payments, tasks
+from orders import payments
+from orders.follow_ups import REFUND
 from orders.fulfilment import capture, loyalty, warehouse
 from orders.models import LoyaltyAccount, Order, Status
 from orders.ordering import cancellation, checkout, settlement
@@ -76,7 +78,7 @@ def earn(order: Order) -> None:
 
 def take(order: Order) -> None:
     """The money is taken, and the worker dies before it has finished its job."""
-    capture.take(order.number)
+    capture.capture(order.number)
 
 
 def taken(order: Order) -> None:
@@ -137,9 +139,9 @@ def test_an_order_cancelled_after_any_step_has_its_money_back_once_whenever_the_
     order = walked(steps)
     assert cancellation.cancel(order.number)
     if cut == "in":
-        payments.give_back(order.number)  # the gateway did it, and the worker died before it wrote that down
+        payments.refund(order.number)  # the gateway did it, and the worker died before it wrote that down
     elif cut == "after" and steps > 1:
-        capture.give_back(order.number)  # it was written down, and the worker died before the job was finished
+        capture.refund(order.number)  # it was written down, and the worker died before the job was finished
     finish(order)
     order.refresh_from_db()
     charged, sent = steps > STEPS.index(take), steps > STEPS.index(send)
@@ -208,7 +210,7 @@ def test_money_that_is_gone_from_a_paid_order_is_a_dead_letter_and_nothing_is_se
 
 def test_the_money_of_an_order_that_is_sold_can_not_be_given_back_by_mistake():
     order = walked(STEPS.index(taken) + 1)
-    tasks.refund_payment.enqueue(order.number)
+    enqueue_all(REFUND.call(order.number))
     assert attempt(f"refund:{order.number}").state == State.DEAD
     assert money(order) == KEPT
 
@@ -218,10 +220,10 @@ def test_the_customer_is_told_once_and_sees_it_on_the_page(client):
     cancellation.cancel(order.number)
     page = client.get(order.get_absolute_url()).content.decode()
     assert "Your order was cancelled." in page
-    assert "You get your money" in page
+    assert "The refund for order" in page
     finish(order)
     page = client.get(order.get_absolute_url()).content.decode()
-    assert "You have your money" in page
+    assert "was refunded" in page
     assert effects(partner="mail", key=f"cancellation:{order.number}") == {
         f"mail/cancellation cancellation:{order.number}": 1
     }

@@ -118,7 +118,7 @@ def test_a_gateway_that_is_down_costs_the_customer_no_money_and_the_shop_no_piec
 
 
 @pytest.mark.parametrize(
-    ("card", "said"), [("", "could not be confirmed, so we cancelled"), ("demo-decline", "your bank declined the card")]
+    ("card", "said"), [("", "could not be confirmed, so we cancelled"), ("demo-decline", "Your bank declined the card")]
 )
 def test_whoever_was_told_that_we_go_on_asking_is_mailed_once_that_nothing_came_of_it(card, said, mailbox):
     product()
@@ -328,7 +328,7 @@ def test_of_all_who_settle_an_order_at_once_one_does_it():
 def test_pieces_are_not_reserved_for_ever():
     product(stock=10)
     old, new = place_only(), place_only()
-    Order.objects.filter(pk=old.pk).update(created_at=Now() - settlement.PATIENCE)
+    Order.objects.filter(pk=old.pk).update(created_at=Now() - settlement.UNPAID_LIMIT)
     settlement.release_unpaid()
     statuses = dict(Order.objects.values_list("number", "status"))
     assert statuses == {old.number: Status.CANCELLED, new.number: Status.PLACED}

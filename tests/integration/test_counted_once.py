@@ -8,12 +8,12 @@ import pytest
 from celery.exceptions import Ignore
 from django.db import connection, transaction
 
+from backroom import enqueue_all
 from backroom.ledger.models import Job, State
 from backroom.ledger.sql import rows
 from catalog.models import BoughtTogether
-from orders import tasks
 from orders.models import LoyaltyAccount
-from tests.integration.paid_orders import job_of, paid_order, perform
+from tests.integration.paid_orders import call_of, job_of, paid_order, perform
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.django_db
 
 def test_points_are_the_whole_euros_and_a_second_delivery_adds_none():
     order = paid_order(total="12.99")
-    job = job_of(tasks.add_loyalty_points, order.number)
+    job = job_of("loyalty", order.number)
     with pytest.raises(Ignore):
         perform(str(job.pk))
-    job_of(tasks.add_loyalty_points, paid_order(total="7.50", email="kawiarnia@EXAMPLE.com").number)
+    job_of("loyalty", paid_order(total="7.50", email="kawiarnia@EXAMPLE.com").number)
     (account,) = LoyaltyAccount.objects.all()
     assert (account.email, account.points) == ("kawiarnia@example.com", 19)
 
@@ -35,11 +35,11 @@ def counts() -> dict[tuple[str, str], int]:
 
 def test_pairs_are_counted_in_both_directions_and_once_for_each_order():
     order = paid_order("apples", "pears", "plums")
-    job = job_of(tasks.update_recommendations, order.number)
+    job = job_of("recommendations", order.number)
     with pytest.raises(Ignore):
         perform(str(job.pk))
-    job_of(tasks.update_recommendations, paid_order("pears", "apples").number)
-    job_of(tasks.update_recommendations, paid_order("apples").number)
+    job_of("recommendations", paid_order("pears", "apples").number)
+    job_of("recommendations", paid_order("apples").number)
     assert counts() == {
         ("apples", "pears"): 2,
         ("pears", "apples"): 2,
@@ -74,8 +74,8 @@ def all_at_once(calls: list) -> list[Exception]:
 def test_an_order_counts_once_also_when_its_job_is_there_anew():
     order = paid_order("apples", "pears", total="12.99")
     for _ in range(2):
-        job_of(tasks.add_loyalty_points, order.number)
-        job_of(tasks.update_recommendations, order.number)
+        job_of("loyalty", order.number)
+        job_of("recommendations", order.number)
         Job.objects.all().delete()
     assert LoyaltyAccount.objects.get().points == 12
     assert set(counts().values()) == {1}
@@ -84,7 +84,7 @@ def test_an_order_counts_once_also_when_its_job_is_there_anew():
 @pytest.mark.django_db(transaction=True)
 def test_points_of_a_worker_that_finishes_too_late_are_rolled_back():
     account = LoyaltyAccount.objects.create(email="kawiarnia@example.com", points=5)
-    id = tasks.add_loyalty_points.enqueue(paid_order(total="12.99").number)
+    id = enqueue_all(call_of("loyalty", paid_order(total="12.99").number))[0]
     late: list[Exception] = []
     worker_thread = threading.Thread(target=lambda: late.extend(all_at_once([lambda: perform(id)])))
     with transaction.atomic():
@@ -100,7 +100,7 @@ def test_points_of_a_worker_that_finishes_too_late_are_rolled_back():
 
 @pytest.mark.django_db(transaction=True)
 def test_orders_of_one_customer_at_the_same_time_all_earn_their_points():
-    ids = [tasks.add_loyalty_points.enqueue(paid_order(total="10.00").number) for _ in range(8)]
+    ids = [enqueue_all(call_of("loyalty", paid_order(total="10.00").number))[0] for _ in range(8)]
     assert all_at_once([partial(perform, id) for id in ids]) == []
     assert LoyaltyAccount.objects.get().points == 80
 
@@ -111,6 +111,6 @@ def test_orders_with_pairs_in_common_at_the_same_time_do_not_lock_each_other_out
     ids = []
     for seed in range(8):
         mixed = random.Random(seed).sample(slugs, len(slugs))
-        ids.append(tasks.update_recommendations.enqueue(paid_order(*mixed).number))
+        ids.append(enqueue_all(call_of("recommendations", paid_order(*mixed).number))[0])
     assert all_at_once([partial(perform, id) for id in ids]) == []
     assert set(counts().values()) == {8}

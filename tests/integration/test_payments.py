@@ -59,7 +59,7 @@ def test_money_is_taken_once_and_given_back_once():
     for _ in range(2):
         payments.capture(1001)
     for _ in range(2):
-        assert payments.give_back(1001) == payments.REFUNDED
+        assert payments.refund(1001) == payments.REFUNDED
     payments.capture(1001)  # a late repetition of what was done already
     assert payments.find(1001) == payments.REFUNDED
     assert effects() == {
@@ -71,7 +71,7 @@ def test_money_is_taken_once_and_given_back_once():
 
 def test_what_was_let_go_can_not_be_taken_and_what_was_taken_not_be_let_go():
     authorize()
-    assert [payments.give_back(1001), payments.give_back(1001)] == [payments.VOIDED] * 2
+    assert [payments.refund(1001), payments.refund(1001)] == [payments.VOIDED] * 2
     with pytest.raises(Conflict):
         payments.capture(1001)
     authorize(1002)
@@ -86,7 +86,7 @@ def test_of_captures_and_cancellations_at_once_the_gateway_takes_one_side():
     for number in range(1001, 1021):
         authorize(number)
     takers = [partial(payments.capture, number) for number in range(1001, 1021) for _ in range(2)]
-    givers = [partial(payments.give_back, number) for number in range(1001, 1021) for _ in range(2)]
+    givers = [partial(payments.refund, number) for number in range(1001, 1021) for _ in range(2)]
     mixed = [call for pair in zip(takers, givers, strict=True) for call in pair]
     with ThreadPoolExecutor(8) as pool:
         done = [future.exception() for future in [pool.submit(call) for call in mixed]]

@@ -16,15 +16,16 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
+from backroom import enqueue_all
 from backroom.ledger import operations, rescue, transitions
 from backroom.ledger.models import Job, State
-from orders import tasks
 from orders.models import Invoice, LoyaltyAccount, Order, Repair, Status
 from orders.ordering import cancellation, settlement
 from orders.reconciliation import audit, discrepancies, reconcile
 from orders.reconciliation.expected import Effect
 from tests.integration import mailbox as smtp
 from tests.integration.buying import all_at_once, attempt, buy, effects, fault, product
+from tests.integration.paid_orders import call_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
@@ -176,7 +177,7 @@ def test_a_follower_of_a_deleted_job_that_was_done_is_freed():
 def test_a_follower_of_a_deleted_job_follows_the_one_that_somebody_enqueued_anew():
     order = buy()
     lose(f"invoice:{order.number}")
-    tasks.make_invoice.enqueue(order.number)
+    enqueue_all(call_of("invoice", order.number))
     old()
     assert done(reconcile.run()) == {(Act.FREED, "receipt")}
     assert_all_is_well()
@@ -217,7 +218,7 @@ def test_the_money_of_a_cancelled_order_goes_back_although_the_job_is_gone():
         lose(*(f"{kind}:{order.number}" for kind in ("void", "refund", "cancellation")))
     work()
     old()
-    assert audit.run().stray
+    assert audit.run().unexpected
     assert done(reconcile.run()) == {(Act.ENQUEUED, kind) for kind in ("void", "refund", "cancellation")}
     assert_all_is_well()
     money = {key: count for key, count in effects(partner="payments").items() if "authorization" not in key}
@@ -257,7 +258,7 @@ def test_a_job_that_says_it_succeeded_without_an_effect_is_run_again_once(kind):
     for _ in range(2):
         outcome = reconcile.run()
         assert outcome.repairs == []
-        assert f"{kind}:{order.number}: its job was run again, to no avail" in reported(outcome)
+        assert f"{kind}:{order.number}: its job ran again and left no effect" in reported(outcome)
     sql("UPDATE backroom_job SET state = 'waiting', run_at = now() WHERE key = %s", f"{kind}:{order.number}")
     assert_all_is_well()
 
@@ -279,8 +280,7 @@ def test_partners_that_lost_all_their_records_cause_no_second_effects(partners):
         assert outcome.repairs == []
         (finding,) = reported(outcome)
         assert finding == (
-            f"records: there is no record at all of 3 paid orders, such as {orders[0].number}: "
-            "for now nothing is done about it"
+            f"records: 3 paid orders have no record at all, such as {orders[0].number}: no repair for now"
         )
     work()
     assert set(effects()) == {f"mail/repairs repairs:{Repair.objects.get().id}"}
@@ -295,7 +295,7 @@ def test_one_partner_that_lost_its_records_causes_no_second_effects():
     outcome = reconcile.run()
     assert outcome.repairs == []
     (finding,) = reported(outcome)
-    assert finding == "records:shipment: there is no record of 11 that should be: for now nothing is done about it"
+    assert finding == "records:shipment: 11 expected effects have no record: no repair for now"
     work()
     assert effects(partner="warehouse") == {}
 
@@ -370,10 +370,10 @@ def test_a_look_that_is_out_of_date_mends_nothing_more(damage):
     work()
     ours, theirs, _ = audit.look([order.number])
     found = {Effect(row["partner"], row["kind"], row["key"]) for row in theirs}
-    seen = discrepancies.gaps_of(ours[order.number], found)
-    assert [repair.key for repair in reconcile.mend(order.number, seen, found)] == [f"shipment:{order.number}"]
+    seen = discrepancies.discrepancies_of(ours[order.number], found)
+    assert [repair.key for repair in reconcile.repair(order.number, seen, found)] == [f"shipment:{order.number}"]
     work()
-    assert reconcile.mend(order.number, seen, found) == []
+    assert reconcile.repair(order.number, seen, found) == []
 
 
 def test_staff_is_mailed_once_for_each_finding(settings):
@@ -423,7 +423,7 @@ def test_one_run_mends_only_so_much_and_says_what_is_left(capsys):
     with pytest.raises(SystemExit) as stop:
         call_command("reconcile", "--limit", "2")
     assert stop.value.code == 1
-    assert "2 repairs, 0 findings for a person, 1 orders left" in capsys.readouterr().out
+    assert "2 repairs, 0 findings to review, 1 orders left" in capsys.readouterr().out
     assert len(reconcile.run().repairs) == 1
     assert_all_is_well()
 

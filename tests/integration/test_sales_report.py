@@ -8,7 +8,7 @@ from backroom.ledger.models import State
 from orders import tasks
 from orders.models import Status
 from tests.integration import mailbox as smtp
-from tests.integration.paid_orders import PAID_AT, job_of, paid_order
+from tests.integration.paid_orders import PAID_AT, attempted, job_of, paid_order
 
 pytestmark = pytest.mark.django_db
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -27,8 +27,8 @@ def test_the_sales_report_counts_one_day_and_names_what_waits_for_a_person(mailb
     paid_order("plums", paid_at=PAID_AT.replace(hour=0, minute=0) + timedelta(days=1))
     paid_order("plums", status=Status.CANCELLED)
     unpaid = paid_order("figs", status=Status.CANCELLED, paid_at=None)
-    job_of(tasks.make_invoice, unpaid.number)
-    assert job_of(tasks.mail_sales_report, "2026-11-22").state == State.SUCCEEDED
+    job_of("invoice", unpaid.number)
+    assert attempted(tasks.mail_sales_report.enqueue("2026-11-22")).state == State.SUCCEEDED
     (mail,) = mailbox.mails
     assert mail["To"] == settings.STAFF_EMAIL
     assert mail["Message-ID"] == "<sales-report.2026-11-22@backroom.example>"
@@ -43,6 +43,6 @@ def test_the_sales_report_counts_one_day_and_names_what_waits_for_a_person(mailb
 
 
 def test_the_sales_report_is_of_yesterday_unless_told_otherwise(mailbox):
-    job_of(tasks.mail_sales_report)
+    attempted(tasks.mail_sales_report.enqueue())
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     assert mailbox.mails[0]["Message-ID"] == f"<sales-report.{yesterday}@backroom.example>"

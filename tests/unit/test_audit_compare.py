@@ -3,7 +3,7 @@
 import pytest
 
 from orders.reconciliation.audit import Report, compare
-from orders.reconciliation.expected import KEY_OF, OrderState
+from orders.reconciliation.expected import OrderState, effect_keys
 
 SOLD = ("authorization", "charge", "receipt", "review", "shipment", "order_paid")
 HELD = ("authorization", "receipt", "review", "order_paid")
@@ -15,7 +15,7 @@ def happened(number: int, *kinds: str, count: int = 1) -> list[dict]:
     return [
         {"partner": partner, "kind": kind, "key": f"{key}:{number}", "order": str(number), "count": count}
         for kind in kinds
-        for partner, key in [KEY_OF[kind]]
+        for partner, key in [effect_keys()[kind]]
     ]
 
 
@@ -52,7 +52,7 @@ def test_an_order_younger_than_our_books_is_left_to_the_next_audit():
 
 def test_an_order_that_does_not_exist_is_stray():
     report = compared(order("paid"), happened(1001, *SOLD) + happened(1002, *SOLD))
-    assert [row["kind"] for row in report.stray] == [*SOLD]
+    assert [row["kind"] for row in report.unexpected] == [*SOLD]
 
 
 def test_an_order_that_was_paid_or_cancelled_while_we_looked_is_clean():
@@ -64,7 +64,7 @@ def test_an_order_that_was_paid_or_cancelled_while_we_looked_is_clean():
 def test_an_order_on_hold_is_reserved_and_neither_charged_nor_shipped():
     assert compared(order("on_hold"), happened(1001, *HELD)).clean
     report = compared(order("on_hold"), happened(1001, *SOLD))
-    assert {row["kind"] for row in report.stray} == {"charge", "shipment"}
+    assert {row["kind"] for row in report.unexpected} == {"charge", "shipment"}
 
 
 def test_what_waits_for_a_person_does_not_make_an_order_on_hold_unfinished():
@@ -91,7 +91,7 @@ def test_a_cancelled_order_gave_the_money_back_in_one_way(money, sooner):
 )
 def test_money_of_a_cancelled_order_that_does_not_add_up_is_stray(money, stray):
     report = compared(order("cancelled"), happened(1001, *GIVEN_UP, *money))
-    assert {row["kind"] for row in report.stray} == stray
+    assert {row["kind"] for row in report.unexpected} == stray
 
 
 @pytest.mark.parametrize("kind", ["void", "refund"])
@@ -103,13 +103,13 @@ def test_money_of_a_sold_order_that_was_given_back_is_lost(kind):
 def test_a_second_refund_under_another_key_is_stray():
     another = happened(1001, "refund")[0] | {"key": "refund:again"}
     report = compared(order("cancelled"), [*happened(1001, *GIVEN_UP, "charge", "refund"), another])
-    assert [row["key"] for row in report.stray] == ["refund:again"]
+    assert [row["key"] for row in report.unexpected] == ["refund:again"]
 
 
 def test_a_cancelled_order_was_shipped_only_if_the_warehouse_was_asked_before():
     theirs = happened(1001, *GIVEN_UP, "charge", "refund", "shipment")
     assert compared(order("cancelled", sent=True), theirs).clean
-    assert [row["kind"] for row in compared(order("cancelled"), theirs).stray] == ["shipment"]
+    assert [row["kind"] for row in compared(order("cancelled"), theirs).unexpected] == ["shipment"]
 
 
 def test_a_cancellation_that_nobody_was_told_of_is_lost():
@@ -121,7 +121,7 @@ def test_a_cancellation_that_nobody_was_told_of_is_lost():
 @pytest.mark.parametrize("status", ["declined", "cancelled"])
 def test_an_order_that_was_never_paid_causes_nothing(status):
     report = compared(order(status, paid=False), happened(1001, *SOLD))
-    assert {row["kind"] for row in report.stray} == {*SOLD, "invoice"} - {"authorization"}
+    assert {row["kind"] for row in report.unexpected} == {*SOLD, "invoice"} - {"authorization"}
 
 
 @pytest.mark.parametrize("status", ["declined", "cancelled"])
@@ -131,20 +131,20 @@ def test_a_customer_who_was_to_be_mailed_that_nothing_came_of_it_was_or_the_mail
     assert [row["kind"] for row in compared(never, []).lost] == ["unpaid"]
     answered = order(status, paid=False, invoiced=False)
     assert compared(answered, []).clean
-    assert [row["kind"] for row in compared(answered, happened(1001, "unpaid")).stray] == ["unpaid"]
+    assert [row["kind"] for row in compared(answered, happened(1001, "unpaid")).unexpected] == ["unpaid"]
 
 
 @pytest.mark.parametrize("status", ["declined", "cancelled"])
 def test_money_reserved_for_an_order_that_was_never_paid_is_let_go(status):
     never = order(status, paid=False, invoiced=False)
     assert compared(never, happened(1001, "authorization", "void")).clean
-    assert [row["kind"] for row in compared(never, happened(1001, "authorization")).stray] == ["authorization"]
+    assert [row["kind"] for row in compared(never, happened(1001, "authorization")).unexpected] == ["authorization"]
 
 
 def test_an_effect_without_a_key_or_an_order_is_stray():
     nameless = [{"partner": "warehouse", "kind": "shipment", "key": "", "order": "", "count": 1}]
     report = compared(order("declined", paid=False, invoiced=False), nameless)
-    assert [row["partner"] for row in report.stray] == ["warehouse"]
+    assert [row["partner"] for row in report.unexpected] == ["warehouse"]
 
 
 def test_a_mail_that_is_about_no_order_is_none_of_its_business():

@@ -32,7 +32,7 @@ def test_every_body_is_told_to_end_and_then_ended_before_its_worker_is_killed():
 
 
 def test_a_process_that_imports_nothing_else_knows_every_task_that_may_be_in_the_ledger():
-    """As a worker does it. The tasks of orders/settlement.py stand where Celery does not look by itself."""
+    """As a worker does it."""
     source = "from shop.celery import app; app.loader.import_default_modules(); print(*app.tasks)"
     worker = subprocess.run([sys.executable, "-c", source], env=os.environ, capture_output=True, text=True, check=True)
     known = set(worker.stdout.split())

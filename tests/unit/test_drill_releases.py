@@ -17,5 +17,5 @@ def test_the_link_leads_to_one_release_or_the_other(tmp_path):
     both = releases.Releases(tmp_path / "releases")
     assert both.current == "before"
     both.switch("after")
-    assert "orders.thank" in (both.link / "orders" / "tasks.py").read_text()
-    assert "orders.thank" not in (both.folder / "before" / "orders" / "tasks.py").read_text()
+    assert "orders.thank" in (both.link / "orders" / "follow_ups.py").read_text()
+    assert "orders.thank" not in (both.folder / "before" / "orders" / "follow_ups.py").read_text()

@@ -1,4 +1,4 @@
-"""How the order's page words and draws durations."""
+"""How the order's page words and draws durations and countries."""
 
 import re
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from orders.models import Order
-from orders.templatetags.orders import duration, longest, said, span
+from orders.templatetags.orders import duration, longest, span
 
 
 def row(kind: str = "invoice", wait: int | None = 0, run: int | None = 0, attempts: int = 1) -> SimpleNamespace:
@@ -57,7 +57,6 @@ def test_one_that_waited_for_the_bank_or_for_another_try_doesnt_squeeze_the_othe
     assert longest([]) == 0
 
 
-def test_states_and_countries_are_said_in_a_customers_words():
-    assert said("stuck") == "gave up"
+def test_a_country_is_shown_by_its_name():
     assert Order(country="PL").country_name == "Poland"
     assert Order(country="XX").country_name == "XX"

@@ -20,7 +20,7 @@ WEB = {
     "before commit A": Point("orders.ordering.stock:reserve", AFTER),
     "after commit A": Point("orders.ordering.checkout:reserve", AFTER),
     "after authorize": Point("orders.payments:authorize", AFTER),
-    "before commit B": Point("orders.ordering.settlement:follow_ups", AFTER),
+    "before commit B": Point("orders.follow_ups:calls", AFTER, "orders.make_invoice"),
     "after commit B": Point(PUBLISH, BEFORE, "orders.make_invoice"),
     "after publish": Point("orders.ordering.settlement:mark_paid", AFTER),
 }

@@ -1,4 +1,4 @@
-"""`manage.py audit`: was anything lost, was anything done twice?"""
+"""`manage.py audit`: find lost, duplicated and unexpected effects."""
 
 import json
 import math
@@ -13,48 +13,48 @@ from django.db import Error
 from backroom.ledger import db_errors
 from orders.reconciliation import audit
 
-NO_ANSWER = 4  # the exit status; 2 is Python's own for arguments that make no sense
+NO_ANSWER = 4  # the exit status; argparse uses 2 for invalid arguments
 
 
 def seconds(text: str) -> float:
-    """How long to wait. Raises ArgumentTypeError."""
+    """A finite duration, at least 0. Raises ArgumentTypeError."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
-        raise ArgumentTypeError(f"{text!r} is no number of seconds; say 0 or more")
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds; give 0 or more")
     return value
 
 
 def moment(text: str) -> datetime:
-    """A time that has passed; without an offset it is UTC. Raises ArgumentTypeError."""
+    """A time in the past; without an offset it is UTC. Raises ArgumentTypeError."""
     try:
         found = datetime.fromisoformat(text)
         found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ArgumentTypeError(f"{text!r} is no time; say one such as 2026-11-22T10:30:00+00:00") from None
+        raise ArgumentTypeError(f"{text!r} is not a time; give one such as 2026-11-22T10:30:00+00:00") from None
     if found > datetime.now(UTC):
-        raise ArgumentTypeError(f"{text} is still to come")
+        raise ArgumentTypeError(f"{text} is in the future")
     return found
 
 
 class Command(BaseCommand):
     help = (
-        "Compare every order with the partners' own records. Exit status: 0 nothing lost, duplicated or stray; "
-        "1 something is; 2 the arguments make no sense; 3 jobs were still unfinished after --wait; "
-        "4 the partners or the database don't answer."
+        "Compare every order with the partners' records. Exit status: 0 nothing lost, duplicated or unexpected; "
+        "1 something is; 2 invalid arguments; 3 unfinished jobs after --wait; "
+        "4 the partners or the database do not answer."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
-        parser.add_argument("--wait", type=seconds, default=0, metavar="SECONDS", help="first let the jobs finish")
+        parser.add_argument("--wait", type=seconds, default=0, metavar="SECONDS", help="wait until the jobs finish")
         parser.add_argument(
             "--since",
             type=moment,
             metavar="TIME",
-            help="only orders placed, and effects that happened, from this time on (ISO 8601, by itself UTC): what was "
-            "found before and seen to is not found again",
+            help="only orders placed and effects recorded since this time (ISO 8601, UTC without an offset), to skip "
+            "findings that are dealt with",
         )
 
     def handle(self, **options) -> None:
@@ -73,11 +73,11 @@ class Command(BaseCommand):
         if not report.clean:
             sys.exit(1)
         if not finished:
-            self.stderr.write(f"After {options['wait']:g} s there are still unfinished jobs.")
+            self.stderr.write(f"After {options['wait']:g} s jobs are still unfinished.")
             sys.exit(3)
 
     def wait(self, seconds: float) -> bool:
-        """Let the jobs finish; False if they didn't in time. Without a wait, unfinished ones are only counted."""
+        """Wait for the jobs; False if they do not finish in time. 0 does not wait."""
         deadline = time.monotonic() + seconds
         while seconds and audit.still_busy():
             if time.monotonic() >= deadline:
@@ -89,9 +89,9 @@ class Command(BaseCommand):
         lines = [
             f"{report.orders} orders, {report.unfinished} of them unfinished; "
             f"{report.effects_found} of {report.effects_expected} expected effects found; "
-            f"{len(report.lost)} lost, {len(report.duplicated)} duplicated, {len(report.stray)} stray."
+            f"{len(report.lost)} lost, {len(report.duplicated)} duplicated, {len(report.unexpected)} unexpected."
         ]
-        for name in ("lost", "duplicated", "stray"):
+        for name in ("lost", "duplicated", "unexpected"):
             lines += [
                 f"  {name}: {row['partner']}/{row['kind']} {row['key']}: {row['why']}" for row in getattr(report, name)
             ]

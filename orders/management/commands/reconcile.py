@@ -1,4 +1,4 @@
-"""`manage.py reconcile`: put right what is missing between orders, jobs and partners; say what needs a person."""
+"""`manage.py reconcile`: repair discrepancies between orders, jobs and partners; report the rest."""
 
 import json
 import sys
@@ -13,14 +13,14 @@ from orders.reconciliation import audit, reconcile
 
 class Command(BaseCommand):
     help = (
-        "Compare the orders of the last days with their jobs and the partners' records, and put right what is missing. "
-        "Exit status: 0 all is well, or is now on its way; 1 something needs a person, or another run; "
-        "2 the arguments make no sense; 4 the partners or the database don't answer."
+        "Compare the orders of the last days with their jobs and the partners' records, and repair discrepancies. "
+        "Exit status: 0 no discrepancies, or all repaired; 1 something needs review, or another run; "
+        "2 invalid arguments; 4 the partners or the database do not answer."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-        parser.add_argument("--limit", type=int, default=reconcile.LIMIT, help="mend so many orders at most")
+        parser.add_argument("--dry-run", action="store_true", help="print the repairs without doing them")
+        parser.add_argument("--limit", type=int, default=reconcile.LIMIT, help="the most orders to repair")
         parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
     def handle(self, **options) -> None:
@@ -38,7 +38,7 @@ class Command(BaseCommand):
 
     def in_words(self, outcome: reconcile.Outcome) -> str:
         lines = [
-            f"{outcome.orders} orders; {len(outcome.repairs)} repairs, {len(outcome.reports)} findings for a person, "
+            f"{outcome.orders} orders; {len(outcome.repairs)} repairs, {len(outcome.reports)} findings to review, "
             f"{outcome.left} orders left for the next run."
         ]
         lines += [f"  {each}: {each.why}" for each in (*outcome.repairs, *outcome.reports)]

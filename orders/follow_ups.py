@@ -1,0 +1,160 @@
+"""The registry of follow-ups: every job that an order causes, one entry each.
+
+A new follow-up is one entry here and one verb, the function that the entry names. tasks.py makes the Celery task of it;
+checkout, cancellation, timeline, audit and reconciler read the rest. Entries hold names and no functions, as the ledger
+does: a web process enqueues a follow-up without importing its verb.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum, auto
+
+from django.db.models import Q
+from django.db.models.functions import Floor
+
+from backroom import Call, Retry
+
+PATIENT = Retry(attempts=16, first=2, cap=1800)  # about three hours: longer than most outages of a partner
+MONEY = Retry(attempts=200, first=2, cap=1800)  # four days: an order must never end half charged
+BANK_FAILS = "The bank did not answer. We will try again."
+MAIL_FAILS = "The email could not be sent. We will try again."
+
+
+class When(Enum):
+    """The change of an order that enqueues a follow-up, in the same transaction."""
+
+    PLACED = auto()
+    PAID = auto()
+    CANCELLED = auto()  # after it was paid
+    VOIDED = auto()  # cancelled before it was paid
+    UNPAID = auto()  # declined or cancelled after the customer had left the checkout
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """One kind of job. Its key is `<kind>:<order number>`, and so is the key of its effect."""
+
+    kind: str
+    task: str  # its name in the ledger: jobs outlive a renamed function
+    verb: str  # dotted path of the function that the task runs
+    label: str  # customers read it in the timeline,
+    failing: str  # and this while the job is retried
+    when: When = When.PAID
+    effect: tuple[str, str] | None = None  # partner and kind, as the partner records it
+    counted: Q | None = None  # of an Order: our own tables show the effect
+    after: str = ""  # the kind that must succeed first
+    on_hold: str = ""  # it waits while the order is on hold, and customers read this
+    stops: bool = False  # a cancellation of the order cancels the job, unless it has begun
+    queue: str = "default"
+    retry: Retry = field(default_factory=Retry)
+    atomic: bool = False
+    argument: str = "number"
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key_format(self) -> str:
+        return f"{self.kind}:{{{self.argument}}}"
+
+    def key(self, number: int) -> str:
+        return f"{self.kind}:{number}"
+
+    def call(self, number: int, run_after: timedelta | None = None) -> Call:
+        """The call for an order, not yet enqueued."""
+        arguments = {self.argument: number}
+        return Call(self.task, arguments, self.queue, self.retry.attempts, self.key(number), run_after)
+
+
+SETTLE = FollowUp(
+    "settle", "orders.settle_payment", "orders.ordering.settlement.settle", "Payment confirmation", BANK_FAILS,
+    when=When.PLACED, queue="critical", retry=Retry(attempts=70, cap=60),  # longer than stock stays reserved
+)  # fmt: skip
+VOID = FollowUp(
+    "void", "orders.void_payment", "orders.payments.void", "Payment release", BANK_FAILS,
+    when=When.VOIDED, effect=("payments", "void"), retry=MONEY,
+)  # fmt: skip
+REFUND = FollowUp(
+    "refund", "orders.refund_payment", "orders.fulfilment.capture.refund", "Refund", BANK_FAILS,
+    when=When.CANCELLED, effect=("payments", "refund"), retry=MONEY,
+)  # fmt: skip
+
+FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` names an earlier one
+    SETTLE,
+    VOID,
+    FollowUp(
+        "invoice", "orders.make_invoice", "orders.fulfilment.invoices.make_invoice", "Invoice",
+        "The invoice could not be created. We will try again.",
+        effect=("orders", "invoice"), queue="critical", atomic=True,
+    ),
+    FollowUp(
+        "receipt", "orders.mail_receipt", "orders.fulfilment.emails.send_receipt", "Receipt by email", MAIL_FAILS,
+        effect=("mail", "receipt"), after="invoice", stops=True, queue="critical", retry=PATIENT,
+    ),
+    FollowUp(
+        "fraud", "orders.review_fraud", "orders.fulfilment.fraud.review", "Fraud check",
+        "The fraud check is not available. We will try again.",
+        effect=("fraud", "review"), stops=True, retry=PATIENT,
+    ),
+    FollowUp(
+        "capture", "orders.capture_payment", "orders.fulfilment.capture.capture", "Payment", BANK_FAILS,
+        effect=("payments", "charge"), after="fraud", stops=True, retry=MONEY,
+        on_hold="Your order is under review. Your card has not been charged yet.",
+    ),
+    FollowUp(
+        "shipment", "orders.request_shipment", "orders.fulfilment.warehouse.request_shipment", "Shipment",
+        "The warehouse did not answer. We will try again.",
+        effect=("warehouse", "shipment"), after="capture", stops=True, retry=PATIENT,
+        on_hold="Your order ships after the review.",
+    ),
+    FollowUp(
+        "analytics", "orders.send_analytics", "orders.fulfilment.analytics.send_order_paid", "Statistics",
+        "The statistics service did not answer. We will try again.",
+        effect=("analytics", "order_paid"), queue="bulk", retry=PATIENT,
+    ),
+    FollowUp(
+        "loyalty", "orders.add_loyalty_points", "orders.fulfilment.loyalty.add_points", "Loyalty points",
+        "The points could not be added. We will try again.",
+        counted=Q(points__gte=Floor("total")), atomic=True,  # an order of under a euro brings none
+    ),
+    FollowUp(
+        "recommendations", "orders.update_recommendations", "orders.fulfilment.recommendations.learn_from",
+        "Recommendations", "The recommendations could not be updated. We will try again.",
+        counted=Q(learned=True), queue="bulk", atomic=True,
+    ),
+    REFUND,
+    FollowUp(
+        "cancellation", "orders.mail_cancellation", "orders.fulfilment.emails.send_cancellation",
+        "Cancellation by email", MAIL_FAILS,
+        when=When.CANCELLED, effect=("mail", "cancellation"), queue="critical", retry=PATIENT,
+    ),
+    FollowUp(
+        "unpaid", "orders.mail_unpaid", "orders.fulfilment.emails.send_unpaid", "Payment result by email", MAIL_FAILS,
+        when=When.UNPAID, effect=("mail", "unpaid"), queue="critical", retry=PATIENT,
+    ),
+)  # fmt: skip
+
+
+def of(when: When) -> list[FollowUp]:
+    """The follow-ups that this change enqueues."""
+    return [follow_up for follow_up in FOLLOW_UPS if follow_up.when == when]
+
+
+def chains(when: When) -> list[list[FollowUp]]:
+    """The same, each behind the one that must succeed first."""
+    found: list[list[FollowUp]] = []
+    for follow_up in of(when):
+        chain = next((chain for chain in found if any(step.kind == follow_up.after for step in chain)), None)
+        if chain is None:
+            found.append(chain := [])
+        chain.append(follow_up)
+    return found
+
+
+def calls(when: When, number: int) -> list[Call]:
+    """The calls to enqueue, one for each chain."""
+    return [head.call(number).then(*(step.call(number) for step in steps)) for head, *steps in chains(when)]
+
+
+def keys(number: int) -> list[str]:
+    """All keys that jobs of an order can have."""
+    return [follow_up.key(number) for follow_up in FOLLOW_UPS]

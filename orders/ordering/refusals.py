@@ -1,0 +1,29 @@
+"""Why an order is not accepted. Nothing was saved, and the message is for the customer."""
+
+
+class Refused(Exception):
+    """`slug` is of the product that it is about, or ""."""
+
+    def __init__(self, message: str, slug: str = "") -> None:
+        super().__init__(message)
+        self.slug = slug
+
+
+class UnknownProduct(Refused):
+    """The product does not exist or is no longer sold."""
+
+
+class PriceChanged(Refused):
+    """The price differs from the one that the customer saw."""
+
+
+class SoldOut(Refused):
+    """Fewer pieces are in stock than ordered."""
+
+
+class TooLarge(Refused):
+    """The total exceeds LARGEST_TOTAL."""
+
+
+class KeyReused(Refused):
+    """The idempotency key names a different order."""
