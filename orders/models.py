@@ -1,7 +1,7 @@
-"""Orders, their lines, invoices and loyalty points: what this room keeps in the database.
+"""The tables of orders, their lines, invoices, loyalty points and repairs.
 
-A status changes only by compare-and-set (`filter(number=…, status=<from>).update(status=<to>)`), so of two
-processes that want to change it one does and the other sees that it came too late. Money is gross, VAT included.
+A status changes by compare-and-set only (`filter(number=…, status=<from>).update(status=<to>)`): of two concurrent
+changes one matches the row and the other matches none. Amounts are gross, VAT included.
 """
 
 import secrets
@@ -17,22 +17,22 @@ from catalog.models import Product
 
 
 def new_token() -> str:
-    """What lets a guest see an order: 192 random bits, fit for an address."""
+    """192 random bits for a URL. They give a guest access to an order."""
     return secrets.token_urlsafe(24)
 
 
 class Status(models.TextChoices):
-    """Every status of an order, named once."""
+    """The statuses of an order."""
 
-    PLACED = "placed", "placed"  # stock is reserved, the payment not yet known
-    PAID = "paid", "paid"  # the money is reserved, and taken before anything is sent
-    ON_HOLD = "on_hold", "on hold"  # paid, but a person must look before the money is taken and anything is sent
-    DECLINED = "declined", "declined"  # the card was refused; stock went back
-    CANCELLED = "cancelled", "cancelled"  # given up; with a paid_at: after it was paid, and the money goes back
+    PLACED = "placed", "placed"  # stock is reserved, the payment is not known yet
+    PAID = "paid", "paid"  # the payment is authorized, and captured before the shipment
+    ON_HOLD = "on_hold", "on hold"  # paid; staff review it before capture and shipment
+    DECLINED = "declined", "declined"  # the card was declined; its stock is released
+    CANCELLED = "cancelled", "cancelled"  # with a paid_at: after it was paid, and refunded
 
 
 class Order(models.Model):
-    """What one customer bought at one time. The number is what people read out on the phone; it starts at 1001."""
+    """One purchase. Numbers start at 1001: people read them out on the phone."""
 
     number = models.BigAutoField(primary_key=True)
     token = models.CharField(max_length=43, default=new_token, editable=False)
@@ -45,26 +45,28 @@ class Order(models.Model):
     country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2")
     total = models.DecimalField(max_digits=10, decimal_places=2)
     currency = models.CharField(max_length=3)
-    # NULLs don't collide: an order of which nobody said a key is never taken for another's repetition.
+    # NULLs are distinct: an order without a key never counts as a repetition.
     idempotency_key = models.CharField(max_length=100, null=True, unique=True, editable=False)  # noqa: DJ001
-    fingerprint = models.CharField(max_length=64, editable=False, help_text="SHA-256 of what was asked for")
+    fingerprint = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the request")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     paid_at = models.DateTimeField(null=True, editable=False)
-    held_at = models.DateTimeField(null=True, editable=False, help_text="when the safety check put it on hold: once")
+    held_at = models.DateTimeField(
+        null=True, editable=False, help_text="set once, when the fraud check puts it on hold"
+    )
     sent_at = models.DateTimeField(
-        null=True, editable=False, help_text="when the warehouse was first asked; its pieces are not ours any more"
+        null=True, editable=False, help_text="set before the first shipment request; its pieces have left the stock"
     )
-    returned_at = models.DateTimeField(null=True, editable=False, help_text="when the bank gave the money back")
-    # False is also what an old release leaves behind, which mails nobody: no mail is missed there.
+    returned_at = models.DateTimeField(null=True, editable=False, help_text="when the payment was refunded or voided")
+    # An older release leaves False and sends no mail: then none is missing.
     ends_by_mail = models.BooleanField(
-        db_default=False, editable=False, help_text="it ended unpaid behind its customer's back, who is mailed so"
+        db_default=False, editable=False, help_text="it ended unpaid after the customer left, who gets an email"
     )
-    points = models.PositiveIntegerField(db_default=0, editable=False, help_text="that its customer has for it")
-    learned = models.BooleanField(db_default=False, editable=False, help_text="its pairs are in the recommendations")
+    points = models.PositiveIntegerField(db_default=0, editable=False, help_text="the loyalty points for this order")
+    learned = models.BooleanField(db_default=False, editable=False, help_text="counted in the recommendations")
 
     class Meta:
         ordering = ["-number"]
-        permissions = [("cancel_order", "Can cancel an order and give the money back")]
+        permissions = [("cancel_order", "Can cancel and refund an order")]
         indexes = [
             models.Index(fields=["created_at"], name="orders_created"),
             models.Index(fields=["created_at"], name="orders_unsettled", condition=models.Q(status="placed")),
@@ -98,16 +100,16 @@ class Order(models.Model):
         return self.address_of("orders:invoice")
 
     def admits(self, token: str) -> bool:
-        """Whether `token` opens this order. Takes the same time for any wrong one."""
+        """Whether `token` gives access to this order, in constant time."""
         return secrets.compare_digest(self.token.encode(), token.encode("utf-8", "surrogatepass"))
 
     def address_of(self, view: str) -> str:
-        """The path, with its token, of one of the order's pages: order, timeline or invoice."""
+        """The path of one of the order's pages, with its token."""
         return f"{reverse(view, args=[self.number])}?{urlencode({'token': self.token})}"
 
 
 class OrderLine(models.Model):
-    """One product of an order, as it was named and priced when it was bought."""
+    """One product of an order, with its name and price at that time."""
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
@@ -116,9 +118,9 @@ class OrderLine(models.Model):
     unit_price = models.DecimalField(max_digits=10, decimal_places=2)
     vat_rate = models.DecimalField(max_digits=4, decimal_places=2, help_text="per cent, included in the price")
     quantity = models.PositiveSmallIntegerField()
-    # 0 of a line of a release that did not count them yet.
+    # 0 in a line of an older release, which did not count.
     taken = models.PositiveSmallIntegerField(
-        db_default=0, editable=False, help_text="of these, so many are counted in the product's `taken`"
+        db_default=0, editable=False, help_text="pieces counted in the product's `taken`"
     )
 
     class Meta:
@@ -138,7 +140,7 @@ class OrderLine(models.Model):
 
 
 class Invoice(models.Model):
-    """The invoice of one order, as the customer got it: made once and kept."""
+    """The invoice of one order. It never changes."""
 
     order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="invoice")
     pdf = models.BinaryField()
@@ -159,21 +161,21 @@ class LoyaltyAccount(models.Model):
 
 
 class Repair(models.Model):
-    """What the reconciler put right, or found and left to a person."""
+    """A repair of the reconciler, or a finding for staff."""
 
     class Act(models.TextChoices):
         ENQUEUED = "enqueued", "enqueued"  # its job was missing
-        REDONE = "redone", "run again"  # its job had succeeded without its effect
-        FREED = "freed", "freed"  # its job waited for one that is gone
-        REPORTED = "reported", "for a person"
+        REDONE = "redone", "rerun"  # its job had succeeded without an effect
+        FREED = "freed", "freed"  # its job waited for a deleted one
+        REPORTED = "reported", "needs review"
 
     order = models.ForeignKey(Order, null=True, on_delete=models.CASCADE, related_name="repairs")
     key = models.CharField(max_length=200, help_text="of the job, or of the effect")
     act = models.CharField(max_length=10, choices=Act.choices)
     why = models.CharField(max_length=500)
-    # NULLs don't collide: most repairs may be needed again. A finding is written down, and mailed, once.
+    # NULLs are distinct: a repair may be needed again. A finding is recorded, and mailed, once.
     once = models.CharField(max_length=800, null=True, unique=True, editable=False)  # noqa: DJ001
-    mail = models.BigIntegerField(null=True, editable=False, help_text="the mail to staff in which it stands")
+    mail = models.BigIntegerField(null=True, editable=False, help_text="the mail to staff that lists it")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Addresses of the cart, the checkout and the orders."""
+"""URLs of the cart, the checkout, an order's pages and the API's start."""
 
 from django.urls import path
 from django.views.generic import RedirectView

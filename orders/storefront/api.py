@@ -1,9 +1,9 @@
-"""The API: products, placing an order, looking at one. Documented at /api/docs, from here.
+"""The API: list products, place an order, read an order. /api/docs shows these texts.
 
-No CSRF tokens: no operation looks at cookies, so a foreign page can make a browser send nothing that the page could not
-send itself. Whoever has an order's token may see the order; nothing else here is secret.
+There are no CSRF tokens, as no operation reads cookies. An order's token gives access to the order; nothing else here
+is secret.
 
-Malformed JSON is 400; JSON that says something impossible is 422.
+Malformed JSON is 400; well-formed JSON with invalid values is 422.
 """
 
 from collections.abc import Callable
@@ -24,18 +24,20 @@ from orders.storefront.api_schema import OrderIn, OrderOut, Placed, Problem, Pro
 
 ALL_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 UNPAID: dict[str, str] = {
-    OrderStatus.DECLINED: "The card was declined, and nothing was charged.",
-    OrderStatus.CANCELLED: "The payment could not be confirmed. The order was cancelled, and nothing is charged.",
+    OrderStatus.DECLINED: "The card was declined. Nothing was charged.",
+    OrderStatus.CANCELLED: "The payment could not be confirmed. The order was cancelled and nothing is charged.",
 }
 
 api = NinjaAPI(title="Backroom", version="1", urls_namespace="api", description="A greengrocer's shop. " + __doc__)
 problems.install(api)
 
 
-@api.get("/products", response={200: Products, 422: Problem}, summary="What is on the shelves, by slug")
+@api.get("/products", response={200: Products, 422: Problem}, summary="List products, by slug")
 def products(
     request: HttpRequest,
-    after: Annotated[str, Query(pattern=r"^[-a-zA-Z0-9_]{0,50}$", description="the last slug of the page before")] = "",
+    after: Annotated[
+        str, Query(pattern=r"^[-a-zA-Z0-9_]{0,50}$", description="the last slug of the previous page")
+    ] = "",
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ):
     found = list(Product.objects.filter(active=True, slug__gt=after).order_by("slug")[: limit + 1])
@@ -58,17 +60,16 @@ def place_order(
         Header(
             alias="Idempotency-Key",
             pattern=r"^[\x21-\x7e]{1,100}$",
-            description="names this order: the same request again with the same key gives the same order's answer",
+            description="a repeated request with the same key returns the same order and charges once",
         ),
     ] = None,
 ):
-    """201: paid. 202: the payment is still being confirmed; look at the order later, and the customer is mailed what
-    came of it. 402: nothing is charged, as the card was declined, or no payments are taken at the moment (then try
-    again, with another key).
-    503: our database is in trouble; send it again after Retry-After seconds.
+    """201: paid. 202: the payment is being confirmed; read the order later, the customer also gets an email with the
+    result. 402: nothing is charged, because the card was declined or payments are unavailable (then try again, with
+    another key). 503: the database is unavailable; send the request again after Retry-After seconds.
 
-    Send an Idempotency-Key, and a request whose answer got lost can be sent again: it is one order and one charge.
-    Without one every request is an order of its own.
+    With an Idempotency-Key, a request whose response was lost can be sent again: it is one order and one charge.
+    Without one, each request is a new order.
     """
     customer = checkout.Customer(**order.dict(exclude={"card", "lines"}))
     wanted = [
@@ -98,9 +99,9 @@ def _placed(order: Order) -> dict:
     }
 
 
-@api.get("/orders/{int:number}", response={200: OrderOut, 404: Problem}, summary="An order and its jobs")
+@api.get("/orders/{int:number}", response={200: OrderOut, 404: Problem}, summary="Read an order and its jobs")
 def show_order(request: HttpRequest, number: int, token: str = ""):
-    """404 for a wrong token, as for an order that does not exist."""
+    """404 for a wrong token, as for an unknown order."""
     order = Order.objects.filter(number=number).first()
     if order is None or not order.admits(token):
         raise Http404
@@ -116,7 +117,7 @@ def show_order(request: HttpRequest, number: int, token: str = ""):
     return _placed(order) | {"lines": lines, "jobs": jobs}
 
 
-# What is left: methods that an address does not know, and addresses that nobody knows. They stand last.
+# Other methods of these addresses, and unknown addresses. They come last: the first match counts.
 
 
 def _other_methods(path: str, *methods: str) -> None:
@@ -131,7 +132,7 @@ def _other_methods(path: str, *methods: str) -> None:
 
 
 def _head_too(path: str, get: Callable[..., Any]) -> None:
-    """RFC 9110, 9.3.2: wherever GET is, HEAD is. The server sends no body."""
+    """RFC 9110, 9.3.2: HEAD wherever GET is. The server sends no body."""
     api.api_operation(["HEAD"], path, include_in_schema=False)(get)
 
 

@@ -1,4 +1,4 @@
-"""What goes into the API and what comes out of it. Strict: no text for a number, no field that nobody knows."""
+"""The bodies of the API's requests and responses. Strict: no text for a number, no unknown field."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -10,7 +10,7 @@ from django_countries import countries
 from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, StringConstraints, field_validator
 
-from orders.storefront.text import one_printable_line, room_for
+from orders.storefront.text import max_length, one_printable_line
 
 
 def _checked(check: Callable[[str], None]) -> AfterValidator:
@@ -28,11 +28,11 @@ def _checked(check: Callable[[str], None]) -> AfterValidator:
 
 def _known_country(code: str) -> None:
     if code not in countries:
-        raise ValidationError("This is no ISO 3166-1 code of a country.")
+        raise ValidationError("This is not an ISO 3166-1 alpha-2 country code.")
 
 
 def _line_of(field: str) -> StringConstraints:
-    return StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=room_for(field))
+    return StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=max_length(field))
 
 
 Printable = _checked(one_printable_line)
@@ -42,7 +42,7 @@ Price = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{1,6}\.\d{2}$
 
 
 class LineIn(Schema):
-    """One product of an order. With a price, the order is refused (409) if that is not the price any more."""
+    """One product of an order. With a price, the order fails (409) once the price has changed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +54,7 @@ class LineIn(Schema):
 
 
 class OrderIn(Schema):
-    """An order. Text is trimmed; each product may stand in one line only."""
+    """An order. Text is trimmed; each product has one line."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -71,18 +71,18 @@ class OrderIn(Schema):
     @classmethod
     def each_product_once(cls, lines: list[LineIn]) -> list[LineIn]:
         if len({line.product for line in lines}) < len(lines):
-            raise ValueError("Each product may stand in one line only: add up its quantities.")
+            raise ValueError("Each product may have one line only: add up its quantities.")
         return lines
 
 
 class Placed(Schema):
-    """An order that was placed. Keep the token: it opens the order's page."""
+    """A placed order. Keep the token: it opens the order's page."""
 
     number: int
     status: str = Field(
-        description="placed: the payment is being confirmed; paid; on_hold: paid, but a person looks at it before the "
-        "card is charged and it is sent; declined; cancelled: the payment could not be confirmed, or staff cancelled "
-        "it and the money goes back"
+        description="placed: the payment is being confirmed; paid; on_hold: paid, and under review before the card is "
+        "charged and the order ships; declined; cancelled: the payment could not be confirmed, or staff cancelled the "
+        "order and the payment is refunded"
     )
     total: Money
     currency: str
@@ -99,7 +99,7 @@ class LineOut(Schema):
 
 
 class JobOut(Schema):
-    """A job of the back room. `wait_ms` until its last start, `run_ms` from there; null: not yet."""
+    """A background job. `wait_ms` until its last start, `run_ms` from there; null: not yet."""
 
     id: str
     task: str
@@ -125,7 +125,7 @@ class ProductOut(Schema):
 
 class Products(Schema):
     items: list[ProductOut]
-    next: str | None = Field(description="where the next page is; null on the last one")
+    next: str | None = Field(description="the address of the next page; null on the last page")
 
 
 class FieldError(Schema):
@@ -134,7 +134,7 @@ class FieldError(Schema):
 
 
 class Problem(Schema):
-    """Any error, as RFC 9457 has it: application/problem+json."""
+    """Any error, by RFC 9457: application/problem+json."""
 
     type: str
     title: str

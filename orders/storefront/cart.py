@@ -1,7 +1,7 @@
-"""The cart: what a visitor wants, kept in the session as {slug: {"quantity", "price"}}.
+"""The cart: in the session, as {slug: {"quantity", "price"}}.
 
-The price is the one that the visitor saw when the product went in (text, never a float), so that a price that has
-changed since is told before anything is paid.
+The price (text, never a float) is the one that the visitor saw when the product was added, so that the cart shows a
+change of it before the checkout.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from django.http import HttpRequest
 from catalog.models import Product
 from orders.ordering.checkout import Wanted
 
-MOST = 99  # of one product
-MOST_LINES = 50
+MAX_QUANTITY = 99  # of one product
+MAX_LINES = 50
 KEY = "cart"
 
 
 class CartFull(Exception):
-    """There is not that much; the message is for the visitor."""
+    """The stock or the cart does not hold this quantity; the message is for the visitor."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,20 @@ class Cart:
         return sum(item["quantity"] for item in self.items.values())
 
     def add(self, product: Product, quantity: int) -> None:
-        """Put more of a product in. Raises CartFull where the shop or the cart hasn't room for it."""
+        """Add to the product's quantity. Raises CartFull."""
         self.set(product, quantity + self.items.get(product.slug, {}).get("quantity", 0))
 
     def set(self, product: Product, quantity: int) -> None:
-        """Have so many of a product in the cart; 0 takes it out. Raises CartFull."""
+        """Set the product's quantity; 0 removes it. Raises CartFull."""
         if quantity == 0:
             return self.remove(product.slug)
         if quantity > product.stock:
             left = f"only {product.stock} left" if product.stock else "sold out"
             raise CartFull(f"{product.name}: {left}.")
-        if quantity > MOST:
-            raise CartFull(f"{product.name}: at most {MOST} in one order.")
-        if product.slug not in self.items and len(self.items) >= MOST_LINES:
-            raise CartFull(f"At most {MOST_LINES} different products fit in one order.")
+        if quantity > MAX_QUANTITY:
+            raise CartFull(f"{product.name}: at most {MAX_QUANTITY} in one order.")
+        if product.slug not in self.items and len(self.items) >= MAX_LINES:
+            raise CartFull(f"At most {MAX_LINES} different products fit in one order.")
         seen = self.items.get(product.slug, {}).get("price", str(product.price))
         self.items[product.slug] = {"quantity": quantity, "price": seen}
         self._save()
@@ -80,14 +80,14 @@ class Cart:
         self._save()
 
     def lines(self) -> list[CartLine]:
-        """What is in the cart, in the order in which it was put in. What is not sold any more falls out."""
+        """The products in the order in which they were added. Products that are no longer sold are removed."""
         found = {p.slug: p for p in Product.objects.filter(slug__in=self.items, active=True)}
         for slug in self.items.keys() - found.keys():
             self.remove(slug)
         return [CartLine(found[slug], item["quantity"], Decimal(item["price"])) for slug, item in self.items.items()]
 
     def accept_prices(self, lines: list[CartLine]) -> None:
-        """Remember that the visitor has now been shown today's prices."""
+        """Record that the visitor has seen today's prices."""
         for line in lines:
             if line.price_changed:
                 self.items[line.product.slug]["price"] = str(line.product.price)
@@ -102,5 +102,5 @@ class Cart:
 
 
 def cart_count(request: HttpRequest) -> dict[str, int]:
-    """For every page: how many pieces are in the cart."""
+    """A context processor: the number of pieces in the cart, for every page."""
     return {"cart_count": len(Cart(request)) if hasattr(request, "session") else 0}

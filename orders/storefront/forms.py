@@ -1,4 +1,4 @@
-"""The forms of the cart and the checkout. What they accept is what the API accepts."""
+"""The forms of the cart and the checkout. They accept the same as the API."""
 
 from typing import Any
 
@@ -6,41 +6,41 @@ from django import forms
 from django_countries import countries
 
 from orders.payments import CARDS
-from orders.storefront.cart import MOST
-from orders.storefront.text import one_printable_line, room_for
+from orders.storefront.cart import MAX_QUANTITY
+from orders.storefront.text import max_length, one_printable_line
 
 
 def _text(field: str, label: str, autocomplete: str) -> forms.CharField:
     return forms.CharField(
         label=label,
-        max_length=room_for(field),
+        max_length=max_length(field),
         validators=[one_printable_line],
         widget=forms.TextInput(attrs={"autocomplete": autocomplete}),
     )
 
 
 class CartForm(forms.Form):
-    """So many of a product."""
+    """Adds a quantity of a product."""
 
     product = forms.SlugField(max_length=50)
     quantity = forms.IntegerField(
         min_value=1,
-        max_value=MOST,
-        error_messages={"min_value": "Take at least one.", "max_value": f"At most {MOST} of one product."},
+        max_value=MAX_QUANTITY,
+        error_messages={"min_value": "Choose at least one.", "max_value": f"At most {MAX_QUANTITY} of one product."},
     )
 
 
 class UpdateForm(CartForm):
-    """So many of a product from now on; 0 takes it out of the cart."""
+    """Sets the quantity of a product; 0 removes it."""
 
-    quantity = forms.IntegerField(min_value=0, max_value=MOST)
+    quantity = forms.IntegerField(min_value=0, max_value=MAX_QUANTITY)
 
 
 class CheckoutForm(forms.Form):
-    """A guest's order. `key` makes a form that is sent twice one order."""
+    """A guest's order. `key` is its idempotency key: a form that is sent twice is one order."""
 
     email = forms.EmailField(
-        label="E-mail",
+        label="Email",
         max_length=254,
         validators=[one_printable_line],
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),

@@ -1,4 +1,4 @@
-"""What a line of text that people type may not hold, for the form and the API alike."""
+"""The check of typed text, for the form and the API alike."""
 
 import unicodedata
 from typing import cast
@@ -13,12 +13,12 @@ UNWANTED = {"Cc", "Cs", "Zl", "Zp"}  # control characters (NUL among them), lone
 
 
 def one_printable_line(text: str) -> None:
-    """Raises Django's ValidationError for line breaks and characters that nobody can see."""
+    """Raises Django's ValidationError for line breaks and invisible characters."""
     if any(unicodedata.category(character) in UNWANTED for character in text):
         raise ValidationError("Use one line of plain text, without control characters.")
     keeps_its_direction(text)
 
 
-def room_for(field: str) -> int:
-    """How many characters this field of an order holds."""
+def max_length(field: str) -> int:
+    """The number of characters that this field of an order holds."""
     return cast(int, cast(CharField, Order._meta.get_field(field)).max_length)

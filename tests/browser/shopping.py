@@ -6,7 +6,7 @@ from playwright.sync_api import Locator, Page, expect
 
 PAID = "Thank you! Your order is paid."
 CUSTOMER = {
-    "E-mail": "customer@example.org",
+    "Email": "customer@example.org",
     "Name": "Łucja Čapek",
     "Street and number": "1 Market Street",
     "Postcode": "D01",
@@ -42,7 +42,7 @@ def row(page: Page, kind: str) -> Locator:
 
 def expect_all_green(page: Page) -> None:
     """Every follow-up is there and done, and the page says so."""
-    expect(page.get_by_text("Nothing left to do.")).to_be_visible()
+    expect(page.get_by_text("No more updates.")).to_be_visible()
     states = page.locator("li.job").evaluate_all("rows => rows.map(row => [row.dataset.kind, row.dataset.state])")
     assert dict(states).keys() >= FOLLOW_UPS
     assert {state for _, state in states} == {"done"}, states

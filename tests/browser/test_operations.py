@@ -42,7 +42,7 @@ def test_a_dead_letter_is_found_by_its_cause_and_replayed_until_the_customer_see
     order = house.order().json()
     customer = open_page()
     customer.goto(order["url"])
-    expect(row(customer, "analytics")).to_have_attribute("data-state", "stuck")
+    expect(row(customer, "analytics")).to_have_attribute("data-state", "failed")
     fault("analytics")
     enter(page, "operator")
     expect(page.locator("#health")).to_contain_text(re.compile("needs? a decision"))

@@ -35,7 +35,7 @@ def every_page(page: Page, order_page: str) -> Iterator[str]:
     expect(page.get_by_role("alert")).to_be_visible()
     yield "the checkout with errors"
     page.goto(order_page)
-    expect(row(page, "analytics")).to_have_attribute("data-state", "stuck")
+    expect(row(page, "analytics")).to_have_attribute("data-state", "failed")
     yield "the order"
 
 

@@ -1,5 +1,5 @@
-// Tells screen readers what changed since the last look at the timeline, and only that: the part of the page that
-// replaces itself every second is no live region, or it would be read out from top to bottom each time.
+// Announces to screen readers only what changed. The timeline replaces itself every second; as a live region it would be
+// read out as a whole each time.
 (() => {
   const rows = () => new Map([...document.querySelectorAll("#timeline [data-kind]")].map(
     (row) => [row.dataset.kind, row.dataset.said]));
