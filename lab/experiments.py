@@ -38,7 +38,7 @@ ALL = (
         "Each customer gets a fast response. The shipments follow, two seconds each, and every effect happens once.",
         "The same, while nothing else fails. Messages that a worker prefetched wait behind its slow tasks.",
         "No customer waits for background work. Workers do not prefetch: a waiting message stays in the broker.",
-        "orders/checkout.py",
+        "orders/ordering/checkout.py",
         ("https://github.com/celery/celery/issues/6500", "long tasks block prefetched ones"),
         15,
         partners.slow_partner,
@@ -105,7 +105,7 @@ ALL = (
         "The order is paid, and nothing else ever happens: its tasks were in the memory of the web process only.",
         "The jobs are committed in the order's transaction. The dispatcher publishes those that the web process did"
         " not.",
-        "orders/settlement.py",
+        "orders/ordering/settlement.py",
         ("https://github.com/openedx/openedx-events/pull/292", "a crash between commit and broker loses the event"),
         25,
         processes.kill_web,

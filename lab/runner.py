@@ -24,7 +24,7 @@ from lab.load import Load
 from lab.scenarios.work import clean_up
 from lab.state_files import StateFiles
 from lab.totals import Totals
-from orders.audit import PartnersSilent
+from orders.reconciliation.audit import PartnersSilent
 from stack.supervisor import SupervisorGone
 
 log = logging.getLogger(__name__)

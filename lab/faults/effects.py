@@ -1,6 +1,6 @@
 """Counts of expected, found, lost and duplicated effects of some orders, from the partners' own records.
 
-The audit (orders/audit.py) does the comparison. Without a ledger, only the broker and the workers hold the work still
+orders/reconciliation/audit.py compares. Without a ledger, only the broker and the workers hold the work still
 to do, so their messages decide which orders are unfinished.
 """
 
@@ -14,9 +14,9 @@ from celery.exceptions import CeleryError
 from django.utils import timezone
 
 from lab.faults.naive import pending
-from orders import audit
-from orders.books import OrderState
 from orders.models import Order, Status
+from orders.reconciliation import audit
+from orders.reconciliation.expected import OrderState
 from stack.processes import QUEUES
 
 SAFETY_NET = "orders.settle_payment"  # does nothing for a settled order
@@ -55,7 +55,7 @@ def count(numbers: Sequence[int], since: datetime, until: datetime | None = None
             mine.append(row)
     report = audit.Report()
     audit.compare(report, ours, mine, known)
-    lost, twice = report.lost + report.stray, report.duplicated
+    lost, twice = report.lost + report.unexpected, report.duplicated
     return Counts(report.orders, report.effects_expected, report.effects_found, lost, twice, report.unfinished)
 
 

@@ -4,6 +4,7 @@ import pytest
 import urllib3
 
 from orders.models import Order, Status
+from orders.ordering import cancellation, settlement
 from tests.acceptance.conftest import Cluster, effects, fault, in_state, job
 from tests.waiting import until
 

@@ -17,6 +17,7 @@ from backroom.ledger.models import Job
 from backroom.outbound import breaker
 from orders.models import Invoice, Order, Status
 from tests.acceptance.conftest import MAIL_RATE, Cluster, fault
+from tests.integration.paid_orders import call_of
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]

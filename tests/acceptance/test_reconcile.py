@@ -6,6 +6,8 @@ from django.db.models.functions import Now
 from backroom.ledger.models import Job
 from orders import tasks
 from orders.models import Order, Repair, Status
+from orders.ordering import settlement
+from orders.reconciliation import audit
 from tests.acceptance.conftest import Cluster, effects, in_state
 from tests.waiting import until
 

@@ -11,9 +11,9 @@ from django.db.models import F, Max
 from backroom.ledger.models import LIVE, Attempt, Job, State
 from catalog.models import Product
 from lab.faults.customers import Customers
-from orders import audit
-from orders.gaps import MENDABLE
 from orders.models import Order, Repair, Status
+from orders.reconciliation import audit
+from orders.reconciliation.discrepancies import REPAIRABLE
 from tests.chaos.cluster import ALWAYS, Cluster
 from tests.chaos.random_faults import RandomFaults
 from tests.chaos.resources import Resources
@@ -110,8 +110,8 @@ class Endurance:
         report = audit.run()
         allowed, twice = by_limits(report.duplicated)
         # An effect that the reconciler repaired was lost.
-        repairs = [f"repaired: {repair}: {repair.why}" for repair in Repair.objects.filter(act__in=MENDABLE)]
-        bad = [*report.lost, *report.stray, *twice, *repairs, *missing_orders(customers)]
+        repairs = [f"repaired: {repair}: {repair.why}" for repair in Repair.objects.filter(act__in=REPAIRABLE)]
+        bad = [*report.lost, *report.unexpected, *twice, *repairs, *missing_orders(customers)]
         for finding in bad:
             print(f"BROKEN: {finding}")
         for finding in allowed:

@@ -26,7 +26,7 @@ from backroom.ledger.models import Job
 from orders.models import Invoice
 from tests.chaos.smtp_proxy import Proxy
 from tests.cluster import Cluster
-from tests.integration.paid_orders import paid_order
+from tests.integration.paid_orders import call_of, paid_order
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(3600)]

@@ -16,8 +16,8 @@ from catalog.models import Product
 from lab.faults import effects
 from lab.faults.customers import EXPENSIVE, Customers
 from lab.faults.naive import pending
-from orders import audit
 from orders.models import Order, Status
+from orders.reconciliation import audit
 from tests.chaos.cluster import ALWAYS, Cluster
 from tests.chaos.context import Context
 from tests.chaos.result import Result

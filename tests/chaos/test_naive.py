@@ -14,7 +14,7 @@ from django.core.management import call_command
 
 from backroom.ledger.models import Job
 from lab.faults.naive import pending, processes
-from orders import audit
+from orders.reconciliation import audit
 from tests.cluster import Cluster
 from tests.waiting import until
 

@@ -30,13 +30,9 @@ LEARNING = "def learn_from("
 DECLARED = """    declare(each)
 """
 
-SHIP = """@task(name="orders.ship_order", key="shipment:{number}", retry=PATIENT)
-def ship_order(number: int) -> None:
-    \"\"\"Request the shipment at the warehouse.\"\"\"
-    warehouse.request_shipment(number)
-
-
-# Its other name, for one release.
+ALIAS = """
+NAME = task(name="orders.{name}", key="shipment:{{number}}", retry=PATIENT)
+NAME(import_string("orders.fulfilment.warehouse.request_shipment"))
 """
 THANKS = """\
         "thanks", "orders.thank", "orders.fulfilment.recommendations.thank", "Thanks", "We will try again.",
@@ -48,11 +44,6 @@ THANK = """def thank(number: int) -> int:
 
 
 """
-
-
-def renaming(text: str, other: str, name: str) -> str:
-    """The receipt's task, which accepts its argument's other name."""
-    return text.replace("retry=PATIENT)", f'retry=PATIENT, renamed={{"{other}": "{name}"}})')
 
 
 Changes = dict[str, list[tuple[str, str]]]  # file -> pairs of old and new text

@@ -25,6 +25,8 @@ def enqueue_all(*calls: Call) -> list[str]:
 
 def signature(call: Call) -> Signature:
     """The call as a Celery signature."""
+    if call.task not in current_app.tasks:
+        current_app.loader.import_default_modules()  # a web process has not imported the tasks
     plain = current_app.tasks[call.task].si(**call.args).set(queue=call.queue)
     if isinstance(call.run_after, timedelta):
         plain.set(countdown=call.run_after.total_seconds())
