@@ -1,18 +1,24 @@
-"""The documents name tests, files and commands: each of them is there."""
+"""The documents name tests, files, commands and functions: each of them exists. And they stay short."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
+from backroom.ledger import operations, rescue, transitions
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GENERATED = ROOT / "docs" / "crash-matrix.md"
+LIMIT = 10_000  # words in all documents but the generated one
 TESTS = {
     name
     for file in (ROOT / "tests").rglob("*.py")
     for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
 }
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+ROOMS = {path.name for path in ROOT.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -23,3 +29,31 @@ def test_what_a_document_names_is_there(document: Path):
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if link and not (document.parent / link).exists()] == []
     assert [target for target in re.findall(r"`make ([a-z-]+)", text) if target not in TARGETS] == []
+    paths = [path for path in re.findall(r"`(\w+/[\w/.-]+)`", text) if path.partition("/")[0] in ROOMS]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_link_to_a_section_finds_its_heading(document: Path):
+    for link, section in re.findall(r"\]\(([^)\s#]*)#([\w-]+)\)", document.read_text()):
+        if "://" not in link:
+            target = document.parent / link if link else document
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert section in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+
+
+def test_the_core_explains_every_function_of_the_ledger():
+    text = (ROOT / "docs" / "core.md").read_text()
+    functions = [
+        name
+        for module in (transitions, operations, rescue)
+        for name, found in inspect.getmembers(module, inspect.isfunction)
+        if found.__module__ == module.__name__ and not name.startswith("_")
+    ]
+    assert len(functions) > 16
+    assert [name for name in functions if f"`{name}`" not in text] == []
+
+
+def test_the_documents_can_be_read():
+    words = {document.name: len(document.read_text().split()) for document in DOCUMENTS if document != GENERATED}
+    assert sum(words.values()) <= LIMIT, words
