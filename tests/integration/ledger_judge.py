@@ -12,7 +12,7 @@ from backroom.ledger import rescue, sql
 from backroom.ledger.errors import Superseded
 from backroom.ledger.models import Heartbeat, Job, State
 
-# The arrows of the design (docs/jobs.md), by the statement that goes them. `enqueue` is insert and relink, `fail` is
+# The arrows of the design (docs/core.md), by the statement that goes them. `enqueue` is insert and relink, `fail` is
 # defer or mark_dead.
 ARROWS = {
     "enqueue": "none>ready none>waiting",
