@@ -10,7 +10,10 @@ import urllib3
 
 from backroom.outbound import breaker
 from stack import readiness
+from tests import truncate
 from tests.waiting import until
+
+truncate.after_each_test()
 
 
 @pytest.fixture(autouse=True)
