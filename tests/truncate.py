@@ -1,7 +1,7 @@
 """Empties the tables that a test filled: 5 ms, where Django's flush takes 200 ms for each `transaction=True` test.
 
-Django truncates every table, and makes content types, permissions and groups anew. This truncates only tables with rows,
-and keeps what migrations made.
+Django truncates every table, then makes content types, permissions and groups again. This truncates only the tables
+with rows, and keeps what the migrations made.
 """
 
 from django.db import connection
@@ -13,8 +13,9 @@ KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_gro
 def tables() -> None:
     """Truncate every table with rows, except those in KEPT."""
     names = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - KEPT
+    asked = [f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in sorted(names)]  # noqa: S608 - our own
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in sorted(names)))
+        cursor.execute(" UNION ALL ".join(asked))
         filled = [name for (name,) in cursor.fetchall()]
         if filled:
             cursor.execute(f"TRUNCATE {', '.join(filled)} CASCADE")
