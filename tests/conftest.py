@@ -7,13 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 import urllib3
+from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from backroom.outbound import breaker
-from stack import readiness
+from stack import ports, readiness
 from tests import truncate
+from tests.demo import Demo
 from tests.waiting import until
 
 truncate.after_each_test()
+settings.WHITENOISE_AUTOREFRESH = True  # otherwise each test's client reads all static files: 20 % of the CPU time
+PBKDF2PasswordHasher.iterations = 1000  # of a million, which take 0.25 s
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +45,13 @@ def partners(partners_process: str, settings) -> str:
     settings.EMAIL_BACKEND = "notifications.smtp.Backend"  # pytest-django swaps it for a mailbox
     urllib3.request("POST", f"{partners_process}/reset")
     return partners_process
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One `make demo` for all tests that need one. tests/acceptance/test_demo_stops.py ends it."""
+    running = Demo(tmp_path_factory.mktemp("demo") / "var", ports.free())
+    try:
+        yield running.wait_until_up()
+    finally:
+        running.ctrl_c()

@@ -19,15 +19,6 @@ from tests.waiting import until
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    running = Demo(tmp_path_factory.mktemp("demo") / "var", ports.free())
-    try:
-        yield running.wait_until_up()
-    finally:
-        running.ctrl_c()
-
-
 def test_the_demo_prints_the_timeline_of_a_sample_order(demo):
     assert re.search(r"order \d+ placed: answered in \d+ ms \(paid, \d+\.\d\d EUR\)", demo.text)
     assert re.search(r"invoice PDF made +after \d+\.\d\d s", demo.text)
@@ -77,22 +68,3 @@ def test_a_taken_port_is_refused_in_one_line_that_names_its_variable(demo, tmp_p
     assert second.process.wait(20) == 1
     line = second.text.strip().splitlines()[-1]
     assert line.startswith(f"WEB_PORT {port} is taken: set WEB_PORT to a free one, e.g. WEB_PORT=")
-
-
-# The last two end what the tests above share; pytest keeps the order of a file.
-def test_ctrl_c_stops_everything_in_order_and_leaves_no_process(demo):
-    assert demo.ctrl_c() == 0
-    assert (demo.processes(), demo.ports_in_use()) == ([], [])
-    stages = re.findall(r"^  (\S.*?) +stopped", demo.text, re.MULTILINE)
-    assert stages == ["lab", "watcher, flower", "dispatcher, beat", "worker", "web", "partners", "postgres, valkey"]
-
-
-def test_the_data_is_still_there_and_even_a_kill_leaves_no_process(demo):
-    demo.ctrl_c()
-    again = Demo(demo.var, demo.numbers).wait_until_up()
-    try:
-        assert again.order_number() > demo.order_number()
-    finally:
-        again.process.kill()
-        again.process.wait()
-    until(lambda: not again.processes() and not again.ports_in_use(), seconds=100, what="all gone")

@@ -1,0 +1,29 @@
+"""How the demo ends: the last of the tests that share it."""
+
+import re
+
+import pytest
+
+from tests.demo import Demo
+from tests.waiting import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+
+
+# The second test needs the folder that the first one leaves; pytest keeps the order of a file.
+def test_ctrl_c_stops_everything_in_order_and_leaves_no_process(demo):
+    assert demo.ctrl_c() == 0
+    assert (demo.processes(), demo.ports_in_use()) == ([], [])
+    stages = re.findall(r"^  (\S.*?) +stopped", demo.text, re.MULTILINE)
+    assert stages == ["lab", "watcher, flower", "dispatcher, beat", "worker", "web", "partners", "postgres, valkey"]
+
+
+def test_the_data_is_still_there_and_even_a_kill_leaves_no_process(demo):
+    demo.ctrl_c()
+    again = Demo(demo.var, demo.numbers).wait_until_up()
+    try:
+        assert again.order_number() > demo.order_number()
+    finally:
+        again.process.kill()
+        again.process.wait()
+    until(lambda: not again.processes() and not again.ports_in_use(), seconds=100, what="all gone")
