@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo test chaos soak mail-instant pictures naive outage check bench smoke deploy-drill lock clean lint-containers
+.PHONY: help demo test test-core chaos soak mail-instant pictures naive outage check bench smoke deploy-drill lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -17,8 +17,13 @@ help: ## show this list
 demo: .venv/.ready ## run the whole shop on this machine, place one order, stay until Ctrl-C
 	@$(RUN) -m stack demo
 
-test: .venv/.ready ## run all tests, with servers of their own; can run beside a demo
-	@$(RUN) -m pytest tests
+test: .venv/.ready ## run all tests in two processes, with servers of their own; can run beside a demo
+	@$(RUN) -m pytest -n 2 tests
+
+CORE := tests/unit/test_retry*.py $(addprefix tests/integration/test_, ledger*.py worker.py publisher.py beat.py \
+	database_trouble_of_jobs.py)
+test-core: .venv/.ready ## in a minute: the ledger, the runtime, retries, and the ledger's properties
+	@$(RUN) -m pytest -n 2 $(CORE)
 
 chaos: .venv/.ready ## the crash matrix: break every process at every boundary, audit, write docs/crash-matrix.md
 	@$(RUN) -m tests.chaos --write
