@@ -1,8 +1,5 @@
 """The pages of the cart, the checkout and the order, as a browser without JavaScript sees them."""
 
-import re
-from typing import Any
-
 import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
@@ -13,25 +10,14 @@ from catalog.models import Product
 from orders.models import Order
 from orders.storefront import cart
 from tests.integration.buying import FORM, attempt, buy, effects, fault, product, stock_of
+from tests.integration.carts import in_cart, key_in, put_in_cart
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
-
-
-def put_in_cart(client: Client, quantity: Any = 1, slug: str = "apples", **more: Any):
-    return client.post("/cart/add/", {"product": slug, "quantity": quantity, **more})
-
-
-def in_cart(client: Client) -> dict[str, int]:
-    return {slug: item["quantity"] for slug, item in client.session.get(cart.KEY, {}).items()}
 
 
 def told(response) -> str:
     """What the visitor is told on the next page."""
     return " ".join(str(message) for message in get_messages(response.wsgi_request))
-
-
-def key_in(response) -> str:
-    return re.search(r'name="key" value="([^"]+)"', response.content.decode())[1]
 
 
 def send(client: Client, key: str | None = None, **changes: str):

@@ -18,7 +18,7 @@ from catalog.models import Product
 from orders.models import Order
 from tests.integration import sick_database as sick
 from tests.integration.buying import FORM, attempt, effects, fault, product, stock_of
-from tests.integration.test_counter import in_cart, key_in, put_in_cart
+from tests.integration.carts import in_cart, key_in, put_in_cart
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("partners")]
