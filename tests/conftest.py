@@ -1,5 +1,6 @@
 """What tests of all kinds share: the partners' real process, and a Celery pointed at the real broker."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.waiting import until
 truncate.after_each_test()
 settings.WHITENOISE_AUTOREFRESH = True  # otherwise each test's client reads all static files: 20 % of the CPU time
 PBKDF2PasswordHasher.iterations = 1000  # of a million, which take 0.25 s
+logging.raiseExceptions = False  # threads of a mail server log to the output that pytest captured for an earlier test
 
 
 @pytest.fixture(autouse=True)
