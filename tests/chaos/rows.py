@@ -187,14 +187,13 @@ def messages_and_jobs() -> list[Row]:
     ]
 
 
-QUICK = {
-    ("after authorize", SIGKILL, "all"),
-    ("after commit B", SIGKILL, "child"),
-    ("in the effect", SIGKILL, "all"),
-    ("after claim", SIGKILL, "child"),
-    ("after the effect (mail)", SIGKILL, "all"),
-    ("after finish", SIGKILL, "all"),
-    ("after claim", SIGSTOP, "all"),
-    ("rows locked", SIGKILL, "only"),
+QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) and each message three times (the claim)
+    ("after authorize", SIGKILL, "all"),  # the safety net under the checkout
+    ("after commit B", SIGKILL, "child"),  # the dispatcher publishes what the web did not
+    ("in the effect", SIGKILL, "all"),  # the rescue from a dead worker
+    ("after claim", SIGKILL, "child"),  # a worker requeues what its dead child held
+    ("after the effect (mail)", SIGKILL, "all"),  # the written limit: this mail may go twice
+    ("after claim", SIGSTOP, "all"),  # the fencing token
+    ("rows locked", SIGKILL, "only"),  # the second dispatcher takes over
 }
 ALL = [*web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs()]
