@@ -100,6 +100,15 @@ def oldest_messages(queues: Iterable[str]) -> dict[str, float | None]:
         return {queue: _published_at(client.lindex(queue, -1)) for queue in queues}
 
 
+def eviction_policy() -> str:
+    """What Redis or Valkey deletes when its memory is full, such as noeviction; "" for another broker. Raises the
+    transport's errors."""
+    with connection() as broker:
+        if broker.transport.driver_type != "redis":
+            return ""
+        return broker.default_channel.client.config_get("maxmemory-policy").get("maxmemory-policy", "")
+
+
 def _published_at(message: bytes | None) -> float | None:
     """A foreign message, without our stamp, proves no message lost: 0."""
     try:

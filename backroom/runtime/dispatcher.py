@@ -14,6 +14,7 @@ from backroom.ledger import db_errors, rescue, transitions
 from backroom.runtime import broker, publisher
 from backroom.runtime.conf import conf
 from backroom.runtime.heartbeat import Heartbeat
+from backroom.runtime.project_warnings import EveryMinute, warn_of_eviction, warn_of_unserved_queues
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,11 @@ class Dispatcher:
 
     def __init__(self, chores: Sequence[Callable[[], None]] = ()) -> None:
         self.stop = threading.Event()
-        self.chores = chores
+        self.chores: Sequence[Callable[[], None]] = (
+            *chores,
+            EveryMinute(warn_of_unserved_queues),
+            EveryMinute(warn_of_eviction, patience=0),
+        )
         self.chores_at = 0.0
         self.rescue_at = time.monotonic() + GRACE
         self.broker_failed = False

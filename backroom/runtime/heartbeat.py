@@ -1,9 +1,10 @@
-"""The heartbeat of this process: a row that says that it lives. Nothing else writes this table."""
+"""Heartbeats: each process writes its row every two seconds. Only this module writes the table."""
 
 import socket
 import time
 import uuid
 
+from backroom.ledger.rescue import SILENCE
 from backroom.ledger.sql import rows
 
 EVERY = 2.0  # seconds
@@ -15,6 +16,17 @@ worker_name = ""  # of this worker; set before the pool forks, so that its child
 def new_name(host: str = "") -> str:
     """A process's name. A restarted process is another one, hence the random part."""
     return f"{host or socket.gethostname()}/{uuid.uuid4().hex[:8]}"
+
+
+def alive(role: str) -> dict[str, list[str]]:
+    """Each process of this role with a heartbeat in the last SILENCE seconds: its name, and a worker's queues."""
+    found = rows(
+        "SELECT name, string_to_array(queues, ',') FROM backroom_heartbeat"
+        " WHERE role = %s AND seen_at > clock_timestamp() - %s * interval '1 second'",
+        role,
+        SILENCE,
+    )
+    return dict(found)
 
 
 class Heartbeat:

@@ -21,8 +21,10 @@ from django.db import Error, connection
 from backroom.ledger import db_errors, operations, rescue, transitions
 from backroom.ledger.errors import Superseded
 from backroom.runtime import heartbeat, memory
+from backroom.runtime.checks import check_backroom
 from backroom.runtime.conf import conf
 from backroom.runtime.heartbeat import Heartbeat
+from backroom.runtime.project_warnings import EveryMinute, warn_of_missing_dispatcher
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +64,13 @@ class Pulse:
         self.stopped = threading.Event()
         self.deadline = math.inf  # by time.monotonic, until which running jobs may go on
         self.heartbeat: Heartbeat | None = None
+        self.warn_of_missing_dispatcher = EveryMinute(warn_of_missing_dispatcher)
 
     def start(self, sender: Any, **_: Any) -> None:
-        """The worker is ready."""
+        """The worker is ready. Celery runs Django's system checks and drops their errors; the log gets ours."""
+        for found in check_backroom(None):
+            if found.is_serious():
+                log.error("%s", found)
         queues = ",".join(sorted(queue.name for queue in sender.task_consumer.queues))
         self.heartbeat = Heartbeat("worker", heartbeat.worker_name, queues, sender.pool.limit)
         threading.Thread(target=self._run, args=(sender.pool,), daemon=True, name="heartbeat").start()
@@ -100,6 +106,7 @@ class Pulse:
         self.heartbeat.beat(_memory(pool))
         for id in rescue.requeue_abandoned(heartbeat.worker_name, _running()):
             log.warning("job %s: its process is gone, it was requeued", id)
+        self.warn_of_missing_dispatcher()
 
 
 def _end_bodies(pool: BasePool) -> None:
