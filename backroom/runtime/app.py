@@ -4,13 +4,17 @@ from functools import cached_property
 from typing import Any
 
 from celery import Celery
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 # The ledger makes results and the broker's acknowledgements redundant, and prefetching would hide waiting messages in a
-# worker. docs/adopt.md explains each; a project may override them, and the system checks refuse what breaks a promise.
+# worker. A project's settings override these, and the system checks refuse what breaks a promise.
 DEFAULTS: dict[str, Any] = {
     "task_acks_late": True,
     "task_ignore_result": True,
     "result_expires": None,  # no results are kept, so beat needs no job that deletes them
+    "task_queues": [Queue(name, routing_key=name) for name in ("critical", "default", "bulk")],
     "task_default_queue": "default",
     "task_create_missing_queues": False,
     "task_time_limit": 60,  # seconds; BACKROOM_WORKER_GRACE is more, so that every job can finish
@@ -25,6 +29,12 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def _add_defaults(source: Any, **_: Any) -> None:
+    """Put DEFAULTS between the project's settings and Celery's. By Celery's add_defaults, ours would win."""
+    for maps in (source.maps, source.defaults):
+        maps.insert(-1, DEFAULTS)
+
+
 class LedgerCelery(Celery):
     """Celery whose tasks are jobs. `send_task` by name enqueues a job, too, where the task is known."""
 
@@ -32,7 +42,13 @@ class LedgerCelery(Celery):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.add_defaults(DEFAULTS)
+        self.on_after_configure.connect(_add_defaults)
+
+    def finalize(self, auto: bool = False) -> None:
+        """Make the tasks, at the first use of one. Raises ImproperlyConfigured where their jobs would have no table."""
+        if not self.finalized and apps.ready and not apps.is_installed("backroom"):
+            raise ImproperlyConfigured('the ledger has no tables: add "backroom" to INSTALLED_APPS, and migrate')
+        super().finalize(auto)
 
     @cached_property
     def Worker(self) -> Any:
