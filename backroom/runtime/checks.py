@@ -3,6 +3,7 @@
 from typing import Any
 
 from celery import current_app
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
@@ -19,7 +20,7 @@ def check_backroom(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def _project() -> list[CheckMessage]:
-    """Every task is a job, and its row goes to PostgreSQL."""
+    """Every task is a job, its row goes to PostgreSQL, and beat has its tables."""
     found: list[CheckMessage] = []
     if current_app.task_cls != "backroom.runtime.task:LedgerTask":
         found.append(
@@ -32,6 +33,12 @@ def _project() -> list[CheckMessage]:
         found.append(
             Error(f"the ledger needs PostgreSQL, and the default database is {engine}",
                   hint='set DATABASES["default"] to a PostgreSQL database', id="backroom.E006")
+        )  # fmt: skip
+    scheduler = str(current_app.conf.beat_scheduler)
+    if scheduler.startswith("backroom.") and not apps.is_installed("django_celery_beat"):
+        found.append(
+            Error("beat has no tables for its schedules",
+                  hint='add "django_celery_beat" to INSTALLED_APPS, and migrate', id="backroom.E008")
         )  # fmt: skip
     return found
 
@@ -56,6 +63,7 @@ def _tasks() -> list[CheckMessage]:
     """Every job finds a worker, and its arguments have names."""
     found: list[CheckMessage] = []
     known = set(current_app.amqp.queues)
+    _import_tasks()
     for task in current_app.tasks.values():
         if not isinstance(task, LedgerTask) or task.name.startswith("celery."):  # Celery's own: chain, chord, ...
             continue
@@ -69,6 +77,13 @@ def _tasks() -> list[CheckMessage]:
         except TypeError as error:
             found.append(Error(str(error), hint="name each parameter", id="backroom.E007"))
     return found
+
+
+def _import_tasks() -> None:
+    """Import every task. Not by the loader's import_default_modules: that runs all checks, and this one again."""
+    current_app.autodiscover_tasks(force=True)
+    for module in current_app.loader.default_modules:
+        current_app.loader.import_task_module(module)
 
 
 def _surroundings() -> list[CheckMessage]:

@@ -75,6 +75,16 @@ def test_a_task_whose_parameters_have_no_names_is_an_error(declared):
     assert found() == ["backroom.E007"]
 
 
+def test_a_task_whose_parameters_have_no_names_can_not_be_enqueued(declared):
+    with pytest.raises(TypeError, match="must have names"):
+        declared()(nameless).enqueue(1)
+
+
+def test_beat_without_its_app_is_an_error(settings):
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_celery_beat"]
+    assert found() == ["backroom.E008"]
+
+
 def test_alerts_without_an_addressee_are_a_warning(settings):
     settings.BACKROOM_ALERT_MAIL_TO = []
     (warning,) = check_ops(None)
