@@ -105,6 +105,14 @@ class LedgerTask(Task):
         (id,) = enqueue_all(replace(call, id=task_id).then(*steps))
         return self.AsyncResult(id)
 
+    def apply_async_on_commit(self, *args: Any, **kwargs: Any) -> None:
+        """Celery's spelling for Django: the row is part of the caller's transaction, so it appears on commit."""
+        self.apply_async(*args, **kwargs)
+
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:
+        """As apply_async_on_commit."""
+        self.apply_async(args, kwargs)
+
     def _from_celery(self, args: tuple, kwargs: dict[str, Any], options: dict[str, Any]) -> Call:
         refused = {name for name, value in options.items() if value} - UNDERSTOOD - IRRELEVANT
         if refused:

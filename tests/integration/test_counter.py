@@ -8,7 +8,6 @@ from backroom.ledger.models import Job
 from backroom.outbound import breaker
 from catalog.models import Product
 from orders.models import Order
-from orders.storefront import cart
 from tests.integration.buying import FORM, attempt, buy, effects, fault, product, stock_of
 from tests.integration.carts import in_cart, key_in, put_in_cart
 

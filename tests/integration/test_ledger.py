@@ -101,6 +101,15 @@ def test_a_follower_is_released_by_the_finish_before_it_and_gets_the_result():
     assert state(follower.id) == "ready"
 
 
+def test_celerys_on_commit_spellings_enqueue_in_the_transaction():
+    with transaction.atomic():
+        note.delay_on_commit(1)
+        transaction.set_rollback(True)
+    note.delay_on_commit(2)
+    note.apply_async_on_commit((3,), countdown=60)
+    assert [(job.key, job.state) for job in Job.objects.order_by("key")] == [("note:2", "ready"), ("note:3", "waiting")]
+
+
 def test_celery_chain_passes_the_result_on():
     (add.s(1, 2) | add.s(10)).apply_async()
     head, tail = Job.objects.get(after_id=None), Job.objects.exclude(after_id=None).get()
