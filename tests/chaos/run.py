@@ -35,7 +35,7 @@ class Runner:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.known: dict[str, Counter] = {"lost": Counter(), "duplicated": Counter(), "stray": Counter()}
+        self.known: dict[str, Counter] = {"lost": Counter(), "duplicated": Counter(), "unexpected": Counter()}
         self.counts = (0, 0, 0)
         self.products = list(Product.objects.filter(price__lt=EXPENSIVE).values_list("slug", flat=True))
         Product.objects.update(stock=1_000_000)

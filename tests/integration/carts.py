@@ -5,7 +5,7 @@ from typing import Any
 
 from django.test import Client
 
-from orders import cart
+from orders.storefront import cart
 
 
 def put_in_cart(client: Client, quantity: Any = 1, slug: str = "apples", **more: Any):

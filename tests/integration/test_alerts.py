@@ -1,5 +1,6 @@
 """Each rule fires and recovers for real; each is mailed once, whichever process dies and however many watchers run."""
 
+import html
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -401,3 +402,8 @@ def test_a_watcher_sends_a_heartbeat_after_all_rules_and_deletes_it_when_it_stop
     watcher.run()
     assert stats.snapshot(0).silent_s("watcher") > 3600
     connection.close()
+
+
+def test_the_page_has_each_rule_with_its_limit_and_what_to_do():
+    page = html.unescape(text(reader().get("/ops/alerts/")))
+    assert [rule.name for rule in rules.RULES if rule.condition not in page or rule.do not in page] == []
