@@ -1,8 +1,8 @@
 """The library's own task, where Celery looks for it. Put it on beat's schedule."""
 
+from backroom.conf import conf
 from backroom.ledger import operations
 from backroom.observe.progress import report
-from backroom.runtime.conf import conf
 from backroom.runtime.task import task
 
 BATCH = 5_000

@@ -26,7 +26,7 @@ class Snooze(_Later):
 
 
 class Superseded(Exception):
-    """This claim is no longer the job's current one: the ledger took its worker for dead, and another one has it."""
+    """This claim is no longer the job's current one: a rescue, a stop or a person has changed the job since."""
 
     def __init__(self, job: Any) -> None:
         super().__init__(f"claim {job.claims} of job {job.id} came too late")

@@ -1,4 +1,4 @@
-"""The ledger's tables. A row is the truth about a job; the broker's message is only its id.
+"""The ledger's tables. A row is the truth about a job; of the broker's message only the id counts.
 
 Only transitions.py, operations.py and rescue.py change jobs, by single SQL statements.
 """
@@ -37,7 +37,9 @@ class Job(models.Model):
     key = models.CharField(max_length=200, null=True, unique=True)  # noqa: DJ001
     state = models.CharField(max_length=10, choices=State.choices)
     claims = models.PositiveIntegerField(default=0, help_text="the fencing token: how many workers have claimed it")
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="claims, less the snoozed ones")
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="claims that count: a snooze, a stop or a database fault does not"
+    )
     max_attempts = models.PositiveSmallIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
     run_at = models.DateTimeField(null=True, help_text="not before")
@@ -53,7 +55,7 @@ class Job(models.Model):
     context = models.JSONField(db_default={}, help_text="the request, order and trace that it belongs to")
 
     class Meta:
-        # One small index for each question of the dispatcher, and none over finished jobs.
+        # One small index for each question of the dispatcher, and a small BRIN for finished jobs.
         indexes = [
             models.Index(fields=["run_at"], name="backroom_waiting", condition=models.Q(state="waiting")),
             models.Index(fields=["published_at"], name="backroom_ready", condition=models.Q(state="ready")),

@@ -1,4 +1,4 @@
-"""Decisions about a job from outside its life, by code or by a person: sooner, not at all, again, gone.
+"""Decisions about a job from outside, by code or by a person: reschedule, cancel, replay, rerun, relink, purge.
 
 Each is one SQL statement and a compare-and-set, as in transitions.py. Errors of the database pass through.
 """
@@ -38,6 +38,7 @@ def cancel(*, ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "", 
         ), chosen AS (
             SELECT id FROM heads
             UNION SELECT child.id FROM backroom_job child JOIN chosen ON child.after_id = chosen.id
+            WHERE child.state = 'waiting' AND child.run_at IS NULL
         )
         UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(),
                                 error = CASE WHEN %s = '' THEN error ELSE %s END
@@ -73,7 +74,7 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
         WHERE backroom_job.id = chosen.id AND state IN ('dead', 'cancelled')
               AND (takes_result = '' OR claims > 0 OR NOT chosen.orphan) RETURNING backroom_job.id
         """,
-        args and json.dumps(args),
+        None if args is None else json.dumps(args),
         apart,
         list(ids),
     )

@@ -1,6 +1,6 @@
 """When a failed job runs again: a pure value, declared beside the task.
 
-The form, a value without machinery, is procrastinate's. Jitter keeps jobs that failed together from returning together.
+Modelled on procrastinate's retry strategy. Jitter keeps jobs that failed together from returning together.
 """
 
 import random
@@ -10,7 +10,7 @@ from typing import Literal
 from backroom.ledger import db_errors
 from backroom.ledger.errors import Permanent, RetryAfter, Snooze
 
-DATABASE_PAUSE = 10.0  # seconds, about, until a job runs again that met a full disk or another session's lock
+DATABASE_PAUSE = 10.0  # seconds, roughly, that a job waits after a full disk or a lock timeout
 
 
 @dataclass(frozen=True)

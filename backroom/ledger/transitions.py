@@ -2,8 +2,8 @@
 
 Only this package changes jobs: transitions.py (a job's own life), operations.py (decisions from outside) and rescue.py.
 All times are the database's, so clocks of other machines don't matter. Index conditions compare with
-`statement_timestamp`, as PostgreSQL uses no index for `clock_timestamp`. `state || ''` keeps it from searching for one
-id in the partial index of a state, which fills with dead rows while any transaction stays open.
+`statement_timestamp`, as PostgreSQL uses no index for `clock_timestamp`. `state || ''` keeps the planner off a state's
+partial index for a single id: while any transaction stays open, dead tuples bloat that index.
 Errors of the database pass through as django.db.Error.
 """
 
@@ -156,6 +156,7 @@ def requeue_ready(which: Sequence[str], paused_only: bool = False) -> list[str]:
 
     Race: the broker has a message after all, and a worker claims the job. It is no longer `ready`, and stays claimed.
     Or a pause ends between the claim and this: the job stays `ready` without a message, and the rescue finds it.
+    Or another dispatcher has requeued and published it since: a second message goes out, whose claim finds nothing.
     """
     return returned_ids(
         "UPDATE backroom_job SET state = 'waiting', run_at = COALESCE(run_at, published_at)"  # noqa: S608

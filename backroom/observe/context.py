@@ -16,10 +16,9 @@ from opentelemetry import context, propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars, get_contextvars
 
+from backroom.conf import conf
 from backroom.ledger.errors import Snooze
 from backroom.ledger.sql import Claimed, Message
-
-CARRIED = ("request_id", "order")  # the ids that a job takes with it
 
 tracer = trace.get_tracer("backroom")
 log = structlog.get_logger(__name__)
@@ -32,14 +31,14 @@ def begin(**ids: str) -> None:
 
 
 def bind(**ids: Any) -> None:
-    """Add ids to this thread's log lines and, those of CARRIED, to all jobs enqueued from now on."""
+    """Add ids to this thread's log lines and, those of BACKROOM_CONTEXT_IDS, to all jobs enqueued from now on."""
     bind_contextvars(**ids)
 
 
 def capture() -> dict[str, Any]:
     """The context that a job enqueued now keeps: the carried ids, and the place in the trace."""
     bound = get_contextvars()
-    captured = {name: bound[name] for name in CARRIED if name in bound}
+    captured = {name: bound[name] for name in conf.CONTEXT_IDS if name in bound}
     propagate.inject(captured)
     return captured
 
@@ -50,7 +49,7 @@ def resumed(captured: dict[str, Any], **ids: Any) -> Iterator[None]:
     clear_contextvars()
     token = context.attach(propagate.extract(captured, context=context.Context()))
     try:
-        with bound_contextvars(**{name: captured[name] for name in CARRIED if name in captured}, **ids):
+        with bound_contextvars(**{name: captured[name] for name in conf.CONTEXT_IDS if name in captured}, **ids):
             yield
     finally:
         context.detach(token)

@@ -9,15 +9,18 @@ Outside of a job they do nothing.
 
 import logging
 from collections.abc import Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from django.db import Error, connection, transaction
 from structlog.contextvars import get_contextvars
 
 from backroom.observe.recorder import Record, writer
 from backroom.observe.redact import redact
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -40,11 +43,16 @@ def of_attempt(id: str, claim: int, attempt: int) -> Iterator[None]:
 
 
 def write_last(snoozed: bool = False) -> None:
-    """Write the current attempt's last row, just before its end. Snoozes may be many, so one of which no row exists yet
-    gets none. Raises django.db.Error."""
+    """Write the current attempt's last row, just before its end. Nothing depends on it: a database error costs the row,
+    not the finish. A snooze writes no first row, as there may be thousands."""
     record = _current.get()
-    if record and (record.written or not snoozed):
-        record.write(ended=True)
+    if not record or (snoozed and not record.written):
+        return
+    try:
+        with transaction.atomic() if connection.in_atomic_block else nullcontext():  # a savepoint for an atomic task
+            record.write(ended=True)
+    except Error as error:
+        log.warning("the last progress of an attempt is not written: %s", type(error).__name__)
 
 
 def report(done: int, of: int | None = None) -> None:

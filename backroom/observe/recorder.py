@@ -1,8 +1,9 @@
 """An attempt's progress and log lines in memory, and the thread of this process that writes them.
 
 An attempt only changes memory. The thread writes changes every EVERY seconds, on a connection of its own: a body never
-waits for a write, and a rollback of the body's transaction takes nothing back. The attempt's last write comes before
-its end, on its own connection. So a short attempt makes no early write, and one that reports nothing pays nothing.
+waits for a write, and a rollback of the body's transaction takes nothing back. The attempt's last write comes just
+before its end, on its own connection; in an atomic task it is part of the body's transaction. So a short attempt makes
+no early write, and one that reports nothing pays nothing.
 
 A row belongs to one claim: a superseded worker writes its own row, not that of the job's current worker. A row with
 `ended` never changes again, so a late write of the thread changes nothing.

@@ -13,9 +13,9 @@ from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
 from django.urls import reverse
 
+from backroom.conf import conf
 from backroom.ops.models import Alert
 from backroom.ops.rules import BY_NAME
-from backroom.runtime.conf import conf
 
 log = logging.getLogger(__name__)
 

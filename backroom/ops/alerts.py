@@ -15,11 +15,11 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from backroom.conf import conf
 from backroom.ledger.sql import rows
 from backroom.ops import alert_mail
 from backroom.ops.models import Alert
 from backroom.ops.rules import BY_NAME, LASTING, Finding
-from backroom.runtime.conf import conf
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Warning, register
 
-from backroom.runtime.conf import conf
+from backroom.conf import conf
 
 
 @register()

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from backroom.conf import conf
 from backroom.ops import readings
 from backroom.ops.formats import seconds
 from backroom.ops.readings import LEAST, WINDOW
 from backroom.ops.stats import SILENT, Snapshot
-from backroom.runtime.conf import conf
 
 LASTING = 60  # seconds: a deploy or a start leaves a process missing for less
 CALM = 0.8  # share of its limit below which a fired alert recovers: a value around its limit is mailed once

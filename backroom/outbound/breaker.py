@@ -20,14 +20,14 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from backroom.conf import conf
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from backroom.runtime import broker
-from backroom.runtime.conf import conf
 
 log = logging.getLogger(__name__)
 
-THRESHOLD = 5  # failures in a row, each of another effect, that open the breaker
+THRESHOLD = 5  # failures in a row, each of a different effect, that open the breaker
 WINDOW = 60  # seconds without a failure after which failures are forgotten
 PAUSE, LONGEST = 5, 30  # seconds until the first probe; each failed probe doubles them, up to the longest
 BURST = 0.5  # seconds' worth of calls that may come at once: twice the dispatcher's poll
@@ -40,7 +40,7 @@ def guard(partner: str, effect: str, lease: float, patience: float = 0.0) -> Ite
 
     `effect` names the call's effect: one request that always fails must not open the breaker alone. `lease` is longer
     than the call can take, in seconds; `patience` is how many seconds the caller waits here for its slot. Raises Away
-    if the breaker or the rate limit holds the call back, and instead of PartnerUnreachable.
+    if the breaker or the rate limit holds the call back; PartnerUnreachable is raised as Away, too.
     """
     answer, number, seconds = _step("admit", partner, patience, lease, BURST) or ("pass", 0, 0)
     if answer not in ("pass", "probe"):
@@ -63,7 +63,7 @@ def guard(partner: str, effect: str, lease: float, patience: float = 0.0) -> Ite
     except PartnerUnavailable:
         _failed(partner, probe, effect)
         raise
-    except BaseException:  # an error of ours, or a time limit, says nothing of the partner; but a probe must end
+    except BaseException:  # our own error or a time limit is not the partner's failure; but a probe must end
         if probe:
             _failed(partner, probe, effect)
         raise

@@ -12,12 +12,12 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from backroom.conf import conf
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.observe import context
 from backroom.outbound import breaker
 from backroom.outbound.deadline import bounded
 from backroom.outbound.errors import PartnerUnavailable, PartnerUnreachable
-from backroom.runtime.conf import conf
 
 MAX_BODY = 1_000_000  # bytes of an answer
 TRY_AGAIN = {408, 425, 429}  # the 4xx that are about this moment, not about the request

@@ -22,7 +22,7 @@ PROBE_EVERY = 1.0  # seconds between probes of a broker that failed
 
 class Switch:
     """Whether this process uses the broker: off after a failure, until a thread has seen it answer again. So one caller
-    waits for a timeout, not all, and not once for the publisher and once more for the breakers."""
+    per outage waits for the timeout, shared by publisher and breakers."""
 
     def __init__(self) -> None:
         self._off = threading.Event()
@@ -92,12 +92,13 @@ def answers() -> bool:
 def oldest_messages(queues: Iterable[str]) -> dict[str, float | None]:
     """For each queue the stamp, as Unix time, of the oldest message waiting in the broker; None if none waits.
 
-    Ten minutes ago for a broker that can't be searched: only Redis and Valkey can. Raises the transport's errors."""
+    Brokers other than Redis and Valkey can't be searched: ten minutes ago. Raises the transport's errors."""
     with connection() as broker:
         if broker.transport.driver_type != "redis":
             return dict.fromkeys(queues, time.time() - 600)
         client = broker.default_channel.client
-        return {queue: _published_at(client.lindex(queue, -1)) for queue in queues}
+        prefix = broker.transport_options.get("global_keyprefix", "")  # kombu adds it to LPUSH, but not to LINDEX
+        return {queue: _published_at(client.lindex(f"{prefix}{queue}", -1)) for queue in queues}
 
 
 def eviction_policy() -> str:
@@ -110,7 +111,7 @@ def eviction_policy() -> str:
 
 
 def _published_at(message: bytes | None) -> float | None:
-    """A foreign message, without our stamp, proves no message lost: 0."""
+    """A message without our stamp proves nothing: 0."""
     try:
         return None if message is None else float(json.loads(message)["headers"]["published_at"])
     except (ValueError, TypeError, LookupError):

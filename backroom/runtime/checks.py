@@ -7,7 +7,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from backroom.runtime.conf import conf
+from backroom.conf import conf
 from backroom.runtime.task import LedgerTask
 
 SHORTEST_GRACE = 6  # seconds: a worker requeues its jobs 3 s before the end

@@ -1,5 +1,5 @@
 """Publishes what is due, and rescues what was lost. Any number of dispatchers may run: SKIP LOCKED gives each rows of
-its own, and one that dies leaves nothing that another would not find."""
+its own, and another one finds what a dead one leaves."""
 
 import logging
 import threading
@@ -10,9 +10,9 @@ from contextlib import suppress
 from celery import current_app
 from django.db import Error, connection
 
+from backroom.conf import conf
 from backroom.ledger import db_errors, rescue, transitions
 from backroom.runtime import broker, publisher
-from backroom.runtime.conf import conf
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.project_warnings import EveryMinute, warn_of_eviction, warn_of_unserved_queues
 

@@ -35,7 +35,7 @@ def check_arguments(args: dict[str, Any]) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise ValueError("half a surrogate pair is no character") from error
+        raise ValueError("the text holds an unpaired surrogate (U+D800 to U+DFFF)") from error
     if NUL.search(text):
         raise ValueError("PostgreSQL keeps no NUL character")
     if size > ARGS_LIMIT:
@@ -113,7 +113,7 @@ def _readable(when: timedelta | datetime) -> bool:
 def enqueue_all(*calls: Call) -> list[str]:
     """Enqueue calls with their followers in the caller's transaction; return the id of each call's job.
 
-    A key that already names a job gives that job's id and enqueues nothing. No job is visible before the commit, and
+    If a job has the key, its id is returned and nothing is enqueued. No job is visible before the commit, and
     none is left after a rollback. A failing broker costs a fraction of a second at most and never raises: the
     dispatcher publishes later. Raises django.db.Error, and TypeError or ValueError for bad arguments; then nothing is
     written.

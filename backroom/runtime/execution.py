@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 from celery.exceptions import Ignore, Retry
 from django.db import Error, connection, transaction
 
+from backroom.conf import conf
 from backroom.ledger import db_errors, transitions
 from backroom.ledger.errors import Snooze, Superseded, Unwritten
 from backroom.ledger.retry import Retry as Policy
@@ -18,7 +19,6 @@ from backroom.ledger.sql import Claimed, Message
 from backroom.observe import context, progress
 from backroom.observe.redact import redact, redact_error
 from backroom.runtime import heartbeat, publisher
-from backroom.runtime.conf import conf
 
 log = logging.getLogger(__name__)
 

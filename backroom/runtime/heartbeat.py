@@ -45,10 +45,11 @@ class Heartbeat:
     def beat(self, memory: int | None = None) -> None:
         """Write the heartbeat, and delete those of processes long silent. `memory` is in bytes."""
         rows(
-            "WITH silent AS (DELETE FROM backroom_heartbeat WHERE seen_at < clock_timestamp()"
+            "WITH silent AS (DELETE FROM backroom_heartbeat WHERE name <> %s AND seen_at < clock_timestamp()"
             " - CASE role WHEN 'worker' THEN %s ELSE %s END * interval '1 second')"
             " INSERT INTO backroom_heartbeat (name, role, queues, pool, memory) VALUES (%s, %s, %s, %s, %s)"
             " ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp(), memory = excluded.memory RETURNING name",
+            self.name,
             KEPT_WORKER,
             KEPT,
             self.name,

@@ -7,7 +7,7 @@ def taken(pids: Iterable[int]) -> int | None:
     """Bytes, what they share counted once (PSS); None where that can't be known. About 1 ms for each process."""
     try:
         return sum(_proportional(pid) for pid in pids)
-    except OSError:  # not Linux, or a child has just gone
+    except (OSError, StopIteration):  # not Linux, or a child has just gone
         return None
 
 

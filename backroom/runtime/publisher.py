@@ -38,7 +38,7 @@ def _send_one(producer, message: Message) -> None:
         body,
         queue=message.queue,
         retry=False,
-        declare=[] if producer.connection.transport.driver_type == "redis" else None,  # a list needs no declaring
+        declare=[] if producer.connection.transport.driver_type == "redis" else None,  # a Redis list needs no declaring
         headers={"published_at": message.published_at},
     )
 

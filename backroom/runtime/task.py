@@ -59,7 +59,7 @@ class LedgerTask(Task):
     job_key: str | None = None
     renamed: Mapping[str, str] = {}
     atomic = False
-    throws = (Permanent,)  # Celery logs it in a line, not as unexpected with a traceback: that is in the ledger
+    throws = (Permanent,)  # Celery logs it in one line; the ledger has the traceback
 
     @cached_property
     def parameters(self) -> inspect.Signature:

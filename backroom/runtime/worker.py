@@ -18,11 +18,11 @@ from celery.worker import state
 from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
 from django.db import Error, connection
 
+from backroom.conf import conf
 from backroom.ledger import db_errors, operations, rescue, transitions
 from backroom.ledger.errors import Superseded
 from backroom.runtime import heartbeat, memory
 from backroom.runtime.checks import check_backroom
-from backroom.runtime.conf import conf
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.project_warnings import EveryMinute, warn_of_missing_dispatcher
 
@@ -39,8 +39,8 @@ class Worker(CeleryWorker):
         """Name this process before the pool forks, and connect the parts."""
         super().on_before_init(**options)
         heartbeat.worker_name = heartbeat.new_name(self.hostname or "")
-        # A child that ends waits until the main process has counted its results. SIGTERM can meet a task on its way to
-        # the child, whose result is never counted: one stop in eight took half a minute longer. The ledger has results.
+        # At a stop billiard waits up to 30 s for a result that may never be counted: one stop in eight, measured. The
+        # ledger has the result, so 1 s is enough.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10  # looks, 0.1 s apart; 300 by default
         # Celery logs a traceback for each message of an unknown task: hundreds during a deploy.
         consumer_log = logging.getLogger("celery.worker.consumer.consumer")
@@ -68,12 +68,12 @@ class Pulse:
 
     def start(self, sender: Any, **_: Any) -> None:
         """The worker is ready. Celery runs Django's system checks and drops their errors; the log gets ours."""
-        for found in check_backroom(None):
-            if found.is_serious():
-                log.error("%s", found)
         queues = ",".join(sorted(queue.name for queue in sender.task_consumer.queues))
         self.heartbeat = Heartbeat("worker", heartbeat.worker_name, queues, sender.pool.limit)
         threading.Thread(target=self._run, args=(sender.pool,), daemon=True, name="heartbeat").start()
+        for found in check_backroom(None):
+            if found.is_serious():
+                log.error("%s", found)
 
     def begin_to_stop(self, how: str, **_: Any) -> None:
         """SIGTERM: Celery takes no new job and waits for running ones without limit. The supervisor has a limit."""
@@ -112,7 +112,7 @@ class Pulse:
 def _end_bodies(pool: BasePool) -> None:
     """End the bodies that still run, and only then requeue their jobs: another worker has them at once. A prefork
     worker without children ends by itself; threads end only with their process."""
-    children = set(pool.info.get("processes", ())) - {os.getpid()}
+    children = _processes(pool) - {os.getpid()}
     for pid in children:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -144,11 +144,16 @@ def requeue_unfinished(worker: str) -> list[str]:
 
 
 def _memory(pool: BasePool) -> int | None:
-    """Bytes, for people: a failure must not cost a heartbeat."""
+    """Bytes, for display."""
+    return memory.taken({os.getpid(), *_processes(pool)})
+
+
+def _processes(pool: BasePool) -> set[int]:
+    """The pool's pids. Its main thread may be changing it: an error must stop neither the heartbeat nor the stop."""
     try:
-        return memory.taken({os.getpid(), *pool.info.get("processes", ())})
+        return set(pool.info.get("processes", ()))
     except Exception:
-        return None
+        return set()
 
 
 def _running() -> list[str]:

@@ -198,6 +198,17 @@ def test_lines_of_attempts_that_failed_are_kept_and_a_snooze_of_which_nothing_wa
     assert [row.attempt for row in Progress.objects.filter(job_id=job.id).order_by("claim")] == [1, 2]
 
 
+@pytest.mark.parametrize("of", [telling, telling_atomic], ids=["plain", "atomic"])
+def test_a_job_succeeds_although_its_progress_can_not_be_written(of):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE backroom_progress RENAME TO gone")
+        try:
+            job = attempt(lambda: report(1, 2), of)
+        finally:
+            cursor.execute("ALTER TABLE gone RENAME TO backroom_progress")
+    assert (job.state, job.claims) == ("succeeded", 1)
+
+
 def test_what_is_said_is_bounded_and_the_last_lines_are_the_ones_kept():
     def body() -> None:
         for number in range(recorder.LINES + 50):

@@ -365,3 +365,20 @@ def test_a_follower_whose_predecessor_was_purged_runs_when_it_is_replayed():
 def age(*ids: str) -> None:
     """Let jobs have been claimed long ago."""
     Job.objects.filter(id__in=ids).update(started_at="2020-01-01T00:00Z")
+
+
+def test_a_cancel_leaves_followers_alone_that_have_begun():
+    head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
+    transitions.succeed(transitions.claim(head, "a"), 3)
+    follower = Job.objects.get(key="note:3")
+    transitions.defer(transitions.claim(str(follower.id), "a"), 60, "OSError: x")
+    assert operations.rerun(head, 1, "its effect is missing")
+    assert operations.cancel(ids=[head], why="not needed") == [head]
+    assert state(follower.id) == "waiting"
+
+
+def test_a_replay_may_give_no_arguments():
+    id = once.enqueue(1)
+    transitions.mark_dead(transitions.claim(id, "a"), "gave up")
+    assert operations.replay([id], args={}) == [id]
+    assert Job.objects.get(id=id).args == {}

@@ -118,6 +118,17 @@ def test_a_message_that_is_no_task_does_not_keep_others_from_being_rescued(messa
     assert broker.oldest_messages(["default", "bulk"]) == {"default": 0.0, "bulk": None}
 
 
+def test_messages_under_a_projects_key_prefix_are_not_taken_for_lost(monkeypatch):
+    options = {**current_app.conf.broker_transport_options, "global_keyprefix": "shop:"}
+    monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
+    broker.template.cache_clear()
+    try:
+        stamp = Job.objects.get(id=nothing.enqueue()).published_at.timestamp()
+        assert broker.oldest_messages(["default"]) == {"default": stamp}
+    finally:
+        broker.template.cache_clear()
+
+
 def test_two_dispatchers_at_once_publish_each_due_job_once():
     ids = [nothing.enqueue() for _ in range(50)]
     transitions.requeue_ready(ids)

@@ -7,11 +7,11 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from backroom.conf import conf
 from backroom.ops import rules
 from backroom.ops.alerts import current
 from backroom.ops.models import Alert
 from backroom.ops.pages.access import looks
-from backroom.runtime.conf import conf
 
 SHOWN = 50
 

@@ -7,12 +7,12 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from backroom.conf import conf
 from backroom.ledger.models import LIVE, Attempt, Job, State
 from backroom.ledger.sql import rows
 from backroom.observe.models import Progress
 from backroom.ops.models import AuditEntry
 from backroom.ops.pages.access import looks
-from backroom.runtime.conf import conf
 
 PROGRESS_SHOWN = 50  # attempts, the newest
 

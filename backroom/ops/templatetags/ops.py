@@ -5,8 +5,8 @@ from contextlib import suppress
 from django import template
 from django.urls import NoReverseMatch, reverse
 
+from backroom.conf import conf
 from backroom.ops import formats
-from backroom.runtime.conf import conf
 
 register = template.Library()
 for name in "seconds", "ms", "percent", "whole_percent", "grouped", "mebibytes", "first_line":

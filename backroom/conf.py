@@ -12,6 +12,7 @@ DEFAULTS: dict[str, Any] = {
     "PARTNER_RATES": {},  # partner: calls a second allowed to the whole fleet; a partner not named has no breaker
     "QUEUE_OBJECTIVES": {},  # queue: seconds for which a job may be due before an alert
     "ALERT_MAIL_TO": [],  # addresses
+    "CONTEXT_IDS": ("request_id",),  # the ids that a job takes with it from the request's log lines
     "SITE_URL": "",  # of this site, for links in alert mails
     "FLOWER_URL": "",  # of Flower, for links on the pages
 }
