@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
 def receipts_to_send(count: int) -> list[str]:
-    """So many paid orders with an invoice, and the jobs that mail their receipts; the jobs' keys."""
+    """Creates `count` paid orders with invoices and enqueues their receipts. Returns the keys of these jobs."""
     customer = {"email": "a@example.org", "name": "A", "address": "1 Road", "city": "Cork", "postcode": "T12"}
     paid = {"status": Status.PAID, "paid_at": timezone.now(), "total": 1, "currency": "EUR", "fingerprint": "0" * 64}
     orders = Order.objects.bulk_create(Order(**customer, **paid, country="IE") for _ in range(count))

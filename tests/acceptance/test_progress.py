@@ -1,4 +1,4 @@
-"""A long job whose worker is killed: how far it was is known, and its next attempt says so itself."""
+"""A long job keeps its progress when its worker is killed, and the next attempt reports its own."""
 
 from datetime import UTC, datetime
 
@@ -22,10 +22,10 @@ def test_after_a_kill_the_bar_begins_anew_and_says_attempt_2(house: Cluster, par
     until(in_state(f"receipt:{number}", "succeeded"))
     fault(partners, "mail", latency_ms=4500)
     id = mail_sales_report.enqueue(f"{datetime.now(UTC):%Y-%m-%d}")
-    until(lambda: told(id, claim=1), what="the first attempt told how far it is")
+    until(lambda: has_progress(id, claim=1), what="the first attempt reported progress")
     house.kill("worker-bulk")
     house.start("worker-bulk")
-    until(lambda: told(id, claim=2), 40, what="the second attempt told how far it is")
+    until(lambda: has_progress(id, claim=2), 40, what="the second attempt reported progress")
     staff, _ = User.objects.get_or_create(username="chief of the report", is_staff=True, is_superuser=True)
     client = Client()
     client.force_login(staff)
@@ -36,5 +36,5 @@ def test_after_a_kill_the_bar_begins_anew_and_says_attempt_2(house: Cluster, par
     until(lambda: Job.objects.filter(id=id, state="succeeded").exists(), 60)
 
 
-def told(id: str, claim: int) -> bool:
+def has_progress(id: str, claim: int) -> bool:
     return Progress.objects.filter(job_id=id, claim=claim, done__gt=0, ended=False).exists()

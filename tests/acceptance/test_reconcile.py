@@ -20,7 +20,7 @@ def test_jobs_that_somebody_deleted_are_made_up_for_and_their_effects_happen_onc
     until(lambda: Job.objects.filter(key=f"capture:{number}", state="waiting", run_at__isnull=False))
     lost = Job.objects.filter(key__in=[f"capture:{number}", f"shipment:{number}"])
     assert lost.delete()[0] == 2
-    settlement.release_hold(number)  # hastens jobs that are not there any more
+    settlement.release_hold(number)  # reschedules jobs whose rows are gone
     Order.objects.filter(number=number).update(created_at=Now() - audit.SKEW)
     tasks.reconcile.enqueue()
     until(in_state(f"shipment:{number}", "succeeded"), 40)

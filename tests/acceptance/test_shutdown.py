@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
 def stop(house: Cluster, name: str, seconds: float) -> float:
-    """SIGTERM to a process, which must be gone within so many seconds with exit code 0; returns how long it took."""
+    """Sends SIGTERM. The process must exit with 0 within `seconds`. Returns the seconds that it took."""
     begin = time.monotonic()
     house.processes[name].terminate()
     assert house.processes[name].wait(seconds) == 0

@@ -64,8 +64,8 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def troubles() -> list[str]:
-    """What went wrong in pages: errors in the console, failed requests, requests to other hosts. A test that means to
-    provoke one takes it out of the list; what is left at its end fails it."""
+    """Errors in the console, failed requests and requests to other hosts. A test removes those that it provokes on
+    purpose. Any left at its end fail it."""
     return []
 
 

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Locator, Page
 
-STOPS = 80  # nobody presses Tab more often than that on one page
+STOPS = 80  # of the Tab key, more than any page needs
 
 # What has the focus is within the window, and it, its card or its label has an outline. Gives what is not so.
 IN_SIGHT = """() => {
@@ -23,7 +23,7 @@ def tab_to(page: Page, goal: Locator) -> None:
     for _ in range(STOPS):
         page.keyboard.press("Tab")
         hidden = page.evaluate(IN_SIGHT)
-        assert not hidden, f"has the focus, and nobody sees it: {hidden}"
+        assert not hidden, f"has the focus, but is out of sight: {hidden}"
         if has_focus(goal):
             return
     raise AssertionError(f"{STOPS} times Tab did not reach {goal}")

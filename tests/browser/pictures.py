@@ -1,8 +1,8 @@
 """Pictures of pages, to be looked at: `make pictures`. By day and by night, wide and as on a phone, with 100,000 jobs
 in the ledger. No test of `make test`.
 
-They go to $PICTURES (default: var/pictures); those for docs/images into `docs` there, to be copied by whoever finds
-them good, and the machine was calm.
+They go to $PICTURES (default: var/pictures); those for docs/images into `docs` there. Look at them before you copy
+them, and take them on an idle machine.
 """
 
 import os
@@ -48,7 +48,7 @@ def busy(house: Cluster) -> Cluster:
     """The house after a busy week, with all its processes."""
     with transaction.atomic():
         sample.fill(100_000)
-        Job.objects.filter(state="running").delete()  # nobody has them, so they would be rescued
+        Job.objects.filter(state="running").delete()  # no worker has them, so the dispatcher would rescue them
     User.objects.create_superuser("operator", password=PASSWORD)
     house.start("beat", "watcher")
     return house

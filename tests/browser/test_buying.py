@@ -36,7 +36,7 @@ def test_bought_by_mouse_and_the_timeline_ends_in_all_green_without_a_reload(pag
     expect(row(page, "analytics")).not_to_have_attribute("data-state", "done")
     expect_all_green(page)
     assert page.evaluate("window.notReloaded")
-    expect(page.locator("#news")).to_contain_text("done")  # what a screen reader is told of it
+    expect(page.locator("#news")).to_contain_text("done")  # a screen reader reads this line out
     assert download_invoice(page, Locator.click).startswith(b"%PDF")
     done = effects(order=str(order_number(page)))
     assert len(done) == 6, done

@@ -1,4 +1,4 @@
-"""What the tests of the checkout share: things to buy, somebody who buys, the gateway's own records."""
+"""Products, a buyer and the gateway's own records, for the tests of the checkout."""
 
 import json
 from collections.abc import Callable

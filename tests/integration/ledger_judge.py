@@ -69,7 +69,7 @@ class Judge:
         self.jobs: dict[str, Job] = {}
         self.alive: set[str] = set()  # the workers that have said so in time
         self.effects = Counter[str]()  # by job: what an atomic task would have written
-        self.redone = set[str]()  # jobs whose effect got lost once
+        self.reruns = set[str]()  # jobs whose effect got lost once
 
     def look(self) -> None:
         """See the rows as they are now."""
@@ -99,8 +99,8 @@ class Judge:
             assert holds(arguments[0], before), "a claim that was lost finished a job"
             self.effects[arguments[0].id] += name == "succeed"
         if name == "rerun" and result:
-            self.effects[arguments[0]] -= 1  # it got lost, or nobody would have had it done once more
-            self.redone.add(arguments[0])
+            self.effects[arguments[0]] -= 1  # a rerun means that the effect got lost
+            self.reruns.add(arguments[0])
         if name == "cancel":
             heads = {str(self.jobs[id].after_id) for id in result if id not in arguments[0]}
             running = {id for id, job in self.jobs.items() if job.state == State.RUNNING}
@@ -142,7 +142,7 @@ class Judge:
             assert str(now.after_id) in self.jobs, "it waits for a job that is not there"
         if now.after_id and (now.run_at or now.claims or now.state in (State.READY, State.RUNNING, State.SUCCEEDED)):
             before = str(now.after_id)
-            assert self.effects[before] == 1 or before in self.redone, "a follower overtook"
+            assert self.effects[before] == 1 or before in self.reruns, "a follower overtook"
             assert now.args == {"before": before}, "a follower has not the result before it"
 
 

@@ -147,7 +147,7 @@ class World:
         return transitions.defer(claim, verdict.seconds, str(error), verdict.uses_attempt)
 
     def rerun(self, id: str) -> bool:
-        """As somebody does who saw the ledger before this step."""
+        """The caller read the ledger before this step, so its claim may be out of date."""
         job = self.court.jobs.get(id)
         return operations.rerun(id, job.claims if job else 0, "its effect got lost")
 

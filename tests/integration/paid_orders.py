@@ -67,7 +67,7 @@ def attempted(id: str) -> Job:
 
 
 def perform(id: str) -> None:
-    """One attempt at running a job. Raises what Celery is told."""
+    """One attempt at running a job. Raises the error that Celery gets."""
     execution.perform(current_app.tasks[Job.objects.get(pk=id).task], id)
 
 

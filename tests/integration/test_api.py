@@ -123,7 +123,7 @@ def test_without_a_key_each_request_is_an_order(client):
 
 LINE = {"product": "apples", "quantity": 1}
 WRONG = [
-    ("/email", {"email": "nobody"}),
+    ("/email", {"email": "no-address"}),
     ("/email", {"email": f"{'a' * 250}@example.com"}),
     ("/email", {"email": "a@example.com\nBcc: b@example.com"}),
     ("/email", {"email": None}),

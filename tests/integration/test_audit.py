@@ -1,4 +1,4 @@
-"""The audit finds what was lost, what was done twice, and what nobody asked for; and only that."""
+"""The audit finds lost, duplicate and unexpected effects, and no others."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Beats on real tables: a slot fires once, whoever dies, and is not forgotten."""
+"""Two beats on real tables: each slot fires once, even when one beat dies."""
 
 from datetime import UTC, datetime, timedelta
 

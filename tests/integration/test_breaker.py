@@ -56,7 +56,7 @@ def test_a_partner_that_fails_for_many_is_left_alone():
     with pytest.raises(Away, match="breaker is open") as refused:
         call()
     assert isinstance(refused.value, Snooze), "a job uses no attempt"
-    assert isinstance(refused.value, PartnerUnavailable), "whoever is no job takes it for silence"
+    assert isinstance(refused.value, PartnerUnavailable), "a caller outside jobs handles it as a timeout"
     (found,) = breaker.states()
     assert (found["failures"], found["next_s"]) == (breaker.THRESHOLD, pytest.approx(breaker.PAUSE, abs=2))
     pause_over("mail")

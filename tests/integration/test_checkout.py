@@ -1,4 +1,4 @@
-"""The checkout with the real gateway: what is sold, charged and enqueued, whatever goes wrong in between."""
+"""The checkout with the real gateway: sales, charges and jobs, with a failure at each step."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +76,7 @@ def test_a_slow_bank_is_answered_truthfully_and_settled_by_the_job():
     order = buy(card="demo-slow")
     settle = Job.objects.annotate(now=Now()).get(key=f"settle:{order.number}")
     assert order.status == Status.PLACED
-    assert settle.run_at - settle.now <= timedelta(seconds=5), "the safety net was not hastened"
+    assert settle.run_at - settle.now <= timedelta(seconds=5), "the safety net was not rescheduled"
 
     settle = attempt(settle.key)
     assert (settle.state, settle.attempts) == (State.WAITING, 0), "a pending payment must not use up attempts"
@@ -154,9 +154,9 @@ def test_a_gateway_that_others_found_silent_is_not_asked_and_the_order_is_over_a
     started = time.monotonic()
     order = buy()
     assert time.monotonic() - started < 0.5
-    assert (order.status, stock_of()) == (Status.CANCELLED, left), "nobody will ever ask for its money"
+    assert (order.status, stock_of()) == (Status.CANCELLED, left), "no job will capture its money"
     assert live_keys(order.number) == {f"void:{order.number}"}
-    assert traffic("payments") == asked, "nobody has troubled the gateway"
+    assert traffic("payments") == asked, "the open breaker let no call through"
 
     fault("payments")
     pause_over("payments")
@@ -283,7 +283,7 @@ def test_baskets_filled_in_opposite_order_do_not_block_each_other():
     assert (stock_of("apples"), stock_of("pears")) == (100, 100)
 
 
-def somebody_waits_for_a_row() -> bool:
+def a_session_waits_for_a_row() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
         return cursor.fetchone() is not None
@@ -304,7 +304,7 @@ def test_what_changes_in_the_very_moment_of_buying_is_not_sold(change, refusal):
         with transaction.atomic():
             Product.objects.update(**change)
             bought = buyer.submit(all_at_once, buy)  # reads the product as it was, then waits for our row
-            until(somebody_waits_for_a_row)
+            until(a_session_waits_for_a_row)
         (result,) = bought.result(30)
     assert isinstance(result, refusal)
     assert not Order.objects.exists()

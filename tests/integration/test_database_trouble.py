@@ -170,8 +170,8 @@ def test_an_order_that_staff_can_not_save_now_is_said_so(admin_client):
 
 
 def test_a_checkout_that_deadlocks_is_tried_again_and_sells_once(client):
-    """Another session locks what the checkout wants, and wants what it has: the checkout waited first, so PostgreSQL
-    ends its transaction."""
+    """Another session locks the row that the checkout needs, and waits for the one it has. The checkout waited first,
+    so PostgreSQL ends its transaction."""
     apples, pears = product("apples", stock=10), product("pears", stock=10)
     set_here(deadlock_timeout="400ms")
     lines = [{"product": slug, "quantity": 1} for slug in ("apples", "pears")]
@@ -195,7 +195,7 @@ def test_a_checkout_that_deadlocks_is_tried_again_and_sells_once(client):
 
 
 def test_a_serialization_failure_is_tried_again_and_sells_once(client):
-    """Where somebody has set another isolation, two at once on one row are not let through one after the other."""
+    """With another isolation level PostgreSQL does not let two updates of one row pass one after the other."""
     product(stock=10)
     set_here(default_transaction_isolation="repeatable read")
     holding: list[bool] = []
@@ -318,16 +318,16 @@ def test_a_full_disk_loses_no_order_that_was_answered_and_charges_none_that_was_
             with suppress(Ignore):  # where not even the claim finds room
                 attempt(f"invoice:{first}")
             assert Job.objects.filter(key=f"invoice:{first}", state__in=["ready", "waiting"], attempts=0).exists()
-            told = {key: answer.json()["number"] for key, answer in answers.items() if answer.status_code < 300}
+            numbers = {key: answer.json()["number"] for key, answer in answers.items() if answer.status_code < 300}
             for answer in answers.values():
                 assert answer.status_code in (201, 202) or told_to_come_back(answer)
-            assert len(told) < len(answers), "nobody met the full disk"
-        assert set(Order.objects.values_list("number", flat=True)) == {first, *told.values()}
-        assert stock_of() == 98 - len(told)
-        assert {key.rpartition(":")[2] for key in effects()} == {str(number) for number in (first, *told.values())}
+            assert len(numbers) < len(answers), "no checkout met the full disk"
+        assert set(Order.objects.values_list("number", flat=True)) == {first, *numbers.values()}
+        assert stock_of() == 98 - len(numbers)
+        assert {key.rpartition(":")[2] for key in effects()} == {str(number) for number in (first, *numbers.values())}
         for key in answers:
             again = order(client, key, quantity=1)
             assert (again.status_code, again.json()["status"]) == (201, "paid")
-            assert told.setdefault(key, again.json()["number"]) == again.json()["number"]
+            assert numbers.setdefault(key, again.json()["number"]) == again.json()["number"]
         assert (Order.objects.count(), stock_of(), set(effects().values())) == (10, 89, {1})
         assert attempt(f"invoice:{first}").state == "succeeded"

@@ -169,7 +169,7 @@ def test_a_partner_that_refuses_makes_a_dead_letter_at_once(partners):
 
 
 class Listener(BaseHTTPRequestHandler):
-    """Keeps what it is told, headers and body, in `heard`."""
+    """Keeps the headers and body of each request in `heard`."""
 
     heard: list[str] = []
 

@@ -1,4 +1,4 @@
-"""A partner's answers, judged at the edge: a real server on a socket that says exactly what each test wants."""
+"""The HTTP client classifies a partner's answers, which a real server on a socket gives byte by byte."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ import pytest
 from backroom import Permanent, RetryAfter
 from backroom.outbound.http import Partner, PartnerUnavailable
 
-partner = Partner("somebody", timeout=(0.3, 0.5))
+partner = Partner("anything", timeout=(0.3, 0.5))
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def telling_atomic() -> object:
 
 @pytest.fixture
 def often(monkeypatch) -> None:
-    """Let what is told be written twenty times a second."""
+    """Let the recorder write progress twenty times a second."""
     monkeypatch.setattr(recorder.writer, "every", 0.05)
 
 
@@ -62,7 +62,7 @@ def again(id: str, of=telling) -> Job:
     return Job.objects.get(id=id)
 
 
-def told(job: Job) -> list[list[str]]:
+def lines_of(job: Job) -> list[list[str]]:
     """The lines of each attempt."""
     return [[line["text"] for line in row.lines] for row in Progress.objects.filter(job_id=job.id).order_by("claim")]
 
@@ -175,7 +175,7 @@ def test_lines_are_kept_by_one_statement_and_an_attempt_without_any_pays_nothing
         silent = attempt(lambda: None)
     with CaptureQueriesContext(connection) as speaking:
         job = attempt(body)
-    assert (told(silent), told(job)) == ([], [["asked the oracle", "answered answer=42"]])
+    assert (lines_of(silent), lines_of(job)) == ([], [["asked the oracle", "answered answer=42"]])
     assert (silent.state, job.state, len(speaking)) == ("succeeded", "succeeded", len(quiet) + 1)
     row = Progress.objects.get(job_id=job.id)
     assert ([line["level"] for line in row.lines], row.done, row.ended) == (["info", "warning"], None, True)
@@ -194,7 +194,7 @@ def test_lines_of_attempts_that_failed_are_kept_and_a_snooze_of_which_nothing_wa
         bodies["now"] = raising(error, line)
         job = again(str(job.id))
     assert job.state == "dead"
-    assert told(job) == [["first"], ["second"]]
+    assert lines_of(job) == [["first"], ["second"]]
     assert [row.attempt for row in Progress.objects.filter(job_id=job.id).order_by("claim")] == [1, 2]
 
 
@@ -233,7 +233,7 @@ def test_no_line_quotes_a_row_of_the_database_or_can_not_be_stored():
 
     job = attempt(body)
     assert job.state == "succeeded"
-    ((line,),) = told(job)
+    ((line,),) = lines_of(job)
     assert line.startswith("twice  ? (IntegrityError: duplicate key value")
     assert "Zofia" not in line
 
@@ -248,10 +248,10 @@ def test_a_body_does_not_notice_that_nothing_can_be_written_meanwhile(often, of)
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         report(2, 2)
-        somebody.rollback()
+        session.rollback()
 
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as somebody:
-        somebody.execute("LOCK TABLE backroom_progress IN ACCESS EXCLUSIVE MODE")
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as session:
+        session.execute("LOCK TABLE backroom_progress IN ACCESS EXCLUSIVE MODE")
         job = attempt(body, of)
     assert job.state == "succeeded"
     assert Progress.objects.get(job_id=job.id).done == 2
@@ -271,7 +271,7 @@ def test_what_was_told_goes_with_its_job():
 
 @pytest.fixture
 def halfway(often) -> None:
-    """A running job that told where it is."""
+    """A running job that reported its progress."""
     claimed = transitions.claim(telling.enqueue(), "one")
     mine = recorder.Record(claimed.id, claimed.claims, claimed.attempts)
     mine.set_progress(1000, 4000)
@@ -280,7 +280,7 @@ def halfway(often) -> None:
 
 
 def test_running_jobs_are_shown_with_their_bars_on_the_page_and_at_the_command_line(halfway):
-    transitions.claim(telling.enqueue(), "one")  # one that tells nothing
+    transitions.claim(telling.enqueue(), "one")  # one that reports nothing
     found = text(reader().get("/ops/", headers={"HX-Request": "true"}))
     assert "25 %, 1,000 of 4,000 · 250 a second · 12 s left" in found
     out = StringIO()

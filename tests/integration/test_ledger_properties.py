@@ -59,7 +59,7 @@ class AClaim(NamedTuple):
 
 
 def now(world: World, drawn: Any) -> Any:
-    """What was drawn, with jobs and claims as they stand now."""
+    """The drawn value, with jobs and claims as they stand now."""
     if isinstance(drawn, AJob | AClaim):
         return drawn.now(world)
     return type(drawn)(now(world, each) for each in drawn) if isinstance(drawn, list | tuple) else drawn
@@ -149,7 +149,7 @@ class Chance(RuleBasedStateMachine):
         self.world.pass_time(seconds)
 
     def teardown(self):
-        if self.world.sound:  # else let the step that failed be told, not its consequences
+        if self.world.sound:  # else show the step that failed, not its consequences
             self.world.come_to_rest()
 
 

@@ -29,24 +29,24 @@ def execute(sql: str, *parameters: Any) -> list[tuple]:
 
 JOB = sql.Claimed("01a00000-0000-7000-8000-000000000000", {}, {}, "aged:1", 1, 1, 1)
 QUESTIONS: dict[str, Callable[[], object]] = {
-    "dispatcher: what is due": lambda: transitions.stage_due(500),
-    "dispatcher: whose message is lost": lambda: rescue.lost_messages("default", None),
-    "dispatcher: whose worker is silent": rescue.requeue_abandoned,
-    "dispatcher: what is behind a finished one": rescue.release_followers,
-    "dispatcher: not published": lambda: transitions.requeue_ready([JOB.id]),
-    "worker: what of mine is not in hand": lambda: worker_beats("worker", "default", []),
+    "dispatcher: due jobs": lambda: transitions.stage_due(500),
+    "dispatcher: jobs whose message is lost": lambda: rescue.lost_messages("default", None),
+    "dispatcher: jobs of a dead worker": rescue.requeue_abandoned,
+    "dispatcher: followers of a finished job": rescue.release_followers,
+    "dispatcher: requeue ready jobs": lambda: transitions.requeue_ready([JOB.id]),
+    "worker: heartbeat": lambda: worker_beats("worker", "default", []),
     "worker: claim": lambda: transitions.claim(JOB.id, "worker"),
     "worker: succeed": lambda: transitions._succeed(JOB, "null"),
-    "worker: wait": lambda: transitions.defer(JOB, 1, "x"),
-    "web: the job of a key": lambda: transitions.ids_of(["aged:1"]),
-    "web: called off": lambda: operations.cancel(keys=["aged:1"], why=""),
-    "beat: old enough to be purged": lambda: operations.purge(30),
+    "worker: defer": lambda: transitions.defer(JOB, 1, "x"),
+    "web: job of a key": lambda: transitions.ids_of(["aged:1"]),
+    "web: cancel": lambda: operations.cancel(keys=["aged:1"], why=""),
+    "beat: purge": lambda: operations.purge(30),
     "people: depth of the queues": lambda: stats.snapshot(WINDOW),
 }
 
 
 def fill(jobs: int, state: str) -> None:
-    """So many jobs, each in the state that an SQL expression over its number `n` gives."""
+    """Inserts `jobs` rows. `state` is an SQL expression over a row's number `n`."""
     execute("SET LOCAL statement_timeout = 0")
     execute(
         f"""
@@ -69,13 +69,13 @@ def test_no_question_reads_the_whole_ledger():
         "CASE WHEN mod(n, 10) > 0 THEN 'succeeded' WHEN mod(n, 1000) > 0 THEN 'waiting'"
         " WHEN mod(n, 2000) > 0 THEN 'ready' ELSE 'running' END",
     )
-    assert pages(QUESTIONS["dispatcher: what is due"]) < 20, "it reads all that is for later"
+    assert pages(QUESTIONS["dispatcher: due jobs"]) < 20, "it reads all that is for later"
     whole = {name: sql for name, call in QUESTIONS.items() for sql, plan in plans(call) if reads_all(plan)}
     assert whole == {}
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("question", ["worker: claim", "worker: succeed", "worker: wait"])
+@pytest.mark.parametrize("question", ["worker: claim", "worker: succeed", "worker: defer"])
 def test_a_job_is_found_by_its_id_and_not_among_the_dead_rows_of_a_state(question: str):
     """Where vacuum can't clean, because of a transaction left open, the index of a state holds all that ever was."""
     fill(2_000, "'succeeded'")

@@ -1,4 +1,4 @@
-"""The gateway's client against the real gateway: what is reserved, taken and given back, and how long anybody waits."""
+"""The payment client authorizes, captures, voids and refunds at the real gateway, each within its timeout."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

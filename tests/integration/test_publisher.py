@@ -48,7 +48,7 @@ def hung_broker() -> Iterator[None]:
 
 @contextmanager
 def refusing_broker() -> Iterator[None]:
-    """A port at which nobody listens."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with broker_at(port):
@@ -79,7 +79,7 @@ def test_a_broker_in_trouble_costs_the_first_caller_little_and_the_next_nothing(
             assert Job.objects.get(id=id).state == "waiting"
     first, *rest = times
     assert first < 2 * broker.TIMEOUT
-    assert max(rest) < broker.TIMEOUT  # nobody waits for a broker that is known to be down
+    assert max(rest) < broker.TIMEOUT  # the switch is off: no call waits for the broker
 
 
 def test_the_dispatcher_publishes_what_a_broker_in_trouble_did_not_take():

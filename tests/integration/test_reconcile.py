@@ -40,7 +40,7 @@ def sql(statement: str, *parameters) -> None:
 
 
 def lose(*keys: str) -> None:
-    """Somebody deletes the rows of jobs."""
+    """Deletes the rows of jobs, as a person could."""
     sql("DELETE FROM backroom_job WHERE key = ANY(%s)", list(keys))
 
 
@@ -243,8 +243,8 @@ def test_the_mail_that_nothing_came_of_an_order_is_made_up_for_and_only_where_it
     assert [row["key"] for row in audit.run().lost] == [f"unpaid:{mailed.number}"]
     assert done(reconcile.run()) == {(act, "unpaid")}
     assert_all_is_well()
-    told = [key for key in effects(partner="mail") if key.startswith("mail/unpaid")]
-    assert told == [f"mail/unpaid unpaid:{mailed.number}"]
+    mails = [key for key in effects(partner="mail") if key.startswith("mail/unpaid")]
+    assert mails == [f"mail/unpaid unpaid:{mailed.number}"]
     assert not Job.objects.filter(key=f"unpaid:{answered.number}").exists()
 
 
@@ -301,7 +301,7 @@ def test_one_partner_that_lost_its_records_causes_no_second_effects():
 
 
 def test_no_mail_is_sent_again_where_nobody_keeps_records_of_mails(settings):
-    with smtp.serving(settings) as mailbox:  # the partners' records know nothing of this one
+    with smtp.serving(settings) as mailbox:  # the partners keep no record of its mails
         for _ in range(2):
             lost = sold()
             lose(f"receipt:{lost.number}")
@@ -309,7 +309,7 @@ def test_no_mail_is_sent_again_where_nobody_keeps_records_of_mails(settings):
             work()
         subjects = [mail["Subject"] for mail in mailbox.mails]
     assert sum("Your order" in subject for subject in subjects) == 2
-    assert len(subjects) == 3, "staff is told once a day"
+    assert len(subjects) == 3, "staff gets one mail a day"
 
 
 def test_a_lost_receipt_is_sent_as_soon_as_a_later_mail_shows_that_records_are_kept():

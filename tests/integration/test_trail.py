@@ -90,8 +90,8 @@ def test_a_request_its_jobs_their_retries_a_replay_and_the_calls_of_partners_are
     assert below[-3:] == ["orders.send_analytics"] * 3
     attempts = [span for span in found if span.name == "orders.send_analytics"]
     assert [span.attributes["job.outcome"] for span in attempts] == ["retry", "dead", "succeeded"]
-    told = [(span.attributes["job.attempt"], span.attributes["job.claim"]) for span in attempts]
-    assert told == [(1, 1), (2, 2), (1, 3)], "a replay is told from what was before"
+    numbers = [(span.attributes["job.attempt"], span.attributes["job.claim"]) for span in attempts]
+    assert numbers == [(1, 1), (2, 2), (1, 3)], "a replay has a claim of its own"
     assert all(under(span, found) == ["POST analytics"] for span in attempts)
 
 

@@ -82,7 +82,7 @@ def test_a_cancelled_order_gave_the_money_back_in_one_way(money, sooner):
 @pytest.mark.parametrize(
     ("money", "stray"),
     [
-        ((), {"authorization"}),  # nobody let go of it
+        ((), {"authorization"}),  # neither charged nor voided
         (("charge",), {"charge"}),
         (("charge", "void"), {"charge", "void"}),
         (("charge", "void", "refund"), {"void"}),

@@ -1,4 +1,4 @@
-"""A repetition is told from another order by what was asked for, not by how it was written down."""
+"""The fingerprint of a request depends on the order it asks for, not on its spelling."""
 
 from dataclasses import replace
 from decimal import Decimal

@@ -8,7 +8,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from shop import request_metrics
 
-# Counts so many requests and, without cleaning up, dies.
+# Counts the given number of requests and dies without cleaning up.
 PROCESS = """
 import os, signal, sys
 from types import SimpleNamespace

@@ -14,14 +14,14 @@ WRONG = {
     "EMAIL_URL": "http://127.0.0.1",
     "PARTNERS_URL": "ftp://127.0.0.1",
     "SITE_URL": "http://127.0.0.1:port",
-    "STAFF_EMAIL": "nobody",
+    "STAFF_EMAIL": "no-address",
     "ALLOWED_HOSTS": "",
     "JOBS_RETENTION_DAYS": "-1",
     "DATABASE_STATEMENT_TIMEOUT": "soon",
     "WORKER_GRACE": "soon",
     "DEPLOY_WINDOW": "soon",
     "MAIL_RATE": "nan",
-    "ALERT_MAIL_TO": "a@shop.example,nobody",
+    "ALERT_MAIL_TO": "a@shop.example,no-address",
     "METRICS_TOKEN": "too short",
 }
 
