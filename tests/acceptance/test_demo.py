@@ -37,7 +37,7 @@ def test_audit_just_works_in_another_terminal(demo):
     assert '"lost": []' in done.stdout
 
 
-def test_servers_and_flower_admit_nobody_without_the_password(demo):
+def test_servers_and_flower_refuse_a_login_without_the_password(demo):
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(host=ports.HOST, port=demo.numbers["DATABASE_PORT"], user="backroom", password="guess")
     with redis.Redis(ports.HOST, demo.numbers["BROKER_PORT"]) as stranger, pytest.raises(redis.AuthenticationError):

@@ -14,7 +14,7 @@ from tests.waiting import until
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
-def test_jobs_that_somebody_deleted_are_made_up_for_and_their_effects_happen_once(house: Cluster, partners: str):
+def test_deleted_jobs_are_enqueued_anew_and_their_effects_happen_once(house: Cluster, partners: str):
     number = house.order(lines=[{"product": "tote-bag", "quantity": 32}]).json()["number"]
     until(lambda: Order.objects.filter(number=number, status=Status.ON_HOLD))
     until(lambda: Job.objects.filter(key=f"capture:{number}", state="waiting", run_at__isnull=False))

@@ -86,7 +86,7 @@ def connecting_to(**changed: object) -> Iterator[None]:
         connection.settings_dict.update(before)
 
 
-def somebody_waits() -> bool:
+def a_session_waits() -> bool:
     """Whether a session waits for another one's lock."""
     with another_session() as session:
         return bool(session.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0])

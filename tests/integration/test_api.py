@@ -221,7 +221,7 @@ def test_an_unknown_address_is_404(client, method, path):
         ("delete", "/api/orders/1001", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_405_and_told_the_right_one(client, method, path, allowed):
+def test_a_wrong_method_is_405_and_names_the_right_one(client, method, path, allowed):
     response = getattr(client, method)(path)
     problem(response, 405)
     assert response["Allow"] == allowed

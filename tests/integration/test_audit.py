@@ -176,7 +176,7 @@ def test_points_counted_twice_or_not_at_all_are_noticed():
 
 
 @pytest.mark.parametrize("kind", ["loyalty", "recommendations"])
-def test_an_order_that_was_not_counted_is_lost_and_it_is_said_who_discarded_its_job(kind):
+def test_an_order_that_was_not_counted_is_lost_and_the_audit_names_who_cancelled_its_job(kind):
     product()
     order = buy()
     ids = [str(Job.objects.get(key=f"{each}:{order.number}").id) for each in (kind, "analytics")]
@@ -230,7 +230,7 @@ def test_pieces_that_another_release_took_or_put_back_without_counting_prove_not
     assert (Product.objects.get().taken, oversold()) == (2, [])
 
 
-def test_an_order_that_nobody_settles_is_lost():
+def test_an_order_that_no_job_settles_is_lost():
     product()
     fault("payments", down=True)
     order = buy()
@@ -283,7 +283,7 @@ def test_a_cancelled_order_in_the_middle_of_its_void_is_unfinished():
     assert report.unfinished == 1
 
 
-def test_silent_partners_are_one_clear_line(capsys, settings):
+def test_unreachable_partners_are_one_clear_line(capsys, settings):
     settings.BACKROOM_PARTNERS_URL = "http://127.0.0.1:9"
     status, printed = status_of_command(capsys)
     assert (status, printed.count("\n")) == (4, 1)

@@ -94,7 +94,7 @@ def test_a_partner_that_can_not_be_reached_uses_no_attempt_of_one_job_and_is_lef
 
 
 @pytest.mark.parametrize("error", [Permanent("no such street"), RetryAfter(0, "busy")])
-def test_whoever_refuses_is_there(error):
+def test_a_partner_that_refuses_is_up(error):
     open_it()
     pause_over("mail")
     with suppress(Permanent, RetryAfter):

@@ -215,7 +215,7 @@ def test_the_money_of_an_order_that_is_sold_can_not_be_given_back_by_mistake():
     assert money(order) == KEPT
 
 
-def test_the_customer_is_told_once_and_sees_it_on_the_page(client):
+def test_the_customer_gets_one_mail_and_sees_it_on_the_page(client):
     order = walked(STEPS.index(taken) + 1)
     cancellation.cancel(order.number)
     page = client.get(order.get_absolute_url()).content.decode()

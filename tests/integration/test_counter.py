@@ -80,7 +80,7 @@ def test_two_windows_of_one_visitor_send_the_same_order(client):
 
 
 @pytest.mark.parametrize("key", ["", "made-up"])
-def test_a_form_with_a_key_of_somebody_else_buys_nothing(client, key):
+def test_a_form_with_a_key_of_another_visitor_buys_nothing(client, key):
     product()
     put_in_cart(client)
     client.get("/checkout/")
@@ -111,7 +111,7 @@ def test_a_declined_card_keeps_the_cart_and_what_was_typed(client):
     assert send(client, key_in(response)).url == Order.objects.get(status="paid").get_absolute_url()
 
 
-def test_a_payment_not_yet_known_is_told_as_such(client):
+def test_a_pending_payment_is_shown_as_pending(client):
     product()
     put_in_cart(client)
     fault("payments", down=True)
@@ -143,7 +143,7 @@ def test_wrong_fields_are_shown_beside_what_was_typed(client):
     assert not Order.objects.exists()
 
 
-def test_a_price_that_changed_is_told_before_anything_is_paid(client):
+def test_a_changed_price_is_shown_before_the_payment(client):
     product(price="2.40")
     put_in_cart(client)
     key = key_in(client.get("/checkout/"))
@@ -156,7 +156,7 @@ def test_a_price_that_changed_is_told_before_anything_is_paid(client):
     assert Order.objects.get().total == 3
 
 
-def test_what_is_sold_out_meanwhile_is_told(client):
+def test_a_product_that_sold_out_meanwhile_is_shown_as_sold_out(client):
     product(stock=2)
     put_in_cart(client, 2)
     key = key_in(client.get("/checkout/"))
@@ -207,7 +207,7 @@ def test_an_unknown_product_is_a_404(client, slug):
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:alert(1)", ""])
-def test_nobody_is_sent_to_a_foreign_page(client, target):
+def test_no_redirect_leads_to_a_foreign_page(client, target):
     product()
     assert put_in_cart(client, next=target).url == "/cart/"
     assert put_in_cart(client, next="/products/").url == "/products/"

@@ -46,7 +46,7 @@ def order(client: Client, key: str | None = "one", quantity: int = 2) -> Any:
     return client.post("/api/orders", json.dumps(body), content_type="application/json", headers=headers)
 
 
-def told_to_come_back(response: Any) -> str:
+def retry_later(response: Any) -> str:
     """The text of a proper 503."""
     assert (response.status_code, response["Retry-After"]) == (503, "5"), response.content
     text = response.content.decode()
@@ -80,7 +80,7 @@ def test_an_order_is_told_to_come_back_and_then_is_one_order(client, settings, o
             answers = [order(client, key), order(client, key=None)]
         for answer in answers:
             assert answer["Content-Type"] == "application/problem+json"
-            told_to_come_back(answer)
+            retry_later(answer)
         assert "same order, charged once" in answers[0].json()["detail"]
         assert "Nothing was charged" in answers[1].json()["detail"]
         assert order(client, key).status_code == 201
@@ -95,7 +95,7 @@ def test_a_form_comes_back_to_be_sent_once_more_and_is_one_order(client, setting
         put_in_cart(client, 3)
         form = FORM | {"key": key_in(client.get("/checkout/"))}
         with outage():
-            text = told_to_come_back(client.post("/checkout/", form))
+            text = retry_later(client.post("/checkout/", form))
         assert "Send again" in text
         for name, value in form.items():
             assert f'name="{name}" value="{value}"' in text
@@ -108,9 +108,9 @@ def test_nothing_goes_into_a_cart_that_can_not_be_kept(client):
     put_in_cart(client, 1)
     for outage in OUTAGES:
         with outage():
-            told_to_come_back(put_in_cart(client, 1))
+            retry_later(put_in_cart(client, 1))
             by_htmx = client.post("/cart/add/", {"product": "apples", "quantity": 1}, headers={"HX-Request": "true"})
-            told_to_come_back(by_htmx)
+            retry_later(by_htmx)
             assert by_htmx["HX-Refresh"] == "true"
         assert in_cart(client) == {"apples": 1}
 
@@ -120,7 +120,7 @@ def test_every_page_is_a_page_of_ours_during_an_outage(admin_client):
     for path in ("/", "/products/?q=a", "/cart/", "/orders/1001/?token=x", "/admin/", "/no/such/page"):
         for outage in (sick.away, sick.exhausted):
             with outage():
-                assert "We\u2019ll be right back" in told_to_come_back(admin_client.get(path))
+                assert "We\u2019ll be right back" in retry_later(admin_client.get(path))
         assert admin_client.get(path).status_code != 503
 
 
@@ -145,12 +145,12 @@ def test_an_order_that_runs_into_a_lock_or_a_time_limit_leaves_nothing_behind(cl
     product(stock=10)
     set_here(lock_timeout="50ms")
     with locked("SELECT FROM catalog_product FOR UPDATE"):
-        told_to_come_back(order(client))
+        retry_later(order(client))
     assert (Order.objects.count(), Job.objects.count(), stock_of(), effects()) == (0, 0, 10, {})
     connection.close()
     set_here(statement_timeout="50ms")
     with locked("LOCK TABLE orders_orderline"):  # the order is written and its pieces are taken by then
-        told_to_come_back(order(client))
+        retry_later(order(client))
     assert (Order.objects.count(), Job.objects.count(), stock_of(), effects()) == (0, 0, 10, {})
     assert order(client).status_code == 201
 
@@ -164,7 +164,7 @@ def test_an_order_that_staff_can_not_save_now_is_said_so(admin_client):
     form = {name: shown[name].value() or "" for name in shown.fields} | {"price": "9.99", "active": "on"}
     form["initial-stock"] = form["stock"]
     with locked("SELECT FROM catalog_product FOR UPDATE"):
-        told_to_come_back(admin_client.post(page, form))
+        retry_later(admin_client.post(page, form))
     assert admin_client.post(page, form).status_code == 302
     assert str(Product.objects.get().price) == "9.99"
 
@@ -183,7 +183,7 @@ def test_a_checkout_that_deadlocks_is_tried_again_and_sells_once(client):
             other.execute("SET deadlock_timeout = '10s'")
             other.execute("SELECT FROM catalog_product WHERE id = %s FOR UPDATE", [pears.pk])
             holding.append(True)
-            until(sick.somebody_waits)
+            until(sick.a_session_waits)
             other.execute("SELECT FROM catalog_product WHERE id = %s FOR UPDATE", [apples.pk])
 
     holding: list[bool] = []
@@ -204,7 +204,7 @@ def test_a_serialization_failure_is_tried_again_and_sells_once(client):
         with sick.another_session() as other:
             other.execute("UPDATE catalog_product SET stock = stock - 1")
             holding.append(True)
-            until(sick.somebody_waits)
+            until(sick.a_session_waits)
 
     with sick.meanwhile(sell_another):
         until(lambda: holding)
@@ -228,14 +228,14 @@ def test_the_isolation_is_the_one_that_the_shop_is_made_for_whatever_the_databas
 def test_an_order_whose_commit_was_not_answered_is_charged_only_when_it_is_sent_again(client, delivered: bool):
     product(stock=10)
     with sick.cut_at(b"COMMIT", 1, delivered):
-        told_to_come_back(order(client))
+        retry_later(order(client))
     assert (Order.objects.count(), stock_of(), effects()) == (int(delivered), 8 if delivered else 10, {})
     again = order(client)
     assert (again.status_code, again.json()["status"]) == (201, "paid")
     assert (Order.objects.get().number, stock_of(), len(effects())) == (again.json()["number"], 8, 1)
 
 
-def test_an_order_whose_commit_was_not_answered_and_that_nobody_sends_again_is_cancelled_unpaid(client):
+def test_an_order_whose_commit_was_not_answered_is_cancelled_unpaid_unless_sent_again(client):
     product(stock=10)
     with sick.cut_at(b"COMMIT", 1, delivered=True):
         order(client)
@@ -320,7 +320,7 @@ def test_a_full_disk_loses_no_order_that_was_answered_and_charges_none_that_was_
             assert Job.objects.filter(key=f"invoice:{first}", state__in=["ready", "waiting"], attempts=0).exists()
             numbers = {key: answer.json()["number"] for key, answer in answers.items() if answer.status_code < 300}
             for answer in answers.values():
-                assert answer.status_code in (201, 202) or told_to_come_back(answer)
+                assert answer.status_code in (201, 202) or retry_later(answer)
             assert len(numbers) < len(answers), "no checkout met the full disk"
         assert set(Order.objects.values_list("number", flat=True)) == {first, *numbers.values()}
         assert stock_of() == 98 - len(numbers)

@@ -186,7 +186,7 @@ class Listener(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_analytics_learns_nothing_about_the_person(settings):
+def test_analytics_receives_nothing_about_the_person(settings):
     order = paid_order("apples", "pears")
     with HTTPServer(("127.0.0.1", 0), Listener) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()

@@ -115,7 +115,7 @@ def test_a_wait_of_many_hours_is_not_cut_to_one():
     assert 9 * 3_600_000 <= ended.waits_ms[0] <= 9 * 3_600_000 * 1.42
 
 
-def test_figures_count_each_end_once_whether_its_minute_is_written_or_not():
+def test_stats_count_each_end_once_whether_its_minute_is_written_or_not():
     now = timezone.now()
     finished(4, last_minute(now))
     finished(1, now - timedelta(seconds=1))

@@ -71,7 +71,7 @@ def test_a_refusal_is_permanent(answering, status):
 @pytest.mark.parametrize(
     "status", ["408 Request Timeout", "425 Too Early", "429 Too Many Requests", "500 Oh", "503 No"]
 )
-def test_trouble_that_may_pass_is_not_permanent(answering, status):
+def test_an_error_that_may_pass_is_not_permanent(answering, status):
     answering(reply(status))
     with pytest.raises(PartnerUnavailable):
         partner.post("/things", {}, key="thing:1")

@@ -261,7 +261,7 @@ def waiting_for_a_lock() -> list:
     return sql.rows("SELECT pid FROM pg_locks WHERE NOT granted")
 
 
-def test_what_was_told_goes_with_its_job():
+def test_purging_a_job_deletes_its_progress():
     job = attempt(lambda: log.info("x"))
     other = attempt(lambda: log.info("y"))
     Job.objects.filter(id=job.id).update(finished_at=timezone.now() - timedelta(days=31))

@@ -145,7 +145,7 @@ def test_a_job_that_kills_its_workers_is_dead_after_its_attempts():
         assert state(id) == outcome
 
 
-def test_a_worker_gives_back_what_it_is_not_running():
+def test_a_worker_requeues_jobs_that_it_is_not_running():
     id = note.enqueue(1)
     transitions.claim(id, "worker")
     assert worker_beats("worker", "default", []) == []  # just claimed: the worker may not know it yet
@@ -174,7 +174,7 @@ def test_replaying_twice_is_once_and_gives_all_attempts_again():
     assert Job.objects.get(id=id).attempts == 0
 
 
-def test_discarding_takes_the_followers_along_but_no_running_job():
+def test_cancelling_includes_the_followers_but_no_running_job():
     enqueue_all(add.call(1, 2).then(note.call(3)))
     running = note.enqueue(4)
     transitions.claim(running, "a")
@@ -183,7 +183,7 @@ def test_discarding_takes_the_followers_along_but_no_running_job():
     assert state(running) == "running"
 
 
-def test_what_succeeded_is_redone_once_by_two_who_miss_its_effect():
+def test_two_reruns_of_one_claim_run_a_succeeded_job_once_more():
     id = note.enqueue(1)
     transitions.succeed(transitions.claim(id, "a"), 1)
     assert operations.rerun(id, 1, "no effect")
@@ -245,7 +245,7 @@ def test_a_time_that_is_none_is_refused_not_taken_for_now():
             note.using(run_after=moment).enqueue(1)
 
 
-def test_a_time_that_nobody_could_read_back_is_refused():
+def test_a_time_that_python_could_not_read_back_is_refused():
     id = note.using(run_after=timedelta(days=9)).enqueue(1)
     for when in "infinity", "-infinity", "20000-01-01", "0001-01-01 BC":
         with pytest.raises(IntegrityError, match="backroom_run_at_readable"), transaction.atomic():
@@ -265,7 +265,7 @@ def test_a_task_that_asks_to_wait_for_ages_waits_for_years(seconds):
     assert timedelta(days=11_000) < waits < timedelta(days=12_000)
 
 
-def test_a_queue_that_nobody_serves_is_refused():
+def test_a_queue_without_a_worker_is_refused():
     with pytest.raises(ValueError, match="no queue 'typo'"):
         note.using(queue_name="typo").enqueue(1)
 
@@ -337,7 +337,7 @@ def test_apply_and_a_retry_with_other_arguments_are_refused():
         note.retry(args=(2,))
 
 
-def test_discarding_a_running_job_leaves_its_followers():
+def test_cancelling_a_running_job_leaves_its_followers():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     transitions.claim(head, "a")
     assert operations.cancel(ids=[head], dead=True) == []

@@ -204,7 +204,7 @@ def test_a_job_that_is_replayed_at_this_moment_is_not_purged(outside):
     world.happen_at_once(("replay", ([number(1)],)), ("purge", (30,)))
 
 
-def test_a_discarded_job_is_not_purged_while_another_waits_for_it(outside):
+def test_a_cancelled_job_is_not_purged_while_another_waits_for_it(outside):
     world = World(*outside)
     world.enqueue(["a"], None)
     operations.cancel(keys=["a"], why="done elsewhere")

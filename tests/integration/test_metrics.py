@@ -177,7 +177,7 @@ def test_of_a_restarted_worker_only_the_new_one_is_exposed():
     assert (scrape("worker_busy", worker="critical@host"), scrape("worker_pool_size", worker="critical@host")) == (1, 2)
 
 
-def test_silent_processes_and_unknown_ones_are_not_alive():
+def test_processes_without_a_recent_heartbeat_are_not_alive():
     process("dispatcher")
     process("dispatcher")
     Heartbeat.objects.filter(name=Heartbeat.objects.first().name).update(seen_at=timezone.now() - timedelta(seconds=60))

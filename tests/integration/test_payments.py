@@ -99,7 +99,7 @@ def test_of_captures_and_cancellations_at_once_the_gateway_takes_one_side():
 
 
 @pytest.mark.parametrize("trouble", [{"hang": True}, {"latency_ms": 60_000}, {"trickle_ms": 50}])
-def test_nobody_waits_for_a_silent_gateway_longer_than_its_timeout(trouble):
+def test_no_call_waits_for_a_silent_gateway_longer_than_its_timeout(trouble):
     fault("payments", **trouble)
     started = time.monotonic()
     with pytest.raises(PartnerUnavailable):
@@ -130,7 +130,7 @@ def test_a_slow_bank_is_pending_until_it_has_decided():
     assert payments.find(1001) == payments.PENDING
 
 
-def test_a_gateway_that_nobody_listens_for_is_unavailable(settings):
+def test_a_gateway_without_a_listener_is_unavailable(settings):
     settings.BACKROOM_PARTNERS_URL = "http://127.0.0.1:9"
     with pytest.raises(PartnerUnavailable):
         authorize()

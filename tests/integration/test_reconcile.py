@@ -174,7 +174,7 @@ def test_a_follower_of_a_deleted_job_that_was_done_is_freed():
     assert_all_is_well()
 
 
-def test_a_follower_of_a_deleted_job_follows_the_one_that_somebody_enqueued_anew():
+def test_a_follower_of_a_deleted_job_follows_the_one_enqueued_anew():
     order = buy()
     lose(f"invoice:{order.number}")
     enqueue_all(call_of("invoice", order.number))
@@ -195,7 +195,7 @@ def test_a_deleted_predecessor_comes_back_under_the_id_for_which_the_follower_wa
     assert_all_is_well()
 
 
-def test_an_order_that_nobody_would_settle_is_settled():
+def test_an_order_without_a_settling_job_is_settled():
     fault("payments", accept_then_fail=True)
     order = buy()
     fault("payments")
@@ -328,7 +328,7 @@ def test_a_lost_receipt_is_sent_as_soon_as_a_later_mail_shows_that_records_are_k
     assert_all_is_well()
 
 
-def test_dead_letters_and_discarded_jobs_are_left_to_a_person():
+def test_dead_letters_and_cancelled_jobs_are_left_to_a_person():
     fault("analytics", status=400)
     dead, cancelled = sold(), buy()
     operations.cancel(
@@ -349,7 +349,7 @@ def test_dead_letters_and_discarded_jobs_are_left_to_a_person():
     assert [job for job in Job.objects.order_by("id").values() if job["task"] != "orders.mail_repairs"] == before
 
 
-def test_what_happened_twice_and_what_nobody_ordered_is_reported(partners):
+def test_duplicate_and_unexpected_effects_are_reported(partners):
     order = sold()
     Job.objects.filter(key=f"receipt:{order.number}").update(state=State.READY)  # as if its success got lost
     attempt(f"receipt:{order.number}")
@@ -364,7 +364,7 @@ def test_what_happened_twice_and_what_nobody_ordered_is_reported(partners):
 
 
 @pytest.mark.parametrize("damage", [lose, falsify])
-def test_a_look_that_is_out_of_date_mends_nothing_more(damage):
+def test_an_outdated_look_repairs_nothing_more(damage):
     order = buy()
     damage(f"shipment:{order.number}")
     work()

@@ -42,7 +42,7 @@ def test_the_sales_report_counts_one_day_and_names_what_waits_for_a_person(mailb
     assert "€14.40" in mail.get_body(("html",)).get_content()
 
 
-def test_the_sales_report_is_of_yesterday_unless_told_otherwise(mailbox):
+def test_the_sales_report_is_of_yesterday_by_default(mailbox):
     attempted(tasks.mail_sales_report.enqueue())
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     assert mailbox.mails[0]["Message-ID"] == f"<sales-report.{yesterday}@backroom.example>"

@@ -59,7 +59,7 @@ def test_a_snooze_uses_no_attempt_and_permanent_is_the_end():
 
 
 @pytest.mark.parametrize("error", [Snooze(60, "later"), RetryAfter(60, "busy"), Away(60, "resting")])
-def test_celery_is_told_the_error_itself(error):
+def test_celery_gets_the_error_itself(error):
     bodies["now"] = raising(error)
     with pytest.raises(Retry) as caught:
         execution.perform(body, body.enqueue("now"))
@@ -150,7 +150,7 @@ def test_a_job_that_can_not_be_claimed_is_ignored():
         execution.perform(body, str(uuid.uuid4()))
 
 
-def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
+def test_cancelling_a_job_that_is_being_claimed_leaves_its_followers():
     bodies["now"] = lambda: None
     (head,) = enqueue_all(body.call("now").then(atomic_body.call("now")))
     cancelled: list[str] = []
@@ -161,7 +161,7 @@ def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
         finally:
             connection.close()
 
-    def somebody_waits() -> bool:
+    def a_session_waits() -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
             return bool(cursor.fetchone()[0])
@@ -170,7 +170,7 @@ def test_discarding_a_job_that_is_being_claimed_leaves_its_followers():
     with transaction.atomic():
         transitions.claim(head, "a")
         thread.start()
-        until(somebody_waits)
+        until(a_session_waits)
     thread.join()
     assert cancelled == []
     assert Job.objects.get(after_id=head).state == "waiting"

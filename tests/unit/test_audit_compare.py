@@ -46,11 +46,11 @@ def test_each_effect_that_happened_twice_is_duplicated(kind):
     assert [row["kind"] for row in report.duplicated] == [kind]
 
 
-def test_an_order_younger_than_our_books_is_left_to_the_next_audit():
+def test_an_order_younger_than_the_read_is_left_to_the_next_audit():
     assert compared(order("paid"), happened(1001, *SOLD) + happened(1002, *SOLD), (1001, 1002)).clean
 
 
-def test_an_order_that_does_not_exist_is_stray():
+def test_an_effect_of_an_order_that_does_not_exist_is_unexpected():
     report = compared(order("paid"), happened(1001, *SOLD) + happened(1002, *SOLD))
     assert [row["kind"] for row in report.unexpected] == [*SOLD]
 
@@ -89,7 +89,7 @@ def test_a_cancelled_order_gave_the_money_back_in_one_way(money, sooner):
         (("void", "refund"), {"refund"}),
     ],
 )
-def test_money_of_a_cancelled_order_that_does_not_add_up_is_stray(money, stray):
+def test_money_of_a_cancelled_order_that_does_not_add_up_is_unexpected(money, stray):
     report = compared(order("cancelled"), happened(1001, *GIVEN_UP, *money))
     assert {row["kind"] for row in report.unexpected} == stray
 
@@ -100,7 +100,7 @@ def test_money_of_a_sold_order_that_was_given_back_is_lost(kind):
     assert [row["kind"] for row in report.lost] == ["authorization"]
 
 
-def test_a_second_refund_under_another_key_is_stray():
+def test_a_second_refund_under_another_key_is_unexpected():
     another = happened(1001, "refund")[0] | {"key": "refund:again"}
     report = compared(order("cancelled"), [*happened(1001, *GIVEN_UP, "charge", "refund"), another])
     assert [row["key"] for row in report.unexpected] == ["refund:again"]
@@ -112,7 +112,7 @@ def test_a_cancelled_order_was_shipped_only_if_the_warehouse_was_asked_before():
     assert [row["kind"] for row in compared(order("cancelled"), theirs).unexpected] == ["shipment"]
 
 
-def test_a_cancellation_that_nobody_was_told_of_is_lost():
+def test_a_cancellation_without_a_mail_is_lost():
     assert [row["kind"] for row in compared(order("cancelled"), happened(1001, *GIVEN_UP[:2], "void")).lost] == [
         "cancellation"
     ]
@@ -141,7 +141,7 @@ def test_money_reserved_for_an_order_that_was_never_paid_is_let_go(status):
     assert [row["kind"] for row in compared(never, happened(1001, "authorization")).unexpected] == ["authorization"]
 
 
-def test_an_effect_without_a_key_or_an_order_is_stray():
+def test_an_effect_without_a_key_or_an_order_is_unexpected():
     nameless = [{"partner": "warehouse", "kind": "shipment", "key": "", "order": "", "count": 1}]
     report = compared(order("declined", paid=False, invoiced=False), nameless)
     assert [row["partner"] for row in report.unexpected] == ["warehouse"]

@@ -17,7 +17,7 @@ def written(*results: Result) -> str:
     return document([dataclasses.asdict(one) | about | {"broken": one.broken} for one in results], 1)
 
 
-def test_a_lost_duplicated_stray_late_or_unfinished_effect_breaks_a_promise():
+def test_a_lost_duplicated_unexpected_late_or_unfinished_effect_breaks_a_promise():
     assert result().broken == []
     broken = [result(lost=1), result(twice=1), result(stray=1), result(seconds=21.0), result(seconds=None)]
     broken += [result(idle=False), result(expected=7, found=6)]  # an unfinished effect is not lost, but missing

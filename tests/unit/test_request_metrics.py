@@ -54,7 +54,7 @@ def test_what_processes_counted_outlives_them_and_is_counted_on_in_as_many_files
     assert sorted(file.name for file in tmp_path.glob("*.db")) == ["histogram_0.db", "histogram_1.db"]
 
 
-def test_a_file_has_room_for_all_routes_before_anybody_counts_in_it(tmp_path):
+def test_a_file_has_room_for_all_routes_before_the_first_count(tmp_path):
     """So that no process is killed for a write that a full disk has no room for."""
     assert request_metrics.take(tmp_path) == 0
     file = tmp_path / "histogram_0.db"
