@@ -6,7 +6,6 @@ All times are the database's. A page costs one query here, for any number of job
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db.models.functions import Now
 
 from backroom.ledger.models import LIVE, Job, State
@@ -40,10 +39,6 @@ class Row:
     @property
     def live(self) -> bool:
         return self.job.state in LIVE and not self.blocked
-
-    @property
-    def flower_url(self) -> str:
-        return f"{settings.FLOWER_URL}/task/{self.job.id}"
 
 
 def jobs_of(number: int) -> list[Job]:
