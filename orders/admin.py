@@ -9,22 +9,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from backroom.ops.admin import ReadOnly
 from orders import follow_ups
 from orders.models import LoyaltyAccount, Order, OrderLine, Repair
 from orders.ordering import cancellation, settlement
-
-
-class ReadOnly:
-    """No adding, changing or deleting by hand."""
-
-    def has_add_permission(self, *args) -> bool:
-        return False
-
-    def has_change_permission(self, *args) -> bool:
-        return False
-
-    def has_delete_permission(self, *args) -> bool:
-        return False
 
 
 class LineInline(ReadOnly, admin.TabularInline):

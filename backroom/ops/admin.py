@@ -1,9 +1,6 @@
 """Jobs and processes in Django's admin: read-only lists with filters. Operators act on jobs in /ops/."""
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
@@ -11,19 +8,21 @@ from backroom.ledger.models import Heartbeat, Job
 from backroom.ops.formats import first_line
 
 
-class ReadOnly(admin.ModelAdmin):
-    def has_add_permission(self, request: HttpRequest) -> bool:
+class ReadOnly:
+    """No adding, changing or deleting by hand."""
+
+    def has_add_permission(self, *args) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_change_permission(self, *args) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def has_delete_permission(self, *args) -> bool:
         return False
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnly):
+class JobAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["__str__", "state", "attempts", "summary", "queue", "created", "operations"]
     readonly_fields = ["operations"]
     list_filter = ["state", "queue", "task"]
@@ -46,5 +45,5 @@ class JobAdmin(ReadOnly):
 
 
 @admin.register(Heartbeat)
-class HeartbeatAdmin(ReadOnly):
+class HeartbeatAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["name", "role", "queues", "started_at", "seen_at"]
