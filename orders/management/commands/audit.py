@@ -5,9 +5,11 @@ import math
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, OutputWrapper
 from django.db import Error
 
 from backroom.ledger import db_errors
@@ -39,6 +41,21 @@ def moment(text: str) -> datetime:
     return found
 
 
+@contextmanager
+def exit_unanswered(stderr: OutputWrapper, what: str) -> Iterator[None]:
+    """Exit with NO_ANSWER and a line for people if the partners or the database do not answer."""
+    try:
+        yield
+    except audit.PartnersSilent as error:
+        stderr.write(f"{what} needs the partners' records: {error}")
+        sys.exit(NO_ANSWER)
+    except Error as error:
+        if not db_errors.is_outage(error):
+            raise
+        stderr.write(f"{what} needs the database (DATABASE_URL): {db_errors.summary(error)}")
+        sys.exit(NO_ANSWER)
+
+
 class Command(BaseCommand):
     help = (
         "Compare every order with the partners' records. Exit status: 0 nothing lost, duplicated or unexpected; "
@@ -58,17 +75,9 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options) -> None:
-        try:
+        with exit_unanswered(self.stderr, "The audit"):
             finished = self.wait(options["wait"])
             report = audit.run(options["since"])
-        except audit.PartnersSilent as error:
-            self.stderr.write(f"The audit needs the partners' records: {error}")
-            sys.exit(NO_ANSWER)
-        except Error as error:
-            if not db_errors.is_outage(error):
-                raise
-            self.stderr.write(f"The audit needs the database (DATABASE_URL): {db_errors.summary(error)}")
-            sys.exit(NO_ANSWER)
         self.stdout.write(json.dumps(report.as_dict(), indent=2) if options["json"] else self.in_words(report))
         if not report.clean:
             sys.exit(1)

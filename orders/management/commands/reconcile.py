@@ -5,10 +5,9 @@ import sys
 from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand
-from django.db import OperationalError
 
-from orders.management.commands.audit import NO_ANSWER
-from orders.reconciliation import audit, reconcile
+from orders.management.commands.audit import exit_unanswered
+from orders.reconciliation import reconcile
 
 
 class Command(BaseCommand):
@@ -24,14 +23,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
     def handle(self, **options) -> None:
-        try:
+        with exit_unanswered(self.stderr, "Reconciling"):
             outcome = reconcile.run(options["limit"], options["dry_run"])
-        except audit.PartnersSilent as error:
-            self.stderr.write(f"Reconciling needs the partners' records: {error}")
-            sys.exit(NO_ANSWER)
-        except OperationalError as error:
-            self.stderr.write(f"Reconciling needs the database (DATABASE_URL): {str(error).partition(chr(10))[0]}")
-            sys.exit(NO_ANSWER)
         self.stdout.write(json.dumps(outcome.as_dict(), indent=2) if options["json"] else self.in_words(outcome))
         if outcome.reports or outcome.left:
             sys.exit(1)
