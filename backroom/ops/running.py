@@ -31,8 +31,8 @@ class Running:
         }
 
 
-def running(limit: int = SHOWN) -> list[Running]:
+def running() -> list[Running]:
     """The jobs that have run for longest."""
-    jobs = list(Job.objects.filter(state=State.RUNNING).defer("args", "result", "error").order_by("started_at")[:limit])
+    jobs = list(Job.objects.filter(state=State.RUNNING).defer("args", "result", "error").order_by("started_at")[:SHOWN])
     found = {(row.job_id, row.claim): row for row in Progress.objects.filter(job_id__in=[job.id for job in jobs])}
     return [Running(job, found.get((job.id, job.claims))) for job in jobs]

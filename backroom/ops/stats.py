@@ -105,13 +105,12 @@ class Snapshot:
         return rates.by(name, recent, (self.now - begin).total_seconds())
 
 
-def snapshot(span: float = 0, state: Broker | None = None, now: datetime | None = None) -> Snapshot:
+def snapshot(span: float = 0, state: Broker | None = None) -> Snapshot:
     """The back room now, with what ended in the last `span` seconds. Raises django.db.Error.
 
-    `state`: of the broker, if the caller has read it already. `now`: for tests, which hold the clock still.
+    `state`: of the broker, if the caller has read it already.
     """
-    if now is None:
-        ((now,),) = rows("SELECT clock_timestamp()")
+    ((now,),) = rows("SELECT clock_timestamp()")
     busy = dict(rows(BUSY))
     processes = [Process(busy.get(row[0], 0), *row) for row in rows(HEARTBEATS)]
     pauses = {pause.what: pause for pause in Pause.objects.order_by("what")}

@@ -5,7 +5,7 @@ No chart library: the four charts are 4 to 7 KB of gzipped SVG and need no scrip
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.formats import number_format
@@ -24,10 +24,6 @@ class Span:
     slot: int
     slots: int
     clock: str
-
-    @property
-    def length(self) -> timedelta:
-        return timedelta(seconds=self.slot * self.slots)
 
 
 SPANS = {
@@ -67,8 +63,7 @@ class Chart:
     tips: list[tuple[float, str]]
     begin: str
     end: str
-
-    slot_width: float = 0.0
+    slot_width: float
 
 
 def charts(span: Span, now: datetime) -> list[Chart]:
