@@ -46,7 +46,9 @@ def running(var: Path, naive: bool = False, numbers: dict[str, int] | None = Non
         env = failpoints.environment(var / "failpoints", {**os.environ, **shop_env})
         embedded = [processes.postgres(var, numbers["DATABASE_PORT"]), processes.valkey(var)]
         shop = with_second_ones(naive_processes.shop(env) if naive else processes.shop(env))
-        supervisor = Supervisor(var, [*embedded, *shop], naive_processes.environment(env) if naive else env)
+        supervisor = Supervisor(
+            var, [*embedded, *shop], env | {"DJANGO_SETTINGS_MODULE": naive_processes.SETTINGS} if naive else env
+        )
         try:
             readiness.until_answering(supervisor)
             cluster = Cluster(supervisor, naive)

@@ -27,7 +27,7 @@ class NaiveCluster(Cluster):
 
     def __init__(self, logs: Path) -> None:
         super().__init__(logs)
-        self.env = processes.environment(self.env)
+        self.env["DJANGO_SETTINGS_MODULE"] = processes.SETTINGS
 
     def commands(self) -> dict[str, list[str]]:
         return {process.name: process.command for process in processes.shop(self.env)}

@@ -10,11 +10,6 @@ SETTINGS = "lab.faults.naive.settings"
 WITHOUT = ("dispatcher", "watcher")  # they work on the ledger only
 
 
-def environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment of each process. gunicorn's `shop.wsgi` uses its settings too."""
-    return {**env, "DJANGO_SETTINGS_MODULE": SETTINGS}
-
-
 def shop(env: Mapping[str, str]) -> list[Process]:
     """The processes, in the order in which they start."""
     return [_naive(process, env["BACKROOM_VAR"]) for process in processes.shop(env) if process.name not in WITHOUT]

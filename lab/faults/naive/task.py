@@ -1,9 +1,7 @@
-"""Plain Celery tasks with the library's interface: `.enqueue()` is `.delay()` on commit."""
+"""Plain Celery tasks that `backroom.task` declares, and `enqueue_all` as `.delay()` on commit."""
 
-import inspect
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from celery import Task, chain, current_app
@@ -35,29 +33,11 @@ def signature(call: Call) -> Signature:
     return plain
 
 
-@dataclass(frozen=True)
-class Using:
-    """A task with options for its next call. The key has no use: there is no table to find it in."""
-
-    task: "NaiveTask"
-    run_after: timedelta | datetime | None = None
-    queue_name: str | None = None
-    key: str | None = None
-
-    def call(self, *args: Any, **kwargs: Any) -> Call:
-        call = self.task.call(*args, **kwargs)
-        return replace(call, run_after=self.run_after, queue=self.queue_name or call.queue)
-
-    def enqueue(self, *args: Any, **kwargs: Any) -> None:
-        enqueue_all(self.call(*args, **kwargs))
-
-
 class NaiveTask(Task):
     """A task that `backroom.task` declares and Celery alone runs."""
 
     abstract = True
     job_queue = "default"
-    job_key: str | None = None
     policy = Retry()
     atomic = False
 
@@ -67,19 +47,6 @@ class NaiveTask(Task):
     max_retries = property(lambda self: self.policy.attempts - 1)
     retry_backoff = property(lambda self: self.policy.first)
     retry_backoff_max = property(lambda self: self.policy.cap)
-
-    def call(self, *args: Any, **kwargs: Any) -> Call:
-        """A call of this task, for `enqueue_all`."""
-        arguments = inspect.signature(self.run).bind(*args, **kwargs).arguments
-        return Call(self.name, dict(arguments), self.job_queue, self.policy.attempts)
-
-    def using(self, **options: Any) -> Using:
-        """Options for the next call: run_after, queue_name."""
-        return Using(self, **options)
-
-    def enqueue(self, *args: Any, **kwargs: Any) -> None:
-        """Publish a call on commit."""
-        enqueue_all(self.call(*args, **kwargs))
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Celery's method, with the task's queue as the default."""
