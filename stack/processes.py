@@ -57,11 +57,6 @@ def _worker_grace(env: Mapping[str, str]) -> int:
     return int(given)
 
 
-def commands(env: Mapping[str, str]) -> dict[str, list[str]]:
-    """The command line of each process by name. It needs `env`, and the checkout as its working folder."""
-    return {process.name: process.command for process in shop(env)}
-
-
 def _python(*arguments: str) -> list[str]:
     # `python -m gunicorn`, not `.venv/bin/gunicorn`: scripts break if the checkout's path has a space.
     return [*servers.DIE_WITH_PARENT, "TERM", sys.executable, *arguments]

@@ -46,7 +46,7 @@ class Cluster:
 
     def commands(self) -> dict[str, list[str]]:
         """The command line of each process, and of a second watcher."""
-        found = processes.commands(self.env)
+        found = {process.name: process.command for process in processes.shop(self.env)}
         return found | {"watcher-2": found["watcher"]}
 
     def start(self, *names: str, **env: str) -> None:

@@ -72,7 +72,7 @@ def test_paths_with_spaces_and_percent_signs_reach_the_process_as_they_are(progr
     assert shlex.split(programs["postgres"]["command"]) == table[0].command
 
 
-def test_commands_names_every_process_of_the_shop(tmp_path):
+def test_the_shop_has_every_process(tmp_path):
     env = environment.build(Path(tmp_path), ports.DEFAULTS)
     names = "partners web worker-critical worker-default worker-bulk dispatcher beat watcher flower"
-    assert list(processes.commands(env)) == names.split()
+    assert [process.name for process in processes.shop(env)] == names.split()
