@@ -14,8 +14,8 @@ from tests.integration.carts import in_cart, key_in, put_in_cart
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
 
-def told(response) -> str:
-    """What the visitor is told on the next page."""
+def messages_of(response) -> str:
+    """The messages that the next page shows."""
     return " ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
@@ -137,7 +137,7 @@ def test_a_payment_company_that_is_away_keeps_the_cart_and_a_second_try_buys(cli
 def test_wrong_fields_are_shown_beside_what_was_typed(client):
     product()
     put_in_cart(client)
-    response = send(client, email="nobody", country="ZZ", name="two\nlines", card="4111")
+    response = send(client, email="no-address", country="ZZ", name="two\nlines", card="4111")
     assert response.status_code == 422
     assert response.context["form"].errors.keys() == {"email", "country", "card"} | {"name"}
     assert not Order.objects.exists()
@@ -180,14 +180,14 @@ def test_absurd_quantities_do_not_enter_the_cart(client, quantity):
     product(stock=500)
     response = put_in_cart(client, quantity)
     assert response.status_code == 302
-    assert told(response)
+    assert messages_of(response)
     assert in_cart(client) == {}
 
 
 def test_no_more_enters_the_cart_than_there_is(client):
     product(stock=3)
     put_in_cart(client, 2)
-    assert "only 3 left" in told(put_in_cart(client, 2))
+    assert "only 3 left" in messages_of(put_in_cart(client, 2))
     assert in_cart(client) == {"apples": 2}
 
 
