@@ -1,5 +1,6 @@
 """System checks: a setting that would break a promise is an error at boot, with the way out."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from celery import current_app
@@ -19,64 +20,47 @@ def check_backroom(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [*_project(), *_celery(), *_tasks(), *_surroundings()]
 
 
-def _project() -> list[CheckMessage]:
+def _project() -> Iterator[CheckMessage]:
     """Every task is a job, its row goes to PostgreSQL, and beat has its tables."""
-    found: list[CheckMessage] = []
     if current_app.task_cls != "backroom.runtime.task:LedgerTask":
-        found.append(
-            Error("the Celery app is not a LedgerCelery: its tasks would run without a row in the ledger",
-                  hint="make it with backroom.runtime.app.LedgerCelery and import it in the project's __init__.py",
-                  id="backroom.E001")
-        )  # fmt: skip
+        yield Error("the Celery app is not a LedgerCelery: its tasks would run without a row in the ledger",
+                    hint="make it with backroom.runtime.app.LedgerCelery and import it in the project's __init__.py",
+                    id="backroom.E001")  # fmt: skip
     engine = str(settings.DATABASES["default"]["ENGINE"])
     if "postgres" not in engine and "postgis" not in engine:
-        found.append(
-            Error(f"the ledger needs PostgreSQL, and the default database is {engine}",
-                  hint='set DATABASES["default"] to a PostgreSQL database', id="backroom.E006")
-        )  # fmt: skip
+        yield Error(f"the ledger needs PostgreSQL, and the default database is {engine}",
+                    hint='set DATABASES["default"] to a PostgreSQL database', id="backroom.E006")  # fmt: skip
     scheduler = str(current_app.conf.beat_scheduler)
     if scheduler.startswith("backroom.") and not apps.is_installed("django_celery_beat"):
-        found.append(
-            Error("beat has no tables for its schedules",
-                  hint='add "django_celery_beat" to INSTALLED_APPS, and migrate', id="backroom.E008")
-        )  # fmt: skip
-    return found
+        yield Error("beat has no tables for its schedules",
+                    hint='add "django_celery_beat" to INSTALLED_APPS, and migrate', id="backroom.E008")  # fmt: skip
 
 
-def _celery() -> list[CheckMessage]:
+def _celery() -> Iterator[CheckMessage]:
     """Jobs run in workers, and no message is dropped."""
-    found: list[CheckMessage] = []
     if current_app.conf.task_always_eager:
-        found.append(
-            Error("task_always_eager runs jobs in the request, before the commit",
-                  hint="remove CELERY_TASK_ALWAYS_EAGER", id="backroom.E002")
-        )  # fmt: skip
+        yield Error("task_always_eager runs jobs in the request, before the commit",
+                    hint="remove CELERY_TASK_ALWAYS_EAGER", id="backroom.E002")  # fmt: skip
     if not current_app.conf.task_acks_late:
-        found.append(
-            Error("without task_acks_late a warm shutdown may drop a message",
-                  hint="remove CELERY_TASK_ACKS_LATE: LedgerCelery sets it", id="backroom.E003")
-        )  # fmt: skip
-    return found
+        yield Error("without task_acks_late a warm shutdown may drop a message",
+                    hint="remove CELERY_TASK_ACKS_LATE: LedgerCelery sets it", id="backroom.E003")  # fmt: skip
 
 
-def _tasks() -> list[CheckMessage]:
+def _tasks() -> Iterator[CheckMessage]:
     """Every job finds a worker, and its arguments have names."""
-    found: list[CheckMessage] = []
     known = set(current_app.amqp.queues)
     _import_tasks()
     for task in current_app.tasks.values():
         if not isinstance(task, LedgerTask) or task.name.startswith("celery."):  # Celery's own: chain, chord, ...
             continue
         if task.job_queue and task.job_queue not in known:
-            found.append(
-                Error(f"{task.name} goes to the queue {task.job_queue!r}, which no worker knows",
-                      hint=f"queues are {', '.join(sorted(known))} (CELERY_TASK_QUEUES)", id="backroom.E004")
-            )  # fmt: skip
+            yield Error(f"{task.name} goes to the queue {task.job_queue!r}, which no worker knows",
+                        hint=f"queues are {', '.join(sorted(known))} (CELERY_TASK_QUEUES)",
+                        id="backroom.E004")  # fmt: skip
         try:
             _ = task.parameters
         except TypeError as error:
-            found.append(Error(str(error), hint="name each parameter", id="backroom.E007"))
-    return found
+            yield Error(str(error), hint="name each parameter", id="backroom.E007")
 
 
 def _import_tasks() -> None:
@@ -86,18 +70,13 @@ def _import_tasks() -> None:
         current_app.loader.import_task_module(module)
 
 
-def _surroundings() -> list[CheckMessage]:
+def _surroundings() -> Iterator[CheckMessage]:
     """The workers' supervisor, the broker, and the alerts' addressees."""
-    found: list[CheckMessage] = []
     if conf.WORKER_GRACE < SHORTEST_GRACE:
-        found.append(
-            Error(f"WORKER_GRACE={conf.WORKER_GRACE} leaves a stopping worker no time for its jobs",
-                  hint="set BACKROOM_WORKER_GRACE to the seconds from SIGTERM to SIGKILL that the supervisor grants, 30"
-                  " or more; 70 lets every job finish", id="backroom.E005")
-        )  # fmt: skip
+        yield Error(f"WORKER_GRACE={conf.WORKER_GRACE} leaves a stopping worker no time for its jobs",
+                    hint="set BACKROOM_WORKER_GRACE to the seconds from SIGTERM to SIGKILL that the supervisor grants,"
+                    " 30 or more; 70 lets every job finish", id="backroom.E005")  # fmt: skip
     if not (current_app.conf.broker_url or "").startswith(("redis://", "rediss://")):
-        found.append(
-            Warning("breakers and rate limits of partners are off: they need Redis or Valkey as the broker",
-                    hint="use one; without it each job calls its partner as its Retry allows", id="backroom.W001")
-        )  # fmt: skip
-    return found
+        yield Warning("breakers and rate limits of partners are off: they need Redis or Valkey as the broker",
+                      hint="use one; without it each job calls its partner as its Retry allows",
+                      id="backroom.W001")  # fmt: skip
