@@ -10,6 +10,17 @@ from backroom.ledger.sql import rows
 EVERY = 2.0  # seconds
 KEPT_WORKER, KEPT = 60, 3600  # seconds for which a silent worker, and another process, stays in the table
 
+ALIVE = """
+SELECT name, string_to_array(queues, ',') FROM backroom_heartbeat
+WHERE role = %s AND seen_at > clock_timestamp() - %s * interval '1 second'
+"""
+BEAT = """
+WITH silent AS (DELETE FROM backroom_heartbeat WHERE name <> %s AND seen_at < clock_timestamp()
+    - CASE role WHEN 'worker' THEN %s ELSE %s END * interval '1 second')
+INSERT INTO backroom_heartbeat (name, role, queues, pool, memory) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp(), memory = excluded.memory RETURNING name
+"""
+
 worker_name = ""  # of this worker; set before the pool forks, so that its children have it
 
 
@@ -20,13 +31,7 @@ def new_name(host: str = "") -> str:
 
 def alive(role: str) -> dict[str, list[str]]:
     """Each process of this role with a heartbeat in the last SILENCE seconds: its name, and a worker's queues."""
-    found = rows(
-        "SELECT name, string_to_array(queues, ',') FROM backroom_heartbeat"
-        " WHERE role = %s AND seen_at > clock_timestamp() - %s * interval '1 second'",
-        role,
-        SILENCE,
-    )
-    return dict(found)
+    return dict(rows(ALIVE, role, SILENCE))
 
 
 class Heartbeat:
@@ -44,20 +49,7 @@ class Heartbeat:
 
     def beat(self, memory: int | None = None) -> None:
         """Write the heartbeat, and delete those of processes long silent. `memory` is in bytes."""
-        rows(
-            "WITH silent AS (DELETE FROM backroom_heartbeat WHERE name <> %s AND seen_at < clock_timestamp()"
-            " - CASE role WHEN 'worker' THEN %s ELSE %s END * interval '1 second')"
-            " INSERT INTO backroom_heartbeat (name, role, queues, pool, memory) VALUES (%s, %s, %s, %s, %s)"
-            " ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp(), memory = excluded.memory RETURNING name",
-            self.name,
-            KEPT_WORKER,
-            KEPT,
-            self.name,
-            self.role,
-            self.queues,
-            self.pool,
-            memory,
-        )
+        rows(BEAT, self.name, KEPT_WORKER, KEPT, self.name, self.role, self.queues, self.pool, memory)
 
     def stop(self) -> None:
         """Delete the row: the process ends on purpose."""

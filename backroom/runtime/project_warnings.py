@@ -17,6 +17,11 @@ log = logging.getLogger(__name__)
 EVERY = 60.0  # seconds
 PATIENCE = 10.0  # seconds for a process to start, or to be replaced by a deploy
 
+OVERDUE = """
+SELECT queue, count(*) FROM backroom_job WHERE state = 'ready' AND queue = ANY(%s)
+AND published_at < statement_timestamp() - %s * interval '1 second' GROUP BY queue ORDER BY queue
+"""
+
 
 class EveryMinute:
     """Calls `look` at most once a minute, first after `patience` seconds."""
@@ -37,16 +42,9 @@ def warn_of_unserved_queues() -> None:
     unserved = sorted(current_app.amqp.queues.keys() - served)
     if not unserved:
         return
-    for queue, count in rows(
-        "SELECT queue, count(*) FROM backroom_job WHERE state = 'ready' AND queue = ANY(%s)"
-        " AND published_at < statement_timestamp() - %s * interval '1 second' GROUP BY queue ORDER BY queue",
-        unserved,
-        PATIENCE,
-    ):
-        log.warning(
-            "the queue %s has %d due jobs and no worker: start one with `celery -A PROJECT worker -Q %s`",
-            queue, count, queue,
-        )  # fmt: skip
+    for queue, count in rows(OVERDUE, unserved, PATIENCE):
+        start = f"celery -A PROJECT worker -Q {queue}"
+        log.warning("the queue %s has %d due jobs and no worker: start one with `%s`", queue, count, start)
 
 
 def warn_of_missing_dispatcher() -> None:
