@@ -87,7 +87,7 @@ def _failed(partner: str, probe: int, effect: str, slot: bool = False) -> float 
 def _step(verb: str, partner: str, *arguments: Any) -> list[Any] | None:
     """Run one verb of the script. None for a partner without a rate, and while Valkey does not answer: that costs one
     caller a fraction of a second, and the others nothing."""
-    client, rate = _client(), rates().get(partner)
+    client, rate = _client(), conf.PARTNER_RATES.get(partner)
     if client is None or rate is None or broker.switch.is_off:
         return None
     keys = f"backroom:partner:{{{partner}}}", f"backroom:partner:{{{partner}}}:failing"
@@ -119,11 +119,6 @@ def _connected(url: str) -> redis.Redis:
     )
 
 
-def rates() -> dict[str, float]:
-    """Calls a second that each partner allows the fleet; a partner that is not named has no breaker."""
-    return conf.PARTNER_RATES
-
-
 def states() -> list[dict[str, Any]] | None:
     """Each partner's breaker; None if the broker does not answer or keeps none.
 
@@ -136,7 +131,8 @@ def states() -> list[dict[str, Any]] | None:
     try:
         seconds, micros = client.time()
         return [
-            _state(name, client.hgetall(f"backroom:partner:{{{name}}}"), seconds + micros / 1e6) for name in rates()
+            _state(name, client.hgetall(f"backroom:partner:{{{name}}}"), seconds + micros / 1e6)
+            for name in conf.PARTNER_RATES
         ]
     except redis.RedisError as error:
         log.warning("the breakers can't be read: %s", type(error).__name__)
@@ -153,7 +149,7 @@ def _state(name: str, gate: dict[Any, Any], now: float) -> dict[str, Any]:
         "since": datetime.fromtimestamp(moment["since"], UTC).isoformat() if moment["since"] else None,
         "failures": int(gate.get("failures", 0)),
         "next_s": round(max(0.0, wait), 1),
-        "rate": rates()[name],
+        "rate": conf.PARTNER_RATES[name],
     }
 
 
