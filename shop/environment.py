@@ -47,11 +47,7 @@ def url(*schemes: str) -> AfterValidator:
     return must(f"should look like {schemes[0]}://host:port (schemes: {', '.join(schemes)})", test)
 
 
-def _split(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-CommaSeparated = BeforeValidator(_split)
+CommaSeparated = BeforeValidator(lambda value: [part.strip() for part in value.split(",") if part.strip()])
 Hosts = Annotated[list[str], must("should be the shop's host names", bool), CommaSeparated]
 HttpUrl = Annotated[str, url("https", "http")]
 MailAddress = Annotated[str, must("should be a mail address", lambda value: not validate_email(value))]

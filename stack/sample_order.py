@@ -61,16 +61,12 @@ def place(site: str, lines: int = 3) -> Placed:
     return Placed(**fields, milliseconds=milliseconds)
 
 
-def jobs(site: str, order: Placed) -> list[dict[str, Any]]:
-    """The order's jobs from the API."""
-    return _call("GET", f"{site}/api/orders/{order.number}?token={order.token}")["jobs"]
-
-
 def follow(site: str, order: Placed, seconds: float = 30) -> Iterator[dict[str, Any]]:
     """Yield each job when it has ended. Raises OrderFailed if one has not after `seconds`."""
     deadline, seen = time.monotonic() + seconds, set()
     while True:
-        known = [job for job in jobs(site, order) if not job["key"].startswith("settle:")]
+        jobs = _call("GET", f"{site}/api/orders/{order.number}?token={order.token}")["jobs"]
+        known = [job for job in jobs if not job["key"].startswith("settle:")]
         for job in sorted(known, key=seconds_after):
             if job["state"] in ENDED and job["id"] not in seen:
                 seen.add(job["id"])

@@ -27,9 +27,11 @@ def send(alert: Alert) -> bool:
         return False
     first, last = _message_id(alert, "fired"), _message_id(alert, "over")
     says = alert.says.rstrip(".")
+    address = conf.SITE_URL and conf.SITE_URL + reverse("ops:health")
+    context = {"alert": alert, "rule": BY_NAME.get(alert.rule), "address": address}
     mail = EmailMessage(
         subject=f"Recovered: {says}" if alert.recovered_at else f"Alert: {says}",
-        body=render_to_string("ops/alert_mail.txt", _context(alert)),
+        body=render_to_string("ops/alert_mail.txt", context),
         to=conf.ALERT_MAIL_TO,
         headers={"Message-ID": last, "In-Reply-To": first, "References": first}
         if alert.recovered_at
@@ -42,11 +44,6 @@ def send(alert: Alert) -> bool:
         log.warning("an alert could not be mailed, retrying: %s", type(error).__name__)
         return False
     return True
-
-
-def _context(alert: Alert) -> dict[str, object]:
-    address = conf.SITE_URL and conf.SITE_URL + reverse("ops:health")
-    return {"alert": alert, "rule": BY_NAME.get(alert.rule), "address": address}
 
 
 def _message_id(alert: Alert, what: str) -> str:

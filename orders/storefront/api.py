@@ -89,14 +89,8 @@ def _answer(order: Order) -> Status | HttpResponse:
 
 
 def _placed(order: Order) -> dict:
-    return {
-        "number": order.number,
-        "status": order.status,
-        "total": order.total,
-        "currency": order.currency,
-        "url": settings.SITE_URL + order.get_absolute_url(),
-        "token": order.token,
-    }
+    fields = ("number", "status", "total", "currency", "token")
+    return {field: getattr(order, field) for field in fields} | {"url": settings.SITE_URL + order.get_absolute_url()}
 
 
 @api.get("/orders/{int:number}", response={200: OrderOut, 404: Problem}, summary="Read an order and its jobs")
