@@ -13,7 +13,7 @@ def shopfront(request: HttpRequest) -> dict[str, Any]:
     return {
         "shelf_list": Category.objects.all(),
         "INBOX_URL": settings.INBOX_URL,
-        "FLOWER_URL": settings.FLOWER_URL,
+        "FLOWER_URL": settings.BACKROOM_FLOWER_URL,
         "PARTNERS_URL": settings.BACKROOM_PARTNERS_URL,
         "LAB_URL": getattr(settings, "LAB_URL", ""),  # only the demo's settings have it
     }

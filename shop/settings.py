@@ -140,7 +140,6 @@ STAFF_EMAIL = env.STAFF_EMAIL
 
 # The shop and its partners
 STORE_CURRENCY = "EUR"
-FLOWER_URL = env.FLOWER_URL
 INBOX_URL = env.INBOX_URL
 
 # Celery. LedgerCelery sets what the ledger needs.
@@ -151,11 +150,7 @@ CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_TIMEZONE = "UTC"
 
 # backroom
-BACKROOM_QUEUE_OBJECTIVES = {
-    "critical": 30,
-    "default": 120,
-    "bulk": 900,
-}  # seconds that a job may be due before an alert
+BACKROOM_QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900}  # seconds for which a job may be due
 BACKROOM_PARTNERS_URL = env.PARTNERS_URL
 BACKROOM_PARTNER_RATES = {  # calls per second of all processes together
     name: getattr(env, f"{name.upper()}_RATE") for name in ("payments", "warehouse", "fraud", "analytics", "mail")
@@ -165,7 +160,7 @@ BACKROOM_DEPLOY_WINDOW = env.DEPLOY_WINDOW
 BACKROOM_RETENTION_DAYS = env.JOBS_RETENTION_DAYS
 BACKROOM_ALERT_MAIL_TO = env.ALERT_MAIL_TO  # on-call staff; an empty list is a warning at boot
 BACKROOM_CONTEXT_IDS = ("request_id", "order")
-BACKROOM_SITE_URL, BACKROOM_FLOWER_URL = SITE_URL, FLOWER_URL
+BACKROOM_SITE_URL, BACKROOM_FLOWER_URL = SITE_URL, env.FLOWER_URL
 
 # Logs, metrics and traces
 LOGGING = configuration(env.LOG_FORMAT or ("pretty" if DEBUG else "json"), redact)
