@@ -64,9 +64,7 @@ def template(address: str) -> Connection:
         **dict.fromkeys(("interval_start", "interval_step", "interval_max"), 0),
     }
     return Connection(
-        address,
-        transport_options={**current_app.conf.broker_transport_options, **options},
-        connect_timeout=TIMEOUT,
+        address, transport_options={**current_app.conf.broker_transport_options, **options}, connect_timeout=TIMEOUT
     )
 
 

@@ -38,12 +38,7 @@ class Using:
     def call(self, *args: Any, **kwargs: Any) -> Call:
         """The call, not yet enqueued. Raises TypeError for arguments that don't fit the task."""
         call = self.task.call(*args, **kwargs)
-        return replace(
-            call,
-            run_after=self.run_after,
-            queue=self.queue_name or call.queue,
-            key=self.key or call.key,
-        )
+        return replace(call, run_after=self.run_after, queue=self.queue_name or call.queue, key=self.key or call.key)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> str:
         """Enqueue it; returns the job's id. See backroom.enqueue_all."""

@@ -50,10 +50,7 @@ class CheckoutForm(forms.Form):
     postcode = _text("postcode", "Postcode", "postal-code")
     city = _text("city", "City", "address-level2")
     country = forms.ChoiceField(
-        label="Country",
-        choices=list(countries),
-        initial="IE",
-        widget=forms.Select(attrs={"autocomplete": "country"}),
+        label="Country", choices=list(countries), initial="IE", widget=forms.Select(attrs={"autocomplete": "country"})
     )
     card = forms.ChoiceField(label="Payment", choices=CARDS.items(), initial="demo-approve", widget=forms.RadioSelect)
     key = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)

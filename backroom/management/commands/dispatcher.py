@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand
@@ -17,7 +16,7 @@ log = logging.getLogger(__name__)
 class Command(BaseCommand):
     help = "Publish the jobs that are due and requeue those that were lost. Run as many as you like."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         # An app may give dispatchers a chore by name, in its AppConfig: backroom.ops counts what has ended.
         names = [name for app in apps.get_app_configs() for name in getattr(app, "dispatcher_chores", ())]
         dispatcher = Dispatcher([import_string(name) for name in names])

@@ -31,10 +31,7 @@ REASON_NEEDED = "Enter a reason. The audit log keeps it."
 PAST = {"replay": "replayed", "cancel": "cancelled"}
 
 # The states from which each verb starts.
-VERBS = {
-    "replay": (State.DEAD, State.CANCELLED),
-    "cancel": (State.DEAD, State.READY, State.WAITING),
-}
+VERBS = {"replay": (State.DEAD, State.CANCELLED), "cancel": (State.DEAD, State.READY, State.WAITING)}
 
 FOLLOWERS = """
 WITH RECURSIVE chosen AS (

@@ -28,11 +28,7 @@ class Span:
 
 SPANS = {
     span.name: span
-    for span in (
-        Span("hour", 60, 60, "%H:%M"),
-        Span("day", 900, 96, "%H:%M"),
-        Span("week", 7200, 84, "%a %H:%M"),
-    )
+    for span in (Span("hour", 60, 60, "%H:%M"), Span("day", 900, 96, "%H:%M"), Span("week", 7200, 84, "%a %H:%M"))
 }
 
 SLOTS = """

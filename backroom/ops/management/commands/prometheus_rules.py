@@ -1,7 +1,6 @@
 """`manage.py prometheus_rules`: the alert rules of backroom/ops/rules.py as a rule file for Prometheus."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.core.management.base import BaseCommand
 
@@ -19,7 +18,7 @@ class Command(BaseCommand):
     help = "Print the alert rules as a rule file for Prometheus. Needs no database."
     requires_system_checks = []
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         self.stdout.write(HEAD + "\n".join("\n".join(lines(rule)) + "\n" for rule in RULES), ending="")
 
 

@@ -1,7 +1,6 @@
 """`manage.py watcher`: evaluate the alert rules and mail alerts, until SIGTERM."""
 
 import signal
-from typing import Any
 
 from django.core.management.base import BaseCommand
 
@@ -11,7 +10,7 @@ from backroom.ops.watcher import Watcher
 class Command(BaseCommand):
     help = "Evaluate the alert rules every few seconds, and mail alerts to BACKROOM_ALERT_MAIL_TO. Run two or more."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         watcher = Watcher()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: watcher.stop.set())
