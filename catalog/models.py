@@ -89,7 +89,6 @@ class Product(models.Model):
 
     @property
     def picture(self) -> str:
-        """The picture's URL."""
         return picture_url(self.slug)
 
     @property

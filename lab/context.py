@@ -89,7 +89,6 @@ class Context:
         return placed
 
     def buy_all(self, count: int) -> None:
-        """Place orders one after the other."""
         for _ in range(count):
             self.buy()
         self.show(f"Placed {count} orders. The slowest response took {self.slowest_ms} ms.")
@@ -131,6 +130,5 @@ class Context:
         return [one.task for one in pending.messages(self.stack.broker, len(QUEUES)).held]
 
     def count(self) -> effects.Counts:
-        """The effects of this run's orders."""
         numbers = [one.number for one in self.placed]
         return effects.count(numbers, self.since, broker=self.stack.broker if self.naive else "")

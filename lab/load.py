@@ -30,7 +30,6 @@ class Load:
             self.customers = None
 
     def end(self) -> None:
-        """End the customers now."""
         self.files.set_load(0)
         self.update()
 

@@ -24,11 +24,9 @@ class Poison:
             log.write("x")
 
     def runs(self) -> int:
-        """How often the job began."""
         return self.log.stat().st_size if self.log.exists() else 0
 
 
 def disarm_all() -> None:
-    """Make all poison jobs harmless."""
     for file in (Path(settings.VAR) / "lab").glob("poison-*"):
         file.unlink(missing_ok=True)

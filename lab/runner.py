@@ -55,7 +55,6 @@ class Runner:
             self.files.write(self.state)
 
     def run(self) -> None:
-        """Work until stopped."""
         self.begin()
         threading.Thread(target=self.count, daemon=True, name="totals").start()
         while not self.stop.is_set():

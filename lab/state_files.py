@@ -73,7 +73,6 @@ class StateFiles:
         return 0.0
 
     def write(self, state: dict[str, Any]) -> None:
-        """Replace the state atomically."""
         private_file(self.state, json.dumps(state))
 
     def read(self) -> dict[str, Any]:

@@ -47,6 +47,5 @@ class Totals:
 
 
 def as_dict(found: effects.Counts) -> dict[str, Any]:
-    """The counts for the page."""
     which = effects.keys_of([*found.lost, *found.twice], 6)
     return asdict(found) | {"lost": len(found.lost), "twice": len(found.twice), "which": which}

@@ -33,7 +33,6 @@ NOT_RUN = {"outcome": "", "said": "not run yet", "seconds": 0.0}
 @require_GET
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
-    """The whole page."""
     return render(request, "lab/page.html", {"experiments": ALL, **state()})
 
 
@@ -59,7 +58,6 @@ def begin(request: HttpRequest, name: str) -> HttpResponse:
 
 @require_POST
 def stop(request: HttpRequest) -> HttpResponse:
-    """Request the end of the experiment."""
     StateFiles(settings.VAR).request_stop()
     return answer(request, "Ending all faults and restarting processes that are down.")
 
@@ -101,7 +99,6 @@ def title(name: str) -> str:
 
 
 def state() -> dict[str, Any]:
-    """The templates' context."""
     files = StateFiles(settings.VAR)
     found, requested = files.read(), files.requested()
     run = found.get("run")

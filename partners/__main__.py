@@ -94,7 +94,6 @@ def partners_app(store: Store, partners: dict[str, Partner], inbox_port: int) ->
 
 
 def inbox_app(store: Store) -> web.Application:
-    """The inbox."""
     app = web.Application(middlewares=[problems])
     app[STORE] = store
     app.add_routes(inbox.routes)

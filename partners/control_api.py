@@ -42,7 +42,6 @@ def reset(request: web.Request) -> None:
 
 @routes.get("/faults/{partner}")
 async def show_faults(request: web.Request) -> web.Response:
-    """The faults of one partner."""
     return web.json_response(partner_of(request).faults.model_dump())
 
 
@@ -80,7 +79,6 @@ async def traffic(request: web.Request) -> web.Response:
 
 @routes.post("/reset")
 async def post_reset(request: web.Request) -> web.Response:
-    """Reset all partners."""
     reset(request)
     return web.json_response({"status": "reset"})
 
@@ -94,7 +92,6 @@ async def healthz(request: web.Request) -> web.Response:
 
 @routes.get("/")
 async def page(request: web.Request) -> web.Response:
-    """Faults and effects as a page."""
     store, order = request.app[STORE], request.query.get("order", "").strip()
     approve_due(store)
     return pages.render(
@@ -113,7 +110,6 @@ async def page(request: web.Request) -> web.Response:
 
 @routes.post("/desk/reset")
 async def reset_form(request: web.Request) -> web.Response:
-    """The page's reset button."""
     reset(request)
     raise web.HTTPSeeOther("/")
 

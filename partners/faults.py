@@ -63,11 +63,9 @@ class Partner:
             self.connections += 1
 
     def traffic(self) -> dict[str, int]:
-        """The counters as JSON."""
         return {"requests": self.requests, "connections": self.connections}
 
     def reset(self) -> None:
-        """Clear the faults and the counters."""
         self.faults, self.requests, self.connections = Faults(), 0, 0
         self.seen.clear()
 

@@ -97,7 +97,6 @@ async def html_alone(request: web.Request) -> web.Response:
 
 @routes.get("/mails/{id:[0-9]{1,18}}/source")
 async def source(request: web.Request) -> web.Response:
-    """A mail's raw source."""
     headers = CONFINED | {"Content-Type": "text/plain; charset=utf-8"}
     return web.Response(body=row_of(request)["raw"], headers=headers)
 
@@ -146,7 +145,6 @@ def parts(message: EmailMessage) -> tuple[EmailMessage | None, EmailMessage | No
 
 
 def payload(part: EmailMessage) -> bytes:
-    """A part's decoded bytes."""
     content = part.get_payload(decode=True)
     return content if isinstance(content, bytes) else b""
 

@@ -71,11 +71,9 @@ class Server(SMTP):
 
     @property
     def line(self) -> asyncio.Transport:
-        """The connection."""
         return cast(asyncio.Transport, self.transport)
 
     async def push(self, status: AnyStr) -> None:
-        """Send one reply."""
         faults = self.event_handler.partner.faults
         if not faults.trickle_ms:
             return await super().push(status)
@@ -87,7 +85,6 @@ class Closed(asyncio.Protocol):
     """A connection that is closed at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close at once."""
         transport.close()
 
 

@@ -33,5 +33,4 @@ def readable(at: str) -> str:
 
 
 async def style(request: web.Request) -> web.FileResponse:
-    """The stylesheet of all pages."""
     return web.FileResponse(FOLDER / "style.css", headers={"Cache-Control": "max-age=60"})

@@ -66,13 +66,11 @@ async def authorize(request: web.Request) -> web.Response:
 
 @routes.get("/payments/authorizations/{key}")
 async def show(request: web.Request) -> web.Response:
-    """The authorization with this key."""
     return web.json_response(as_json(find(request.app[STORE], "key", request.match_info["key"])))
 
 
 @routes.post("/payments/authorizations/{key}/{step:capture|void|refund}")
 async def take_step(request: web.Request) -> web.Response:
-    """Capture, void or refund."""
     authorization, store = key(request.match_info["key"]), request.app[STORE]
     approve_due(store)
     apply(store, authorization, STEPS[request.match_info["step"]], idempotency_key(request))

@@ -117,7 +117,6 @@ class Store:
                 yield [dict(row) for row in batch]
 
     def reset(self) -> None:
-        """Delete everything."""
         with self.transaction():
             for table in ("effects", "answers", "authorizations", "mails"):
                 self.execute(f"DELETE FROM {table}")  # noqa: S608 - constants

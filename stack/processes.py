@@ -26,12 +26,10 @@ class Process:
 
 
 def postgres(var: Path, port: int) -> Process:
-    """The embedded database."""
     return Process("postgres", servers.postgres_command(var, port), stage=1, stop=signal.SIGINT, grace=30)
 
 
 def valkey(var: Path) -> Process:
-    """The embedded broker."""
     return Process("valkey", servers.valkey_command(var), stage=1, grace=30)
 
 

@@ -153,7 +153,6 @@ def _process(command: list[str], log: Path, *, stop: signal.Signals, ready: Call
 
 
 def tail(log: Path, lines: int = 20) -> str:
-    """The last lines of a log."""
     with log.open("rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - 16_384))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])

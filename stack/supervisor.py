@@ -97,7 +97,6 @@ class Control:
                 raise SupervisorGone(str(error)) from error
 
     def answers(self) -> bool:
-        """True if supervisord accepts calls."""
         try:
             return bool(self.call("getState"))
         except SupervisorGone:
@@ -141,7 +140,6 @@ class Supervisor(Control):
             )
 
     def log(self, name: str) -> Path:
-        """The log file of a process."""
         return self.logs / f"{name}.log"
 
     def close(self) -> None:

@@ -50,13 +50,11 @@ class Record:
         self.changed = self.written = self.over = False
 
     def add_line(self, line: dict[str, str]) -> None:
-        """Keep a line of the log."""
         self.lines.append(line)
         self.count += 1
         self._change()
 
     def set_progress(self, done: int, total: int | None) -> None:
-        """Keep how far it is."""
         self.last = Mark(time.monotonic(), done, total)
         self.first = self.first or self.last
         self._change()

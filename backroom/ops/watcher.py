@@ -33,7 +33,6 @@ class Watcher:
         self.outage: Alert | None = None  # of the database, kept in memory
 
     def run(self) -> None:
-        """Evaluate until stopped."""
         while not self.stop.is_set():
             self.look()
             self.stop.wait(EVERY)

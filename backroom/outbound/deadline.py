@@ -31,11 +31,9 @@ class Bounded(io.RawIOBase):
             self.sock.settimeout(self.timeout)
 
     def readable(self) -> bool:
-        """It is."""
         return True
 
     def close(self) -> None:
-        """Close the socket's file as well."""
         self.file.close()
         super().close()
 

@@ -45,7 +45,6 @@ class LedgerScheduler(DatabaseScheduler):
         return super().tick(*args, **kwargs)
 
     def close(self) -> None:
-        """Stop."""
         with suppress(Error):
             self.heartbeat.stop()
         super().close()

@@ -81,7 +81,6 @@ class Pulse:
             self.deadline = min(self.deadline, time.monotonic() + conf.WORKER_GRACE - STOP_MARGIN)
 
     def stop(self, **_: Any) -> None:
-        """The worker has stopped."""
         self.stopped.set()
         if self.heartbeat:
             self.heartbeat.stop()

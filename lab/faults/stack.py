@@ -32,7 +32,6 @@ class NotReady(Problem):
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all its descendants."""
     found = [pid]
     for parent in found:
         for folder in Path(f"/proc/{parent}/task").glob("*"):
@@ -109,7 +108,6 @@ class RunningStack:
         return text.rfind(ready.format(pid=info["pid"])) > text.rfind(begins)
 
     def log(self, name: str) -> Path:
-        """The log file of a process."""
         return self.var / "log" / f"{name}.log"
 
     def log_since_start(self, name: str) -> str:
@@ -126,7 +124,6 @@ class RunningStack:
             raise ValueError(f"{partner} {switches}: {answer.data!r}")
 
     def heal(self) -> None:
-        """End the faults of all partners."""
         for partner in PARTNERS:
             self.fault(partner)
 
@@ -136,7 +133,6 @@ class RunningStack:
         return sum(effect["count"] for effect in found)
 
     def client(self) -> redis.Redis:
-        """A new connection to the broker."""
         return redis.Redis.from_url(self.broker, socket_timeout=5)
 
     def queued(self, queue: str) -> int:

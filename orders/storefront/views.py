@@ -43,7 +43,6 @@ def _cart_context(request: HttpRequest) -> dict:
 
 @require_POST
 def cart_add(request: HttpRequest) -> HttpResponse:
-    """Add a product to the cart."""
     return _change_cart(request, CartForm(request.POST), Cart.add)
 
 

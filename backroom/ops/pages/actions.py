@@ -74,7 +74,6 @@ class Change:
 
     @property
     def back(self) -> str:
-        """The page to return to."""
         return reverse("ops:dead") if self.task or len(self.ids) != 1 else reverse("ops:job", args=self.ids)
 
 

@@ -64,7 +64,6 @@ def pretty(value: Any) -> str:
 
 
 def context(job: Job) -> dict[str, Any]:
-    """All that the page shows."""
     steps = chain(job)
     attempts = list(Progress.objects.filter(job_id=job.id).order_by("-claim")[:PROGRESS_SHOWN])[::-1]
     newest = attempts[-1] if attempts else None

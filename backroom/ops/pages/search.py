@@ -65,7 +65,6 @@ class Found:
 
 
 def find(search: Search) -> Found:
-    """One page of jobs."""
     if search.q.endswith("*"):
         return _alike(search)
     if search.q:

@@ -22,7 +22,6 @@ def enqueue_all(*calls: Call) -> list[str]:
 
 
 def signature(call: Call) -> Signature:
-    """The call as a Celery signature."""
     if call.task not in current_app.tasks:
         current_app.loader.import_default_modules()  # a web process has not imported the tasks
     plain = current_app.tasks[call.task].si(**call.args).set(queue=call.queue)
