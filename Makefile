@@ -34,9 +34,10 @@ soak: .venv/.ready ## MINUTES=30 of checkouts while something random breaks ever
 mail-instant: .venv/.ready ## how often KILLS=1000 aimed at the instant after a mail's 250 make it go twice
 	@$(RUN) -m pytest tests/chaos/mail_instant.py --quiet --capture=no
 
-check: .venv/.ready ## style, types, the arrows between the rooms, migrations, safety of the settings
+check: .venv/.ready ## style, banned words, types, the arrows between the rooms, migrations, safety of the settings
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	@$(RUN) tests/style/words.py
 	$(SETTINGS) $(RUN) -m mypy .
 	$(RUN) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(SETTINGS) $(RUN) -W ignore manage.py makemigrations --check --dry-run

@@ -21,6 +21,9 @@ def aged(number: int) -> None:
     """Only its rows matter here."""
 
 
+PAGE = 8192  # bytes
+
+
 def execute(sql: str, *parameters: Any) -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -119,7 +122,7 @@ def reads_all(plan: Any) -> bool:
 @pytest.mark.django_db(transaction=True)
 def test_what_is_purged_makes_room_so_that_the_table_stays_as_large_as_it_is():
     sizes = [cycle(begin) for begin in range(0, 6_000, 1_000)]
-    assert sizes[-1] <= sizes[2], sizes
+    assert sizes[-1] <= sizes[2] + 2 * PAGE, sizes  # a page of the free space map may come late
 
 
 def cycle(begin: int) -> int:
