@@ -53,6 +53,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Iterator[Any]:
-    """A test may log half a surrogate pair, at which execnet would end the whole run."""
+    """A test may log unpaired surrogate, at which execnet would end the whole run."""
     data = yield
     return json.loads(json.dumps(data, ensure_ascii=False).encode(errors="replace"))

@@ -217,7 +217,7 @@ def test_what_the_arguments_were_before_an_edit_is_kept_whole():
         ('{"number": 2}', "These arguments give the key fails:2, but the job&#x27;s key is fails:1"),
         ('{"number": 1, "hurry": "' + 9000 * "x" + '"}', "over 8000 bytes"),
         ('{"number": 1, "hurry": "\\u0000"}', "no NUL"),
-        ('{"number": 1, "hurry": "\\ud800"}', "half a surrogate pair"),
+        ('{"number": 1, "hurry": "\\ud800"}', "unpaired surrogate"),
         ('{"number": 1, "hurry": 1e999}', "not JSON compliant"),
         (50_000 * "[", "nested too deep"),
     ],
