@@ -7,19 +7,20 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stack import Problem
 from stack.ports import HOST
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 FILE = "env"
 VERSION = "2"  # of the databases in a var folder; raise it when migrations begin anew
 STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
 OVERRIDES = (
     "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH", "WORKER_GRACE",
-    "ALERT_MAIL_TO",
-    "METRICS_TOKEN",
+    "ALERT_MAIL_TO", "METRICS_TOKEN",
 )  # fmt: skip
 
 
@@ -50,7 +51,8 @@ def check_version(var: Path) -> None:
     """Raises Problem if another version made the database in this folder. Changes nothing."""
     version = var / "version"
     if (var / "postgres").exists() and not (version.exists() and version.read_text() == VERSION):
-        choice = "run make clean to delete it, or set BACKROOM_VAR to a new folder to keep it for the old version"
+        delete = "make clean" if var == CHECKOUT / "var" else f"rm -r {shlex.quote(str(var))}"
+        choice = f"run {delete} to delete it, or set BACKROOM_VAR to a new folder to keep it for the old version"
         raise Problem(f"{var} holds data of an older version, which this version can't use: {choice}")
 
 

@@ -23,7 +23,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from stack import Problem, environment, servers
 from stack.processes import Process
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = environment.CHECKOUT
 LONGEST_SOCKET = 90  # bytes; the kernel allows 107, and supervisord adds a suffix while it binds
 GONE = ("STOPPED", "EXITED", "FATAL")
 

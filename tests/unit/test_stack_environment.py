@@ -72,8 +72,15 @@ def test_a_folder_of_an_older_version_is_refused_in_one_line_and_left_untouched(
         assert done.returncode == 1
         assert done.stderr.startswith(f"{var} holds data of an older version")
         assert done.stderr.count("\n") == 1
-        assert "make clean" in done.stderr
+        assert f"run rm -r {var} to delete it" in done.stderr  # make clean deletes another folder
         assert contents(var) == before
+
+
+def test_make_clean_deletes_the_default_folder_only(tmp_path, monkeypatch):
+    (tmp_path / "var" / "postgres").mkdir(parents=True)
+    monkeypatch.setattr(environment, "CHECKOUT", tmp_path)
+    with pytest.raises(Problem, match="run make clean to delete it"):
+        environment.check_version(tmp_path / "var")
 
 
 def contents(folder):
