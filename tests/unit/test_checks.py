@@ -57,6 +57,8 @@ def test_early_acknowledgements_are_an_error(monkeypatch):
 
 def test_a_celery_app_without_the_ledger_is_an_error(monkeypatch):
     monkeypatch.setattr(current_app._get_current_object(), "task_cls", "celery.app.task:Task")
+    monkeypatch.setitem(current_app.conf, "task_acks_late", False)  # LedgerCelery sets both of these
+    monkeypatch.setitem(current_app.conf, "broker_url", None)
     assert found() == ["backroom.E001"]
 
 
