@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
@@ -423,9 +423,15 @@ def test_one_run_mends_only_so_much_and_says_what_is_left(capsys):
     with pytest.raises(SystemExit) as stop:
         call_command("reconcile", "--limit", "2")
     assert stop.value.code == 1
-    assert "2 repairs, 0 findings to review, 1 orders left" in capsys.readouterr().out
+    assert "2 repairs, 0 findings to review, 1 order left" in capsys.readouterr().out
     assert len(reconcile.run().repairs) == 1
     assert_all_is_well()
+
+
+@pytest.mark.parametrize("limit", ["-1", "many"])
+def test_a_limit_that_makes_no_sense_is_refused(limit):
+    with pytest.raises(CommandError, match="is not a number of orders"):
+        call_command("reconcile", f"--limit={limit}")
 
 
 def test_young_orders_are_in_other_hands():

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from django.core.management.base import BaseCommand, OutputWrapper
 from django.db import Error
+from django.template.defaultfilters import pluralize
 
 from backroom.ledger import db_errors
 from orders.reconciliation import audit
@@ -66,13 +67,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
         parser.add_argument("--wait", type=seconds, default=0, metavar="SECONDS", help="wait until the jobs finish")
-        parser.add_argument(
-            "--since",
-            type=moment,
-            metavar="TIME",
-            help="only orders placed and effects recorded since this time (ISO 8601, UTC without an offset), to skip "
-            "findings that are dealt with",
-        )
+        since = "only orders placed and effects recorded since this time (ISO 8601, UTC without an offset)"
+        parser.add_argument("--since", type=moment, metavar="TIME", help=f"{since}, to skip findings dealt with")
 
     def handle(self, **options) -> None:
         with exit_unanswered(self.stderr, "The audit"):
@@ -96,12 +92,11 @@ class Command(BaseCommand):
 
     def in_words(self, report: audit.Report) -> str:
         lines = [
-            f"{report.orders} orders, {report.unfinished} of them unfinished; "
+            f"{report.orders} order{pluralize(report.orders)}, {report.unfinished} of them unfinished; "
             f"{report.effects_found} of {report.effects_expected} expected effects found; "
             f"{len(report.lost)} lost, {len(report.duplicated)} duplicated, {len(report.unexpected)} unexpected."
         ]
         for name in ("lost", "duplicated", "unexpected"):
-            lines += [
-                f"  {name}: {row['partner']}/{row['kind']} {row['key']}: {row['why']}" for row in getattr(report, name)
-            ]
+            for row in getattr(report, name):
+                lines.append(f"  {name}: {row['partner']}/{row['kind']} {row['key']}: {row['why']}")
         return "\n".join(lines)

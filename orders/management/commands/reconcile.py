@@ -2,12 +2,20 @@
 
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 
 from django.core.management.base import BaseCommand
+from django.template.defaultfilters import pluralize
 
 from orders.management.commands.audit import exit_unanswered
 from orders.reconciliation import reconcile
+
+
+def count(text: str) -> int:
+    """A number of orders. Raises ArgumentTypeError."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a number of orders; give 0 or more")
+    return int(text)
 
 
 class Command(BaseCommand):
@@ -19,7 +27,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="print the repairs without doing them")
-        parser.add_argument("--limit", type=int, default=reconcile.LIMIT, help="the most orders to repair")
+        parser.add_argument("--limit", type=count, default=reconcile.LIMIT, help="the most orders to repair")
         parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
     def handle(self, **options) -> None:
@@ -30,9 +38,8 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def in_words(self, outcome: reconcile.Outcome) -> str:
-        lines = [
-            f"{outcome.orders} orders; {len(outcome.repairs)} repairs, {len(outcome.reports)} findings to review, "
-            f"{outcome.left} orders left for the next run."
-        ]
-        lines += [f"  {each}: {each.why}" for each in (*outcome.repairs, *outcome.reports)]
-        return "\n".join(lines)
+        found = {"order": outcome.orders, "repair": len(outcome.repairs), "finding": len(outcome.reports)}
+        orders, repairs, findings = (f"{number} {name}{pluralize(number)}" for name, number in found.items())
+        left = f"{outcome.left} order{pluralize(outcome.left)} left for the next run"
+        lines = [f"  {each}: {each.why}" for each in (*outcome.repairs, *outcome.reports)]
+        return "\n".join([f"{orders}; {repairs}, {findings} to review, {left}.", *lines])
