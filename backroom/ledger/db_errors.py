@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 # PostgreSQL's codes. psycopg counts these two as internal errors, all others here as OperationalError.
 READ_ONLY, IDLE_TOO_LONG = "25006", "25P03"
+UNDEFINED_TABLE = "42P01"  # the statement's fault, or that of a database that was not migrated
 # Two transactions clashed and this one had to yield: the whole transaction may pass if it runs again at once.
 CLASHES = {"40001", "40P01"}  # serialization failure, deadlock
 # A full disk, a read-only database, another session's lock: no job is to blame.
@@ -35,8 +36,8 @@ def is_outage(error: BaseException) -> bool:
 
 
 def summary(error: BaseException) -> str:
-    """An error in one line. PostgreSQL's further lines may quote rows."""
-    return str(error).partition("\n")[0]
+    """An error in one line, with the way out of a missing table. PostgreSQL's further lines may quote rows."""
+    return str(error).partition("\n")[0] + (": run manage.py migrate" if code(error) == UNDEFINED_TABLE else "")
 
 
 def diagnose() -> str:

@@ -8,8 +8,12 @@ from typing import Any
 from django.db import transaction
 
 from backroom.ledger import operations
-from backroom.ledger.models import Job, Pause
+from backroom.ledger.models import Job, Pause, State
 from backroom.ops.models import AuditEntry
+
+# The states from which each verb starts.
+VERBS = {"replay": (State.DEAD, State.CANCELLED), "cancel": (State.DEAD, State.READY, State.WAITING)}
+PAST = {"replay": "replayed", "cancel": "cancelled"}
 
 
 def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
@@ -30,12 +34,8 @@ def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
 def cancel(ids: Sequence[str], who: str, why: str) -> list[str]:
     """Cancel ready, waiting and dead jobs and those behind them. Returns the ids of the cancelled ones."""
     with transaction.atomic():
-        return _record(
-            "cancelled",
-            operations.cancel(ids=ids, dead=True, why=f"cancelled by {who}" + (why and f": {why}")),
-            who,
-            why,
-        )
+        done = operations.cancel(ids=ids, dead=True, why=f"cancelled by {who}" + (why and f": {why}"))
+        return _record("cancelled", done, who, why)
 
 
 def pause(what: str, who: str, why: str) -> bool:

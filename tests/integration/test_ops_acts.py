@@ -1,5 +1,6 @@
 """Staff act on jobs: who may, what the preview says, what then happens, and that it is written down."""
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -259,3 +260,32 @@ def replay_and_close(ids: list[str], who: str) -> list[str]:
         return audit_log.replay(ids, who, "why")
     finally:
         connection.close()
+
+
+def test_the_command_line_says_why_it_changed_nothing(capsys):
+    Job.objects.filter(id=dead(1)).update(state="succeeded")
+    for verb, only in ("replay", "dead or cancelled"), ("cancel", "dead or ready or waiting"):
+        call_command("jobs", verb, "fails:1")
+        assert f"fails:1 is succeeded: only {only} jobs are " in capsys.readouterr().out
+
+
+def test_the_command_line_ends_quietly_when_its_reader_has_ended():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as out:
+        call_command("jobs", stdout=out)
+
+
+def test_a_database_without_the_tables_is_a_line_with_the_way_out():
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE backroom_heartbeat RENAME TO backroom_elsewhere")
+    missing = r'relation "backroom_heartbeat" does not exist: run manage.py migrate$'
+    with pytest.raises(CommandError, match=missing):
+        call_command("jobs")
+
+
+def test_celerys_own_tasks_are_not_offered():
+    assert not [name for name in reader().get("/ops/jobs/").context["tasks"] if name.startswith("celery.")]
+    with pytest.raises(CommandError, match="Did you mean") as error:
+        call_command("jobs", "pause", "task:celery.chain")
+    assert "task:celery." not in str(error.value).partition("Did you mean")[2]

@@ -18,6 +18,7 @@ from django.utils.dateparse import parse_datetime
 from backroom.ledger.models import Job, Pause, State
 from backroom.ledger.sql import rows
 from backroom.ops import audit_log
+from backroom.ops.audit_log import PAST, VERBS
 from backroom.ops.models import AuditEntry
 from backroom.ops.pages import dead
 from backroom.ops.pages.access import acts, looks
@@ -28,10 +29,6 @@ JOBS_SHOWN = 20
 SHOWN = 50  # entries of the audit log
 WHY_LIMIT = 200  # characters
 REASON_NEEDED = "Enter a reason. The audit log keeps it."
-PAST = {"replay": "replayed", "cancel": "cancelled"}
-
-# The states from which each verb starts.
-VERBS = {"replay": (State.DEAD, State.CANCELLED), "cancel": (State.DEAD, State.READY, State.WAITING)}
 
 FOLLOWERS = """
 WITH RECURSIVE chosen AS (
@@ -90,9 +87,8 @@ def requested(given: QueryDict) -> Change | None:
         return None
     if per_minute and not SLOWEST <= per_minute <= 1e6:  # NaN is neither
         return None
-    return Change(
-        verb, ids, task, cause, until, per_minute, given.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
-    )
+    why = given.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
+    return Change(verb, ids, task, cause, until, per_minute, why)
 
 
 @acts

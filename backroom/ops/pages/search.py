@@ -121,12 +121,8 @@ def _alike(search: Search) -> Found:
 def _recent(search: Search) -> Found:
     """The newest first, as ids sort by time."""
     where = "".join(f" AND {name} = %s" for name in search.filters)
-    jobs = list(
-        Job.objects.raw(
-            f"{RECENT} WHERE true{where} ORDER BY id DESC LIMIT %s",
-            [search.before, LOOK, *search.filters.values(), PAGE + 1],
-        )
-    )
+    sql = f"{RECENT} WHERE true{where} ORDER BY id DESC LIMIT %s"
+    jobs = list(Job.objects.raw(sql, [search.before, LOOK, *search.filters.values(), PAGE + 1]))
     if len(jobs) > PAGE:
         return Found(jobs[:PAGE], search.address(before=jobs[PAGE - 1].id))
     beyond: QuerySet = Job.objects.filter(id__lt=search.before).order_by("-id").values_list("id", flat=True)
@@ -164,6 +160,6 @@ def page(request: HttpRequest) -> HttpResponse:
         "found": find(search),
         "states": State.values,
         "queues": sorted(queue.name for queue in current_app.amqp.queues.values()),
-        "tasks": sorted(name for name, task in current_app.tasks.items() if hasattr(task, "job_queue")),
+        "tasks": sorted(name for name in current_app.tasks if not name.startswith("celery.")),  # those are Celery's own
     }
     return render(request, "ops/jobs.html", context)

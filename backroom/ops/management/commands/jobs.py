@@ -1,7 +1,8 @@
-"""`manage.py jobs`: show the back room; list, replay and cancel dead letters; pause and resume queues and tasks."""
+"""`manage.py jobs`: show the back room; replay and cancel jobs; pause and resume queues and tasks."""
 
 import difflib
 import json
+import os
 import time
 import uuid
 from argparse import ArgumentParser
@@ -20,7 +21,6 @@ from backroom.ops.formats import bar
 from backroom.ops.rates import WINDOW
 from backroom.ops.report import report
 from backroom.ops.running import running
-from backroom.runtime.task import LedgerTask
 
 WATCH_EVERY = 1.0  # seconds
 CLEAR = "\033[H\033[2J"
@@ -31,9 +31,9 @@ ACTIONS = ["show", "running", "dead", "replay", "cancel", "pause", "resume"]
 
 class Command(BaseCommand):
     help = (
-        "Show queues, tasks, partners and workers; list, replay or cancel dead letters; pause or resume. "
-        "Exit status: 0 done, or nothing to do; 1 the database fails, or a named job, task or queue does not exist; "
-        "2 wrong arguments."
+        "Show queues, tasks, partners and workers; list or replay dead letters; cancel them, or ready or waiting "
+        "jobs; pause or resume. Exit status: 0 done, or nothing to do; 1 the database fails, or a named job, task or "
+        "queue does not exist; 2 wrong arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -52,10 +52,13 @@ class Command(BaseCommand):
                 time.sleep(WATCH_EVERY)
                 self.stdout.write(CLEAR if self.stdout.isatty() else "", ending="")
                 self.do(action, **options)
+            self.stdout.flush()
         except KeyboardInterrupt:
             return
+        except BrokenPipeError:  # its reader has ended, such as head; Python flushes once more at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
         except Error as error:
-            if not db_errors.is_outage(error):
+            if not db_errors.is_outage(error) and db_errors.code(error) != db_errors.UNDEFINED_TABLE:
                 raise
             raise CommandError(f"the database (DATABASE_URL) fails: {db_errors.summary(error)}") from error
 
@@ -73,6 +76,9 @@ class Command(BaseCommand):
         change = audit_log.replay if action == "replay" else audit_log.cancel
         done = change(chosen, audit_log.at_the_command_line(), options["why"])
         self.stdout.write(f"{len(done)} of {len(chosen)} jobs: {action} done")
+        only = f"only {' or '.join(audit_log.VERBS[action])} jobs are {audit_log.PAST[action]}"
+        for job in Job.objects.filter(id__in=set(chosen) - set(done)).exclude(state__in=audit_log.VERBS[action]):
+            self.stdout.write(f"{job} is {job.state}: {only}")
 
     def choose(self, which: list[str], task: str | None, all: bool, **_: Any) -> list[str]:
         """The ids that the arguments name. Raises CommandError for none and for unknown ones."""
@@ -97,8 +103,7 @@ class Command(BaseCommand):
         if len(which) != 1 or task is not None or all:
             raise CommandError("name one queue or task: queue:NAME or task:NAME", returncode=2)
         what = which[0]
-        current_app.loader.import_default_modules()
-        known = [f"queue:{name}" for name in current_app.amqp.queues] + [f"task:{name}" for name in current_app.tasks]
+        known = [f"queue:{name}" for name in current_app.amqp.queues] + [f"task:{name}" for name in declared()]
         if action == "pause" and what not in known:
             raise unknown(f"there is no {what!r}", what, known)
         change = audit_log.pause if action == "pause" else audit_log.resume
@@ -111,9 +116,7 @@ class Command(BaseCommand):
         dead = Job.objects.filter(state="dead")
         if task is None:
             return dead
-        current_app.loader.import_default_modules()  # registers all tasks
-        known = {name for name, each in current_app.tasks.items() if isinstance(each, LedgerTask)}
-        known.update(dead.values_list("task", flat=True).distinct())
+        known = {*declared(), *dead.values_list("task", flat=True).distinct()}
         if task not in known:
             raise unknown(f"there is no task {task!r}", task, sorted(known))
         return dead.filter(task=task)
@@ -175,6 +178,12 @@ class Command(BaseCommand):
         widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
         for row in cells:
             self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def declared() -> list[str]:
+    """The names of the project's tasks, without Celery's own."""
+    current_app.loader.import_default_modules()  # registers all tasks
+    return [name for name in current_app.tasks if not name.startswith("celery.")]
 
 
 def unknown(problem: str, name: str, known: Iterable[str]) -> CommandError:
