@@ -74,20 +74,20 @@ def retry_on_clash(transaction: Callable[..., T], *arguments: object) -> T:
 
 
 class OutageLog:
-    """Logs when an outage of the database begins and when it ends, not every second in between."""
+    """Logs when an outage of the database, or of another server, begins and ends, not every second in between."""
 
-    def __init__(self, log: logging.Logger) -> None:
-        self.log = log
+    def __init__(self, log: logging.Logger, server: str = "database") -> None:
+        self.log, self.server = log, server
         self.begun: float | None = None
 
     def begin(self, what: str) -> None:
-        """The database fails, again or still."""
+        """The server fails, again or still."""
         if self.begun is None:
             self.begun = time.monotonic()
-            self.log.warning("the database fails, waiting for it: %s", what)
+            self.log.warning("the %s fails, waiting for it: %s", self.server, what)
 
     def end(self) -> None:
-        """The database answered."""
+        """The server answered."""
         if self.begun is not None:
-            self.log.warning("the database answers again, after %.0f s", time.monotonic() - self.begun)
+            self.log.warning("the %s answers again, after %.0f s", self.server, time.monotonic() - self.begun)
             self.begun = None

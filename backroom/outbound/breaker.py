@@ -21,11 +21,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from backroom.conf import conf
+from backroom.ledger import db_errors
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from backroom.runtime import broker
 
 log = logging.getLogger(__name__)
+outage = db_errors.OutageLog(log, "broker")
 
 THRESHOLD = 5  # failures in a row, each of a different effect, that open the breaker
 WINDOW = 60  # seconds without a failure after which failures are forgotten
@@ -130,12 +132,13 @@ def states() -> list[dict[str, Any]] | None:
         return None
     try:
         seconds, micros = client.time()
+        outage.end()
         return [
             _state(name, client.hgetall(f"backroom:partner:{{{name}}}"), seconds + micros / 1e6)
             for name in conf.PARTNER_RATES
         ]
     except redis.RedisError as error:
-        log.warning("the breakers can't be read: %s", type(error).__name__)
+        outage.begin(f"no breakers can be read ({type(error).__name__})")
         return None
 
 

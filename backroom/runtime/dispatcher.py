@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from celery import current_app
 from django.db import Error, connection
+from django.template.defaultfilters import pluralize
 
 from backroom.conf import conf
 from backroom.ledger import db_errors, rescue, transitions
@@ -30,16 +31,13 @@ class Dispatcher:
 
     def __init__(self, chores: Sequence[Callable[[], None]] = ()) -> None:
         self.stop = threading.Event()
-        self.chores: Sequence[Callable[[], None]] = (
-            *chores,
-            EveryMinute(warn_of_unserved_queues),
-            EveryMinute(warn_of_eviction, patience=0),
-        )
+        warnings = EveryMinute(warn_of_unserved_queues), EveryMinute(warn_of_eviction, patience=0)
+        self.chores: Sequence[Callable[[], None]] = [*chores, *warnings]
         self.chores_at = 0.0
         self.rescue_at = time.monotonic() + GRACE
         self.broker_failed = False
         self.heartbeat = Heartbeat("dispatcher")
-        self.outage = db_errors.OutageLog(log)
+        self.outage, self.broker_outage = db_errors.OutageLog(log), db_errors.OutageLog(log, "broker")
 
     def run(self) -> None:
         """Work until stopped, through outages of the broker and the database."""
@@ -77,8 +75,9 @@ class Dispatcher:
             return bool(foreign)
         try:
             publisher.send(messages)
+            self.broker_outage.end()
         except Exception as error:
-            log.warning("the broker took no messages, waiting for it: %s", error)
+            self.broker_outage.begin(str(error))
             self.broker_failed = True
             transitions.requeue_ready([message.id for message in messages])
         return len(messages) == BATCH
@@ -89,20 +88,22 @@ class Dispatcher:
             return
         self.rescue_at = time.monotonic() + RESCUE_EVERY
         for name, ids in [
-            ("jobs of dead workers", rescue.requeue_abandoned()),
-            ("jobs behind a finished one", rescue.release_followers()),
-            ("jobs whose message was lost", self.requeue_lost_messages()),
+            ("of a dead worker", rescue.requeue_abandoned()),
+            ("behind a finished one", rescue.release_followers()),
+            ("whose message was lost", self.requeue_lost_messages()),
         ]:
             if ids:
-                log.warning("rescued %d %s: %s", len(ids), name, " ".join(ids[:10]))
+                log.warning("rescued %d job%s %s: %s", len(ids), pluralize(len(ids)), name, " ".join(ids[:10]))
 
     def requeue_lost_messages(self) -> list[str]:
         """Requeue jobs whose message the broker no longer has; none while the broker does not answer."""
         try:
             oldest = broker.oldest_messages(queue.name for queue in current_app.amqp.queues.values())
         except Exception as error:
-            log.warning("the broker can't be searched for lost messages: %s", error)
+            self.broker_outage.begin(str(error))
             return []
+        if not self.broker_failed:  # a full broker answers, and takes no messages
+            self.broker_outage.end()
         lost = [id for queue, stamp in oldest.items() for id in rescue.lost_messages(queue, stamp)]
         return transitions.requeue_ready(lost) if lost else []
 

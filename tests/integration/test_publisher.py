@@ -92,6 +92,20 @@ def test_the_dispatcher_publishes_what_a_broker_in_trouble_did_not_take():
     assert waiting_messages() == 1
 
 
+def test_the_dispatcher_logs_a_brokers_outage_once_and_its_end(caplog):
+    dispatcher = Dispatcher()
+    with refusing_broker():
+        nothing.enqueue()
+        caplog.clear()
+        for _ in range(2):
+            dispatcher.publish_due()
+            assert dispatcher.requeue_lost_messages() == []
+    dispatcher.publish_due()
+    dispatcher.requeue_lost_messages()
+    said = [record.getMessage() for record in caplog.records if record.name == "backroom.runtime.dispatcher"]
+    assert [line[:24] for line in said] == ["the broker fails, waitin", "the broker answers again"]
+
+
 def test_messages_that_the_broker_lost_are_published_again():
     id = nothing.enqueue()
     current_app.control.purge()
