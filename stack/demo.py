@@ -59,7 +59,8 @@ def _addresses(env: Mapping[str, str], environ: Mapping[str, str]) -> None:
         "its mails": env["INBOX_URL"],
         "the partners": env["PARTNERS_URL"],
         "the API": f"{site}/api/docs",
-        "admin": f"{site}/admin/  ({account})",
+        "operations": f"{site}/ops/  ({account})",
+        "admin": f"{site}/admin/  (the same account)",
         "metrics": f"{site}/metrics  (after login there)",
         "Flower": f"{env['FLOWER_URL']}  ({env['FLOWER_BASIC_AUTH'].replace(':', ' / ', 1)})",
     }
