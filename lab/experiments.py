@@ -89,8 +89,8 @@ ALL = (
         "Within seconds the job is requeued and runs as attempt 2. The order is shipped once.",
         "The shipment is lost: its message was acknowledged before the task ran. acks_late would lose it too, as Celery"
         " acknowledges the message of a killed child.",
-        "Each worker sends a heartbeat with its running jobs every two seconds. A job that the ledger says is running"
-        " there, and the heartbeat does not list, is requeued.",
+        "Every two seconds a worker compares its running jobs in the ledger with those that its processes run. It"
+        " requeues the jobs that no process runs.",
         "backroom/ledger/rescue.py",
         ("https://github.com/celery/celery/issues/1628", "a killed child's message is acknowledged"),
         20,

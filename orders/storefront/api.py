@@ -1,4 +1,4 @@
-"""The API: list products, place an order, read an order. /api/docs shows these texts.
+"""The API: list products, place an order, read an order.
 
 There are no CSRF tokens, as no operation reads cookies. An order's token gives access to the order; nothing else here
 is secret.
