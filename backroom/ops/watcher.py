@@ -6,6 +6,7 @@ Its heartbeat means that it has evaluated all rules. docs/operations.md says how
 """
 
 import logging
+import os
 import threading
 from contextlib import suppress
 
@@ -33,6 +34,7 @@ class Watcher:
         self.outage: Alert | None = None  # of the database, kept in memory
 
     def run(self) -> None:
+        log.info("watcher %d is ready", os.getpid())
         while not self.stop.is_set():
             self.look()
             self.stop.wait(EVERY)

@@ -112,13 +112,8 @@ def _client() -> redis.Redis | None:
 def _connected(url: str) -> redis.Redis:
     """The client opens a connection anew that a restart of the broker closed; it tries a hanging broker once."""
     once_more = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=broker.TIMEOUT,
-        socket_connect_timeout=broker.TIMEOUT,
-        retry=once_more,
-        decode_responses=True,
-    )
+    bounds = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), broker.TIMEOUT)
+    return redis.Redis.from_url(url, **bounds, retry=once_more, decode_responses=True)
 
 
 def states() -> list[dict[str, Any]] | None:

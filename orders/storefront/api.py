@@ -28,18 +28,16 @@ UNPAID: dict[str, str] = {
     OrderStatus.CANCELLED: "The payment could not be confirmed. The order was cancelled and nothing is charged.",
 }
 
+After = Annotated[str, Query(pattern=r"^[-a-zA-Z0-9_]{0,50}$", description="the last slug of the previous page")]
+SAME_KEY = "a repeated request with the same key returns the same order and charges once"
+Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,100}$", description=SAME_KEY)]
+
 api = NinjaAPI(title="Backroom", version="1", urls_namespace="api", description="A greengrocer's shop. " + __doc__)
 problems.install(api)
 
 
 @api.get("/products", response={200: Products, 422: Problem}, summary="List products, by slug")
-def products(
-    request: HttpRequest,
-    after: Annotated[
-        str, Query(pattern=r"^[-a-zA-Z0-9_]{0,50}$", description="the last slug of the previous page")
-    ] = "",
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-):
+def products(request: HttpRequest, after: After = "", limit: Annotated[int, Query(ge=1, le=100)] = 50):
     found = list(Product.objects.filter(active=True, slug__gt=after).order_by("slug")[: limit + 1])
     page = found[:limit]
     more = {"after": page[-1].slug, "limit": limit} if len(found) > limit else None
@@ -52,18 +50,7 @@ def products(
     response={201: Placed, 202: Placed, (400, 402, 409, 413, 422, 503): Problem},
     summary="Place an order and pay for it",
 )
-def place_order(
-    request: HttpRequest,
-    order: OrderIn,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            pattern=r"^[\x21-\x7e]{1,100}$",
-            description="a repeated request with the same key returns the same order and charges once",
-        ),
-    ] = None,
-):
+def place_order(request: HttpRequest, order: OrderIn, idempotency_key: Key = None):
     """201: paid. 202: the payment is being confirmed; read the order later, the customer also gets an email with the
     result. 402: nothing is charged, because the card was declined or payments are unavailable (then try again, with
     another key). 503: the database is unavailable; send the request again after Retry-After seconds.

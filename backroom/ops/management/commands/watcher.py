@@ -1,14 +1,10 @@
 """`manage.py watcher`: evaluate the alert rules and mail alerts, until SIGTERM."""
 
-import logging
-import os
 import signal
 
 from django.core.management.base import BaseCommand
 
 from backroom.ops.watcher import Watcher
-
-log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -18,5 +14,4 @@ class Command(BaseCommand):
         watcher = Watcher()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: watcher.stop.set())
-        log.info("watcher %d is ready", os.getpid())
         watcher.run()
