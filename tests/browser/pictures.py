@@ -85,7 +85,6 @@ def test_pictures(busy: Cluster, open_page: Callable, troubles: list[str]):
     customer.goto(order["url"])
     expect_all_green(customer)
     shoot(customer, "/", "shop")
-    for_docs(customer, "/", "shop.png")
     shoot(customer, order["url"], "order")
     for_docs(customer, order["url"], "timeline.png")
     sorry(customer)
