@@ -53,9 +53,10 @@ class Drill:
 
     def park(self, release: str, task: str, arguments: str, key: str) -> None:
         """Enqueue a job for tomorrow, with a key to reschedule it by."""
-        code = f"tasks.{task}.using(run_after=timedelta(days=1), key={key!r}).enqueue({arguments})"
+        found = f"current_app.tasks['orders.{task}']"
+        code = f"{found}.using(run_after=timedelta(days=1), key={key!r}).enqueue({arguments})"
         folder = self.releases.folder / release
-        imports = "from datetime import timedelta; from orders import tasks"
+        imports = "from datetime import timedelta; from celery import current_app; from orders import tasks"
         self.deploy.manage("shell", "-c", f"{imports}; {code}", folder=folder)
 
     def let_die(self, *keys: str) -> None:
