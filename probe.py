@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 
 HERE = Path(__file__).parent
-HEARTBEATS = (HERE / "backroom" / "ops" / "heartbeats.sql").read_text()
-# Seconds without a heartbeat; backroom/ops/stats.py has the same limits, and a test compares them.
+HEARTBEATS = (HERE / "backroom" / "runtime" / "heartbeats.sql").read_text()
+# Seconds without a heartbeat; backroom/runtime/heartbeat.py has the same limits, and a test compares them.
 SILENT = {"worker": 10, "dispatcher": 10, "beat": 10, "watcher": 60}
 TIMEOUT = 4  # seconds for everything
 

@@ -13,7 +13,8 @@ from backroom.conf import conf
 from backroom.ops import readings
 from backroom.ops.formats import seconds
 from backroom.ops.readings import LEAST, WINDOW
-from backroom.ops.stats import SILENT, Snapshot
+from backroom.ops.stats import Snapshot
+from backroom.runtime.heartbeat import SILENT
 
 LASTING = 60  # seconds: a deploy or a start leaves a process missing for less
 CALM = 0.8  # share of its limit below which a fired alert recovers: a value around its limit is mailed once

@@ -8,45 +8,27 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from celery import current_app
 
 from backroom.ledger.models import Pause
-from backroom.ledger.rescue import SILENCE
 from backroom.ledger.sql import rows
 from backroom.ops import rates
 from backroom.ops.levels import Level, levels
 from backroom.ops.models import TaskMinute
 from backroom.ops.running import Running, running
 from backroom.outbound import breaker
-from backroom.runtime import broker
+from backroom.runtime import broker, heartbeat
 
-HEARTBEATS = Path(__file__).with_name("heartbeats.sql").read_text()
 BUSY = "SELECT worker, count(*) FROM backroom_job WHERE state = 'running' GROUP BY worker"
-
-# Seconds without a heartbeat after which a process counts as silent. A watcher sends one after each round, which takes
-# up to 45 s while a mail server hangs.
-SILENT = {"worker": SILENCE, "dispatcher": SILENCE, "beat": SILENCE, "watcher": 60}
 
 
 @dataclass(frozen=True)
-class Process:
-    """A worker, dispatcher, beat or watcher. Only a worker has queues, a pool size, memory (bytes) and busy jobs."""
+class Process(heartbeat.Process):
+    """A worker, dispatcher, beat or watcher, and the number of jobs that a worker runs."""
 
     busy: int
-    name: str
-    role: str
-    queues: list[str]
-    pool: int | None
-    memory: int | None
-    started_at: datetime
-    seen_s: float
-
-    @property
-    def alive(self) -> bool:
-        return self.seen_s < SILENT[self.role]
 
 
 @dataclass(frozen=True)
@@ -112,7 +94,7 @@ def snapshot(span: float = 0, state: Broker | None = None) -> Snapshot:
     """
     ((now,),) = rows("SELECT clock_timestamp()")
     busy = dict(rows(BUSY))
-    processes = [Process(busy.get(row[0], 0), *row) for row in rows(HEARTBEATS)]
+    processes = [Process(**vars(seen), busy=busy.get(seen.name, 0)) for seen in heartbeat.read()]
     pauses = {pause.what: pause for pause in Pause.objects.order_by("what")}
     return Snapshot(
         now=now,

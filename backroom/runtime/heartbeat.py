@@ -1,8 +1,11 @@
-"""Heartbeats: each process writes its row every two seconds. Only this module writes the table."""
+"""Heartbeats: each process writes its row every two seconds. Only this module and the rescue's join use the table."""
 
 import socket
 import time
 import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
 from backroom.ledger.rescue import SILENCE
 from backroom.ledger.sql import rows
@@ -10,10 +13,10 @@ from backroom.ledger.sql import rows
 EVERY = 2.0  # seconds
 KEPT_WORKER, KEPT = 60, 3600  # seconds for which a silent worker, and another process, stays in the table
 
-ALIVE = """
-SELECT name, string_to_array(queues, ',') FROM backroom_heartbeat
-WHERE role = %s AND seen_at > clock_timestamp() - %s * interval '1 second'
-"""
+# Seconds. A watcher sends a heartbeat after each round, which takes up to 45 s while a mail server hangs.
+SILENT = {"worker": SILENCE, "dispatcher": SILENCE, "beat": SILENCE, "watcher": 60}
+
+READ = Path(__file__).with_name("heartbeats.sql").read_text()
 BEAT = """
 WITH silent AS (DELETE FROM backroom_heartbeat WHERE name <> %s AND seen_at < clock_timestamp()
     - CASE role WHEN 'worker' THEN %s ELSE %s END * interval '1 second')
@@ -29,9 +32,30 @@ def new_name(host: str = "") -> str:
     return f"{host or socket.gethostname()}/{uuid.uuid4().hex[:8]}"
 
 
-def alive(role: str) -> dict[str, list[str]]:
-    """Each process of this role with a heartbeat in the last SILENCE seconds: its name, and a worker's queues."""
-    return dict(rows(ALIVE, role, SILENCE))
+@dataclass(frozen=True)
+class Process:
+    """As its last heartbeat left it. Only a worker has queues, a pool size and memory (bytes)."""
+
+    name: str
+    role: str
+    queues: list[str]
+    pool: int | None
+    memory: int | None
+    started_at: datetime
+    seen_s: float
+
+    @property
+    def alive(self) -> bool:
+        return self.seen_s < SILENT[self.role]
+
+
+def read() -> list[Process]:
+    """Every process, and those that fell silent and have no successor yet. Raises django.db.Error."""
+    return [Process(*row) for row in rows(READ)]
+
+
+def alive(role: str) -> list[Process]:
+    return [process for process in read() if process.role == role and process.alive]
 
 
 class Heartbeat:

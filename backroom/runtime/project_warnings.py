@@ -38,7 +38,7 @@ class EveryMinute:
 
 def warn_of_unserved_queues() -> None:
     """Warn of queues with jobs that no live worker serves. Where each queue has a worker, it does not read the jobs."""
-    served = {queue for queues in heartbeat.alive("worker").values() for queue in queues}
+    served = {queue for worker in heartbeat.alive("worker") for queue in worker.queues}
     unserved = sorted(current_app.amqp.queues.keys() - served)
     if not unserved:
         return

@@ -1,5 +1,5 @@
 -- Every process that sent a heartbeat lately. After 10 s of silence its successor on the same machine takes its place.
--- backroom/ops/stats.py and probe.py run this statement. It reads no job, so a lock on the jobs never fails a probe.
+-- heartbeat.py and /probe.py run this statement. It reads no job, so a lock on the jobs never fails a probe.
 SELECT name, role, string_to_array(COALESCE(queues, ''), ','), pool, memory, started_at,
        extract(epoch FROM clock_timestamp() - seen_at)::float
 FROM backroom_heartbeat gone WHERE seen_at > clock_timestamp() - interval '10 seconds' OR NOT EXISTS (
