@@ -41,7 +41,6 @@ class Product(models.Model):
     category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="products")
     description = models.TextField(blank=True)
     price = models.DecimalField(max_digits=8, decimal_places=2, help_text="For one unit, VAT included.")
-    currency = models.CharField(max_length=3, default="EUR")
     vat_rate = models.DecimalField("VAT rate", max_digits=4, decimal_places=2, default=Decimal("5.00"))
     unit = models.CharField(
         max_length=30, default="piece", help_text="kg, piece, bunch, jar …", validators=[keeps_its_direction]

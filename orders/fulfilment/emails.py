@@ -64,7 +64,6 @@ def send_sales_report(day: date) -> None:
         template="orders/mail/sales_report",
         context={
             "report": sales_of(day),
-            "currency": settings.STORE_CURRENCY,
             "jobs_url": f"{settings.SITE_URL}{reverse('admin:backroom_job_changelist')}?state__exact=dead",
         },
     )

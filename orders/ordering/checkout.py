@@ -134,7 +134,7 @@ def _pick(wanted: Sequence[Wanted]) -> list[tuple[Product, int]]:
 
 
 def _price_changed(product: Product) -> PriceChanged:
-    return PriceChanged(f"The price of {product.name} is now {product.price} {product.currency}.", product.slug)
+    return PriceChanged(f"The price of {product.name} is now {product.price} {settings.STORE_CURRENCY}.", product.slug)
 
 
 def _sold_out(product: Product) -> SoldOut:

@@ -41,7 +41,8 @@ def products(request: HttpRequest, after: After = "", limit: Annotated[int, Quer
     found = list(Product.objects.filter(active=True, slug__gt=after).order_by("slug")[: limit + 1])
     page = found[:limit]
     more = {"after": page[-1].slug, "limit": limit} if len(found) > limit else None
-    items = [{field: getattr(p, field) for field in ("slug", "name", "price", "currency", "stock")} for p in page]
+    currency = {"currency": settings.STORE_CURRENCY}
+    items = [{f: getattr(p, f) for f in ("slug", "name", "price", "stock")} | currency for p in page]
     return {"items": items, "next": more and f"{request.path}?{urlencode(more)}"}
 
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test import Client
 
 from catalog.models import BoughtTogether, Category, Product
@@ -125,3 +125,16 @@ def test_staff_can_count_the_stock_anew_in_the_list(staff):
     assert staff.post("/admin/catalog/product/", form | {"form-0-stock": "7"}).status_code == 302
     figs.refresh_from_db()
     assert figs.stock == 7
+
+
+def test_staff_can_not_sell_a_product_in_another_currency_than_the_shops(staff):
+    fruit = Category.objects.create(slug="fruit", name="Fruit")
+    figs = Product.objects.create(slug="figs", name="Figs", category=fruit, price=Decimal(2), stock=10)
+    address = f"/admin/catalog/product/{figs.pk}/change/"
+    form = sent_back(staff.get(address).content.decode())
+    assert staff.post(address, form | {"price": "3.00", "currency": "USD"}).status_code == 302
+    with connection.cursor() as cursor:  # as a process of the release before may still do
+        cursor.execute("UPDATE catalog_product SET currency = 'GBP'")
+    assert "€3.00" in staff.get(figs.get_absolute_url()).content.decode()
+    (item,) = staff.get("/api/products").json()["items"]
+    assert (item["price"], item["currency"]) == ("3.00", "EUR")
