@@ -31,7 +31,8 @@ def formatter(kind: str, clean: Callable[[str], str] = str) -> logging.Formatter
     """The formatter for `json` or `pretty`; texts and tracebacks go through `clean`."""
 
     def cleaned(logger: Any, name: str, line: EventDict) -> EventDict:
-        return dict(line) | {part: clean(str(line[part])) for part in ("event", "exception") if part in line}
+        line["event"] = str(line.get("event"))
+        return {part: clean(text) if isinstance(text, str) else text for part, text in line.items()}
 
     pretty = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     return structlog.stdlib.ProcessorFormatter(

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import DataError
 
 from backroom.ledger.errors import Permanent, Superseded
+from backroom.ledger.limits import LIMIT, clipped
 from backroom.ledger.sql import PAUSED, STAMP, Claimed, Message, messages, recording, returned_ids, rows
 
 
@@ -75,10 +76,13 @@ def succeed(job: Claimed, result: Any) -> list[Message]:
     """Finish a job and make those that wait for it ready; returns their messages.
 
     Race: the job was rescued and another worker claimed it. `claims` no longer matches, and nothing changes. Raises
-    Superseded then, and Permanent for a result that is not JSON: the body would return the like again.
+    Superseded then, and Permanent for a result that is too large or not JSON: the body would return the like again.
     """
     try:
-        found = _succeed(job, json.dumps(result, allow_nan=False))
+        text = json.dumps(result, allow_nan=False)
+        if len(text) > LIMIT:
+            raise Permanent(f"the task returned {len(text):,} bytes, over {LIMIT:,}: store them and return their id")
+        found = _succeed(job, text)
     except (TypeError, ValueError, DataError) as error:
         raise Permanent(f"the task returned what can't be stored as JSON ({type(error).__name__})") from error
     if not found:
@@ -117,12 +121,12 @@ def defer(job: Claimed, seconds: float, error: str, uses_attempt: bool = True) -
         "state = 'waiting', run_at = clock_timestamp() + LEAST(%s, 1e9) * interval '1 second',"
         " attempts = attempts - %s, unknown_since = NULL, error = %s"
     )
-    _end(job, changes, (seconds, 0 if uses_attempt else 1, error), record=uses_attempt)
+    _end(job, changes, (seconds, 0 if uses_attempt else 1, clipped(error)), record=uses_attempt)
 
 
 def mark_dead(job: Claimed, error: str) -> None:
     """Make a claimed job a dead letter. Race: as in `succeed`. Raises Superseded."""
-    _end(job, "state = 'dead', finished_at = clock_timestamp(), error = %s", (error,), record=True)
+    _end(job, "state = 'dead', finished_at = clock_timestamp(), error = %s", (clipped(error),), record=True)
 
 
 def _end(job: Claimed, changes: str, parameters: tuple, record: bool) -> None:

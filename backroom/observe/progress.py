@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from django.db import Error, connection, transaction
 from structlog.contextvars import get_contextvars
 
+from backroom.ledger.limits import LINE
 from backroom.observe.recorder import Record, writer
 from backroom.observe.redact import redact
 
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LINE_LIMIT = 500  # characters of a line
 MOST = 2**63 - 1  # the table's largest number
 
 _current: ContextVar[Record | None] = ContextVar("progress", default=None)
@@ -93,7 +93,7 @@ def _line(record: logging.LogRecord) -> dict[str, str]:
     text = _text(record.msg) if isinstance(record.msg, dict) else record.getMessage()
     if record.exc_info and (error := record.exc_info[1]):
         text += f" ({type(error).__name__}: {error})"
-    return {"at": at, "level": record.levelname.lower(), "text": redact(text)[:LINE_LIMIT]}
+    return {"at": at, "level": record.levelname.lower(), "text": redact(text, LINE)}
 
 
 def _text(line: dict[str, Any]) -> str:

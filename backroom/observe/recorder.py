@@ -13,12 +13,15 @@ import json
 import threading
 import time
 from collections import deque
+from itertools import accumulate
 from typing import NamedTuple
 
 from django.db import Error, connection
 
+from backroom.ledger.limits import LIMIT
+
 EVERY = 1.0  # seconds between two writes, and before the first
-LINES = 100  # of one attempt that are kept: the last
+LINES = 100  # of one attempt that are kept: the last, LIMIT characters in all
 
 WRITE = """
 INSERT INTO backroom_progress (job_id, claim, attempt, done, total, rate, lines, left_out, at, ended)
@@ -68,7 +71,7 @@ class Record:
         """Write the row; nothing if nothing was reported. Raises django.db.Error."""
         if not self.count and self.last is None:
             return
-        self.changed, lines = False, list(self.lines)
+        self.changed, lines = False, _newest(list(self.lines))
         parameters = (*self._progress(), json.dumps(lines), self.count - len(lines), ended)
         with connection.cursor() as cursor:
             cursor.execute(WRITE, [self.id, self.claim, self.attempt, *parameters])
@@ -80,6 +83,11 @@ class Record:
             return None, None, None
         (begin, before, _), (now, done, total) = self.first, self.last
         return done, total, (done - before) / (now - begin) if done > before and now > begin else None
+
+
+def _newest(lines: list[dict[str, str]]) -> list[dict[str, str]]:
+    sizes = accumulate(len(line["text"]) for line in reversed(lines))
+    return lines[len(lines) - sum(size <= LIMIT for size in sizes) :]
 
 
 class Writer:

@@ -1,22 +1,91 @@
-"""Errors without the rows that PostgreSQL quotes in them. Its DETAIL may hold a customer's data, and the ledger, the
-logs and Flower show errors."""
+"""Errors as the ledger, the logs and Flower show them: short, and without the rows that PostgreSQL quotes in them. Its
+DETAIL may hold a customer's data."""
 
 import re
+import traceback
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import psycopg
 from django.db import DatabaseError
 
-DETAIL = re.compile(r"^DETAIL:.*?(?=^[A-Z]+:|^\S|\Z)", re.MULTILINE | re.DOTALL)
+from backroom.ledger.limits import LIMIT, LINE, clipped
+
+BREAK = re.compile(r"(\n|\\+n)")  # also as repr() and JSON write it
+QUOTING = re.compile(r"^[\s|]*(?:CONTEXT|QUERY|LINE \d+):|\bDETAIL:")
+OWN = re.compile(r"^[\s|]*(?:HINT:|(?:Exception Group )?Traceback \(|The above exception|During handling of|\+[-+ ])")
 
 
-def redact(text: str) -> str:
-    """The text without DETAIL, and without characters that PostgreSQL can't store."""
-    return DETAIL.sub("", text).replace("\x00", "").encode(errors="replace").decode()
+def redact(text: str, limit: int = LIMIT) -> str:
+    """The text, clipped, without what PostgreSQL quotes, and without characters that it can't store.
+
+    A quoted value may have several lines. So all is cut, until a line that a traceback or PostgreSQL writes itself.
+    """
+    kept: list[str] = []
+    cut = ""  # the kind of line break before the quotation
+    pieces = BREAK.split(text) if "DETAIL:" in text or re.search(r"CONTEXT:|QUERY:|LINE \d+:", text) else [text]
+    for before, line in zip(["", *pieces[1::2]], pieces[::2], strict=True):
+        if OWN.match(line) or (before == "\n" and cut.startswith("\\")):
+            cut = ""
+        if cut:
+            continue
+        kept.append(before)
+        if found := QUOTING.search(line):
+            cut, line = before or "\n", line[: found.start()]
+        kept.append(line)
+    return clipped("".join(kept).replace("\x00", "").encode(errors="replace").decode(), limit)
 
 
-def redact_error(error: BaseException | None) -> None:
-    """Redact an error and its causes in place: Celery shows them in its log and in Flower."""
-    while error:
-        if isinstance(error, DatabaseError | psycopg.Error):
-            error.args = tuple(redact(part) if isinstance(part, str) else part for part in error.args)
-        error = error.__cause__ or error.__context__
+class Cleaned(NamedTuple):
+    """An error as it may be shown."""
+
+    summary: str  # its type and message, at most LINE characters
+    traceback: str  # with the summary at most LIMIT
+    error: Exception  # for Celery: the error itself, or one in its place
+
+
+def clean(error: Exception) -> Cleaned:
+    """Clean an error with all its parts: causes, contexts, groups and notes. The text of database errors among them is
+    cut in place, as servers write DETAIL in many languages."""
+    parts = _parts(error)
+    for part in parts:
+        if isinstance(part, DatabaseError | psycopg.Error):
+            part.args = tuple(arg.partition("\n")[0] if isinstance(arg, str) else arg for arg in part.args)
+    summary, written = redact(_summary(error), LINE), redact(_traceback(error), LIMIT - LINE - 1)
+    return Cleaned(summary, written, error if _showable(error, parts) else RuntimeError(summary))
+
+
+def _parts(error: BaseException) -> list[BaseException]:
+    """The error and its parts, each once: causes may form a circle."""
+    found: dict[int, BaseException] = {}
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        if (part := ahead.pop()) is not None and id(part) not in found:
+            found[id(part)] = part
+            ahead += [part.__cause__, part.__context__]
+            ahead += part.exceptions if isinstance(part, BaseExceptionGroup) else ()
+    return list(found.values())
+
+
+def _summary(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as raised:
+        return f"{type(error).__name__} (its text can't be read: {type(raised).__name__})"
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as raised:  # as of groups in groups in groups
+        return f"its traceback can't be written: {type(raised).__name__}"
+
+
+def _showable(error: BaseException, parts: Iterable[BaseException]) -> bool:
+    """Whether all texts that Celery shows are clean and short."""
+    try:
+        shown = [f"{error!r}\n{error}", *(line for part in parts for line in traceback.format_exception_only(part))]
+    except Exception:
+        return False
+    text = "\n".join(shown)
+    return redact(text) == text

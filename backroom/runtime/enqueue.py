@@ -15,11 +15,11 @@ from django.db import transaction
 from django.utils.timezone import is_aware
 
 from backroom.ledger import operations, transitions
+from backroom.ledger.limits import LIMIT
 from backroom.ledger.sql import READABLE, Message
 from backroom.observe import context
 from backroom.runtime import publisher
 
-ARGS_LIMIT = 8_000  # bytes; arguments are ids and small values
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
 
 
@@ -38,8 +38,8 @@ def check_arguments(args: dict[str, Any]) -> None:
         raise ValueError("the text holds an unpaired surrogate (U+D800 to U+DFFF)") from error
     if NUL.search(text):
         raise ValueError("PostgreSQL keeps no NUL character")
-    if size > ARGS_LIMIT:
-        raise ValueError(f"over {ARGS_LIMIT} bytes: pass the id of a row instead")
+    if size > LIMIT:
+        raise ValueError(f"over {LIMIT} bytes: pass the id of a row instead")
 
 
 @dataclass(frozen=True)

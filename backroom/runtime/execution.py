@@ -2,12 +2,11 @@
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from celery.exceptions import Ignore, Retry
+from celery.exceptions import Ignore, Retry, WorkerShutdown, WorkerTerminate
 from django.db import Error, connection, transaction
 
 from backroom.conf import conf
@@ -17,7 +16,7 @@ from backroom.ledger.retry import Retry as Policy
 from backroom.ledger.retry import judge
 from backroom.ledger.sql import Claimed, Message
 from backroom.observe import context, progress
-from backroom.observe.redact import redact, redact_error
+from backroom.observe.redact import clean
 from backroom.runtime import heartbeat, publisher
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,6 @@ T = TypeVar("T")
 
 PAUSES = (0, 1, 2, 4)  # seconds between tries at a database that does not answer
 LONG_PAUSES = (8, 8, 8, 8)  # and further ones where the work is done: the job would have to run again
-ERROR_LIMIT = 8_000  # characters of a traceback that are kept: its end
 
 
 class Executable(Protocol):
@@ -99,10 +97,21 @@ def _run(task: Executable, job: Claimed) -> tuple[Any, list[Message]]:
     makes it safe to repeat."""
     if task.atomic:
         with transaction.atomic():
-            result = task.run(**job.args)
+            result = _body(task, job)
             return result, _succeed(job, result)
-    result = task.run(**job.args)
+    result = _body(task, job)
     return result, _outlast(_succeed, job, result, longer=LONG_PAUSES)
+
+
+def _body(task: Executable, job: Claimed) -> Any:
+    """Raises an Exception where the body raises none, such as sys.exit() or asyncio.CancelledError: that would end the
+    process without a reason."""
+    try:
+        return task.run(**job.args)
+    except (Exception, WorkerShutdown, WorkerTerminate):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"the body raised {type(error).__name__}: {error}") from error
 
 
 def _succeed(job: Claimed, result: Any) -> list[Message]:
@@ -112,12 +121,10 @@ def _succeed(job: Claimed, result: Any) -> list[Message]:
 
 def _fail(task: Executable, job: Claimed, error: Exception) -> Exception:
     """Write the consequence of a failed attempt; returns the error for Celery to report."""
-    redact_error(error)
+    summary, traceback, shown = clean(error)
     verdict = judge(error, task.policy, job.attempts, job.max_attempts)
-    summary = redact(f"{type(error).__name__}: {error}")
-    text = summary
-    if not isinstance(error, Snooze):  # snoozes may be many, and their tracebacks say nothing
-        text += f"\n{redact(''.join(traceback.format_exception(error)))[-ERROR_LIMIT:]}"
+    # Snoozes may be many, and their tracebacks say nothing.
+    text = summary if isinstance(error, Snooze) else f"{summary}\n{traceback}"
 
     def end() -> None:
         progress.write_last(snoozed=not verdict.uses_attempt)
@@ -134,7 +141,7 @@ def _fail(task: Executable, job: Claimed, error: Exception) -> Exception:
     except Unwritten as unwritten:
         log.error("job %s: %s. That could not be written, it will run again: %s", job.id, summary, unwritten)
         return Ignore()
-    return error if verdict.state == "dead" else Retry(message=summary, exc=error, when=verdict.seconds)
+    return shown if verdict.state == "dead" else Retry(message=summary, exc=shown, when=verdict.seconds)
 
 
 def _outlast(statement: Callable[..., T], *arguments: Any, longer: Sequence[float] = ()) -> T:

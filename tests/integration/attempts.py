@@ -30,7 +30,7 @@ def attempt(function, of=body) -> Job:
     return Job.objects.get(id=id)
 
 
-def raising(error: Exception):
+def raising(error: BaseException):
     def function() -> None:
         raise error
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 from backroom import Permanent, Snooze, progress, report, task
 from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
+from backroom.ledger.limits import LIMIT, LINE
 from backroom.ledger.models import Job
 from backroom.observe import progress as progress_module
 from backroom.observe import recorder
@@ -209,16 +210,17 @@ def test_a_job_succeeds_although_its_progress_can_not_be_written(of):
     assert (job.state, job.claims) == ("succeeded", 1)
 
 
-def test_what_is_said_is_bounded_and_the_last_lines_are_the_ones_kept():
+@pytest.mark.parametrize(("length", "kept"), [(10, recorder.LINES), (5000, LIMIT // LINE)])
+def test_what_is_said_is_bounded_and_the_last_lines_are_the_ones_kept(length: int, kept: int):
     def body() -> None:
-        for number in range(recorder.LINES + 50):
-            log.info("%s %s", number, "x" * 5000)
+        for number in range(150):
+            log.info("%s %s", number, "x" * length)
 
     row = Progress.objects.get(job_id=attempt(body).id)
-    assert (len(row.lines), row.left_out) == (recorder.LINES, 50)
-    assert row.lines[-1]["text"].startswith(f"{recorder.LINES + 49} xxx")
-    assert {len(line["text"]) for line in row.lines} == {progress_module.LINE_LIMIT}
-    assert "50 earlier lines not kept" in text(page(str(row.job_id)))
+    assert (len(row.lines), row.left_out) == (kept, 150 - kept)
+    assert row.lines[-1]["text"].startswith("149 xxx")
+    assert sum(len(line["text"]) for line in row.lines) <= LIMIT
+    assert f"{150 - kept} earlier lines not kept" in text(page(str(row.job_id)))
 
 
 def test_no_line_quotes_a_row_of_the_database_or_can_not_be_stored():

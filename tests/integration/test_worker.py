@@ -1,6 +1,8 @@
 """An attempt in a worker: what a body may raise or return, and what the ledger then says."""
 
+import traceback
 import uuid
+from asyncio import CancelledError
 from collections.abc import Iterator
 from threading import Thread
 
@@ -12,6 +14,7 @@ from django.db.models import ProtectedError
 
 from backroom import Permanent, RetryAfter, Snooze, enqueue_all, task
 from backroom.ledger import operations, transitions
+from backroom.ledger.limits import LIMIT, LINE
 from backroom.ledger.models import Job
 from backroom.outbound.errors import Away
 from backroom.runtime import execution
@@ -44,13 +47,73 @@ def test_a_result_that_can_not_be_stored_is_a_dead_letter_at_once(result):
         assert "can't be stored" in job.error
 
 
+class Unreadable(Exception):
+    def __str__(self) -> str:
+        raise KeyError("nothing")
+
+
 @pytest.mark.parametrize(
-    "error", [ValueError("\x00"), ValueError("\ud800"), ProtectedError("protected", set()), MemoryError(), OSError("x")]
-)
+    "error",
+    [
+        ValueError("\x00"), ValueError("\ud800"), ProtectedError("protected", set()), MemoryError(), OSError("x"),
+        Unreadable(), SystemExit("why"), CancelledError("why"),
+    ],
+)  # fmt: skip
 def test_whatever_is_raised_is_written_down_and_tried_again(error):
     job = attempt(raising(error))
     assert (job.state, job.attempts) == ("waiting", 1)
     assert type(error).__name__ in job.error
+
+
+def circle() -> None:
+    """Three errors, each the cause of the next."""
+    ring = [ValueError("a"), ValueError("b"), ValueError("c")]
+    for error, cause in zip(ring, ring[1:] + ring[:1], strict=True):
+        error.__cause__ = cause
+    raise ring[0]
+
+
+def itself() -> None:
+    try:
+        raise ValueError("x")
+    except ValueError as error:
+        raise error from error
+
+
+def groups_in_groups() -> None:
+    error: Exception = ValueError("innermost")
+    for _ in range(2_000):
+        error = ExceptionGroup("group", [error])
+    raise error
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("work", [circle, itself, groups_in_groups])
+def test_an_error_of_any_shape_is_written_down(work):
+    job = attempt(work)
+    assert (job.state, job.attempts) == ("waiting", 1)
+    assert job.error.startswith(("ValueError", "ExceptionGroup"))
+
+
+@pytest.mark.parametrize("error", [ValueError("x" * 1_000_000), Permanent({"x": "y" * 1_000_000}), Unreadable()])
+def test_what_is_kept_and_shown_of_an_error_is_bounded(error):
+    bodies["now"] = raising(error)
+    id = body.enqueue("now")
+    with pytest.raises(Exception, match=type(error).__name__) as caught:
+        execution.perform(body, id)
+    job, shown = Job.objects.get(id=id), caught.value
+    assert len(job.error) <= LIMIT
+    assert "Traceback" in job.error
+    assert len(job.error.partition("\n")[0]) <= LINE
+    assert len(repr(shown)) + len(repr(shown.__cause__)) + len(repr(getattr(shown, "exc", ""))) < LIMIT
+
+
+def test_a_result_too_large_for_a_follower_is_a_dead_letter_that_says_so():
+    for of in (body, atomic_body):
+        job = attempt(lambda: "x" * LIMIT, of)
+        assert (job.state, job.attempts, job.result) == ("dead", 1, None)
+        assert "the task returned 8,002 bytes, over 8,000" in job.error
+    assert attempt(lambda: "x" * (LIMIT - 2)).state == "succeeded"
 
 
 def test_a_snooze_uses_no_attempt_and_permanent_is_the_end():
@@ -66,28 +129,71 @@ def test_celery_gets_the_error_itself(error):
     assert type(caught.value.exc) is type(error)
 
 
-def test_no_row_of_the_database_is_quoted_in_an_error_not_even_in_a_chained_one(caplog):
-    def collide() -> None:
-        for _ in range(2):
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "INSERT INTO django_session VALUES ('secret.person@example.org', '', now())"  # the primary key
-                )
+SECRET = "secret.person"
 
-    def wrap() -> None:
+
+def collide() -> None:
+    """The error's DETAIL quotes the row, which has a line break."""
+    for _ in range(2):
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO django_session VALUES (%s, '', now())", [f"Jane\n{SECRET}"])  # the primary key
+
+
+def wrap() -> None:
+    try:
+        collide()
+    except IntegrityError as error:
+        raise RuntimeError("could not") from error
+
+
+def interpolate() -> None:
+    try:
+        collide()
+    except IntegrityError as error:
+        raise RuntimeError(f"could not: {error}") from None
+
+
+def annotate() -> None:
+    try:
+        collide()
+    except IntegrityError as error:
+        refused = ValueError("refused")
+        refused.add_note(f"    {error}".replace("\n", "\n    "))
+        raise refused from None
+
+
+def group() -> None:
+    errors: list[Exception] = []
+    for work in (interpolate, collide):
         try:
-            collide()
-        except IntegrityError as error:
-            raise RuntimeError("could not") from error
+            work()
+        except Exception as error:
+            errors.append(error)
+    raise ExceptionGroup("all failed", [ExceptionGroup("one", errors[:1]), *errors[1:]])
 
-    for function in (collide, wrap):
-        bodies["now"] = function
-        with pytest.raises(Retry) as caught:
-            execution.perform(body, body.enqueue("now"))
-        seen = [caught.value.exc, caught.value.exc.__cause__, caught.value.exc.__context__]
-        assert "secret.person" not in repr(seen)
-        Session.objects.all().delete()
-    assert not Job.objects.filter(error__contains="secret.person").exists()
+
+def represent() -> None:
+    try:
+        collide()
+    except IntegrityError as error:
+        raise KeyError(str(error)) from RuntimeError([error])
+
+
+def quote_the_statement() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s::text, no_column", [SECRET])
+
+
+@pytest.mark.parametrize("work", [collide, wrap, interpolate, annotate, group, represent, quote_the_statement])
+def test_no_row_of_the_database_is_quoted_in_any_part_of_an_error(work, caplog):
+    bodies["now"] = work
+    with pytest.raises(Retry) as caught:
+        execution.perform(body, body.enqueue("now"))
+    shown = caught.value.exc
+    assert SECRET not in "".join([*traceback.format_exception(shown), repr(shown), repr(caught.value)])
+    error = Job.objects.get().error
+    assert SECRET not in error + caplog.text
+    assert "Traceback" in error
 
 
 def test_the_work_of_an_atomic_task_is_undone_with_its_failure():

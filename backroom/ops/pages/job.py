@@ -14,7 +14,7 @@ from backroom.observe.models import Progress
 from backroom.ops.models import AuditEntry
 from backroom.ops.pages.access import looks
 
-PROGRESS_SHOWN = 50  # attempts, the newest
+SHOWN = 50  # attempts, the newest: each has an error and log lines of up to 8,000 characters
 
 CHAIN = """
 WITH RECURSIVE before AS (
@@ -65,18 +65,18 @@ def pretty(value: Any) -> str:
 
 def context(job: Job) -> dict[str, Any]:
     steps = chain(job)
-    attempts = list(Progress.objects.filter(job_id=job.id).order_by("-claim")[:PROGRESS_SHOWN])[::-1]
-    newest = attempts[-1] if attempts else None
+    reports = list(Progress.objects.filter(job_id=job.id).order_by("-claim")[:SHOWN])[::-1]
+    newest = reports[-1] if reports else None
     due = job.run_at or job.created_at
     start, ended = job.started_at, job.finished_at if job.state == State.SUCCEEDED else None
     return {
         "job": job,
         "args": pretty(job.args),
         "result": None if job.result is None else pretty(job.result),
-        "attempts": Attempt.objects.filter(job_id=job.id).order_by("id")[:300],
+        "attempts": list(Attempt.objects.filter(job_id=job.id).order_by("-id")[:SHOWN])[::-1],
         "chain": steps if len(steps) > 1 else [],
         "predecessor_purged": job.after_id and not any(step.id == job.after_id for step in steps),
-        "reports": attempts,
+        "reports": reports,
         "current": newest if newest and newest.claim == job.claims and job.state == State.RUNNING else None,
         "blocked": job.blocked(steps),
         "live": job.state in LIVE,
