@@ -27,7 +27,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
     list_filter = ["status", "created_at"]
     search_fields = ["=number", "email", "name"]
     fields = [
-        "number", "status", ("total", "currency"), ("created_at", "paid_at"),
+        "number", "status", ("total", "delivery", "currency"), "arrives_on", ("created_at", "paid_at"),
         ("held_at", "sent_at", "returned_at"), "email", "name", "address",
         ("postcode", "city", "country"), "page", "jobs",
     ]  # fmt: skip

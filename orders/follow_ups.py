@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Floor
 
 from backroom import Call, Retry
@@ -114,7 +114,7 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
     FollowUp(
         "loyalty", "orders.add_loyalty_points", "orders.fulfilment.loyalty.add_points", "Loyalty points",
         "The points could not be added. We will try again.",
-        counted=Q(points__gte=Floor("total")), atomic=True,  # an order of under a euro brings none
+        counted=Q(points__gte=Floor(F("total") - F("delivery"))), atomic=True,  # an order of under a euro brings none
     ),
     FollowUp(
         "recommendations", "orders.update_recommendations", "orders.fulfilment.recommendations.learn_from",

@@ -43,7 +43,11 @@ class Order(models.Model):
     city = models.CharField(max_length=100)
     postcode = models.CharField(max_length=16)
     country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2")
-    total = models.DecimalField(max_digits=10, decimal_places=2)
+    total = models.DecimalField(max_digits=10, decimal_places=2, help_text="the lines and the delivery")
+    # An older release sells without delivery.
+    delivery = models.DecimalField(max_digits=8, decimal_places=2, db_default=0)
+    delivery_vat_rate = models.DecimalField(max_digits=4, decimal_places=2, db_default=20)
+    arrives_on = models.DateField(null=True, editable=False, help_text="the day that the customer was promised")
     currency = models.CharField(max_length=3)
     # NULLs are distinct: an order without a key never counts as a repetition.
     idempotency_key = models.CharField(max_length=100, null=True, unique=True, editable=False)  # noqa: DJ001
@@ -73,6 +77,7 @@ class Order(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(total__gte=0), name="orders_total_not_negative"),
+            models.CheckConstraint(condition=models.Q(delivery__gte=0), name="orders_delivery_not_negative"),
             models.CheckConstraint(condition=models.Q(status__in=Status.values), name="orders_status_known"),
             models.CheckConstraint(
                 condition=~models.Q(status__in=["paid", "on_hold"]) | models.Q(paid_at__isnull=False),
@@ -90,6 +95,11 @@ class Order(models.Model):
     def country_name(self) -> str:
         """Ireland for IE."""
         return countries.name(self.country) or self.country
+
+    def amounts(self) -> list[tuple[Decimal, Decimal]]:
+        """Pairs of a VAT rate in per cent and a gross amount. They add up to the total."""
+        lines = [(line.vat_rate, line.total) for line in self.lines.all()]
+        return lines + [(self.delivery_vat_rate, self.delivery)] * bool(self.delivery)
 
     @property
     def timeline_url(self) -> str:

@@ -18,8 +18,7 @@ LIST_LIMIT = 100  # lines; the admin lists all
 def send_receipt(number: int) -> None:
     """Raises Invoice.DoesNotExist while there is no invoice to attach."""
     order = Order.objects.select_related("invoice").get(number=number)
-    lines = list(order.lines.all())
-    context = {"lines": lines, "taxes": breakdown((line.vat_rate, line.total) for line in lines)}
+    context = {"lines": order.lines.all(), "taxes": breakdown(order.amounts())}
     invoice = (f"invoice-{number}.pdf", bytes(order.invoice.pdf), "application/pdf")
     _to_customer(order, "receipt", f"Your order {number}", context, [invoice])
 

@@ -53,7 +53,6 @@ def document(order: Order) -> dict[str, Any]:
     for an order that was never paid."""
     if order.paid_at is None:
         raise Permanent(f"order {order.number} is not paid: it gets no invoice")
-    lines = list(order.lines.all())
     return {
         "seller": SELLER,
         "made_at": int(order.paid_at.timestamp()),
@@ -62,8 +61,8 @@ def document(order: Order) -> dict[str, Any]:
         "issued": {"year": order.paid_at.year, "month": order.paid_at.month, "day": order.paid_at.day},
         "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", order.country_name],
         "currency": order.currency,
-        "lines": [_line(line) for line in lines],
-        **_sums(breakdown((line.vat_rate, line.total) for line in lines)),
+        "lines": [_line(line) for line in order.lines.all()] + [_delivery(order)] * bool(order.delivery),
+        **_sums(breakdown(order.amounts())),
     }
 
 
@@ -88,6 +87,12 @@ def _line(line: OrderLine) -> dict[str, str]:
         "vat_rate": per_cent(line.vat_rate),
         "amount": amount(line.total),
     }
+
+
+def _delivery(order: Order) -> dict[str, str]:
+    cost = amount(order.delivery)
+    rate = per_cent(order.delivery_vat_rate)
+    return {"name": "Delivery", "unit": "order", "unit_price": cost, "quantity": "1", "vat_rate": rate, "amount": cost}
 
 
 def amount(money: Decimal | int) -> str:

@@ -1,4 +1,5 @@
-"""Loyalty points: one for each whole euro of a paid order. The transaction that cancels an order takes them back."""
+"""Loyalty points: one for each whole euro of a paid order's products. The transaction that cancels an order takes
+them back."""
 
 from django.db.models import F
 
@@ -12,8 +13,8 @@ def add_points(number: int) -> None:
     Call it in a transaction, as an atomic task does. The UPDATE adds in the database, so concurrent orders of one
     customer both count.
     """
-    order = Order.objects.only("email", "total").get(number=number)
-    points = int(order.total)
+    order = Order.objects.only("email", "total", "delivery").get(number=number)
+    points = int(order.total - order.delivery)
     kept = Order.objects.filter(number=number, status__in=[Status.PAID, Status.ON_HOLD], points=0)
     if kept.update(points=points):  # locks the order: a cancellation comes before this, or sees the points
         account, _ = LoyaltyAccount.objects.get_or_create(email=order.email.lower())

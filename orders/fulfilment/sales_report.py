@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import Count, F, Prefetch, QuerySet, Sum
 
 from backroom import progress
 from backroom.ledger.models import Job, State
@@ -45,20 +45,18 @@ def sales_of(day: date) -> SalesReport:
         orders=paid.count(),
         on_hold=paid.filter(status=Status.ON_HOLD).count(),
         revenue=paid.aggregate(sum=Sum("total"))["sum"] or Decimal(0),
-        taxes=_taxes(lines),
+        taxes=_taxes(paid),
         products=list(products.order_by("-revenue", "name")[:BEST_SELLERS]),
         dead=list(dead),
     )
 
 
-def _taxes(lines: QuerySet[OrderLine]) -> list[VatLine]:
-    by_order: dict[int, list[tuple[Decimal, Decimal]]] = {}
-    found = lines.only("order_id", "vat_rate", "unit_price", "quantity").iterator()
-    for line in progress(found, total=lines.count()):
-        by_order.setdefault(line.order_id, []).append((line.vat_rate, line.total))
+def _taxes(paid: QuerySet[Order]) -> list[VatLine]:
+    lines = OrderLine.objects.only("order_id", "vat_rate", "unit_price", "quantity")
+    found = paid.only("delivery", "delivery_vat_rate").prefetch_related(Prefetch("lines", lines))
     taxes: dict[Decimal, VatLine] = {}
-    for amounts in by_order.values():
-        for tax in breakdown(amounts):
+    for order in progress(found.iterator(chunk_size=1000), total=paid.count()):
+        for tax in breakdown(order.amounts()):
             known = taxes.get(tax.rate, VatLine(tax.rate, Decimal(0), Decimal(0), Decimal(0)))
             taxes[tax.rate] = known + tax
     return [taxes[rate] for rate in sorted(taxes)]

@@ -24,7 +24,7 @@ from catalog.models import Product
 from orders import payments
 from orders.follow_ups import SETTLE
 from orders.models import Order, OrderLine, Status
-from orders.ordering import settlement, stock
+from orders.ordering import delivery, settlement, stock
 from orders.ordering.refusals import KeyReused, PriceChanged, Refused, SoldOut, TooLarge, UnknownProduct
 
 log = logging.getLogger(__name__)
@@ -98,12 +98,17 @@ def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, finge
     """Transaction A. The order is inserted first: a key in use fails here, before any product row is locked."""
     with transaction.atomic(durable=True):
         picked = _pick(wanted)
-        total = sum((product.price * quantity for product, quantity in picked), Decimal(0))
+        products = sum((product.price * quantity for product, quantity in picked), Decimal(0))
+        parcel = delivery.quote(customer.country, products)
+        total = products + parcel.cost
         if total > LARGEST_TOTAL:
             raise TooLarge(f"The total of an order can be at most {LARGEST_TOTAL:,} {settings.STORE_CURRENCY}.")
         order = Order.objects.create(
             **asdict(customer),
             total=total,
+            delivery=parcel.cost,
+            delivery_vat_rate=delivery.VAT_RATE,
+            arrives_on=parcel.arrives_on,
             currency=settings.STORE_CURRENCY,
             idempotency_key=key,
             fingerprint=fingerprint,

@@ -21,6 +21,10 @@ class SoldOut(Refused):
     """Fewer pieces are in stock than ordered."""
 
 
+class NoCarrier(Refused):
+    """No carrier delivers to the customer's country."""
+
+
 class TooLarge(Refused):
     """The total exceeds LARGEST_TOTAL."""
 

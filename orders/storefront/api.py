@@ -96,7 +96,7 @@ def show_order(request: HttpRequest, number: int, token: str = ""):
         | {field: getattr(job, field) for field in ("task", "key", "state", "attempts")}
         for job in timeline.jobs_of(number)
     ]
-    return _placed(order) | {"lines": lines, "jobs": jobs}
+    return _placed(order) | {"delivery": order.delivery, "lines": lines, "jobs": jobs}
 
 
 # Other methods of these addresses, and unknown addresses. They come last: the first match counts.

@@ -111,6 +111,7 @@ class JobOut(Schema):
 
 
 class OrderOut(Placed):
+    delivery: Money = Field(description="its cost, included in the total")
     lines: list[LineOut]
     jobs: list[JobOut]
 

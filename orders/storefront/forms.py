@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django_countries import countries
 
+from orders.ordering import delivery
 from orders.payments import CARDS
 from orders.storefront.cart import MAX_QUANTITY
 from orders.storefront.text import max_length, one_printable_line
@@ -50,7 +51,15 @@ class CheckoutForm(forms.Form):
     postcode = _text("postcode", "Postcode", "postal-code")
     city = _text("city", "City", "address-level2")
     country = forms.ChoiceField(
-        label="Country", choices=list(countries), initial="IE", widget=forms.Select(attrs={"autocomplete": "country"})
+        label="Country",
+        choices=[each for each in countries if each.code in delivery.ZONES],
+        initial=delivery.DEFAULT,
+        error_messages={"invalid_choice": "We do not deliver to this country yet."},
+        # A change shows the delivery's cost. Without JavaScript the order is refused once, and shows it then.
+        widget=forms.Select(
+            attrs={"autocomplete": "country", "hx-get": "", "hx-target": "#sums", "hx-select": "#sums"}
+            | {"hx-swap": "outerHTML", "hx-sync": "this:replace"}
+        ),
     )
     card = forms.ChoiceField(label="Payment", choices=CARDS.items(), initial="demo-approve", widget=forms.RadioSelect)
     key = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)

@@ -19,6 +19,7 @@ REFUSALS: dict[type[refusals.Refused], tuple[int, str, str]] = {
     refusals.SoldOut: (409, "sold-out", "Not enough in stock"),
     refusals.PriceChanged: (409, "price-changed", "The price has changed"),
     refusals.UnknownProduct: (422, "unknown-product", "Unknown product"),
+    refusals.NoCarrier: (422, "no-carrier", "No delivery to this country"),
     refusals.TooLarge: (422, "too-large", "The order is too large"),
     refusals.KeyReused: (422, "key-reused", "The Idempotency-Key names another order"),
 }

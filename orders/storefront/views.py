@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from decimal import Decimal
 
 from django.contrib import messages
 from django.contrib.sessions.backends.base import UpdateError
@@ -15,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from catalog.models import Product
 from orders.models import Invoice, Order, Status
-from orders.ordering import checkout, refusals
+from orders.ordering import checkout, delivery, refusals
 from orders.storefront import timeline
 from orders.storefront.cart import Cart, CartFull
 from orders.storefront.forms import CartForm, CheckoutForm, UpdateForm
@@ -31,14 +32,23 @@ def cart(request: HttpRequest) -> HttpResponse:
     return render(request, "orders/cart.html", _cart_context(request))
 
 
-def _cart_context(request: HttpRequest) -> dict:
+def _cart_context(request: HttpRequest, country: str = delivery.DEFAULT) -> dict:
     cart = Cart(request)
     before = len(cart.items)
     lines = cart.lines()
     cart.accept_prices(lines)
     if len(cart.items) < before:
         messages.warning(request, "A product in your cart is no longer available and was removed.")
-    return {"lines": lines, "total": sum(line.total for line in lines), "buyable": not any(x.too_many for x in lines)}
+    products = sum((line.total for line in lines), Decimal(0))
+    parcel = delivery.quote(country if country in delivery.ZONES else delivery.DEFAULT, products)
+    return {
+        "lines": lines,
+        "products": products,
+        "delivery": parcel,
+        "free_from": delivery.FREE_FROM,
+        "total": products + parcel.cost,
+        "buyable": not any(line.too_many for line in lines),
+    }
 
 
 @require_POST
@@ -84,7 +94,8 @@ def checkout_page(request: HttpRequest) -> HttpResponse:
     if not Cart(request).items:
         messages.info(request, "Your cart is empty.")
         return redirect("orders:cart")
-    return _checkout_form(request, CheckoutForm(initial={"key": _form_key(request)}))
+    form = CheckoutForm(initial={"key": _form_key(request), "country": request.GET.get("country", delivery.DEFAULT)})
+    return _checkout_form(request, form)
 
 
 def _form_key(request: HttpRequest, new: bool = False) -> str:
@@ -95,7 +106,7 @@ def _form_key(request: HttpRequest, new: bool = False) -> str:
 
 
 def _checkout_form(request: HttpRequest, form: CheckoutForm, error: str = "", status: int = 200) -> HttpResponse:
-    context = _cart_context(request) | {"form": form, "error": error}
+    context = _cart_context(request, str(form["country"].value())) | {"form": form, "error": error}
     return render(request, "orders/checkout.html", context, status=status)
 
 

@@ -41,7 +41,7 @@ def test_an_order_is_paid_and_its_page_opens_with_the_token(client):
     placed = response.json()
     assert response.status_code == 201
     assert placed.keys() == {"number", "status", "total", "currency", "url", "token"}
-    assert (placed["status"], placed["total"], placed["currency"]) == ("paid", "4.80", "EUR")
+    assert (placed["status"], placed["total"], placed["currency"]) == ("paid", "14.70", "EUR"), "with the delivery"
     assert placed["url"].endswith(f"/orders/{placed['number']}/?token={placed['token']}")
     assert client.get(placed["url"]).status_code == 200
 
@@ -57,6 +57,23 @@ def test_an_order_shows_its_jobs(client):
     assert jobs["invoice"]["state"] == "succeeded"
     assert jobs["invoice"]["run_ms"] >= 0
     assert (jobs["analytics"]["state"], jobs["analytics"]["wait_ms"]) == ("ready", None)
+
+
+def test_an_order_shows_what_its_delivery_cost_as_a_part_of_the_total(client):
+    product()
+    placed = post(client, ORDER | {"country": "IE"}).json()
+    shown = client.get(f"/api/orders/{placed['number']}", {"token": placed["token"]}).json()
+    assert (shown["total"], shown["delivery"]) == (placed["total"], "4.90") == ("9.70", "4.90")
+
+
+def test_a_country_without_a_carrier_is_refused_with_a_sentence(client):
+    product()
+    refusal = problem(post(client, ORDER | {"country": "BR"}), 422)
+    assert (refusal["title"], refusal["detail"]) == (
+        "No delivery to this country",
+        "We do not deliver to Brazil yet.",
+    )
+    assert not Order.objects.exists()
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "ż", "\0"])
@@ -278,5 +295,5 @@ def test_the_documentation_loads_nothing_from_elsewhere(client):
 def test_money_is_never_a_float(client):
     product(price="0.10")
     lines = [{"product": "apples", "quantity": 3}]
-    assert post(client, ORDER | {"lines": lines}).json()["total"] == "0.30"
-    assert Order.objects.get().total == Decimal("0.30")
+    assert post(client, ORDER | {"lines": lines}).json()["total"] == "10.20"
+    assert Order.objects.get().total == Decimal("10.20")

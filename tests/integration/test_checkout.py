@@ -48,7 +48,7 @@ def place_only() -> Order:
 def test_an_approved_card_pays_the_order_and_enqueues_its_follow_ups():
     product(stock=10)
     order = buy(quantity=3)
-    assert (order.status, order.total, stock_of()) == (Status.PAID, 3 * Product.objects.get().price, 7)
+    assert (order.status, order.total, stock_of()) == (Status.PAID, 3 * Product.objects.get().price + order.delivery, 7)
     assert order.paid_at is not None
     kinds = {key.partition(":")[0] for key in live_keys(order.number)}
     assert kinds == {"invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"}

@@ -1,5 +1,7 @@
 """The pages of the cart, the checkout and the order, as a browser without JavaScript sees them."""
 
+from decimal import Decimal
+
 import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
@@ -153,7 +155,32 @@ def test_a_changed_price_is_shown_before_the_payment(client):
     assert "3.00" in response.content.decode()
     assert not Order.objects.exists()
     send(client, key_in(response))
-    assert Order.objects.get().total == 3
+    assert Order.objects.get().lines.get().unit_price == 3
+
+
+def test_the_delivery_is_shown_in_the_cart_at_the_checkout_and_with_the_order_and_is_free_from_fifty_euros(client):
+    product(price="10.00")
+    put_in_cart(client, 4)
+    for page, cost, total in ("/cart/", "4.90", "44.90"), ("/checkout/?country=PL", "9.90", "49.90"):
+        text = client.get(page).content.decode()
+        assert f"€{cost}" in text
+        assert f"€{total}" in text
+    order_page = client.get(send(client).url).content.decode()
+    order = Order.objects.get()
+    assert (order.delivery, order.total) == (Decimal("9.90"), Decimal("49.90"))
+    assert "€9.90" in order_page
+    assert f"expected by {order.arrives_on:%A, %-d %B}" in order_page
+    put_in_cart(client, 5)
+    assert "€50.00" in client.get("/cart/").content.decode()
+
+
+def test_a_country_without_a_carrier_is_refused_beside_its_field(client):
+    product()
+    put_in_cart(client)
+    response = send(client, country="BR")
+    assert response.status_code == 422
+    assert response.context["form"].errors == {"country": ["We do not deliver to this country yet."]}
+    assert not Order.objects.exists()
 
 
 def test_a_product_that_sold_out_meanwhile_is_shown_as_sold_out(client):

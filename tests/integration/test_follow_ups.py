@@ -39,8 +39,8 @@ def mailbox(settings):
         yield mailbox
 
 
-def test_the_invoice_is_of_this_order_and_its_tax_adds_up():
-    order = paid_order("apples", "pears")
+def test_the_invoice_is_of_this_order_and_its_tax_adds_up_with_the_deliverys():
+    order = paid_order("apples", "pears", delivery="9.90")
     order.lines.create(
         product=product("wine"), name="Wine", unit="bottle", unit_price="10.00", vat_rate="20.00", quantity=1
     )
@@ -48,7 +48,8 @@ def test_the_invoice_is_of_this_order_and_its_tax_adds_up():
     (page,) = PdfReader(BytesIO(Invoice.objects.get(order=order).pdf)).pages
     text = page.extract_text()
     for part in ("Kawiarnia Łąka", "81-368 Gdynia", str(order.number), "22 November 2026", "Apples", "Pears", "Wine",
-                 "5 % 9.14 0.46 9.60", "20 % 8.33 1.67 10.00", "Total 17.47 2.13 19.60"):  # fmt: skip
+                 "Delivery 9.90 / order 1 20 % 9.90",
+                 "5 % 9.14 0.46 9.60", "20 % 16.58 3.32 19.90", "Total 25.72 3.78 29.50"):  # fmt: skip
         assert part in text, f"{part} not in {text}"
 
 
@@ -66,14 +67,15 @@ def test_an_order_that_was_never_paid_gets_no_invoice_and_a_dead_letter():
 
 
 def test_the_receipt_carries_the_invoice_and_the_way_to_the_order(mailbox, settings):
-    order = paid_order("apples", "pears")
+    order = paid_order("apples", "pears", delivery="4.90", total="14.50", arrives_on="2026-11-23")
     job_of("invoice", order.number)
     assert job_of("receipt", order.number).state == State.SUCCEEDED
     (mail,) = mailbox.mails
     assert mail["To"] == "Kawiarnia@example.com"
     for kind in ("plain", "html"):
         text = re.sub("</?bdi>", "", mail.get_body((kind,)).get_content())
-        for part in ("Kawiarnia Łąka", f"2 {TIMES} Apples", "€9.60", "€0.46", "5 %",
+        for part in ("Kawiarnia Łąka", f"2 {TIMES} Apples", "€4.80", "€0.46", "5 %", "Delivery", "€4.90",
+                     "expected by Monday, 23 November", "€14.50", "€0.82", "20 %",
                      f"{settings.SITE_URL}/orders/{order.number}/?token={order.token}"):  # fmt: skip
             assert part in text, f"{part} not in {text}"
     (attachment,) = mail.iter_attachments()
