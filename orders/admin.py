@@ -28,7 +28,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ["=number", "email", "name"]
     fields = [
         "number", "status", ("total", "delivery", "currency"), "arrives_on", ("created_at", "paid_at"),
-        ("held_at", "sent_at", "returned_at"), "email", "name", "address",
+        ("held_at", "charged_at", "sent_at", "returned_at"), "email", "name", "address",
         ("postcode", "city", "country"), "page", "jobs",
     ]  # fmt: skip
     readonly_fields = ["page", "jobs"]
@@ -59,8 +59,8 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.action(description="Cancel and refund", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        cancelled = self._each(request, queryset, cancellation.cancel, "Cancelled; the payment is refunded.")
-        self._report(request, cancelled, "cancelled. The payment is refunded and the customer gets an email.")
+        cancelled = self._each(request, queryset, cancellation.cancel, "Cancelled; the payment goes back.")
+        self._report(request, cancelled, "cancelled. The payment goes back and the customer gets an email.")
 
     def _each(self, request: HttpRequest, queryset: QuerySet[Order], verb: Callable[[int], bool], text: str) -> int:
         """Apply a verb to each order and log it in the same transaction, so of two clicks one is logged. Returns the

@@ -27,6 +27,7 @@ class When(Enum):
     PLACED = auto()
     PAID = auto()
     CANCELLED = auto()  # after it was paid
+    CREDITED = auto()  # the same, and it was invoiced
     VOIDED = auto()  # cancelled before it was paid
     UNPAID = auto()  # declined or cancelled after the customer had left the checkout
 
@@ -74,7 +75,7 @@ VOID = FollowUp(
     when=When.VOIDED, effect=("payments", "void"), retry=MONEY,
 )  # fmt: skip
 REFUND = FollowUp(
-    "refund", "orders.refund_payment", "orders.fulfilment.capture.refund", "Refund", BANK_FAILS,
+    "refund", "orders.refund_payment", "orders.fulfilment.capture.refund", "Return of the payment", BANK_FAILS,
     when=When.CANCELLED, effect=("payments", "refund"), retry=MONEY,
 )  # fmt: skip
 
@@ -84,10 +85,10 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
     FollowUp(
         "invoice", "orders.make_invoice", "orders.fulfilment.invoices.make_invoice", "Invoice",
         "The invoice could not be created. We will try again.",
-        effect=("orders", "invoice"), queue="critical", atomic=True,
+        effect=("orders", "invoice"), stops=True, queue="critical", atomic=True,
     ),
     FollowUp(
-        "receipt", "orders.mail_receipt", "orders.fulfilment.emails.send_receipt", "Receipt by email", MAIL_FAILS,
+        "receipt", "orders.mail_receipt", "orders.fulfilment.emails.send_receipt", "Confirmation by email", MAIL_FAILS,
         effect=("mail", "receipt"), after="invoice", stops=True, queue="critical", retry=PATIENT,
     ),
     FollowUp(
@@ -123,9 +124,14 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
     ),
     REFUND,
     FollowUp(
+        "credit_note", "orders.make_credit_note", "orders.fulfilment.invoices.make_credit_note", "Credit note",
+        "The credit note could not be created. We will try again.",
+        when=When.CREDITED, effect=("orders", "credit_note"), queue="critical", atomic=True,
+    ),
+    FollowUp(
         "cancellation", "orders.mail_cancellation", "orders.fulfilment.emails.send_cancellation",
         "Cancellation by email", MAIL_FAILS,
-        when=When.CANCELLED, effect=("mail", "cancellation"), queue="critical", retry=PATIENT,
+        when=When.CANCELLED, effect=("mail", "cancellation"), after="credit_note", queue="critical", retry=PATIENT,
     ),
     FollowUp(
         "unpaid", "orders.mail_unpaid", "orders.fulfilment.emails.send_unpaid", "Payment result by email", MAIL_FAILS,
@@ -134,15 +140,20 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
 )  # fmt: skip
 
 
-def of(when: When) -> list[FollowUp]:
-    """The follow-ups that this change enqueues."""
-    return [follow_up for follow_up in FOLLOW_UPS if follow_up.when == when]
+def of(*when: When) -> list[FollowUp]:
+    """The follow-ups that these changes enqueue."""
+    return [follow_up for follow_up in FOLLOW_UPS if follow_up.when in when]
 
 
-def chains(when: When) -> list[list[FollowUp]]:
-    """The same, each behind the one that must succeed first."""
+def ending(credited: bool) -> tuple[When, ...]:
+    """The changes that a cancellation of a paid order is."""
+    return (When.CANCELLED, When.CREDITED) if credited else (When.CANCELLED,)
+
+
+def chains(*when: When) -> list[list[FollowUp]]:
+    """The same, each behind the one of them that must succeed first."""
     found: list[list[FollowUp]] = []
-    for follow_up in of(when):
+    for follow_up in of(*when):
         chain = next((chain for chain in found if any(step.kind == follow_up.after for step in chain)), None)
         if chain is None:
             found.append(chain := [])
@@ -150,9 +161,9 @@ def chains(when: When) -> list[list[FollowUp]]:
     return found
 
 
-def calls(when: When, number: int) -> list[Call]:
+def calls(number: int, *when: When) -> list[Call]:
     """The calls to enqueue, one for each chain."""
-    return [head.call(number).then(*(step.call(number) for step in steps)) for head, *steps in chains(when)]
+    return [head.call(number).then(*(step.call(number) for step in steps)) for head, *steps in chains(*when)]
 
 
 def keys(number: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables of orders, their lines, invoices, loyalty points and repairs.
+"""The tables of orders, their lines, invoices, credit notes, loyalty points and repairs.
 
 A status changes by compare-and-set only (`filter(number=…, status=<from>).update(status=<to>)`): of two concurrent
 changes one matches the row and the other matches none. Amounts are gross, VAT included.
@@ -60,10 +60,15 @@ class Order(models.Model):
     sent_at = models.DateTimeField(
         null=True, editable=False, help_text="set before the first shipment request; its pieces have left the stock"
     )
+    charged_at = models.DateTimeField(null=True, editable=False, help_text="when the payment was captured")
     returned_at = models.DateTimeField(null=True, editable=False, help_text="when the payment was refunded or voided")
     # An older release leaves False and sends no mail: then none is missing.
     ends_by_mail = models.BooleanField(
         db_default=False, editable=False, help_text="it ended unpaid after the customer left, who gets an email"
+    )
+    # An older release leaves False and makes no credit note: then none is missing.
+    credited = models.BooleanField(
+        db_default=False, editable=False, help_text="it was cancelled once invoiced, so it gets a credit note"
     )
     points = models.PositiveIntegerField(db_default=0, editable=False, help_text="the loyalty points for this order")
     learned = models.BooleanField(db_default=False, editable=False, help_text="counted in the recommendations")
@@ -108,6 +113,23 @@ class Order(models.Model):
     @property
     def invoice_url(self) -> str:
         return self.address_of("orders:invoice")
+
+    @property
+    def credit_note_url(self) -> str:
+        return self.address_of("orders:credit-note")
+
+    @property
+    def payment(self) -> str:
+        """The truth about the customer's money: reserved, charged, releasing, released, refunding or refunded; "" for
+        an order that was never paid. A gateway that answers a void ends "releasing" as either."""
+        if self.paid_at is None:
+            return ""
+        charged = self.charged_at or self.sent_at  # a worker of an older release leaves charged_at empty
+        if self.status != Status.CANCELLED:
+            return "charged" if charged else "reserved"
+        if self.returned_at:
+            return "refunded" if charged else "released"
+        return "refunding" if charged else "releasing"
 
     def admits(self, token: str) -> bool:
         """Whether `token` gives access to this order, in constant time."""
@@ -158,6 +180,17 @@ class Invoice(models.Model):
 
     def __str__(self) -> str:
         return f"Invoice {self.order_id}"
+
+
+class CreditNote(models.Model):
+    """The document that cancels an order's invoice. It never changes."""
+
+    order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="credit_note")
+    pdf = models.BinaryField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"Credit note CN-{self.order_id}"
 
 
 class LoyaltyAccount(models.Model):

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from orders.storefront import views
+from orders.storefront import order_pages, views
 
 app_name = "orders"
 
@@ -12,8 +12,9 @@ urlpatterns = [
     path("cart/add/", views.cart_add, name="cart-add"),
     path("cart/update/", views.cart_update, name="cart-update"),
     path("checkout/", views.checkout_page, name="checkout"),
-    path("orders/<int:number>/", views.order, name="order"),
-    path("orders/<int:number>/timeline/", views.order_timeline, name="timeline"),
-    path("orders/<int:number>/invoice.pdf", views.invoice, name="invoice"),
+    path("orders/<int:number>/", order_pages.order, name="order"),
+    path("orders/<int:number>/timeline/", order_pages.order_timeline, name="timeline"),
+    path("orders/<int:number>/invoice.pdf", order_pages.invoice, name="invoice"),
+    path("orders/<int:number>/credit-note.pdf", order_pages.credit_note, name="credit-note"),
     path("api/", RedirectView.as_view(pattern_name="api:openapi-view")),
 ]

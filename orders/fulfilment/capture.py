@@ -39,6 +39,8 @@ def capture(number: int) -> None:
         if Order.objects.filter(number=number, status=Status.PAID).exists():
             raise
         log.info("order %s: cancelled before its payment was captured", number)
+    else:
+        _record_charge(number)
 
 
 def refund(number: int) -> str:
@@ -48,5 +50,11 @@ def refund(number: int) -> str:
     if not cancelled.exists():
         raise Permanent("the order is not cancelled: its payment is not refunded")
     how = payments.refund(number)
+    if how == payments.REFUNDED:
+        _record_charge(number)  # a worker that died after its capture did not
     cancelled.filter(returned_at=None).update(returned_at=Now())
     return how
+
+
+def _record_charge(number: int) -> None:
+    Order.objects.filter(number=number, charged_at=None).update(charged_at=Now())

@@ -10,7 +10,7 @@ from django.urls import reverse
 from notifications import mail
 from orders.fulfilment.sales_report import sales_of
 from orders.fulfilment.vat import breakdown
-from orders.models import Order, Repair, Status
+from orders.models import CreditNote, Order, Repair, Status
 
 LIST_LIMIT = 100  # lines; the admin lists all
 
@@ -24,8 +24,11 @@ def send_receipt(number: int) -> None:
 
 
 def send_cancellation(number: int) -> None:
-    """The refund, after a cancellation by staff."""
-    _to_customer(Order.objects.get(number=number), "cancellation", f"Your order {number} was cancelled")
+    """After a cancellation once paid: what happens to the money, with the credit note if there is one."""
+    order = Order.objects.get(number=number)
+    notes = CreditNote.objects.filter(order=order)
+    files = [(f"credit-note-CN-{number}.pdf", bytes(note.pdf), "application/pdf") for note in notes]
+    _to_customer(order, "cancellation", f"Your order {number} was cancelled", {"credited": bool(files)}, files)
 
 
 def send_unpaid(number: int) -> None:

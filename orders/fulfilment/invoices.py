@@ -1,10 +1,11 @@
-"""Invoices as PDF: the data of one order, laid out by typst/invoice.typ.
+"""Invoices and credit notes as PDF: the data of one order, laid out by typst/invoice.typ.
 
 typst starts threads with its first document, and a process that forks after that hangs in its next one. So nothing is
 rendered at import: workers load this module and fork, and their children render. A document takes 10 to 100 ms.
 """
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import typst
 
 from backroom import Permanent
 from orders.fulfilment.vat import VatLine, breakdown, per_cent
-from orders.models import Invoice, Order, OrderLine
+from orders.models import CreditNote, Invoice, Order, OrderLine, Status
 
 TEMPLATE = Path(__file__).parent / "typst" / "invoice.typ"
 SELLER = {
@@ -25,16 +26,26 @@ SELLER = {
 
 
 def make_invoice(number: int) -> None:
-    """Create and store the invoice of a paid order; a second call does nothing. Call it in the job's transaction.
-    Raises Permanent for an order that was never paid."""
-    if Invoice.objects.filter(order_id=number).exists():
-        return
-    order = Order.objects.prefetch_related("lines").get(number=number)
-    Invoice.objects.create(order=order, pdf=render(document(order)))
+    """Create and store the invoice of a paid order. A second call does nothing, nor one for a cancelled order. Call it
+    in the job's transaction. Raises Permanent for an order that was never paid.
+
+    The lock makes a cancellation wait, which then sees the invoice.
+    """
+    order = Order.objects.select_for_update(no_key=True).get(number=number)
+    if order.status != Status.CANCELLED and not Invoice.objects.filter(order=order).exists():
+        Invoice.objects.create(order=order, pdf=render(invoice(order)))
+
+
+def make_credit_note(number: int) -> None:
+    """Create and store the credit note that cancels an order's invoice; a second call does nothing. Raises
+    Invoice.DoesNotExist without an invoice."""
+    order = Order.objects.select_related("invoice").get(number=number)
+    if not CreditNote.objects.filter(order=order).exists():
+        CreditNote.objects.create(order=order, pdf=render(credit_note(order, datetime.now(UTC))))
 
 
 def render(data: dict[str, Any]) -> bytes:
-    """The PDF of a `document`; the same data give the same bytes.
+    """The PDF of an `invoice` or `credit_note`; the same data give the same bytes.
 
     It uses only the fonts in typst's wheel, so an invoice looks the same on every machine. They have Latin, Greek,
     Cyrillic and Hebrew letters; other scripts and emoji come out as boxes.
@@ -48,17 +59,32 @@ def render(data: dict[str, Any]) -> bytes:
     )
 
 
-def document(order: Order) -> dict[str, Any]:
+def invoice(order: Order) -> dict[str, Any]:
     """An invoice's text as the template takes it: strings, ready to print; and `made_at` (Unix time). Raises Permanent
-    for an order that was never paid."""
+    for an order that was never paid. It never changes, so it says when the card is charged, not whether it was."""
     if order.paid_at is None:
         raise Permanent(f"order {order.number} is not paid: it gets no invoice")
+    payment = ["PAYMENT", "by card, charged before shipping"]
+    return _document(order, "Invoice", str(order.number), order.paid_at, payment, "Thank you for your order!")
+
+
+def credit_note(order: Order, at: datetime) -> dict[str, Any]:
+    """The same of a credit note, made at a time. Its number is the invoice's with "CN-"."""
+    cancels = ["CANCELS", f"invoice {order.number}"]
+    closing = f"This credit note cancels invoice {order.number} in full."
+    return _document(order, "Credit note", f"CN-{order.number}", at, cancels, closing)
+
+
+def _document(order: Order, title: str, number: str, at: datetime, fact: list[str], closing: str) -> dict[str, Any]:
     return {
         "seller": SELLER,
-        "made_at": int(order.paid_at.timestamp()),
-        "number": str(order.number),
-        "date": f"{order.paid_at:%-d %B %Y}",
-        "issued": {"year": order.paid_at.year, "month": order.paid_at.month, "day": order.paid_at.day},
+        "made_at": int(at.timestamp()),
+        "title": title,
+        "number": number,
+        "date": f"{at:%-d %B %Y}",
+        "issued": {"year": at.year, "month": at.month, "day": at.day},
+        "fact": fact,
+        "closing": closing,
         "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", order.country_name],
         "currency": order.currency,
         "lines": [_line(line) for line in order.lines.all()] + [_delivery(order)] * bool(order.delivery),

@@ -11,7 +11,7 @@ from backroom.ledger import operations
 from orders import follow_ups
 from orders.follow_ups import When
 from orders.fulfilment import loyalty
-from orders.models import Order, Status
+from orders.models import Invoice, Order, Status
 from orders.ordering import settlement, stock
 
 
@@ -22,7 +22,11 @@ def cancel(number: int) -> bool:
 
 
 def cancel_paid(number: int) -> bool:
-    """Cancel an order that is paid or on hold; False if it is neither."""
+    """Cancel an order that is paid or on hold; False if it is neither.
+
+    The UPDATE waits for an invoice that is being made, and one that is made later finds the order cancelled: so
+    whether an invoice exists is final here.
+    """
     with transaction.atomic():
         paid = Order.objects.filter(number=number, status__in=[Status.PAID, Status.ON_HOLD])
         if not paid.update(status=Status.CANCELLED):
@@ -35,5 +39,7 @@ def cancel_paid(number: int) -> bool:
         if order.sent_at is None:  # otherwise the goods may be on their way
             stock.release(number)
         loyalty.take_back(order)
-        enqueue_all(*follow_ups.calls(When.CANCELLED, number))
+        invoiced = Invoice.objects.filter(order=order).exists()
+        Order.objects.filter(number=number).update(credited=invoiced)
+        enqueue_all(*follow_ups.calls(number, *follow_ups.ending(invoiced)))
     return True

@@ -36,7 +36,7 @@ def mark_paid(number: int) -> bool:
         placed = Order.objects.filter(number=number, status=Status.PLACED)
         if not placed.update(status=Status.PAID, paid_at=Now()):
             return False
-        enqueue_all(*follow_ups.calls(When.PAID, number))
+        enqueue_all(*follow_ups.calls(number, When.PAID))
         operations.cancel(keys=[SETTLE.key(number)], why="the payment is settled")
     return True
 
@@ -49,7 +49,7 @@ def end_unpaid(number: int, status: Status, answered: bool = False) -> bool:
         if not placed.update(status=status, ends_by_mail=not answered):
             return False
         if not answered:
-            enqueue_all(*follow_ups.calls(When.UNPAID, number))
+            enqueue_all(*follow_ups.calls(number, When.UNPAID))
         stock.release(number)
         operations.cancel(keys=[SETTLE.key(number)], why="the payment is settled")
     return True
@@ -65,7 +65,7 @@ def cancel(number: int, answered: bool = False) -> bool:
     with transaction.atomic():
         cancelled = end_unpaid(number, Status.CANCELLED, answered)
         if cancelled:
-            enqueue_all(*follow_ups.calls(When.VOIDED, number))
+            enqueue_all(*follow_ups.calls(number, When.VOIDED))
     return cancelled
 
 

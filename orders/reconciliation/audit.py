@@ -112,8 +112,7 @@ def compare(report: Report, ours: dict[int, OrderState], theirs: list[dict[str, 
     """Fill in the report. `known`: the existing orders, some of them younger than `ours`."""
     found = {Effect(row["partner"], row["kind"], row["key"]): row for row in theirs}
     for order in ours.values():
-        if order.invoiced:
-            found[order.effect("invoice")] = {"count": 1, "order": str(order.number)}
+        found |= {effect: {"count": 1, "order": str(order.number)} for effect in order.documents}
     for order in ours.values():
         report.orders += 1
         _compare_order(report, order, found)

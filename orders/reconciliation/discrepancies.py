@@ -134,16 +134,14 @@ def _chains(order: OrderState) -> list[list[FollowUp]]:
         return follow_ups.chains(When.PAID)
     if order.paid:
         kept = [[step] for step in follow_ups.of(When.PAID) if step.effect and not step.stops]
-        return kept + follow_ups.chains(When.CANCELLED)
+        return kept + follow_ups.chains(*follow_ups.ending(order.credited))
     voided = follow_ups.chains(When.VOIDED) if order.status == Status.CANCELLED else []
     return voided + (follow_ups.chains(When.UNPAID) if order.by_mail else [])
 
 
 def _done(order: OrderState, found: Collection[Effect]) -> set[str]:
     """The keys of the jobs whose effect exists."""
-    done = {effect.key for effect in found} | order.counted
-    if order.invoiced:
-        done.add(order.effect("invoice").key)
+    done = {effect.key for effect in (*found, *order.documents)} | order.counted
     refund = REFUND.key(order.number)
     return done | {refund} if order.paid and VOID.key(order.number) in done else done  # one job does either
 

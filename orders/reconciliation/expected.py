@@ -7,7 +7,8 @@ The key of an effect is the key of its job, with two exceptions. The request, or
     paid                    the authorization, and those of PAID
     on hold                 the same, but for those that wait on hold
     cancelled once paid     the authorization, those of PAID that a    those of PAID that it stops; the shipment
-                            cancellation does not stop, the mail       only if it was requested
+                            cancellation does not stop, the mail,      only if it was requested
+                            the credit note of an invoiced one
     ended unpaid, by mail   the mail
 
 Any of the four effects on the payment may happen; audit.py judges whether they fit together.
@@ -27,7 +28,7 @@ from django.db.models.functions import Left
 from backroom.ledger.models import LIVE, Job, State
 from orders import follow_ups
 from orders.follow_ups import FollowUp, When
-from orders.models import Invoice, Order, Status
+from orders.models import CreditNote, Invoice, Order, Status
 
 MONEY_KEPT = {Status.PAID, Status.ON_HOLD}
 MONEY = ("authorization", "charge", "void", "refund")
@@ -53,9 +54,9 @@ def effect_keys() -> dict[str, tuple[str, str]]:
 
 @dataclass
 class OrderState:
-    """An order by our own tables. `jobs` are states by key, `invoiced` whether the invoice exists, `sent` whether its
-    shipment was requested, `by_mail` whether a mail says that it ended unpaid, `moved` whether its status has changed
-    since.
+    """An order by our own tables. `jobs` are states by key, `invoiced` and `noted` whether its invoice and credit note
+    exist, `sent` whether its shipment was requested, `by_mail` whether a mail says that it ended unpaid, `credited`
+    whether it needs a credit note, `moved` whether its status has changed since.
 
     The reconciler also reads `rows`, the jobs by key, and `counted`, the keys whose effect our own tables show."""
 
@@ -66,6 +67,8 @@ class OrderState:
     paid: bool = False
     sent: bool = False
     by_mail: bool = False
+    credited: bool = False
+    noted: bool = False
     moved: bool = False
     rows: dict[str, Job] = field(default_factory=dict)
     counted: frozenset[str] = frozenset()
@@ -76,6 +79,12 @@ class OrderState:
         partner, key = effect_keys()[kind]
         return Effect(partner, kind, f"{key}:{self.number}")
 
+    @property
+    def documents(self) -> list[Effect]:
+        """The effects that our own tables hold."""
+        kinds = {"invoice": self.invoiced, "credit_note": self.noted}
+        return [self.effect(kind) for kind, exists in kinds.items() if exists]
+
     @cached_property
     def expected(self) -> list[Effect]:
         """The effects that must exist once all jobs are done."""
@@ -85,7 +94,8 @@ class OrderState:
         elif self.status == Status.CANCELLED and self.paid:
             steps = [step for step in steps if not step.stops]
             # A payment that was never captured is void instead of refunded: audit.py judges that.
-            steps += [step for step in follow_ups.of(When.CANCELLED) if step is not follow_ups.REFUND]
+            ended = follow_ups.of(*follow_ups.ending(self.credited))
+            steps += [step for step in ended if step is not follow_ups.REFUND]
         elif self.status != Status.PAID:
             return self._effects(follow_ups.of(When.UNPAID)) if self.by_mail else []
         return [self.effect("authorization"), *self._effects(steps)]
@@ -132,13 +142,16 @@ def order_states(numbers: Sequence[int] | None = None) -> dict[int, OrderState]:
     status of their order, so an order that is read after the jobs could seem to have none."""
     some = {} if numbers is None else {"pk__in": numbers}
     counted = {f"counted_{step.kind}": step.counted for step in follow_ups.FOLLOW_UPS if step.counted}
-    fields = ("number", "status", "created_at", "paid_at", "sent_at", "ends_by_mail")
+    fields = ("number", "status", "created_at", "paid_at", "sent_at", "ends_by_mail", "credited")
     orders = list(Order.objects.filter(**some).order_by("number").only(*fields).annotate(**counted))
     jobs: dict[int, list[Job]] = defaultdict(list)
     for job in _jobs(numbers):
         jobs[int(str(job.key).partition(":")[2])].append(job)
-    invoiced = set(Invoice.objects.filter(**some).values_list("order_id", flat=True))
-    return {order.number: _state(order, jobs[order.number], order.number in invoiced, counted) for order in orders}
+    invoiced, noted = (set(each.objects.filter(**some).values_list("pk", flat=True)) for each in (Invoice, CreditNote))
+    return {
+        one.number: _state(one, jobs[one.number], one.number in invoiced, one.number in noted, counted)
+        for one in orders
+    }
 
 
 def _jobs(numbers: Sequence[int] | None) -> QuerySet[Job]:
@@ -151,7 +164,7 @@ def _jobs(numbers: Sequence[int] | None) -> QuerySet[Job]:
     return found.annotate(why=Left("error", 300)).only("key", "state", "run_at", "after_id", "claims", "finished_at")
 
 
-def _state(order: Order, jobs: list[Job], invoiced: bool, counted: Iterable[str]) -> OrderState:
+def _state(order: Order, jobs: list[Job], invoiced: bool, noted: bool, counted: Iterable[str]) -> OrderState:
     return OrderState(
         order.number,
         order.status,
@@ -160,6 +173,8 @@ def _state(order: Order, jobs: list[Job], invoiced: bool, counted: Iterable[str]
         paid=order.paid_at is not None,
         sent=order.sent_at is not None,
         by_mail=order.ends_by_mail,
+        credited=order.credited,
+        noted=noted,
         rows={str(job.key): job for job in jobs},
         counted=frozenset(f"{name.removeprefix('counted_')}:{order.number}" for name in counted if vars(order)[name]),
         placed_at=order.created_at,

@@ -1,4 +1,4 @@
-"""The pages of the cart, the checkout and an order. A token opens a guest's order; a wrong one is 404."""
+"""The pages of the cart and the checkout."""
 
 import logging
 import secrets
@@ -15,15 +15,12 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from catalog.models import Product
-from orders.models import Invoice, Order, Status
+from orders.models import Order, Status
 from orders.ordering import checkout, delivery, refusals
-from orders.storefront import timeline
 from orders.storefront.cart import Cart, CartFull
 from orders.storefront.forms import CartForm, CheckoutForm, UpdateForm
 
 log = logging.getLogger(__name__)
-
-private = cache_control(private=True, no_store=True)
 
 
 @require_safe
@@ -86,7 +83,7 @@ def _next(request: HttpRequest) -> str:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@private
+@cache_control(private=True, no_store=True)
 def checkout_page(request: HttpRequest) -> HttpResponse:
     """The checkout form, and the order that it places."""
     if request.method == "POST":
@@ -157,51 +154,3 @@ def _placed(request: HttpRequest, cart: Cart, order: Order, key: str) -> HttpRes
         log.warning("the cart of order %s could not be emptied", order.number)
     request.session.modified = False  # or the middleware would save it again, and fail again
     return redirect(order)
-
-
-def _opened(request: HttpRequest, number: int) -> Order:
-    """The order of this number and token. Raises Http404, also for a number that exists."""
-    order = Order.objects.filter(number=number).first()
-    if order is None or not order.admits(request.GET.get("token", "")):
-        raise Http404("No order has this number and token.")
-    return order
-
-
-def _order_context(order: Order) -> dict:
-    rows = timeline.rows_of(order)
-    return {
-        "order": order,
-        "rows": rows,
-        "poll_every": timeline.poll_every(order, rows),
-        "invoice": Invoice.objects.filter(order=order).defer("pdf").first(),
-    }
-
-
-@require_safe
-@private
-def order(request: HttpRequest, number: int) -> HttpResponse:
-    """The confirmation and the timeline."""
-    opened = _opened(request, number)
-    return render(request, "orders/order.html", _order_context(opened) | {"lines": opened.lines.all()})
-
-
-@require_safe
-@private
-def order_timeline(request: HttpRequest, number: int) -> HttpResponse:
-    """The part of the order's page that updates itself."""
-    return render(request, "orders/_timeline.html", _order_context(_opened(request, number)))
-
-
-@require_safe
-@cache_control(private=True, max_age=0)
-def invoice(request: HttpRequest, number: int) -> HttpResponse:
-    """The invoice's PDF; 404 until it exists."""
-    found = get_object_or_404(Invoice, order=_opened(request, number))
-    return HttpResponse(
-        bytes(found.pdf),
-        content_type="application/pdf",
-        headers={
-            "Content-Disposition": f'attachment; filename="invoice-{number}.pdf"',
-            "X-Content-Type-Options": "nosniff",
-        },
-    )

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-PAID = "Thank you! Your order is paid."
+PAID = "Thank you! Your order is confirmed."
 CUSTOMER = {
     "Email": "customer@example.org",
     "Name": "Łucja Čapek",

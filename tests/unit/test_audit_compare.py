@@ -76,7 +76,15 @@ def test_what_waits_for_a_person_does_not_make_an_order_on_hold_unfinished():
 @pytest.mark.parametrize("sooner", [(), ("receipt", "review")])
 def test_a_cancelled_order_gave_the_money_back_in_one_way(money, sooner):
     report = compared(order("cancelled"), happened(1001, *GIVEN_UP, *money, *sooner))
-    assert (report.clean, report.effects_expected, report.effects_found) == (True, 4, 4)
+    assert (report.clean, report.effects_expected, report.effects_found) == (True, 3, 3)
+
+
+def test_a_credit_note_is_lost_where_it_is_due_and_unexpected_elsewhere():
+    theirs = happened(1001, *GIVEN_UP, "charge", "refund")
+    assert compared(order("cancelled", credited=True, noted=True), theirs).clean
+    assert [row["key"] for row in compared(order("cancelled", credited=True), theirs).lost] == ["credit_note:1001"]
+    sold = compared(order("paid", noted=True), happened(1001, *SOLD))
+    assert [row["key"] for row in sold.unexpected] == ["credit_note:1001"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,10 @@ def invoice(*lines: dict[str, str], bill_to: tuple[str, ...] = ("A Customer", "1
     return {
         "seller": SELLER,
         "made_at": 1_795_305_600,
+        "title": "Invoice",
         "number": "1001",
+        "fact": ["PAYMENT", "by card, charged before shipping"],
+        "closing": "Thank you for your order!",
         "date": "22 November 2026",
         "issued": {"year": 2026, "month": 11, "day": 22},
         "bill_to": list(bill_to),

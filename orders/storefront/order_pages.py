@@ -1,0 +1,70 @@
+"""An order's pages and documents. A token opens a guest's order; a wrong one is 404."""
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from orders.models import CreditNote, Invoice, Order
+from orders.storefront import timeline
+
+private = cache_control(private=True, no_store=True)
+
+
+def _opened(request: HttpRequest, number: int) -> Order:
+    """The order of this number and token. Raises Http404, also for a number that exists."""
+    order = Order.objects.filter(number=number).first()
+    if order is None or not order.admits(request.GET.get("token", "")):
+        raise Http404("No order has this number and token.")
+    return order
+
+
+def _order_context(order: Order) -> dict:
+    rows = timeline.rows_of(order)
+    return {
+        "order": order,
+        "rows": rows,
+        "poll_every": timeline.poll_every(order, rows),
+        "invoice": Invoice.objects.filter(order=order).exists(),
+        "credit_note": order.credited and CreditNote.objects.filter(order=order).exists(),
+    }
+
+
+@require_safe
+@private
+def order(request: HttpRequest, number: int) -> HttpResponse:
+    """The confirmation and the timeline."""
+    opened = _opened(request, number)
+    return render(request, "orders/order.html", _order_context(opened) | {"lines": opened.lines.all()})
+
+
+@require_safe
+@private
+def order_timeline(request: HttpRequest, number: int) -> HttpResponse:
+    """The part of the order's page that updates itself."""
+    return render(request, "orders/_timeline.html", _order_context(_opened(request, number)))
+
+
+@require_safe
+@cache_control(private=True, max_age=0)
+def invoice(request: HttpRequest, number: int) -> HttpResponse:
+    """The invoice's PDF; 404 until it exists."""
+    return _pdf(get_object_or_404(Invoice, order=_opened(request, number)), f"invoice-{number}")
+
+
+@require_safe
+@cache_control(private=True, max_age=0)
+def credit_note(request: HttpRequest, number: int) -> HttpResponse:
+    """The credit note's PDF; 404 until it exists."""
+    return _pdf(get_object_or_404(CreditNote, order=_opened(request, number)), f"credit-note-CN-{number}")
+
+
+def _pdf(document: Invoice | CreditNote, name: str) -> HttpResponse:
+    return HttpResponse(
+        bytes(document.pdf),
+        content_type="application/pdf",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}.pdf"',
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
