@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from celery.exceptions import Ignore, Retry, WorkerShutdown, WorkerTerminate
@@ -18,6 +18,7 @@ from backroom.ledger.sql import Claimed, Message
 from backroom.observe import context, progress
 from backroom.observe.redact import clean
 from backroom.runtime import heartbeat, publisher
+from backroom.runtime.session import Guard
 
 log = logging.getLogger(__name__)
 
@@ -95,11 +96,12 @@ def _run(task: Executable, job: Claimed) -> tuple[Any, list[Message]]:
     """The body and the finish. For an atomic task they are one transaction: both happen or neither. Else the work is
     done when the body returns, so the finish outlasts an outage of the database within the job's time limit. The fence
     makes it safe to repeat."""
-    if task.atomic:
-        with transaction.atomic():
-            result = _body(task, job)
+    with Guard() as guard, transaction.atomic() if task.atomic else nullcontext():
+        guard.watch()
+        result = _body(task, job)
+        guard.check()
+        if task.atomic:
             return result, _succeed(job, result)
-    result = _body(task, job)
     return result, _outlast(_succeed, job, result, longer=LONG_PAUSES)
 
 
