@@ -7,6 +7,7 @@ from django.conf import settings
 DEFAULTS: dict[str, Any] = {
     "WORKER_GRACE": 70,  # seconds from SIGTERM to the SIGKILL of the workers' supervisor
     "DEPLOY_WINDOW": 600,  # seconds for which a job waits that no running release knows
+    "SLOT_DEADLINE": None,  # seconds after which a slot of the schedule is skipped; None: it fires however late
     "RETENTION_DAYS": 30,  # after which finished jobs are deleted; dead letters stay
     "PARTNERS_URL": "",  # the address below which partners are called that have none of their own
     "PARTNER_RATES": {},  # partner: calls a second allowed to the whole fleet; a partner not named has no breaker

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from backroom.conf import conf
+from backroom.runtime import slots
 from backroom.runtime.task import LedgerTask
 
 SHORTEST_GRACE = 6  # seconds: a worker requeues its jobs 3 s before the end
@@ -18,7 +19,7 @@ SHORTEST_GRACE = 6  # seconds: a worker requeues its jobs 3 s before the end
 def check_backroom(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The settings on which the ledger's promises rest."""
     ledger = current_app.task_cls == "backroom.runtime.task:LedgerTask"
-    errors = [*_project(ledger), *_celery(), *_tasks(), *_surroundings()]
+    errors = [*_project(ledger), *_celery(), *_tasks(), *(_schedule() if ledger else ()), *_surroundings()]
     # A plain Celery app lacks what LedgerCelery sets, and a broker whose settings it did not read: one error says both.
     return [error for error in errors if ledger or error.id not in ("backroom.E003", "backroom.W001")]
 
@@ -64,6 +65,16 @@ def _tasks() -> Iterator[CheckMessage]:
             _ = task.parameters
         except TypeError as error:
             yield Error(str(error), hint="name each parameter", id="backroom.E007")
+
+
+def _schedule() -> Iterator[CheckMessage]:
+    """Every slot of CELERY_BEAT_SCHEDULE becomes a job."""
+    for name, entry in current_app.conf.beat_schedule.items():
+        try:
+            slots.call_of(entry["task"], entry.get("args", ()), entry.get("kwargs", {}), entry.get("options", {}))
+        except (TypeError, ValueError) as error:
+            yield Error(f"the schedule {name!r} can't be enqueued: {error}",
+                        hint="correct CELERY_BEAT_SCHEDULE", id="backroom.E009")  # fmt: skip
 
 
 def _import_tasks() -> None:

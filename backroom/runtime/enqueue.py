@@ -70,7 +70,7 @@ class Call:
 
     def row(self, after_id: str | None) -> dict[str, Any]:
         """The ledger's row for this call. Raises TypeError or ValueError for what can't be an argument."""
-        self._check()
+        self.check()
         moment = self.run_after if isinstance(self.run_after, datetime) else None
         return {
             "id": self.id or new_id(),
@@ -86,7 +86,8 @@ class Call:
             "moment": moment and moment.isoformat(),
         }
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises TypeError or ValueError for what can't be enqueued."""
         try:
             check_arguments(self.args)
         except ValueError as error:

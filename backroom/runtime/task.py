@@ -95,7 +95,7 @@ class LedgerTask(Task):
 
     def apply_async(self, args=None, kwargs=None, task_id=None, **options):
         """Celery's spelling of enqueue. Raises TypeError for options that the ledger can't honour."""
-        call = self._from_celery(tuple(args or ()), dict(kwargs or {}), options)
+        call = self.from_celery(tuple(args or ()), dict(kwargs or {}), options)
         steps = [signature.type._from_signature(signature) for signature in reversed(options.get("chain") or [])]
         (id,) = enqueue_all(replace(call, id=task_id).then(*steps))
         return self.AsyncResult(id)
@@ -108,7 +108,8 @@ class LedgerTask(Task):
         """As apply_async_on_commit."""
         self.apply_async(args, kwargs)
 
-    def _from_celery(self, args: tuple, kwargs: dict[str, Any], options: dict[str, Any]) -> Call:
+    def from_celery(self, args: tuple, kwargs: dict[str, Any], options: dict[str, Any]) -> Call:
+        """The call with Celery's options. Raises TypeError for what the ledger can't honour."""
         refused = {name for name, value in options.items() if value} - UNDERSTOOD - IRRELEVANT
         if refused:
             raise TypeError(f"{self.name}: the ledger does not know {', '.join(sorted(refused))}")
@@ -122,7 +123,7 @@ class LedgerTask(Task):
         options = dict(signature.options)
         id = options.pop("task_id", None)
         args = signature.args if signature.immutable else (None, *signature.args)  # None: the result's place
-        call = self._from_celery(tuple(args), signature.kwargs, options)
+        call = self.from_celery(tuple(args), signature.kwargs, options)
         return replace(call, takes_result="" if signature.immutable else next(iter(self.parameters.parameters)), id=id)
 
     def retry(self, args=None, kwargs=None, exc=None, throw=True, eta=None, countdown=None, **_):

@@ -82,6 +82,21 @@ def test_a_task_whose_parameters_have_no_names_can_not_be_enqueued(declared):
         declared()(nameless).enqueue(1)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"task": "no.such.task"},
+        {"task": "backroom.purge", "args": (1, 2, 3)},
+        {"task": "backroom.purge", "options": {"queue": "nowhere"}},
+        {"task": "backroom.purge", "options": {"expires": 60}},
+        {"task": "backroom.purge", "options": {"headers": {"slot_deadline": 1}}},
+    ],
+)
+def test_a_schedule_whose_slots_could_not_be_enqueued_is_an_error(monkeypatch, entry):
+    monkeypatch.setitem(current_app.conf.beat_schedule, "new", {"schedule": 60, **entry})
+    assert found() == ["backroom.E009"]
+
+
 def test_beat_without_its_app_is_an_error(settings):
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_celery_beat"]
     assert found() == ["backroom.E008"]
