@@ -3,33 +3,86 @@
 django-celery-beat locks nothing (its issue 558) and writes what it fired only every three minutes. Here a
 compare-and-set moves an entry's `last_run_at` in the transaction that enqueues the job: of two beats the second one
 finds it moved, and a beat that dies has done both or neither.
+
+Slots that passed without a beat become one late firing, or none if the newest is older than the entry's deadline.
 """
 
 import logging
 import time
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from celery import schedules
 from celery.beat import SchedulingError
 from django.db import Error, connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
+from django_celery_beat.clockedschedule import clocked
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from backroom.ledger import db_errors
+from backroom.runtime import slots
 from backroom.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
 
+class LedgerEntry(ModelEntry):
+    """An entry of the schedule. Its `expires` ends the schedule, and is no option of its jobs."""
+
+    def __init__(self, model: PeriodicTask, app: Any = None) -> None:
+        super().__init__(model, app)
+        if model.expires:
+            del self.options["expires"]
+
+    def missed(self, last: datetime) -> bool:
+        """Whether its newest slot is older than its deadline; `last` is its slot before. Raises ValueError."""
+        seconds = slots.deadline(self.options["headers"])
+        if seconds is None:
+            return False
+        now, limit = self.default_now(), timedelta(seconds=seconds)
+        if isinstance(self.schedule, clocked):
+            return now - self.schedule.clocked_time > limit
+        if isinstance(self.schedule, schedules.schedule):
+            first = max(last, self.model.start_time or last)
+            return (now - first) % self.schedule.run_every > limit
+        return self.schedule.remaining_estimate(now - limit) > timedelta()
+
+
 class LedgerScheduler(DatabaseScheduler):
     """django-celery-beat's scheduler, enqueueing each slot once."""
+
+    Entry = LedgerEntry
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.heartbeat = Heartbeat("beat")
         self.outage = db_errors.OutageLog(log)
         super().__init__(*args, **kwargs)
+
+    def setup_schedule(self) -> None:
+        """Copy the code's schedule into the tables. An entry that never ran counts from its last change, and this copy
+        is one: so the count starts in `last_run_at`, or a slot missed before this start would be forgotten."""
+        new = PeriodicTask.objects.filter(enabled=True, last_run_at=None, start_time=None)
+        new.update(last_run_at=F("date_changed"))
+        super().setup_schedule()
+
+    def enabled_models_qs(self) -> QuerySet[PeriodicTask]:
+        """All enabled entries. django-celery-beat leaves out those whose hour is over two hours away, so it would find
+        a missed daily slot only then."""
+        return PeriodicTask.objects.enabled()
+
+    def all_as_schedule(self) -> dict[str, LedgerEntry]:
+        """The enabled entries by name. One that can't be read is logged and left out: it must not stop the others."""
+        found = {}
+        for model in self.enabled_models():
+            try:
+                found[model.name] = self.Entry(model, app=self.app)
+            except Error:
+                raise
+            except Exception as error:
+                log.error("the schedule %s is left out: %s", model.name, db_errors.summary(error))
+        return found
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Enqueue what is due, and beat. Returns the seconds until the next look. Checks the database first: during an
@@ -49,7 +102,7 @@ class LedgerScheduler(DatabaseScheduler):
             self.heartbeat.stop()
         super().close()
 
-    def apply_async(self, entry: ModelEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
+    def apply_async(self, entry: LedgerEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         """Enqueue the entry's job, unless another beat did. Raises SchedulingError; beat logs it and goes on."""
         before = entry.last_run_at
         if advance:
@@ -66,32 +119,40 @@ class LedgerScheduler(DatabaseScheduler):
         finally:
             self._schedule[entry.name] = type(entry)(entry.model, app=self.app)
 
-    def apply_entry(self, entry: ModelEntry, producer: Any = None) -> None:
+    def apply_entry(self, entry: LedgerEntry, producer: Any = None) -> None:
         """Enqueue what is due. A failure is one line in the log; Celery would add a traceback and a stack."""
         try:
             self.apply_async(entry, producer, advance=False)
         except SchedulingError as error:
             log.error("%s", db_errors.summary(error))
 
-    def _enqueue_once(self, entry: ModelEntry, before: datetime) -> Any:
+    def _enqueue_once(self, entry: LedgerEntry, before: datetime) -> Any:
         # A schedule that never fired has no last_run_at in its row; beat counts from its own start then.
         unmoved = Q(last_run_at=before) | Q(last_run_at=None)
         broken = None
         with transaction.atomic():
-            row = PeriodicTask.objects.filter(unmoved, pk=entry.model.pk)
+            row = PeriodicTask.objects.filter(unmoved, pk=entry.model.pk, enabled=True)
             if row.update(last_run_at=entry.model.last_run_at, total_run_count=F("total_run_count") + 1):
                 try:
-                    return super().apply_async(entry, advance=False)
+                    return None if self._skips(entry, before) else super().apply_async(entry, advance=False)
                 except SchedulingError as error:
                     if isinstance(error.__context__, Error):
                         raise error.__context__ from None
                     broken = error  # no such task, or wrong arguments: the slot has passed all the same
         if broken:
             raise broken
-        entry.model.refresh_from_db(fields=["last_run_at", "total_run_count"])
-        self._heap = None  # beat had pushed the entry with its own time: weigh it anew
-        log.info("%s: another beat was first", entry.name)
+        self._initial_read, self._heap = True, None  # read the entry anew, and weigh it
+        log.info("%s: another beat was first, or the entry has changed", entry.name)
         return None
+
+    def _skips(self, entry: LedgerEntry, before: datetime) -> bool:
+        try:
+            missed = entry.missed(before)
+        except ValueError as error:
+            raise SchedulingError(f"{entry.name}: {error}") from error
+        if missed:
+            log.warning("%s: its slot is over its deadline, and skipped", entry.name)
+        return missed
 
     def sync(self) -> None:
         """Nothing to write: each firing is in its row since it happened."""

@@ -1,12 +1,17 @@
 """Two beats on real tables: each slot fires once, even when one beat dies."""
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from celery import current_app
+from celery import current_app, schedules
 from celery.beat import SchedulingError
 from django.db import connection
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django.utils import timezone
+from django_celery_beat import models, schedulers, tzcrontab
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from backroom.ledger.models import Job
 from backroom.runtime.scheduler import LedgerScheduler
@@ -92,3 +97,126 @@ def test_an_entry_whose_task_does_not_exist_is_an_error_and_beat_goes_on():
     with pytest.raises(SchedulingError):
         scheduler.apply_async(scheduler.schedule["gone"])
     assert not scheduler.schedule["gone"].is_due().is_due
+
+
+class Clock:
+    """The time for beat, which stands still until the test sets it. The daily slot is at 01:00."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now = datetime(2027, 3, 10, 12, tzinfo=UTC)
+        monkeypatch.setattr(tzcrontab.TzAwareCrontab, "nowfunc", lambda crontab: self.now.astimezone(crontab.tz))
+        monkeypatch.setattr(schedules.BaseSchedule, "now", lambda schedule: self.now)
+        monkeypatch.setattr(schedulers.ModelEntry, "_default_now", lambda entry: self.now)
+        monkeypatch.setattr(models, "now", lambda: self.now)
+        monkeypatch.setattr(timezone, "now", lambda: self.now)
+
+    def at(self, day: int, hour: int, minute: int = 0, second: int = 0) -> datetime:
+        self.now = datetime(2027, 3, day, hour, minute, second, tzinfo=UTC)
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Iterator[Clock]:
+    PeriodicTask.objects.all().delete()
+    code = current_app.conf.beat_schedule
+    current_app.conf.beat_schedule = {}
+    yield Clock(monkeypatch)
+    current_app.conf.beat_schedule = code
+
+
+def entry(task: str = "backroom.purge", **fields: Any) -> PeriodicTask:
+    """A daily entry as staff makes it, for 01:00 UTC unless it has another schedule."""
+    if not fields.keys() & {"interval", "clocked", "crontab"}:
+        fields["crontab"], _ = CrontabSchedule.objects.get_or_create(minute="0", hour="1")
+    return PeriodicTask.objects.create(name="staff's", task=task, **fields)
+
+
+def fired_at(clock: Clock, times: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The times, out of these, at which a beat that was started then fires."""
+    found = []
+    for time in times:
+        clock.at(*time)
+        before = purges()
+        tick(beat())
+        found += [time] * (purges() - before)
+    return found
+
+
+def test_a_daily_slot_missed_for_hours_is_fired_once_at_the_start_of_the_next_beat(clock):
+    entry(last_run_at=clock.at(10, 1))
+    assert fired_at(clock, [(11, 5), (11, 5, 1), (11, 23), (12, 0, 59), (12, 1)]) == [(11, 5), (12, 1)]
+
+
+def test_slots_missed_for_days_are_one_late_firing(clock):
+    entry(last_run_at=clock.at(10, 1))
+    assert fired_at(clock, [(15, 5), (15, 6)]) == [(15, 5)]
+
+
+@pytest.mark.parametrize("headers", [{"slot_deadline": 3600}, {}])
+def test_a_slot_over_its_deadline_is_skipped_and_the_next_one_fires(clock, settings, caplog, headers):
+    settings.BACKROOM_SLOT_DEADLINE = None if headers else 3600
+    entry(last_run_at=clock.at(10, 1), headers=json.dumps(headers))
+    times = [(11, 2, 0, 1), (11, 2, 1), (12, 1, 30), (14, 1, 59)]
+    assert fired_at(clock, times) == [(12, 1, 30), (14, 1, 59)]
+    assert caplog.text.count("its slot is over its deadline, and skipped") == 1
+
+
+def test_an_entry_without_a_deadline_of_its_own_may_say_so(clock, settings):
+    settings.BACKROOM_SLOT_DEADLINE = 3600
+    entry(last_run_at=clock.at(10, 1), headers='{"slot_deadline": null}')
+    assert fired_at(clock, [(11, 9)]) == [(11, 9)]
+
+
+def test_an_interval_and_a_clocked_entry_have_a_deadline_too(clock):
+    hourly = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.HOURS)
+    headers = '{"slot_deadline": 60}'
+    entry(last_run_at=clock.at(10, 1), headers=headers, interval=hourly)
+    assert fired_at(clock, [(10, 3, 2), (10, 4, 2), (10, 9, 4), (10, 12, 4)]) == [(10, 4, 2), (10, 12, 4)]
+    PeriodicTask.objects.all().delete()
+    once = ClockedSchedule.objects.create(clocked_time=clock.at(11, 1))
+    entry(clocked=once, one_off=True, headers=headers)
+    assert fired_at(clock, [(11, 0), (11, 2), (11, 3)]) == []
+
+
+def test_a_slot_of_the_code_that_never_fired_is_not_forgotten_by_a_restart(clock):
+    daily = schedules.crontab(minute=0, hour=1)
+    current_app.conf.beat_schedule = {"new": {"task": "backroom.purge", "schedule": daily}}
+    clock.at(10, 23)
+    beat()
+    assert fired_at(clock, [(11, 3)]) == [(11, 3)]
+
+
+def test_an_entry_disabled_a_moment_ago_does_not_fire(clock):
+    entry(last_run_at=clock.at(10, 1))
+    scheduler = beat()
+    clock.at(11, 1)
+    due = scheduler.schedule["staff's"]
+    PeriodicTask.objects.update(enabled=False, last_run_at=None)  # beat reads it with its next look
+    scheduler.apply_entry(due)
+    tick(scheduler)
+    assert purges() == 0
+
+
+def test_an_entry_deleted_a_moment_ago_does_not_stop_beat(clock):
+    entry(last_run_at=clock.at(10, 1))
+    scheduler = beat()
+    clock.at(11, 1)
+    due = scheduler.schedule["staff's"]
+    PeriodicTask.objects.all().delete()
+    scheduler.apply_entry(due)
+    tick(scheduler)
+    assert purges() == 0
+
+
+@pytest.mark.parametrize("fields", [{"headers": "[]"}, {"args": "[" * 5000}, {"headers": "x"}])
+def test_an_entry_that_can_not_be_read_is_said_and_does_not_stop_the_others(clock, caplog, fields):
+    entry(last_run_at=clock.at(10, 1))
+    PeriodicTask.objects.update(name="unreadable", **fields)
+    entry(last_run_at=clock.at(10, 1))
+    assert fired_at(clock, [(11, 1)]) == [(11, 1)]
+    assert "the schedule unreadable is left out" in caplog.text
+
+
+def test_the_end_of_a_schedule_is_no_end_of_its_jobs(clock):
+    entry(last_run_at=clock.at(10, 1), expires=clock.at(12, 0))
+    assert fired_at(clock, [(11, 1), (12, 1)]) == [(11, 1)]
