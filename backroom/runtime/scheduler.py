@@ -58,6 +58,7 @@ class LedgerScheduler(DatabaseScheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.heartbeat = Heartbeat("beat")
         self.outage = db_errors.OutageLog(log)
+        self.ticking = False
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -85,8 +86,15 @@ class LedgerScheduler(DatabaseScheduler):
         return found
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Enqueue what is due, and beat. Returns the seconds until the next look. Checks the database first: during an
-        outage Celery's code would end the process, or log a traceback at each look."""
+        """Enqueue what is due, and beat. Returns the seconds until the next look."""
+        self.ticking = True
+        try:
+            return self._tick(*args, **kwargs)
+        finally:
+            self.ticking = False
+
+    def _tick(self, *args: Any, **kwargs: Any) -> float:
+        # First the database: during an outage Celery's code would end the process, or log a traceback at each look.
         if found := db_errors.diagnose():
             self.outage.begin(found)
             return 1.0
@@ -98,6 +106,10 @@ class LedgerScheduler(DatabaseScheduler):
         return super().tick(*args, **kwargs)
 
     def close(self) -> None:
+        """Stop the heartbeat. Race: Celery's handler of SIGTERM calls this in the middle of a statement, and its own
+        would wait for that forever. Celery calls it again at the end of the process."""
+        if self.ticking:
+            return
         with suppress(Error):
             self.heartbeat.stop()
         super().close()

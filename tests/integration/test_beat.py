@@ -1,20 +1,25 @@
 """Two beats on real tables: each slot fires once, even when one beat dies."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from celery import current_app, schedules
 from celery.beat import SchedulingError
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from django_celery_beat import models, schedulers, tzcrontab
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from backroom.ledger.models import Job
 from backroom.runtime.scheduler import LedgerScheduler
+from tests.integration.sessions import some_session_waits_for_a_lock
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -220,3 +225,32 @@ def test_an_entry_that_can_not_be_read_is_said_and_does_not_stop_the_others(cloc
 def test_the_end_of_a_schedule_is_no_end_of_its_jobs(clock):
     entry(last_run_at=clock.at(10, 1), expires=clock.at(12, 0))
     assert fired_at(clock, [(11, 1), (12, 1)]) == [(11, 1)]
+
+
+@contextmanager
+def beat_process() -> Iterator[None]:
+    """A real beat on the tests' database. It has to stop at SIGTERM."""
+    address = os.environ["DATABASE_URL"].rpartition("/")[0] + "/" + connection.settings_dict["NAME"]
+    command = [sys.executable, "-m", "celery", "-A", "shop", "beat"]
+    process = subprocess.Popen(command, env=os.environ | {"DATABASE_URL": address})
+    try:
+        yield
+        process.terminate()
+        process.wait(30)
+    finally:
+        process.kill()
+
+
+def test_a_beat_stopped_in_the_middle_of_a_slot_ends_and_the_next_one_fires_it_hours_late():
+    PeriodicTask.objects.all().delete()
+    now = datetime.now(UTC)
+    four_hours_ago = CrontabSchedule.objects.create(minute=now.minute, hour=(now - timedelta(hours=4)).hour)
+    slot = entry(crontab=four_hours_ago, last_run_at=now - timedelta(hours=28))
+    with transaction.atomic():
+        PeriodicTask.objects.select_for_update().get(pk=slot.pk)
+        with beat_process():
+            until(some_session_waits_for_a_lock, 60)
+    assert purges() == 0
+    with beat_process():
+        until(lambda: PeriodicTask.objects.get(pk=slot.pk).total_run_count == 1, 60)
+    assert purges() == 1
