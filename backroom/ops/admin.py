@@ -1,11 +1,15 @@
 """Jobs and processes in Django's admin: read-only lists with filters. Operators act on jobs in /ops/."""
 
+from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
 from django.utils.html import format_html
 
 from backroom.ledger.models import Heartbeat, Job
 from backroom.ops.formats import first_line
+
+if apps.is_installed("django_celery_beat"):
+    from backroom.ops import schedule_admin  # noqa: F401 - registers the schedules
 
 
 class ReadOnly:
@@ -35,7 +39,7 @@ class JobAdmin(ReadOnly, admin.ModelAdmin):
     def summary(self, job: Job) -> str:
         return first_line(job.error)
 
-    @admin.display(description="created", ordering="id")
+    @admin.display(description="created, UTC", ordering="id")
     def created(self, job: Job) -> str:
         return f"{job.created_at:%d %b %H:%M:%S}"
 

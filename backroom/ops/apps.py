@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
-from backroom.ops import checks, roles  # noqa: F401 - registers the checks
+from backroom.ops import checks, roles, schedules  # noqa: F401 - registers the checks
 
 
 class OpsConfig(AppConfig):
@@ -12,3 +12,4 @@ class OpsConfig(AppConfig):
 
     def ready(self) -> None:
         post_migrate.connect(roles.make_roles, sender=self)
+        schedules.keep_used_times()

@@ -1,8 +1,9 @@
-"""What operators do to jobs. One transaction holds each change and its entry: who, what, when and why."""
+"""What operators do to jobs and schedules. One transaction holds each change and its entry: who, what, when and why."""
 
 import getpass
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -10,6 +11,7 @@ from django.db import transaction
 from backroom.ledger import operations
 from backroom.ledger.models import Job, Pause, State
 from backroom.ops.models import AuditEntry
+from backroom.runtime.enqueue import Call, enqueue_all, new_id
 
 # The states from which each verb starts.
 VERBS = {"replay": (State.DEAD, State.CANCELLED), "cancel": (State.DEAD, State.READY, State.WAITING)}
@@ -51,6 +53,21 @@ def resume(what: str, who: str, why: str) -> bool:
     with transaction.atomic():
         gone, _ = Pause.objects.filter(what=what).delete()
         return bool(gone) and _note("resumed", what, who, why)
+
+
+def run(schedule: str, call: Call, who: str, why: str) -> tuple[str, bool]:
+    """Enqueue the call of a schedule. Returns the job's id; False if a job had the call's key already."""
+    fresh = replace(call, id=new_id())
+    with transaction.atomic():
+        (id,) = enqueue_all(fresh)
+        if new := id == fresh.id:
+            AuditEntry.objects.create(who=who, verb="ran", what=f"schedule {schedule}", jobs=[id], why=why)
+    return id, new
+
+
+def note(verb: str, what: str, who: str) -> None:
+    """Record a change of the caller's transaction."""
+    AuditEntry.objects.create(who=who, verb=verb, what=what, why="")
 
 
 def _note(verb: str, what: str, who: str, why: str) -> bool:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from backroom.ops.pages import actions, alerts, dead, edit, job, overview, pauses, search
+from backroom.ops.pages import actions, alerts, dead, edit, job, overview, pauses, schedules, search
 
 app_name = "ops"
 urlpatterns = [
@@ -15,6 +15,7 @@ urlpatterns = [
     path("act/", actions.act, name="act"),
     path("pause/", pauses.page, {"verb": "pause"}, name="pause"),
     path("resume/", pauses.page, {"verb": "resume"}, name="resume"),
+    path("schedules/<int:id>/run/", schedules.run, name="run"),
     path("actions/", actions.recorded, name="actions"),
     path("alerts/", alerts.page, name="alerts"),
 ]

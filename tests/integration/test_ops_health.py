@@ -86,7 +86,7 @@ def test_a_schedule_shows_its_last_and_next_run_and_when_it_is_overdue():
     now = timezone.now().replace(second=30)  # no minute ends while the test looks
     for name, last, enabled in ("soon", 30, True), ("late", 90, True), ("off", 90, False):
         entry = PeriodicTask.objects.create(name=name, task="t", interval=every, enabled=enabled)
-        PeriodicTask.objects.filter(pk=entry.pk).update(last_run_at=now - timedelta(minutes=last))
+        PeriodicTask.objects.filter(pk=entry.pk).update(last_run_at=now - timedelta(minutes=last), total_run_count=1)
     page = text(reader().get("/ops/"))
     at = now + timedelta(minutes=30)
     assert f"soon t {now - timedelta(minutes=30):%a %H:%M} {at:%a %H:%M}" in page

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.apps import apps
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 
 from backroom.ledger.models import Pause
-from backroom.ops import rates, rollups, rules
+from backroom.ops import rates, rollups, rules, schedules
 from backroom.ops.models import QueueMinute
 from backroom.ops.pages import alerts
 from backroom.ops.pages.access import looks
@@ -48,7 +46,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "notes": list(rules.notes(now)),
         "queues": list(queues(now)),
         "tasks": list(tasks(now)),
-        "schedules": schedules(now.now),
+        "schedules": schedules.lines(now.now),
         "part": bool(request.headers.get("HX-Request")),
     }
     if context["part"]:
@@ -96,23 +94,6 @@ def forecast(depth: int, samples: list[tuple[datetime, int]], now: datetime) -> 
     if empty - now > timedelta(days=1):
         return "in over a day"
     return f"empty at {empty:%H:%M}"
-
-
-def schedules(now: datetime) -> list[dict[str, Any]] | None:
-    """Each schedule of django-celery-beat with its last and next run; a disabled one has no next run.
-    None in a project without django-celery-beat."""
-    if not apps.is_installed("django_celery_beat"):
-        return None
-    PeriodicTask = apps.get_model("django_celery_beat", "PeriodicTask")
-    found = []
-    for entry in PeriodicTask.objects.select_related("interval", "crontab", "solar", "clocked").order_by("name"):
-        last = entry.last_run_at
-        next_ = None
-        if entry.enabled:
-            left = entry.schedule.remaining_estimate(last or now)
-            next_ = timezone.now() + left  # a clock read after Celery's: the slot of 01:00 is never shown as 00:59
-        found.append({"name": entry.name, "task": entry.task, "last": last, "next": next_, "enabled": entry.enabled})
-    return found
 
 
 @looks

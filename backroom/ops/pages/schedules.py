@@ -1,0 +1,35 @@
+"""Run a schedule now: a preview, then the job."""
+
+import json
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from backroom.ops import audit_log, schedules
+from backroom.ops.pages.access import acts
+from backroom.ops.pages.actions import REASON_NEEDED, WHY_LIMIT
+from backroom.runtime import slots
+
+
+@acts
+def run(request: HttpRequest, id: int) -> HttpResponse:
+    """GET: the preview. POST: the job."""
+    entry = get_object_or_404(schedules.entries(), id=id)
+    try:
+        call = slots.call(entry)
+    except (TypeError, ValueError, RecursionError) as error:
+        messages.error(request, f"{entry.name} can't run: {error}")
+        return redirect("ops:health")
+    if request.method == "POST":
+        why = request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
+        if why:
+            job, new = audit_log.run(entry.name, call, request.user.get_username(), why)
+            if new:
+                messages.success(request, f"{entry.name} runs now.")
+            else:
+                messages.warning(request, "Nothing was enqueued: this is the job with its key.")
+            return redirect("ops:job", job)
+        messages.error(request, REASON_NEEDED)
+    context = {"tab": "health", "entry": entry, "call": call, "args": json.dumps(call.args)}
+    return render(request, "ops/run.html", context)

@@ -1,0 +1,130 @@
+"""Schedules in Django's admin: what the ledger can't enqueue is refused, and each change is in the audit log."""
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django_celery_beat import admin as theirs
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+
+from backroom.ops import audit_log, schedules
+from backroom.runtime import slots
+
+UNFIT = (TypeError, ValueError, RecursionError)
+
+
+class EntryForm(theirs.PeriodicTaskForm):
+    """Refuses an entry whose slots could not be enqueued."""
+
+    class Meta(theirs.PeriodicTaskForm.Meta):
+        help_texts = {
+            "headers": f'{{"{slots.DEADLINE}": 3600}}: a slot is skipped if it is over an hour late. '
+            f'{{"{slots.DEADLINE}": null}}: it runs however late. Neither: as BACKROOM_SLOT_DEADLINE says.'
+        }
+
+    def _clean_json(self, field: str) -> str:
+        try:
+            return super()._clean_json(field)
+        except RecursionError:
+            raise ValidationError("It is nested too deep.") from None
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        if not self.errors:
+            try:
+                slots.call(SimpleNamespace(**data))
+            except UNFIT as error:
+                raise ValidationError(str(error)) from error
+        return data
+
+
+class Audited(admin.ModelAdmin):
+    """Each change is in the audit log, in one transaction with it."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        with transaction.atomic():  # its actions; Django has one for its other views
+            return super().changelist_view(request, extra_context)
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        self.note(request, "added", [obj])
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        self.note(request, "changed", [obj])
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        self.note(request, "deleted", queryset)
+        return super().log_deletions(request, queryset)
+
+    def note(self, request: HttpRequest, verb: str, objects: Iterable[Model]) -> None:
+        for each in objects:
+            audit_log.note(verb, f"{each._meta.verbose_name} {each}", request.user.get_username())
+
+
+class EntryAdmin(Audited, theirs.PeriodicTaskAdmin):
+    """django-celery-beat's, whose actions need the right to change."""
+
+    form = EntryForm
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        if found and request.method == "POST":
+            # Race: beat fires it between this read and the save, which would take `last_run_at` back.
+            found.refresh_from_db(from_queryset=PeriodicTask.objects.select_for_update())
+        return found
+
+    @admin.action(description="Enable selected tasks", permissions=["change"])
+    def enable_tasks(self, request: HttpRequest, queryset: Any) -> None:
+        self.switch(request, queryset, {False: True})
+
+    @admin.action(description="Disable selected tasks", permissions=["change"])
+    def disable_tasks(self, request: HttpRequest, queryset: Any) -> None:
+        self.switch(request, queryset, {True: False})
+
+    @admin.action(description="Toggle activity of selected tasks", permissions=["change"])
+    def toggle_tasks(self, request: HttpRequest, queryset: Any) -> None:
+        self.switch(request, queryset, {True: False, False: True})
+
+    def switch(self, request: HttpRequest, queryset: Any, to: dict[bool, bool]) -> None:
+        """Enable or disable each. One that is enabled counts its slots from now, `date_changed`."""
+        for entry in PeriodicTask.objects.select_for_update().filter(pk__in=queryset, enabled__in=to):
+            entry.enabled, entry.last_run_at = to[entry.enabled], None
+            entry.save()
+            verb = "enabled" if entry.enabled else "disabled"
+            self.note(request, verb, [entry])
+            self.message_user(request, f"{entry.name} is {verb}.")
+
+    @admin.action(description="Run selected tasks", permissions=["change"])
+    def run_tasks(self, request: HttpRequest, queryset: Any) -> None:
+        for entry in queryset:
+            try:
+                job, new = audit_log.run(entry.name, slots.call(entry), request.user.get_username(), "")
+                said = f"{entry.name} runs as job {job}." if new else f"{entry.name}: job {job} has its key already."
+                self.message_user(request, said, messages.SUCCESS if new else messages.WARNING)
+            except UNFIT as error:
+                self.message_user(request, f"{entry.name} can't run: {error}", messages.ERROR)
+
+
+class TimeAdmin(Audited):
+    """A crontab, interval or the like."""
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        *found, protected = super().get_deleted_objects(objs, request)
+        return *found, [*protected, *schedules.users(objs)]
+
+
+for model, base in {
+    PeriodicTask: EntryAdmin,
+    CrontabSchedule: theirs.CrontabScheduleAdmin,
+    IntervalSchedule: theirs.IntervalScheduleAdmin,
+    SolarSchedule: theirs.SolarScheduleAdmin,
+    ClockedSchedule: theirs.ClockedScheduleAdmin,
+}.items():
+    admin.site.unregister(model)
+    admin.site.register(model, base if model is PeriodicTask else type(base.__name__, (TimeAdmin, base), {}))

@@ -1,0 +1,56 @@
+"""The schedules of django-celery-beat, if the project has it: their slots, and why one is not deleted."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Model, ProtectedError
+from django.db.models.signals import pre_delete
+from django.utils import timezone
+
+APP = "django_celery_beat"
+KINDS = ("interval", "crontab", "solar", "clocked")  # an entry has one of these
+
+
+def entries() -> Any:
+    """The PeriodicTasks by name, as a query. Raises LookupError in a project without django-celery-beat."""
+    return apps.get_model(APP, "PeriodicTask").objects.select_related(*KINDS).order_by("name")
+
+
+def lines(now: datetime) -> list[dict[str, Any]] | None:
+    """Each schedule with its last and its next slot. A disabled one has no next slot, one that can't be read has an
+    error. None in a project without django-celery-beat."""
+    return [_line(entry, now) for entry in entries()] if apps.is_installed(APP) else None
+
+
+def _line(entry: Any, now: datetime) -> dict[str, Any]:
+    last = entry.last_run_at
+    line = {"id": entry.id, "name": entry.name, "task": entry.task, "enabled": entry.enabled, "next": None, "error": ""}
+    line["last"] = last if entry.total_run_count else None  # until then `last_run_at` is the time to count from
+    if entry.enabled:
+        try:
+            left = entry.schedule.remaining_estimate(last or now)
+            line["next"] = timezone.now() + left  # read after Celery's clock: the slot of 01:00 is never shown as 00:59
+        except Exception as error:  # a row that a script wrote
+            line["error"] = str(error)
+    return line
+
+
+def users(times: Iterable[Model]) -> list[Any]:
+    """The entries that use these crontabs, intervals or the like."""
+    return [entry for time in times for entry in time.periodictask_set.all()]  # type: ignore[attr-defined]
+
+
+def keep_used_times() -> None:
+    """From now on a crontab, interval or the like is not deleted while an entry uses it: django-celery-beat would
+    delete the entry with it."""
+    if apps.is_installed(APP):
+        for kind in KINDS:
+            pre_delete.connect(_refuse_if_used, apps.get_model(APP, f"{kind}schedule"), dispatch_uid="backroom")
+
+
+def _refuse_if_used(instance: Model, **_: Any) -> None:
+    if found := users([instance]):
+        names = ", ".join(entry.name for entry in found)
+        raise ProtectedError(f"{instance} is the time of {names}: give that another time first", set(found))
