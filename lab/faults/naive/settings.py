@@ -3,12 +3,14 @@
 from django.core.exceptions import ImproperlyConfigured
 
 from shop.settings import *  # noqa: F403
-from shop.settings import CELERY_BROKER_URL, DEBUG, INSTALLED_APPS, SCHEDULE
+from shop.settings import CELERY_BROKER_URL, DEBUG, INSTALLED_APPS, MIDDLEWARE, SCHEDULE
 
 if not DEBUG:
     raise ImproperlyConfigured("The naive shop loses work: it is for the demo and never runs without DEBUG.")
 
 INSTALLED_APPS = ["lab.faults.naive", *INSTALLED_APPS]
+MIDDLEWARE = ["lab.faults.naive.banner.Banner", *MIDDLEWARE]
+WITHOUT_LEDGER = "Plain Celery with its defaults, no ledger"  # banner.py says so on every page
 # These checks report that the Celery app is a plain one.
 SILENCED_SYSTEM_CHECKS = ["backroom.E001", "backroom.E003"]
 
