@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from backroom.outbound import breaker
 from lab.context import Context, NotSeen
+from lab.faults import CHECKLIST
 from lab.faults.effects import Counts, keys_of
 
 Check = Callable[[], str]
@@ -32,20 +33,26 @@ def slow_response(_: Counts, slowest_ms: int) -> bool:
 
 
 def complete(
-    context: Context, text: str, condition: Callable[[], object] = lambda: True, naive: Expected = nothing_missing
+    context: Context,
+    text: str,
+    condition: Callable[[], object] = lambda: True,
+    naive: Expected = nothing_missing,
+    checklist: Expected | None = None,
 ) -> Check:
     """The check of most experiments: each effect once, fast responses, and `condition`.
 
-    `naive` is the result without a ledger, where it is read once the orders have no messages left.
+    `naive` and `checklist` are the results without a ledger, read once the orders have no messages left. The second is
+    like the first if it is left out.
     """
+    without = checklist or naive if context.variant == CHECKLIST else naive
     idle = 0
 
     def check() -> str:
         nonlocal idle
         found = context.count()
-        if context.naive:
+        if not context.ledgered:
             idle = 0 if found.unfinished else idle + 1  # messages move between two reads, so one is not enough
-            return without_ledger(found, context.slowest_ms, naive) if idle >= 2 else ""
+            return without_ledger(found, context.slowest_ms, without) if idle >= 2 else ""
         if not (found.complete and condition()):
             return ""
         if context.slowest_ms > FAST:

@@ -14,8 +14,8 @@ from backroom import enqueue_all
 from backroom.runtime.task import LedgerTask
 from catalog.models import Product
 from catalog.seed import restock
-from lab.demo_stack import NAIVE, DemoStack
-from lab.faults import effects
+from lab.demo_stack import DemoStack
+from lab.faults import LEDGERED, effects
 from lab.faults.customers import EXPENSIVE, TIMEOUT, basket
 from lab.faults.failpoints import Armed, Hit
 from lab.faults.naive import pending
@@ -46,7 +46,8 @@ class Context:
 
     def __init__(self, stack: DemoStack, show: Callable[[str], None], stopped: Callable[[], bool]) -> None:
         self.stack, self.show, self.stopped = stack, show, stopped
-        self.naive = stack.variant == NAIVE
+        self.variant = stack.variant
+        self.ledgered = self.variant == LEDGERED
         self.since = timezone.now()
         self.name = uuid.uuid4().hex[:8]  # makes this run's keys unique
         self.placed: list[Placed] = []
@@ -114,7 +115,7 @@ class Context:
 
     def enqueue(self, task: LedgerTask, numbers: list[str]) -> None:
         """Enqueue a call for each, as the running shop does: jobs with the ledger, else plain messages."""
-        if not self.naive:
+        if self.ledgered:
             enqueue_all(*(task.call(number) for number in numbers))
             return
         with (
@@ -131,4 +132,4 @@ class Context:
 
     def count(self) -> effects.Counts:
         numbers = [one.number for one in self.placed]
-        return effects.count(numbers, self.since, broker=self.stack.broker if self.naive else "")
+        return effects.count(numbers, self.since, broker="" if self.ledgered else self.stack.broker)

@@ -8,14 +8,13 @@ from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import urllib3
 
-from lab import processes
+from lab.faults import LEDGERED
 from lab.faults.stack import RunningStack, descendants, send
+from lab.processes import SECOND, USUAL
 from stack.processes import QUEUES
 from stack.supervisor import Control
 
-LEDGERED, NAIVE = "ledgered", "naive"
-USUAL = {LEDGERED: processes.LEDGERED, NAIVE: processes.NAIVE}
-ALL = (*processes.LEDGERED, *processes.NAIVE, *processes.SECOND.values())
+ALL = (*(name for names in USUAL.values() for name in names), *SECOND.values())
 
 
 class DemoStack(RunningStack):
@@ -26,12 +25,12 @@ class DemoStack(RunningStack):
 
     @property
     def variant(self) -> str:
-        """The shop that runs: LEDGERED or NAIVE."""
-        return NAIVE if self.runs("naive-web") else LEDGERED
+        """The shop that runs; see lab/faults."""
+        return next((shop for shop in USUAL if shop != LEDGERED and self.runs(f"{shop}-web")), LEDGERED)
 
     def name(self, process: str) -> str:
         """The name of a shop's process in the variant that runs."""
-        return f"naive-{process}" if self.variant == NAIVE else process
+        return process if self.variant == LEDGERED else f"{self.variant}-{process}"
 
     def kill(self, process: str) -> None:
         """SIGKILL a process and its descendants. supervisord restarts it."""
@@ -83,7 +82,7 @@ class DemoStack(RunningStack):
     def switch(self, variant: str) -> None:
         """Stop one shop warmly, empty its queues and start the other shop. Raises NotReady.
 
-        The ledger publishes its own messages again. The naive shop's are lost, as no other process has them.
+        The ledger publishes its own messages again. Those of a shop without one are lost, as no other process has them.
         """
         self.stop(*(name for other in USUAL if other != variant for name in USUAL[other]))
         with self.client() as client:

@@ -1,6 +1,6 @@
 """The demo's processes with the lab: failpoints and the lab's settings in each, and the lab's own process (runner.py).
 
-The naive shop and a second beat are on standby. stack/demo.py imports this module by name.
+The shops without a ledger and second beats are on standby. stack/demo.py imports this module by name.
 """
 
 import sys
@@ -8,16 +8,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from lab.faults import failpoints
+from lab.faults import CHECKLIST, LEDGERED, NAIVE, failpoints
 from lab.faults.naive import processes as naive
 from stack import processes
 from stack.processes import Process
 from stack.servers import DIE_WITH_PARENT
 
-SETTINGS, NAIVE_SETTINGS = "lab.settings", "lab.naive_settings"
-LEDGERED = ("web", *(f"worker-{queue}" for queue in processes.QUEUES), "dispatcher", "beat", "watcher")
-NAIVE = tuple(f"naive-{name}" for name in LEDGERED if name not in naive.WITHOUT)
-SECOND = {"beat": "beat-2", "naive-beat": "naive-beat-2"}
+SETTINGS = {
+    LEDGERED: "lab.settings",
+    NAIVE: "lab.naive_settings",
+    CHECKLIST: "lab.naive_checklist_settings",
+}
+OURS = ("web", *(f"worker-{queue}" for queue in processes.QUEUES), "dispatcher", "beat", "watcher")
+USUAL = {LEDGERED: OURS} | {  # a shop's processes
+    shop: tuple(f"{shop}-{name}" for name in OURS if name not in naive.WITHOUT) for shop in naive.SETTINGS
+}
+SECOND = {beat: f"{beat}-2" for beat in ("beat", *(f"{shop}-beat" for shop in naive.SETTINGS))}
 
 
 def with_failpoints(env: Mapping[str, str], settings: str, shop: list[Process]) -> list[Process]:
@@ -30,10 +36,12 @@ def with_failpoints(env: Mapping[str, str], settings: str, shop: list[Process]) 
 
 def demo(env: Mapping[str, str]) -> list[Process]:
     """All processes, also those on standby."""
-    usual = with_failpoints(env, SETTINGS, processes.shop(env))
-    spare = [replace(one, name=f"naive-{one.name}", standby=True) for one in naive.shop(env)]
-    spare = with_failpoints(env, NAIVE_SETTINGS, [one for one in spare if one.name in NAIVE])
+    usual = with_failpoints(env, SETTINGS[LEDGERED], processes.shop(env))
+    spare: list[Process] = []
+    for shop in naive.SETTINGS:
+        own = [replace(one, name=f"{shop}-{one.name}", standby=True) for one in naive.shop(env)]
+        spare += with_failpoints(env, SETTINGS[shop], [one for one in own if one.name in USUAL[shop]])
     seconds = [replace(one, name=SECOND[one.name], standby=True) for one in (*usual, *spare) if one.name in SECOND]
     # It stops first, so that nothing is frozen or faulty while the others stop.
     lab = Process("lab", [*DIE_WITH_PARENT, "TERM", sys.executable, "manage.py", "lab"], stage=7, grace=30)
-    return [*usual, *spare, *seconds, *with_failpoints(env, SETTINGS, [lab])]
+    return [*usual, *spare, *seconds, *with_failpoints(env, SETTINGS[LEDGERED], [lab])]

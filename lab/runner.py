@@ -17,10 +17,12 @@ from django.db import Error, connection
 
 from backroom.outbound import breaker
 from lab.context import Context, NotSeen, Stopped
-from lab.demo_stack import LEDGERED, NAIVE, DemoStack
+from lab.demo_stack import DemoStack
 from lab.experiments import BY_SLUG
+from lab.faults import CHECKLIST, LEDGERED, NAIVE
 from lab.faults.failpoints import NotHit
 from lab.load import Load
+from lab.scenarios.repair import reconcile_now
 from lab.scenarios.work import clean_up
 from lab.state_files import StateFiles
 from lab.totals import Totals
@@ -33,7 +35,8 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns 
 
 POLL = 0.2  # seconds
 DRAIN = 20.0  # seconds in which a shop may finish its orders before a switch
-SWITCHES = {"switch-naive": NAIVE, "switch-ledgered": LEDGERED}
+SWITCHES = {"switch-ledgered": LEDGERED, "switch-checklist": CHECKLIST, "switch-naive": NAIVE}
+RECONCILE = "reconcile"
 
 
 class Runner:
@@ -45,8 +48,8 @@ class Runner:
         self.stack = DemoStack()
         self.load = Load(self.files, self.stack.site)
         self.lock = threading.Lock()
-        self.state: dict[str, Any] = {"results": {}, "periods": {}, **self.files.read()}
-        self.totals = Totals(self.stack, self.state["periods"])
+        self.state: dict[str, Any] = {"results": {}, "history": [], **self.files.read()}
+        self.totals = Totals(self.stack, self.state["history"])
 
     def show(self, **changes: Any) -> None:
         """Write changes of the state for the page."""
@@ -116,7 +119,7 @@ class Runner:
     def outcome(self, name: str, line: Callable[[str], None]) -> tuple[str, str]:
         """Run it. Returns seen, ended, missed or failed, and the result as text. Never raises."""
         try:
-            return "seen", self.switch(SWITCHES[name], line) if name in SWITCHES else self.experiment(name, line)
+            return "seen", self.act(name, line)
         except Stopped:
             return "ended", "Stopped before its end."
         except (NotSeen, NotHit) as error:
@@ -125,6 +128,14 @@ class Runner:
             log.exception("%s failed", name)
             connection.close()
             return "failed", f"The experiment itself failed: {error}"
+
+    def act(self, name: str, line: Callable[[str], None]) -> str:
+        """Do what a request names. Returns the result as text. Raises NotSeen and Stopped."""
+        if name in SWITCHES:
+            return self.switch(SWITCHES[name], line)
+        if name == RECONCILE:
+            return reconcile_now(Context(self.stack, line, self.stop_requested))
+        return self.experiment(name, line)
 
     def experiment(self, name: str, line: Callable[[str], None]) -> str:
         """Break something, and wait for the result. Returns it as text. Raises NotSeen and Stopped."""
@@ -154,16 +165,16 @@ class Runner:
         line("The customers have left. Orders in progress may finish.")
         left = self.drain()
         line("Stopping one shop and starting the other. The page is offline meanwhile, up to a minute.")
-        self.totals.close(self.stack.variant)
+        self.totals.close()
         self.stack.switch(variant)
         self.totals.start(variant)
         more = f" {left} orders were not finished." if left else ""
-        return f"The shop {'without' if variant == NAIVE else 'with'} its ledger runs.{more}"
+        return f"Now the {variant} shop runs.{more}"
 
     def drain(self) -> int:
         """Wait until no order has work left, up to DRAIN seconds. Returns the unfinished orders. Raises Stopped."""
         end = time.monotonic() + DRAIN
-        while (left := self.totals.count(self.stack.variant).unfinished) and time.monotonic() < end:
+        while (left := self.totals.count().unfinished) and time.monotonic() < end:
             if self.stop_requested():
                 raise Stopped
             time.sleep(0.5)
@@ -175,7 +186,8 @@ class Runner:
             begin = time.monotonic()
             with suppress(PartnersSilent, SupervisorGone):
                 try:
-                    self.show(totals=self.totals.all(), checkout_s=self.load.latency())
+                    self.totals.update()
+                    self.show(checkout_s=self.load.latency())
                 except Error:
                     connection.close()
             self.stop.wait(max(1.0, 2 * (time.monotonic() - begin)))

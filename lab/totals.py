@@ -1,4 +1,4 @@
-"""The totals of each shop, with its ledger and naive, since it was last started."""
+"""The totals of each shop since it was last started, and of earlier periods when they closed and now."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -6,44 +6,57 @@ from typing import Any
 
 from django.utils import timezone
 
-from lab.demo_stack import NAIVE, DemoStack
-from lab.faults import effects
+from lab.demo_stack import DemoStack
+from lab.faults import LEDGERED, effects
 from orders.models import Order
+
+KEPT = 6  # periods
+NONE = {"lost": 0, "twice": 0, "unfinished": 0}
 
 
 class Totals:
-    """The latest period of each variant. `periods` is part of the lab's state."""
+    """One period for each start of a shop; the last one is the shop that runs. `periods` is part of the lab's state.
 
-    def __init__(self, stack: DemoStack, periods: dict[str, dict[str, Any]]) -> None:
+    A period counts its orders: `first` is the last number before them. `now`: their totals by now. `end`: their totals
+    when it closed.
+    """
+
+    def __init__(self, stack: DemoStack, periods: list[dict[str, Any]]) -> None:
         self.stack, self.periods = stack, periods
 
-    def start(self, variant: str) -> None:
-        """Count new orders for this variant, if they don't already."""
-        for other in [name for name, period in self.periods.items() if name != variant and "end" not in period]:
-            self.close(other)
-        if variant not in self.periods or "end" in self.periods[variant]:
-            self.periods[variant] = {"first": effects.newest(), "since": timezone.now().isoformat()}
+    def start(self, shop: str) -> None:
+        """Count new orders for this shop, if they don't already."""
+        if self.periods and not self.periods[-1]["end"]:
+            if self.periods[-1]["shop"] == shop:
+                return
+            self.close()
+        since = timezone.now().isoformat()
+        period = {"shop": shop, "first": effects.newest(), "since": since, "now": NONE}
+        self.periods.append(period | {"last": None, "until": None, "end": None})  # all keys, as another thread reads it
+        del self.periods[:-KEPT]
 
-    def close(self, variant: str) -> None:
-        """Keep its totals as they are now, before the reconciler repairs anything."""
-        end = as_dict(self.count(variant))
-        self.periods[variant] |= {"last": effects.newest(), "until": timezone.now().isoformat(), "end": end}
+    def close(self) -> None:
+        """Keep the totals as they are now, before the reconciler repairs anything."""
+        end = as_dict(self.count())
+        self.periods[-1] |= {"last": effects.newest(), "until": timezone.now().isoformat(), "end": end}
 
-    def count(self, variant: str) -> effects.Counts:
-        """The effects of its orders by now. Raises audit.PartnersSilent and django.db.Error."""
-        period = self.periods[variant]
+    def count(self, period: dict[str, Any] | None = None) -> effects.Counts:
+        """The effects of a period's orders by now, by default the last one's. Raises audit.PartnersSilent and
+        django.db.Error."""
+        period = period or self.periods[-1]
         orders = Order.objects.filter(number__gt=period["first"])
-        if "last" in period:
+        if period["end"]:
             orders = orders.filter(number__lte=period["last"])
         since = datetime.fromisoformat(period["since"])
-        until = datetime.fromisoformat(period["until"]) if "until" in period else None
-        broker = self.stack.broker if variant == NAIVE and not until else ""
+        until = datetime.fromisoformat(period["until"]) if period["until"] else None
+        broker = "" if until or period["shop"] == LEDGERED else self.stack.broker
         return effects.count(list(orders.values_list("number", flat=True)), since, until, broker)
 
-    def all(self) -> dict[str, dict[str, Any]]:
-        """The totals of each variant now, and as `end` those of a closed one when it closed. Raises as `count`."""
-        periods = list(self.periods.items())
-        return {name: as_dict(self.count(name)) | {"end": period.get("end")} for name, period in periods}
+    def update(self) -> None:
+        """Count again what can still change. Raises as `count`."""
+        for period in list(self.periods):
+            if not period["end"] or period["now"] is NONE or period["now"]["lost"] or period["now"]["unfinished"]:
+                period["now"] = as_dict(self.count(period))
 
 
 def as_dict(found: effects.Counts) -> dict[str, Any]:

@@ -19,13 +19,15 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
 from lab.experiments import ALL, BY_SLUG
-from lab.runner import SWITCHES
+from lab.faults import CHECKLIST, LEDGERED, NAIVE
+from lab.runner import RECONCILE, SWITCHES
 from lab.state_files import Busy, StateFiles
 
 DOWN_AFTER = 10  # seconds without a write by the lab's process
 LOAD_FOR = 300  # seconds
-TITLES = {"switch-naive": "Switch to no ledger", "switch-ledgered": "Switch to the ledger"}
-LABELS = {"ledgered": "with its ledger", "naive": "without a ledger"}
+SHOPS = {LEDGERED: "With ledger", CHECKLIST: "Checklist", NAIVE: "Naive"}
+TITLES = {f"switch-{shop}": f"Switch to: {label}" for shop, label in SHOPS.items()} | {RECONCILE: "Reconcile now"}
+NEEDS_LEDGER = "The reconciler repairs with jobs of the ledger. Press “Run with ledger” first."
 NOT_RUN = {"outcome": "", "said": "not run yet", "seconds": 0.0}
 
 
@@ -45,10 +47,12 @@ def live(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def begin(request: HttpRequest, name: str) -> HttpResponse:
-    """Request an experiment, or the other shop."""
-    if name not in BY_SLUG and name not in SWITCHES:
+    """Request an experiment, another shop or the reconciler."""
+    if name not in (*BY_SLUG, *SWITCHES, RECONCILE):
         raise Http404
     notice = ""
+    if name == RECONCILE and running() != LEDGERED:
+        return answer(request, NEEDS_LEDGER)
     try:
         StateFiles(settings.VAR).submit(name)
     except Busy as busy:
@@ -72,30 +76,38 @@ def customers(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def code(request: HttpRequest, file: str) -> HttpResponse:
-    """A file that an experiment names, with line numbers. Other files are 404."""
-    if file not in {experiment.code for experiment in ALL}:
+    """A file that an experiment names, with line numbers and with its excerpts marked. Other files are 404."""
+    shown = [one for experiment in ALL for one in experiment.code.values() if one.file == file]
+    if not shown:
         raise Http404
     lines = (Path(settings.BASE_DIR) / file).read_text().splitlines()
-    return render(request, "lab/code.html", {"file": file, "lines": lines})
+    marked = {number for one in shown for number in range(one.first, one.last + 1)}
+    numbered = [(number, line, number in marked) for number, line in enumerate(lines, 1)]
+    return render(request, "lab/code.html", {"file": file, "lines": numbered})
 
 
 def answer(request: HttpRequest, notice: str) -> HttpResponse:
-    """The part that changes, or the page for a browser without JavaScript."""
+    """The notice and the part that changes, or the page for a browser without JavaScript."""
     if request.headers.get("HX-Request"):
-        return HttpResponse(part(notice))
+        return HttpResponse(part() + render_to_string("lab/_notice.html", {"notice": notice, "swap": True}))
     if notice:
         messages.info(request, notice)
     return redirect("lab:page")
 
 
-def part(notice: str = "") -> str:
+def part() -> str:
     """Rendered without the request, whose context processors read the cart from the database."""
-    return render_to_string("lab/_live.html", {**state(), "notice": notice})
+    return render_to_string("lab/_live.html", state())
 
 
 def title(name: str) -> str:
     """The title of an experiment or switch, for people."""
     return TITLES.get(name) or (BY_SLUG[name].title if name in BY_SLUG else name)
+
+
+def running() -> str:
+    """The shop that runs, by the lab's process."""
+    return StateFiles(settings.VAR).read().get("variant", LEDGERED)
 
 
 def state() -> dict[str, Any]:
@@ -104,22 +116,32 @@ def state() -> dict[str, Any]:
     run = found.get("run")
     if requested and (not run or run["outcome"]):
         run = {"slug": requested, "outcome": "", "lines": [], "said": ""}
-    totals, checkout = found.get("totals", {}), found.get("checkout_s")
+    shop, history, checkout = found.get("variant", LEDGERED), found.get("history", []), found.get("checkout_s")
     return {
         "down": time.time() - found.get("at", 0) > DOWN_AFTER,
         "trouble": found.get("trouble", ""),
-        "naive": found.get("variant") == "naive",
+        "shop": shop,
+        "label": SHOPS[shop],
         "busy": bool(requested),
-        "run": run and run | {"title": title(run["slug"]), "experiment": BY_SLUG.get(run["slug"])},
-        "totals": [{"label": label, **totals[name]} for name, label in LABELS.items() if name in totals],
-        "now": totals.get(found.get("variant", ""), {}),
+        "run": run and {"shop": shop, **run, "title": title(run["slug"]), "expect": expected(run, shop)},
+        "history": [one | {"label": SHOPS[one["shop"]]} for one in history if one["end"]],
+        "now": history[-1]["now"] if history else {},
         "checkout_ms": None if checkout is None else round(checkout * 1000),
         "load": files.load_until(),
+        "shops": SHOPS.values(),
         "results": [results_of(experiment.slug, found) for experiment in ALL],
     }
 
 
+def expected(run: dict[str, Any], shop: str) -> str:
+    """What the card says about the shop in which the experiment runs."""
+    experiment = BY_SLUG.get(run["slug"])
+    field = {LEDGERED: "expect"}.get(run.get("variant", shop), run.get("variant", shop))
+    return getattr(experiment, field) if experiment else ""
+
+
 def results_of(slug: str, found: dict[str, Any]) -> dict[str, Any]:
-    """An experiment's latest result in each variant."""
+    """An experiment's latest result in each shop."""
     results = found.get("results", {}).get(slug, {})
-    return {"slug": slug, "title": BY_SLUG[slug].title, **{name: results.get(name, NOT_RUN) for name in LABELS}}
+    cells = [{"shop": shop, "label": label, **results.get(shop, NOT_RUN)} for shop, label in SHOPS.items()]
+    return {"slug": slug, "title": BY_SLUG[slug].title, "cells": cells}

@@ -1,1 +1,3 @@
-"""Faults, load and the shop without a ledger, for the lab and for the tests. It imports nothing of the lab above it."""
+"""Faults, load and the shops without a ledger, for lab and tests. It imports nothing of the lab above it."""
+
+LEDGERED, NAIVE, CHECKLIST = "ledgered", "naive", "checklist"  # the shops; lab/faults/naive is the code of the last two

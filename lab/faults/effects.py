@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import redis
-from celery.exceptions import CeleryError
 from django.utils import timezone
 
 from lab.faults.naive import pending
@@ -43,7 +41,7 @@ class Counts:
 def count(numbers: Sequence[int], since: datetime, until: datetime | None = None, broker: str = "") -> Counts:
     """The counts of these orders, and of effects between two times that belong to no order.
 
-    `broker` is the address of a naive shop's broker. Raises audit.PartnersSilent and django.db.Error.
+    `broker` is the address of the broker of a shop without a ledger. Raises audit.PartnersSilent and django.db.Error.
     """
     ours, theirs, known = audit.look(numbers, since)
     if broker:
@@ -60,12 +58,12 @@ def count(numbers: Sequence[int], since: datetime, until: datetime | None = None
 
 
 def mark_unfinished(ours: dict[int, OrderState], broker: str) -> None:
-    """Without a ledger, mark the orders with a message in the broker, at a worker or possibly in flight."""
+    """Without a ledger, mark the orders with a message in the broker, at a worker, dead or alive, or in flight."""
     young = timezone.now() - IN_FLIGHT
     try:
         found = pending.messages(broker, len(QUEUES))
-        held = [(one.task, one.arguments.get("number")) for one in (*found.queued, *found.held)]
-    except (redis.RedisError, CeleryError, OSError):
+        held = [(one.task, one.arguments.get("number")) for messages in found for one in messages]
+    except pending.UNREADABLE:
         held = [("", number) for number in ours]  # the broker is away, so any order may have a message
     placed = {number for number, order in ours.items() if order.status == Status.PLACED}
     busy = {number for task, number in held if task != SAFETY_NET or number in placed}

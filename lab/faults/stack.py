@@ -13,6 +13,7 @@ from signal import Signals
 import redis
 import urllib3
 
+from lab.faults import CHECKLIST, NAIVE
 from lab.faults.failpoints import Failpoints
 from stack import Problem, readiness, servers
 from stack.supervisor import GONE, Control, Refused
@@ -97,7 +98,7 @@ class RunningStack:
 
         A ping is no check for a worker: it has half a second, too short where many stacks share a machine.
         """
-        kind = name.removeprefix("naive-").partition("-")[0]
+        kind = name.removeprefix(f"{NAIVE}-").removeprefix(f"{CHECKLIST}-").partition("-")[0]
         if kind in self.checks:
             return self.checks[kind]()
         info = self.control.call("getProcessInfo", name)

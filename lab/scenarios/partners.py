@@ -5,6 +5,7 @@ import time
 from backroom.ledger.models import Attempt, Job
 from lab.checks import Check, breaker_state, complete
 from lab.context import Context, NotSeen
+from lab.faults import NAIVE
 
 SHIPMENT = "orders.request_shipment"
 CONCURRENCY = 2  # of a worker
@@ -17,7 +18,7 @@ def slow_partner(context: Context) -> Check:
     context.stack.fault("warehouse", latency_ms=2000)
     context.show("The warehouse takes two seconds for each request.")
     context.buy_all(3)
-    if context.naive:
+    if context.variant == NAIVE:
         context.wait(lambda: prefetched(context.held()), "a worker prefetches more than it can run", 10)
         context.show("Shipments occupy both processes of the worker. The messages that it prefetched wait behind them.")
     return complete(context, "Each shipment took two seconds in the background.")
@@ -36,7 +37,7 @@ def failing_partner(context: Context) -> Check:
     context.show("The warehouse answers 503 to every request.")
     before = stack.requests("warehouse")
     context.buy_all(6)
-    if context.naive:
+    if not context.ledgered:
         context.wait(lambda: stack.requests("warehouse") > before + 6, "each task retries")
         context.show(f"{context.held().count(SHIPMENT)} shipments wait for their retry in a worker's memory.")
     else:
@@ -45,7 +46,7 @@ def failing_partner(context: Context) -> Check:
     count = stack.requests("warehouse")
     context.rest(1.5)
     meanwhile = stack.requests("warehouse") - count
-    if not context.naive and meanwhile > 2:  # a call in progress when the breaker opened, and a probe
+    if context.ledgered and meanwhile > 2:  # a call in progress when the breaker opened, and a probe
         raise NotSeen(f"the warehouse got {meanwhile} requests in 1.5 s although its breaker was open")
     stack.fault("warehouse")
     context.show(f"The warehouse works again. It got {meanwhile} requests in the last 1.5 s.")
@@ -60,7 +61,7 @@ def hanging_partner(context: Context) -> Check:
     others = [f"{kind}:{one.number}" for one in context.placed for kind in ("receipt", "shipment")]
     context.wait(lambda: all(context.stack.effects(key) for key in others), "receipts and shipments")
     context.show("Meanwhile the receipts were mailed and the parcels shipped: they have other workers.")
-    if context.naive:
+    if not context.ledgered:
         context.rest(5)
     else:
         keys = [f"analytics:{one.number}" for one in context.placed]
@@ -81,10 +82,10 @@ def limiting_partner(context: Context) -> Check:
     context.wait(lambda: requests("warehouse") > before, "a request to the warehouse")
     context.rest(3)
     count = requests("warehouse") - before
-    if context.naive and count < 4:
+    if not context.ledgered and count < 4:
         raise NotSeen(f"four tasks sent {count} requests, so they share the limit")
     rounds = 1 + int((time.monotonic() - begin) / RETRY_AFTER)  # on a slow machine more than three seconds passed
-    if not context.naive and count > CONCURRENCY * rounds:
+    if context.ledgered and count > CONCURRENCY * rounds:
         raise NotSeen(f"the warehouse got {count} requests, although each answer forbids them for {RETRY_AFTER} s")
     context.stack.fault("warehouse")
     context.show(f"Four orders caused {count} requests in three seconds. Now the warehouse answers again.")

@@ -6,7 +6,7 @@ from signal import SIGKILL
 from django.db import connection
 
 from backroom.ledger.models import Job
-from lab.checks import Check, complete, lost, slow_response, something_lost
+from lab.checks import Check, complete, lost, nothing_missing, slow_response, something_lost
 from lab.context import Context
 from lab.faults.stack import send
 
@@ -25,7 +25,8 @@ def kill_worker(context: Context) -> Check:
         context,
         "Attempt 2 of the job did the shipment, once.",
         lambda: Job.objects.filter(key=f"shipment:{number}", attempts=2).exists(),
-        lost(f"shipment:{number}"),
+        naive=lost(f"shipment:{number}"),
+        checklist=nothing_missing,
     )
 
 
@@ -71,7 +72,7 @@ def freeze_broker(context: Context) -> Check:
 def flush_broker(context: Context) -> Check:
     """FLUSHALL while messages wait."""
     # Plain Celery's workers prefetch eight messages, which FLUSHALL does not reach.
-    latency, orders = (4000, 15) if context.naive else (1500, 5)
+    latency, orders = (1500, 5) if context.ledgered else (4000, 15)
     context.stack.fault("analytics", latency_ms=latency)
     context.buy_all(orders)
     context.wait(lambda: context.stack.queued("bulk") >= 3, "messages in the broker")

@@ -9,11 +9,12 @@ from lab import tasks
 from lab.checks import Check, complete
 from lab.context import Context, NotSeen
 from lab.demo_stack import DemoStack
-from lab.faults import slots
+from lab.faults import CHECKLIST, NAIVE, slots
 from lab.poison import Poison, disarm_all
 
 CAMPAIGN = 2000  # mails
 URGENT_WITHIN = 3  # seconds
+MANY = 5  # runs: more than any limit of the job
 
 
 def poison_job(context: Context) -> Check:
@@ -23,8 +24,10 @@ def poison_job(context: Context) -> Check:
     context.enqueue(tasks.poison, [context.name])
     context.show("Enqueued a job that kills its process in each attempt.")
     context.buy_all(2)
-    if context.naive:
-        return lambda: poison_without_ledger(context, poison)
+    if context.variant == CHECKLIST:
+        return lambda: poison_redelivered(context, poison)
+    if context.variant == NAIVE:
+        return lambda: poison_acknowledged(context, poison)
     mine = Job.objects.filter(task=tasks.poison.name, args__name=context.name)
     return complete(
         context,
@@ -33,7 +36,14 @@ def poison_job(context: Context) -> Check:
     )
 
 
-def poison_without_ledger(context: Context, poison: Poison) -> str:
+def poison_redelivered(context: Context, poison: Poison) -> str:
+    """Celery rejects the dead child's message, and the broker delivers it again, without a limit."""
+    if poison.runs() < MANY or not context.count().complete:
+        return ""
+    return f"It ran {poison.runs()} times, killed a process each time, and would go on forever. No limit ends it."
+
+
+def poison_acknowledged(context: Context, poison: Poison) -> str:
     """Celery acknowledged it before it ran, so it runs once."""
     if not (poison.runs() and context.count().complete) or tasks.poison.name in context.held():
         return ""
@@ -67,7 +77,7 @@ def stop_beat(context: Context) -> Check:
     context.rest(3)
     if effects(key):
         raise NotSeen("the report was mailed without a beat")
-    if not context.naive:
+    if context.ledgered:
         context.wait(beat_alert, "the alert that beat is down")
         context.show("Operations shows the alert: beat is down.")
     context.show("The report is due and not mailed. Beat starts again.")
@@ -86,16 +96,16 @@ def two_beats(context: Context) -> Check:
     due = time.monotonic() + 6  # a beat reads new slots every five seconds
     keys = [slots.add(6.0) for _ in range(3)]
     context.show("Two beats run. Three scheduled reports are due in six seconds.")
-    expected = [2, 2, 2] if context.naive else [1, 1, 1]
+    expected = [1, 1, 1] if context.ledgered else [2, 2, 2]
 
     def check() -> str:
         sent = [context.stack.effects(key) for key in keys]
-        grace = 10 if context.naive and sum(sent) < 6 else 3  # a second mail would come beside the first
+        grace = 10 if not context.ledgered and sum(sent) < 6 else 3  # a second mail would come beside the first
         if time.monotonic() < due + grace or not all(sent):
             return ""
         if sent != expected:
             raise NotSeen(f"three reports were due; {sum(sent)} were mailed, not {sum(expected)}")
-        return f"Three reports were due. {sum(sent)} were mailed{'' if context.naive else ', each once'}."
+        return f"Three reports were due. {sum(sent)} were mailed{', each once' if context.ledgered else ''}."
 
     return check
 

@@ -52,11 +52,11 @@ class Outcome:
         return {"orders": self.orders, "left": self.left, **listed}
 
 
-def run(limit: int = LIMIT, dry_run: bool = False) -> Outcome:
+def run(limit: int = LIMIT, dry_run: bool = False, age: timedelta = AGE) -> Outcome:
     """Reconcile the orders of the window and repair at most `limit`. Raises audit.PartnersSilent before any change.
-    A dry run rolls every repair back."""
+    A dry run rolls every repair back. `age`: of the youngest orders."""
     window = min(WINDOW, timedelta(days=settings.BACKROOM_RETENTION_DAYS) / 2)
-    orders = Order.objects.filter(created_at__range=(Now() - window, Now() - AGE)).order_by("number")
+    orders = Order.objects.filter(created_at__range=(Now() - window, Now() - age)).order_by("number")
     numbers = list(orders.values_list("number", flat=True))
     redone = _redone(orders)  # before the look: a job that another reconciler reruns now may still leave its effect
     ours, theirs, known = audit.look(numbers, datetime.now(UTC) - window - audit.SKEW)

@@ -24,13 +24,6 @@ from tests.waiting import until
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 QUICK = ("kill-worker", "flush-broker")  # a process dies, a server loses its data; the others are slow
 done: list[str] = []  # experiments in this run
-OLDER = """
-from datetime import timedelta
-from django.db.models import F
-from orders.models import Order
-from orders.reconciliation.reconcile import AGE
-Order.objects.update(created_at=F("created_at") - AGE)
-"""  # the reconciler skips younger orders
 
 
 @pytest.fixture
@@ -61,6 +54,18 @@ def case(slug: str, *values: str):
     return pytest.param(slug, *values, id=slug, marks=[] if slug in QUICK else pytest.mark.slow)
 
 
+def test_the_page_stays_where_it_is_while_an_experiment_runs(page: Page):
+    places = "[...document.querySelectorAll('#main *')].filter(one => !one.closest('.run')).map(one => one.offsetTop)"
+    run = press(page, "kill-web")  # the page is offline for a moment, too
+    expect(run).to_have_attribute("data-outcome", "")
+    before = page.evaluate(places)
+    expect(run.locator("li")).to_have_count(2, timeout=60_000)
+    assert page.evaluate(places) == before
+    expect(run).to_have_attribute("data-outcome", "seen", timeout=60_000)
+    assert page.evaluate(places) == before
+    done.append("kill-web")
+
+
 @pytest.mark.parametrize("slug", [case(experiment.slug) for experiment in ALL])
 def test_an_experiment_has_the_result_that_its_card_states(page: Page, slug: str):
     see(page, slug)
@@ -80,7 +85,7 @@ def test_one_experiment_runs_at_a_time_and_stops_on_request(demo: Demo, page: Pa
     run = press(page, "hanging-partner")
     expect(run).to_contain_text("Placed 2 orders")
     press(page, "flood")
-    expect(page.locator("#live")).to_contain_text("“Analytics hangs” is still in progress.")
+    expect(page.locator("#notice")).to_contain_text("“Analytics hangs” is still in progress.")
     page.get_by_role("button", name="Stop and restore").click()
     expect(run).to_have_attribute("data-outcome", "ended")
     expect(page.locator("#live")).to_have_attribute("data-busy", "no")
@@ -130,7 +135,15 @@ def test_the_page_fits_a_phone_by_day_and_by_night_and_works_with_a_screen_reade
 def naive(page: Page) -> Page:
     """The lab's page with the naive shop. These tests are the last, because its losses stay."""
     if page.locator("#live").get_attribute("data-variant") != "naive":
-        switch_to(page, "Run without ledger", "naive")
+        switch_to(page, "Run naive", "naive")
+    return page
+
+
+@pytest.fixture
+def checklist(page: Page) -> Page:
+    """The lab's page with the shop by Celery's checklist."""
+    if page.locator("#live").get_attribute("data-variant") != "checklist":
+        switch_to(page, "Run by Celery", "checklist")
     return page
 
 
@@ -163,17 +176,33 @@ def test_without_a_ledger_it_shows_that_this_alone_loses_nothing(naive: Page, sl
     assert re.search(text, see(naive, slug))
 
 
-def test_with_its_ledger_again_the_reconciler_repairs_the_naive_shops_losses(demo: Demo, naive: Page):
+LISTED = {  # by Celery's checklist: a dead child loses nothing, the rest is as before
+    "kill-worker": "Nothing was lost",
+    "kill-web": "Lost for good: .*invoice:",
+    "freeze-broker": r"A customer waited \d+\.\d s",
+    "flush-broker": "Lost for good: ",
+    "poison": r"It ran \d+ times",
+    "two-beats": "Three reports were due. 6 were mailed",
+} | LOSES_NOTHING
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("slug", "text"), LISTED.items(), ids=LISTED)
+def test_by_celerys_checklist_it_shows_what_is_still_lost(checklist: Page, slug: str, text: str):
+    assert re.search(text, see(checklist, slug))
+
+
+def test_with_the_ledger_again_a_button_repairs_the_naive_shops_losses(demo: Demo, naive: Page):
     if figure(naive, "lost").inner_text() == "0":
         see(naive, "kill-worker")
     expect(figure(naive, "lost")).not_to_have_text("0")
+    button = naive.get_by_role("button", name="Reconcile now")
+    button.click()
+    expect(naive.locator("#notice")).to_contain_text("Press “Run with ledger” first.")
     switch_to(naive, "Run with ledger", "ledgered")
-    closed = naive.get_by_text("The shop without a ledger, when it stopped")
-    expect(closed).to_be_visible()
-    see(naive, "kill-worker")  # a later mail: the reconciler trusts the mail records up to the latest one
-    expect(figure(naive, "lost")).to_have_text("0")
-    manage(demo, "shell", "--command", OLDER)
-    manage(demo, "reconcile")
-    expect(closed).to_contain_text("the reconciler repaired the rest", timeout=60_000)
-    expect(closed).to_contain_text("Now: 0 lost")
+    button.click()
+    run = naive.locator(".run[data-slug=reconcile]")
+    expect(run).to_have_attribute("data-outcome", "seen", timeout=120_000)
+    expect(run.locator(".said")).to_contain_text("effects repaired")
+    expect(naive.locator("[data-closed=naive] [data-now]").last).to_have_text("0", timeout=60_000)
     assert audit(demo)["lost"] == []

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lab.faults import CHECKLIST, LEDGERED, NAIVE
 from stack import ports, servers, signals
 from stack.supervisor import CHECKOUT
 from tests.chaos import result as results_of_rows
@@ -22,6 +23,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The crash matrix.")
     parser.add_argument("--clusters", type=int, default=6, help="clusters with the ledger, in parallel")
     parser.add_argument("--naive", type=int, default=10, metavar="CLUSTERS", help="then naive clusters, in parallel")
+    parser.add_argument(
+        "--checklist", type=int, metavar="CLUSTERS", help="then clusters by Celery's checklist; default: as --naive"
+    )
     parser.add_argument("--quick", action="store_true", help="only the quick subset")
     parser.add_argument(
         "--rows", default="", metavar="PATTERN", help="only rows whose name matches: part | boundary | fault"
@@ -29,7 +33,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--folder", type=Path, help="make the clusters in this folder, and keep it")
     parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.relative_to(CHECKOUT)}")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.checklist is None:
+        options.checklist = options.naive
+    return options
 
 
 def main(options: argparse.Namespace) -> int:
@@ -41,7 +48,7 @@ def main(options: argparse.Namespace) -> int:
         options.json.write_text(json.dumps(results, indent=1))
     if options.write:
         DOCUMENT.write_text(document(results, (time.monotonic() - began) / 60))
-    broken = [result for result in results if result["broken"] and not result["naive"]]
+    broken = [result for result in results if result["broken"] and result["shop"] == LEDGERED]
     print(f"{len(results)} rows in {time.monotonic() - began:.0f} s, {len(broken)} broken promises")
     return 1 if broken or not results else 0
 
@@ -50,13 +57,14 @@ def run(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """All results, unordered. Rows with the ledger run first and alone, because they are timed."""
     folder.mkdir(parents=True, exist_ok=True)
     results: list[dict[str, Any]] = []
-    for kind, clusters in (("ours", options.clusters), ("naive", options.naive)):
-        in_parallel(kind, clusters, options, folder, results)
+    clusters = {LEDGERED: options.clusters, NAIVE: options.naive, CHECKLIST: options.checklist}
+    for shop, count in clusters.items():
+        in_parallel(shop, count, options, folder, results)
     return results
 
 
-def in_parallel(kind: str, clusters: int, options: argparse.Namespace, folder: Path, results: list[dict]) -> None:
-    """Run the rows of one kind on this number of clusters, and add their results."""
+def in_parallel(shop: str, clusters: int, options: argparse.Namespace, folder: Path, results: list[dict]) -> None:
+    """Run the rows of one shop on this number of clusters, and add their results."""
     # Chosen for all at once: clusters that choose at the same time may choose the same ports.
     free = iter(ports.free(f"{name} {cluster}" for cluster in range(clusters) for name in ports.DEFAULTS).values())
     shards = []
@@ -64,7 +72,7 @@ def in_parallel(kind: str, clusters: int, options: argparse.Namespace, folder: P
         chosen = {"quick": options.quick, "rows": options.rows, "backwards": bool(cluster % 2)}
         chosen["ports"] = dict(zip(ports.DEFAULTS, free, strict=False))
         launch = [*servers.DIE_WITH_PARENT, "TERM", sys.executable, "-m", "tests.chaos.shard"]
-        command = [*launch, kind, folder, json.dumps(chosen)]
+        command = [*launch, shop, folder, json.dumps(chosen)]
         shards.append(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True))
     readers = [threading.Thread(target=read, args=(shard, results)) for shard in shards]
     for reader in readers:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lab.faults import failpoints
+from lab.faults import LEDGERED, failpoints
 from lab.faults.naive import processes as naive_processes
 from lab.faults.stack import RunningStack, descendants, send
 from stack import environment, ports, processes, readiness, servers
@@ -22,9 +22,9 @@ ALWAYS = ("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher
 class Cluster(RunningStack):
     """The processes of one shop. `start` and `stop` ignore names that the shop does not have."""
 
-    def __init__(self, supervisor: Supervisor, naive: bool) -> None:
+    def __init__(self, supervisor: Supervisor, shop: str) -> None:
         super().__init__(supervisor, supervisor.env)
-        self.naive = naive
+        self.shop, self.ledgered = shop, shop == LEDGERED
         self.names = [process.name for process in supervisor.processes]
 
     def start(self, *names: str) -> None:
@@ -35,8 +35,8 @@ class Cluster(RunningStack):
 
 
 @contextlib.contextmanager
-def running(var: Path, naive: bool = False, numbers: dict[str, int] | None = None) -> Iterator[Cluster]:
-    """A cluster during the block, on these ports or on free ones."""
+def running(var: Path, shop: str = LEDGERED, numbers: dict[str, int] | None = None) -> Iterator[Cluster]:
+    """A cluster of a shop during the block, on these ports or on free ones."""
     with environment.locked(var):
         numbers = numbers or ports.free()
         shop_env = environment.build(var, numbers)
@@ -45,13 +45,13 @@ def running(var: Path, naive: bool = False, numbers: dict[str, int] | None = Non
         servers.prepare_valkey(var, numbers["BROKER_PORT"])
         env = failpoints.environment(var / "failpoints", {**os.environ, **shop_env})
         embedded = [processes.postgres(var, numbers["DATABASE_PORT"]), processes.valkey(var)]
-        shop = with_second_ones(naive_processes.shop(env) if naive else processes.shop(env))
-        supervisor = Supervisor(
-            var, [*embedded, *shop], env | {"DJANGO_SETTINGS_MODULE": naive_processes.SETTINGS} if naive else env
-        )
+        ours = shop == LEDGERED
+        own = with_second_ones(processes.shop(env) if ours else naive_processes.shop(env))
+        settings = {} if ours else {"DJANGO_SETTINGS_MODULE": naive_processes.SETTINGS[shop]}
+        supervisor = Supervisor(var, [*embedded, *own], env | settings)
         try:
             readiness.until_answering(supervisor)
-            cluster = Cluster(supervisor, naive)
+            cluster = Cluster(supervisor, shop)
             cluster.start("postgres", "valkey")
             prepare(shop_env)
             cluster.start("partners", *ALWAYS)

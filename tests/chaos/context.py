@@ -54,7 +54,7 @@ class Context:
 
     def taken_over(self, hit: Hit) -> Callable[[], bool]:
         """A condition: other processes have done the stopped process's work."""
-        if (ids := self.ids(hit)) and not self.cluster.naive:
+        if (ids := self.ids(hit)) and self.cluster.ledgered:
             return lambda: not Job.objects.filter(id__in=ids, state__in=LIVE).exists()
         began = Order.objects.filter(status=Status.PLACED, created_at__lte=self.struck)
         return lambda: not began.exists()

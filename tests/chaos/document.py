@@ -9,16 +9,19 @@ from itertools import groupby
 from math import ceil
 from typing import Any
 
+from lab.faults import CHECKLIST, LEDGERED, NAIVE
+
 Result = dict[str, Any]
+Others = dict[str, dict[tuple[str, str, str], Result]]  # shop -> row -> result
 
 
 def document(results: list[Result], minutes: float) -> str:
     """The whole document; `minutes` is the duration of the run."""
-    naive = {name(result): result for result in results if result["naive"]}
-    rows = sorted((result for result in results if not result["naive"]), key=lambda result: result["place"])
-    parts = [INTRODUCTION, machine(minutes), totals(rows, list(naive.values())), recovery(rows), limits(rows)]
+    rows = sorted((one for one in results if one["shop"] == LEDGERED), key=lambda one: one["place"])
+    others = {shop: {name(one): one for one in results if one["shop"] == shop} for shop in (CHECKLIST, NAIVE)}
+    parts = [INTRODUCTION, machine(minutes), totals(rows, others), recovery(rows), limits(rows)]
     for part, group in groupby(rows, key=lambda row: row["part"].partition(" ")[0]):
-        parts.append(f"## {TITLES[part][0]}\n\n{TITLES[part][1]}\n\n{table(list(group), naive)}")
+        parts.append(f"## {TITLES[part][0]}\n\n{TITLES[part][1]}\n\n{table(list(group), others)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -33,12 +36,13 @@ def machine(minutes: float) -> str:
     )
 
 
-def totals(rows: list[Result], naive: list[Result]) -> str:
+def totals(rows: list[Result], others: Others) -> str:
     lines = [
         "| | rows | orders | effects expected | lost | twice | stray |",
         "| --- | --: | --: | --: | --: | --: | --: |",
     ]
-    for title, group in (("with the ledger", rows), ("naive", naive)):
+    groups = [("with the ledger", rows), *((shop, list(found.values())) for shop, found in others.items())]
+    for title, group in groups:
         sums = [sum(row[field] for row in group) for field in ("orders", "expected", "lost", "twice", "stray")]
         lines.append(f"| {title} | {len(group)} | " + " | ".join(f"{value:,}" for value in sums) + " |")
     broken = [row for row in rows if row["broken"]]
@@ -69,10 +73,10 @@ def limits(rows: list[Result]) -> str:
     return "\n".join(["## Where a mail may be sent twice", "", LIMITS, "", *twice])
 
 
-def table(rows: list[Result], naive: dict[tuple[str, str, str], Result]) -> str:
+def table(rows: list[Result], others: Others) -> str:
     lines = [
-        "| at | fault | orders | effects | lost | twice | seconds | naive: lost, twice |",
-        "| --- | --- | --: | --: | --: | --: | --: | --- |",
+        "| at | fault | orders | effects | lost | twice | seconds | checklist | naive |",
+        "| --- | --- | --: | --: | --: | --: | --: | --- | --- |",
     ]
     for row in rows:
         partner = row["part"].partition(" ")[2]
@@ -84,24 +88,24 @@ def table(rows: list[Result], naive: dict[tuple[str, str, str], Result]) -> str:
             row["lost"] + row["stray"],
             row["twice"],
             f"{row['seconds']:.1f}" if (row["seconds"] or 0) >= 0.05 else "-",
-            compared(row, naive.get(name(row))),
+            *(compared(row, shop, found.get(name(row))) for shop, found in others.items()),
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     notes = [f"- {row['boundary']}, {row['fault']}: {note}" for row in rows for note in row["notes"]]
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def compared(ours: Result, row: Result | None) -> str:
-    """The result of the same fault without a ledger."""
+def compared(ours: Result, shop: str, row: Result | None) -> str:
+    """The result of the same fault in a shop without a ledger."""
     if row is None:
-        return "not run" if ours["comparable"] else "-"
+        return "not run" if shop in ours["shops"] else "-"
     if row["failed"]:
         return "could not be caused"
     found = [f"{row['lost']} lost"] if row["lost"] else []
     found += [f"{row['twice']} twice"] if row["twice"] else []
     found += [f"{row['stray']} stray"] if row["stray"] else []
-    still = max(0, row["expected"] - row["found"] - row["lost"])
-    found += [f"{still} unfinished"] if still and not row["idle"] else []
+    still = row["expected"] - row["found"] - row["lost"]
+    found += [f"{still} unfinished"] if still > 0 else []
     return f"**{', '.join(found)}** of {row['expected']}" if found else f"0 of {row['expected']}"
 
 
@@ -125,10 +129,13 @@ the partners' own records.
 - **child** is the process at the boundary, **main** its parent, **all** both and their siblings. SIGTERM goes to main,
   and the process at the boundary continues half a second later. A frozen process (SIGSTOP) continues (SIGCONT) after
   others have done its work.
-- **naive**: the same fault in [the same shop without a ledger](../lab/faults/naive/__init__.py): `.delay()` on commit
-  and Celery's defaults. It is idle when neither the broker nor a live worker has a message. An order that still has one
-  a minute after the promised time counts as unfinished. A dead worker's prefetched messages come back after Celery's
-  visibility timeout of an hour, and count as lost here. A dash: the boundary exists only with a ledger."""
+- **naive**: effects lost, twice or unfinished after the same fault in
+  [the same shop without a ledger](../lab/faults/naive/__init__.py): `.delay()` on commit and Celery's defaults.
+  **checklist**: the same with [the options](../lab/faults/naive/checklist.py) that Celery recommends for work that must
+  not get lost. Such a shop is idle when neither the broker nor a live worker has a message. An order that still has one
+  a minute after the promised time counts as unfinished. So does one whose message was with a dead worker: it comes back
+  after the visibility timeout, which is an hour (naive) or half an hour (checklist). A dash: the boundary exists only
+  with a ledger, or, in the column checklist, the options change nothing about the row."""
 
 RECOVERY = """\
 They count from the fault until the last job of all earlier orders was done; after an outage of a server or a partner,

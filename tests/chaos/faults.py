@@ -57,7 +57,7 @@ def strike(context: Context, hit: Hit, number: Signals, target: str) -> None:
     longest = SILENT if target != "child" else LIMIT
     if hit.process == "web":
         longest = NET
-    elif context.cluster.naive:
+    elif not context.cluster.ledgered:
         longest = NOT_TAKEN_OVER
     if not context.wait(context.taken_over(hit), longest):
         context.notes.append(f"continued after {longest:g} s, before others did its work")

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from lab.faults import LEDGERED
+
 
 @dataclasses.dataclass
 class Result:
@@ -11,7 +13,7 @@ class Result:
     part: str
     boundary: str
     fault: str
-    naive: bool
+    shop: str
     within: float
     allowed: int  # effects that may happen twice, by the written limits
     orders: int = 0
@@ -47,9 +49,10 @@ class Result:
 def line(result: dict[str, Any]) -> str:
     """A result for people: one line, and the findings below it if it breaks a promise."""
     took = "" if result["seconds"] is None else f"{result['seconds']:5.1f} s (within {result['within']:g})"
-    head = f"{'naive ' if result['naive'] else ''}{result['part']} | {result['boundary']} | {result['fault']}: "
+    ledgered = result["shop"] == LEDGERED
+    head = f"{'' if ledgered else result['shop'] + ' '}{result['part']} | {result['boundary']} | {result['fault']}: "
     head += f"{result['orders']} orders, {result['found']}/{result['expected']} effects, {result['lost']} lost, "
     head += f"{result['twice']} twice, {result['stray']} stray  {took}  [{result['took']:.0f} s]"
-    if result["naive"] or not result["broken"]:
+    if not (ledgered and result["broken"]):
         return "\n  ".join([head, *result["notes"]])
     return "\n  ".join([head, "BROKEN: " + ", ".join(result["broken"]), *result["notes"], *result["findings"]])

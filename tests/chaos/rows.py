@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 from signal import SIGKILL, SIGSTOP, SIGTERM, Signals
 
+from lab.faults import CHECKLIST, LEDGERED, NAIVE
 from lab.faults.stack import PARTNERS
 from tests.chaos import faults, server_faults
 from tests.chaos.faults import Fault
@@ -34,6 +35,15 @@ class Row:
     @property
     def id(self) -> str:
         return f"{self.part} | {self.boundary} | {self.fault}"
+
+    @property
+    def shops(self) -> list[str]:
+        """The shops that run it. For Celery's checklist only rows in which its options or a restart can matter: with a
+        partner's fault both shops without a ledger do the same, and of the web one signal at each step is enough."""
+        if not self.naive:
+            return [LEDGERED]
+        same = self.part.startswith("partner") or (self.part == "web" and self.fault != sent(SIGKILL, "child"))
+        return [LEDGERED, NAIVE, *([] if same else [CHECKLIST])]
 
 
 def web() -> list[Row]:

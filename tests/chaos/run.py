@@ -6,8 +6,6 @@ import traceback
 from collections import Counter
 from contextlib import suppress
 
-import celery
-import redis
 import urllib3
 from django.db import DatabaseError, connection
 
@@ -43,7 +41,7 @@ class Runner:
     def run(self, row: Row) -> Result:
         """Run one row. Never raises: an error is in the result's notes."""
         began, context = time.monotonic(), Context(self.cluster)
-        result = Result(row.part, row.boundary, row.fault, self.cluster.naive, row.within, row.twice)
+        result = Result(row.part, row.boundary, row.fault, self.cluster.shop, row.within, row.twice)
         try:
             self.prepare(row)
             last = effects.newest()
@@ -81,13 +79,13 @@ class Runner:
             if time.monotonic() > deadline:
                 result.notes.append(f"not idle {longest:g} s after the fault")
                 return
-            time.sleep(POLL_NAIVE if self.cluster.naive else POLL)
+            time.sleep(POLL if self.cluster.ledgered else POLL_NAIVE)
         result.idle = True
 
     def is_idle(self, context: Context) -> bool:
         try:
             placed = set(Order.objects.filter(status=Status.PLACED).values_list("number", flat=True))
-            return self.no_messages(placed) if self.cluster.naive else not (placed or busy(context))
+            return not (placed or busy(context)) if self.cluster.ledgered else self.no_messages(placed)
         except DatabaseError:
             connection.close()
             return False
@@ -95,12 +93,12 @@ class Runner:
     def no_messages(self, placed: set[int]) -> bool:
         """Without a ledger: whether the broker and the live workers have no message, except safety nets of paid orders.
 
-        A dead worker's messages come back after an hour, so they are not waited for."""
+        A dead worker's messages come back half an hour later or more, so they are not waited for."""
         names = [name for name in self.cluster.names if name.startswith("worker-")]
         running = sum(self.cluster.control.state(name) == "RUNNING" for name in names)
         try:
             found = pending.messages(self.cluster.broker, running or None)
-        except (redis.RedisError, OSError, celery.exceptions.CeleryError):
+        except pending.UNREADABLE:
             return False
         nets = [held.arguments["number"] for held in found.held if held.task == effects.SAFETY_NET]
         return not found.queued and len(nets) == len(found.held) and not placed.intersection(nets)
@@ -119,14 +117,14 @@ class Runner:
         self.counts = now
         self.check_mails(context, result)
         check_answers(customers, result)
-        if not self.cluster.naive and context.struck and result.idle:
+        if self.cluster.ledgered and context.struck and result.idle:
             result.seconds, slowest = seconds_to_recover(context, last)
             result.findings.append(f"the last job: {slowest}")
 
     def report(self) -> audit.Report:
         """The audit of the whole cluster. Without a ledger, messages decide which orders are unfinished."""
         ours, theirs, known = audit.look()
-        if self.cluster.naive:
+        if not self.cluster.ledgered:
             effects.mark_unfinished(ours, self.cluster.broker)
         return audit.judge(ours, theirs, known)
 

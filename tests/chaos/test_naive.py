@@ -1,6 +1,7 @@
-"""The naive shop, with which the matrix compares, does all its work while nothing dies."""
+"""The shops without a ledger, with which the matrix compares, do all their work while nothing dies."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from celery import current_app
 from django.core.management import call_command
 
 from backroom.ledger.models import Job
+from lab.faults import CHECKLIST, NAIVE
 from lab.faults.naive import pending, processes
 from orders.reconciliation import audit
 from tests.cluster import Cluster
@@ -23,11 +25,11 @@ ORDERS = 20
 
 
 class NaiveCluster(Cluster):
-    """The naive shop's processes: the same names, without a dispatcher."""
+    """The processes of a shop without a ledger: the same names, without a dispatcher."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, shop: str) -> None:
         super().__init__(logs)
-        self.env["DJANGO_SETTINGS_MODULE"] = processes.SETTINGS
+        self.env["DJANGO_SETTINGS_MODULE"] = processes.SETTINGS[shop]
 
     def commands(self) -> dict[str, list[str]]:
         return {process.name: process.command for process in processes.shop(self.env)}
@@ -38,13 +40,13 @@ class NaiveCluster(Cluster):
         return super().ready(name, begin)
 
 
-@pytest.fixture(scope="module")
-def naive(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[NaiveCluster]:
+@pytest.fixture(scope="module", params=[NAIVE, pytest.param(CHECKLIST, marks=pytest.mark.slow)])
+def naive(django_db_setup, django_db_blocker, partners_process, tmp_path_factory, request) -> Iterator[NaiveCluster]:
     with django_db_blocker.unblock():
         current_app.control.purge()
         urllib3.request("POST", f"{partners_process}/reset")
         call_command("seed", verbosity=0)
-        cluster = NaiveCluster(tmp_path_factory.mktemp("naive"))
+        cluster = NaiveCluster(tmp_path_factory.mktemp(request.param), request.param)
         try:
             cluster.start("web", "worker-critical", "worker-default", "worker-bulk")
             yield cluster
@@ -65,8 +67,9 @@ def test_it_does_everything_once_and_without_a_ledger_while_nothing_dies(naive: 
 
     # The checkouts' safety nets are due in a minute, and will have nothing to do.
     def only_nets() -> bool:
-        queued, held = pending.messages(naive.env["BROKER_URL"])
-        return not queued and len(held) == ORDERS and {task for task, _ in held} == {"orders.settle_payment"}
+        queued, held, unacked = pending.messages(naive.env["BROKER_URL"])
+        tasks = [message.task for message in held]
+        return not (queued or unacked) and tasks == ["orders.settle_payment"] * ORDERS
 
     until(only_nets, 60, f"see {naive.logs}")
     report = audit.run()
@@ -88,8 +91,15 @@ def test_a_failed_task_is_retried(naive: NaiveCluster, partners_process: str):
     until(lambda: audit.run().clean)
 
 
-def test_it_refuses_to_load_in_production():
-    env = {**os.environ, "DEBUG": "false", "DJANGO_SETTINGS_MODULE": "lab.faults.naive.settings"}
+def test_each_page_says_that_there_is_no_ledger(naive: NaiveCluster):
+    for path in ("/", "/products/", "/cart/", "/ops/", "/admin/", "/api/docs", "/no-such-page/"):
+        text = urllib3.request("GET", f"{naive.site}{path}").data.decode()
+        assert re.search(r"<body[^>]*><link [^>]+>\n<p [^>]+><b>Plain Celery with its [^<]+, no ledger", text), path
+
+
+@pytest.mark.parametrize("settings", processes.SETTINGS.values(), ids=processes.SETTINGS)
+def test_it_refuses_to_load_in_production(settings):
+    env = {**os.environ, "DEBUG": "false", "DJANGO_SETTINGS_MODULE": settings}
     done = subprocess.run([sys.executable, "manage.py", "check"], env=env, capture_output=True, text=True, check=False)
     assert done.returncode
     assert "never runs without DEBUG" in done.stderr

@@ -1,11 +1,17 @@
 """The lab's page under odd requests: no token, other sites, two at once. For its buttons: tests/browser/test_lab.py."""
 
+import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from django.test import Client, override_settings
+from django.utils.html import escape
 
+from lab.experiments import ALL
 from lab.state_files import StateFiles
+from lab.totals import Totals
+from tests.integration.buying import buy, product
 
 
 @pytest.fixture
@@ -70,6 +76,53 @@ def test_there_are_no_other_experiments_and_no_other_files(files: StateFiles, cl
     assert client.get("/lab/code/backroom/runtime/scheduler.py").status_code == 200
     for file in ("shop/settings.py", "../var/env", "var/env"):
         assert client.get(f"/lab/code/{file}").status_code == 404
+
+
+@pytest.mark.django_db
+def test_each_card_shows_the_code_of_both_sides_and_links_to_its_lines(files: StateFiles, client: Client):
+    page = client.get("/lab/").text
+    for experiment in ALL:
+        for one in experiment.code.values():
+            assert f"<code>{escape(one.text)}</code>" in page
+            address = f"/lab/code/{one.file}#L{one.first}"
+            assert f'href="{address}"' in page
+            code = client.get(address).text
+            marked = [int(number) for number in re.findall(r'<li id="L(\d+)" class="marked">', code)]
+            assert set(range(one.first, one.last + 1)) <= set(marked)
+
+
+def test_the_table_of_results_has_a_column_for_each_shop_and_is_open(files: StateFiles, client: Client):
+    result = {"outcome": "seen", "said": "Lost for good: shipment:7.", "seconds": 1.0}
+    files.write({"at": 0, "variant": "checklist", "results": {"kill-worker": {"naive": result}}})
+    text = client.get("/lab/live/").text
+    assert "<details" not in text
+    row = text.partition('data-result="kill-worker"')[2].partition("</tr>")[0]
+    assert re.findall('data-variant="([a-z]+)"', row) == ["ledgered", "checklist", "naive"]
+    assert "Lost for good: shipment:7." in row.partition('data-variant="naive"')[2]
+
+
+def test_the_reconciler_needs_the_ledger(files: StateFiles, client: Client):
+    given = token(client) | {"HX-Request": "true"}
+    files.write({"at": 0, "variant": "naive"})
+    assert "Press “Run with ledger” first." in client.post("/lab/begin/reconcile/", headers=given).text
+    assert files.requested() == ""
+    files.write({"at": 0, "variant": "ledgered"})
+    client.post("/lab/begin/reconcile/", headers=given)
+    assert files.requested() == "reconcile"
+
+
+@pytest.mark.django_db
+def test_the_naive_shops_figures_stay_after_it_ran_again(partners: str):
+    """With a broker that is away, so that no worker is asked for the messages that it holds."""
+    product()
+    totals = Totals(SimpleNamespace(broker="redis://127.0.0.1:9/0"), [])
+    for shop in ("ledgered", "naive", "ledgered", "naive", "ledgered"):
+        totals.start(shop)
+        if shop == "naive":
+            buy()
+    totals.update()
+    closed = [(period["shop"], period["end"]["orders"]) for period in totals.periods if period["end"]]
+    assert closed == [("ledgered", 0), ("naive", 1), ("ledgered", 0), ("naive", 1)]
 
 
 def test_the_part_that_changes_needs_no_database(files: StateFiles, client: Client):

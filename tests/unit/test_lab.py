@@ -13,14 +13,17 @@ from django.test import override_settings
 from django.urls import Resolver404, resolve
 
 from lab import processes
+from lab.excerpts import excerpt
 from lab.experiments import ALL
+from lab.faults import LEDGERED
+from lab.faults.naive import processes as naive
 from lab.state_files import Busy, StateFiles
 from stack import demo, environment, ports
 
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("module", ["lab.settings", "lab.naive_settings", "lab.faults.naive.settings"])
+@pytest.mark.parametrize("module", [*processes.SETTINGS.values(), *naive.SETTINGS.values()])
 def test_its_settings_do_not_load_without_debug(module):
     env = {**os.environ, "DEBUG": "false"}
     done = subprocess.run([sys.executable, "-c", f"import {module}"], env=env, capture_output=True, text=True)
@@ -65,15 +68,16 @@ def table(tmp_path):
     return {process.name: process for process in processes.demo(environment.build(tmp_path, ports.DEFAULTS))}
 
 
-def test_the_naive_shop_and_second_beats_are_on_standby_and_the_lab_stops_first(table):
+def test_the_shops_without_a_ledger_and_second_beats_are_on_standby_and_the_lab_stops_first(table):
     standby = {name for name, process in table.items() if process.standby}
-    assert standby == {*processes.NAIVE, *processes.SECOND.values()}
+    without = {name for shop, names in processes.USUAL.items() if shop != LEDGERED for name in names}
+    assert standby == {*without, *processes.SECOND.values()}
     assert {name for name, process in table.items() if process.stage == max(p.stage for p in table.values())} == {"lab"}
 
 
-def test_each_process_of_the_naive_shop_has_its_settings_and_the_others_the_labs(table):
+def test_each_process_of_a_shop_has_its_settings_and_the_others_the_labs(table):
     for name, process in table.items():
-        settings = "lab.naive_settings" if name.startswith("naive-") else "lab.settings"
+        settings = processes.SETTINGS.get(name.partition("-")[0], "lab.settings")
         assert f"DJANGO_SETTINGS_MODULE={settings}" in process.command, name
 
 
@@ -103,10 +107,20 @@ def test_only_the_owner_can_read_the_state(tmp_path):
     assert (files.folder.stat().st_mode & 0o777, files.state.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
-def test_each_experiment_names_code_that_is_there_and_a_thread_about_its_pitfall():
+def test_each_experiment_shows_the_lines_of_both_sides_and_a_thread_about_its_pitfall():
     assert 8 <= len(ALL) <= 12
     assert len({experiment.slug for experiment in ALL}) == len(ALL)
     for experiment in ALL:
-        assert (CHECKOUT / experiment.code).is_file()
+        ours, theirs = experiment.code.values()
+        assert theirs.file.startswith("lab/faults/naive/")
+        for one in (ours, theirs):
+            lines = (CHECKOUT / one.file).read_text().splitlines()[one.first - 1 : one.last]
+            assert [line.strip() for line in lines] == [line.strip() for line in one.text.splitlines()]
+            assert 1 <= len(lines) <= 25
         assert re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+/(issues|pull)/\d+", experiment.issue[0])
         assert experiment.longest <= 90
+
+
+def test_an_excerpt_that_is_not_there_is_an_error():
+    with pytest.raises(LookupError):
+        excerpt("lab/excerpts.py:no_such_function")

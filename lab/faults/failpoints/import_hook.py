@@ -24,7 +24,7 @@ POLL = 0.02  # seconds
 
 def install(folder: str, process: str) -> None:
     """Wrap the functions with points in all modules imported from now on."""
-    naive = "naive" in os.environ.get("DJANGO_SETTINGS_MODULE", "")
+    naive = "naive" in os.environ.get("DJANGO_SETTINGS_MODULE", "")  # of both shops without a ledger
     modules: dict[str, dict[str, Point]] = defaultdict(dict)
     for name, point in (NAIVE if naive else LEDGERED).items():
         modules[point.function.partition(":")[0]][name] = point

@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 
 import celery
 import redis
+from kombu.exceptions import KombuError
 
 from stack.processes import QUEUES
+
+UNREADABLE = (redis.RedisError, celery.exceptions.CeleryError, KombuError, OSError)  # the broker is away, or restarts
 
 
 class Message(NamedTuple):
@@ -19,17 +22,19 @@ class Message(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """`queued`: in the broker. `held`: with a live worker that runs it or waits for its time."""
+    """`queued`: in the broker. `held`: with a live worker that runs it or waits for its time. `unacked`: with a worker
+    that died or lost its connection. It is delivered again after the visibility timeout, half an hour or more."""
 
     queued: list[Message]
     held: list[Message]
+    unacked: list[Message]
 
 
 def messages(broker: str, workers: int | None = None) -> Pending:
-    """Read the broker and ask its workers, until `workers` of them have answered. Raises redis.RedisError.
+    """Read the broker and ask its workers, until `workers` of them have answered. Raises one of UNREADABLE.
 
-    A worker that does not answer within a second counts as dead; its messages return after the visibility timeout of
-    an hour, and are left out. Messages move between the reads: trust an empty result only when it comes twice.
+    A worker that does not answer within a second counts as dead. Messages move between the reads: trust an empty result
+    only when it comes twice.
     """
     with (
         redis.Redis.from_url(broker, socket_timeout=2) as client,
@@ -41,12 +46,13 @@ def messages(broker: str, workers: int | None = None) -> Pending:
         requests += [entry["request"] for found in later.values() for entry in found]
         held = {request["id"]: Message(request["name"], request["kwargs"]) for request in requests}
         waiting = [json.loads(message)["headers"] for name in QUEUES for message in client.lrange(name, 0, -1)]
-        queued = [Message(headers["task"], _arguments(headers["kwargsrepr"])) for headers in waiting]
-    return Pending(queued, list(held.values()))
+        delivered = [json.loads(entry)[0]["headers"] for entry in client.hvals("unacked")]  # kombu's hash
+    unacked = [_message(headers) for headers in delivered if headers.get("id") not in held]
+    return Pending([_message(headers) for headers in waiting], list(held.values()), unacked)
 
 
-def _arguments(text: str) -> dict[str, Any]:
-    """A message's arguments, out of their repr in its headers; none if Celery shortened them."""
+def _message(headers: dict[str, Any]) -> Message:
+    """A message out of its headers; without arguments if Celery shortened their repr."""
     with suppress(ValueError, SyntaxError):
-        return dict(ast.literal_eval(text))
-    return {}
+        return Message(headers["task"], dict(ast.literal_eval(headers["kwargsrepr"])))
+    return Message(headers["task"], {})

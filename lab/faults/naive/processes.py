@@ -1,12 +1,13 @@
-"""The naive shop's processes: the shop's own, with another Celery app and another settings module."""
+"""The processes of a shop without a ledger: the shop's own, with another Celery app and other settings."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
+from lab.faults import CHECKLIST, NAIVE
 from stack import processes
 from stack.processes import Process
 
-SETTINGS = "lab.faults.naive.settings"
+SETTINGS = {NAIVE: "lab.faults.naive.settings", CHECKLIST: "lab.faults.naive.checklist"}
 WITHOUT = ("dispatcher", "watcher")  # they work on the ledger only
 
 
