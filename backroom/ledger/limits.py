@@ -1,6 +1,8 @@
 """How much a job keeps. A person reads it on a page, and a follower gets a result as its argument."""
 
 LIMIT = 8_000  # bytes of its arguments and of its result; characters of an error and of an attempt's log lines
+DEPTH = 16  # levels of lists and objects in its arguments: Python reads JSON by recursion, and fails at some hundreds
+RESULT_DEPTH = DEPTH - 1  # a follower's argument may hold it
 LINE = 500  # characters of a log line, and of an error's summary
 
 

@@ -9,6 +9,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
+from backroom.ledger.limits import DEPTH, RESULT_DEPTH
 from backroom.ledger.sql import READABLE
 
 
@@ -24,6 +25,12 @@ class State(models.TextChoices):
 
 
 LIVE = (State.READY, State.WAITING, State.RUNNING)
+
+
+def at_most(depth: int, field: str) -> models.Func:
+    """Whether nothing in a JSON field is nested deeper."""
+    path = models.Value(f"!exists($.**{{{depth + 1}}})")
+    return models.Func(models.F(field), path, function="jsonb_path_match", output_field=models.BooleanField())
 
 
 class Job(models.Model):
@@ -69,6 +76,8 @@ class Job(models.Model):
                 condition=models.Q(state__in=[state.value for state in State]), name="backroom_state_known"
             ),
             models.CheckConstraint(condition=models.Q(run_at__range=READABLE), name="backroom_run_at_readable"),
+            models.CheckConstraint(condition=at_most(DEPTH, "args"), name="backroom_args_readable"),
+            models.CheckConstraint(condition=at_most(RESULT_DEPTH, "result"), name="backroom_result_readable"),
         ]
 
     def __str__(self) -> str:

@@ -11,10 +11,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import DataError
+from django.db import DataError, IntegrityError
 
 from backroom.ledger.errors import Permanent, Superseded
-from backroom.ledger.limits import LIMIT, clipped
+from backroom.ledger.limits import LIMIT, RESULT_DEPTH, clipped
 from backroom.ledger.sql import PAUSED, STAMP, Claimed, Message, messages, recording, returned_ids, rows
 
 
@@ -76,7 +76,8 @@ def succeed(job: Claimed, result: Any) -> list[Message]:
     """Finish a job and make those that wait for it ready; returns their messages.
 
     Race: the job was rescued and another worker claimed it. `claims` no longer matches, and nothing changes. Raises
-    Superseded then, and Permanent for a result that is too large or not JSON: the body would return the like again.
+    Superseded then, and Permanent for a result that is too large, too deep or not JSON: the body would return the like
+    again.
     """
     try:
         text = json.dumps(result, allow_nan=False)
@@ -85,6 +86,10 @@ def succeed(job: Claimed, result: Any) -> list[Message]:
         found = _succeed(job, text)
     except (TypeError, ValueError, DataError) as error:
         raise Permanent(f"the task returned what can't be stored as JSON ({type(error).__name__})") from error
+    except (RecursionError, IntegrityError) as error:
+        raise Permanent(
+            f"the task's result is nested deeper than {RESULT_DEPTH} levels, so it can't be stored"
+        ) from error
     if not found:
         raise Superseded(job)
     return messages(row for row in found if row[1] is not None)

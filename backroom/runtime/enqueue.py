@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils.timezone import is_aware
 
 from backroom.ledger import operations, transitions
-from backroom.ledger.limits import LIMIT
+from backroom.ledger.limits import DEPTH, LIMIT
 from backroom.ledger.sql import READABLE, Message
 from backroom.observe import context
 from backroom.runtime import publisher
@@ -30,8 +30,12 @@ def new_id() -> str:
 
 
 def check_arguments(args: dict[str, Any]) -> None:
-    """Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep, or is too long."""
-    text = json.dumps(args, allow_nan=False, ensure_ascii=False)
+    """Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep, or is too long or too deep."""
+    too_deep = f"nested deeper than {DEPTH} levels: pass the id of a row instead"
+    try:
+        text = json.dumps(args, allow_nan=False, ensure_ascii=False)
+    except RecursionError as error:
+        raise ValueError(too_deep) from error
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -40,6 +44,14 @@ def check_arguments(args: dict[str, Any]) -> None:
         raise ValueError("PostgreSQL keeps no NUL character")
     if size > LIMIT:
         raise ValueError(f"over {LIMIT} bytes: pass the id of a row instead")
+    if _is_deeper(args, DEPTH):
+        raise ValueError(too_deep)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether anything in it lies more levels down, as the table's constraint counts them."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return any(levels == 0 or _is_deeper(part, levels - 1) for part in parts)
 
 
 @dataclass(frozen=True)

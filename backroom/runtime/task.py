@@ -81,7 +81,10 @@ class LedgerTask(Task):
         return given
 
     def _call(self, arguments: dict[str, Any]) -> Call:
-        key = self.job_key.format(**arguments) if self.job_key else None
+        try:
+            key = self.job_key.format(**arguments) if self.job_key else None
+        except RecursionError as error:
+            raise ValueError(f"{self.name}: its arguments are nested too deep to be enqueued") from error
         queue = self.job_queue or self.app.conf.task_default_queue
         return Call(self.name, arguments, queue, self.policy.attempts, key)
 

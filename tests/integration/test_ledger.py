@@ -1,6 +1,7 @@
 """The ledger's statements, one by one, on a real PostgreSQL."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.db.models import F
 from backroom import Permanent, Retry, task
 from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
+from backroom.ledger.limits import DEPTH, RESULT_DEPTH
 from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.enqueue import enqueue_all
@@ -214,11 +216,38 @@ def test_purge_keeps_dead_letters_and_what_is_fresh():
     assert set(Job.objects.values_list("key", flat=True)) == {"note:2", "note:3"}
 
 
-@pytest.mark.parametrize("number", [object(), float("nan"), "x" * 9000, "\0", "a\\\0", "\ud800"])
+def nested(levels: int) -> object:
+    """An empty list in so many lists and objects, in turn."""
+    value: object = []
+    for level in range(levels):
+        value = {"in": value} if level % 2 else [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "number",
+    [object(), float("nan"), "x" * 9000, "\0", "a\\\0", "\ud800", nested(DEPTH), nested(988), nested(3000)],
+)
 def test_arguments_that_are_not_small_json_are_refused_before_the_database_is_asked(number):
     with pytest.raises((TypeError, ValueError)):
         note.enqueue(number)
     assert note.enqueue("a\\u0000")
+
+
+def test_the_table_refuses_json_that_is_nested_too_deep_for_any_reader():
+    id = note.enqueue(nested(DEPTH - 1))
+    for column, levels in ("args", DEPTH), ("result", RESULT_DEPTH):
+        change = f"UPDATE backroom_job SET {column} = %s WHERE id = %s RETURNING id"  # noqa: S608
+        for depth in levels + 1, 988:
+            with pytest.raises(IntegrityError, match=f"backroom_{column}_readable"), transaction.atomic():
+                sql.rows(change, "[" * depth + "1" + "]" * depth, id)
+        assert sql.rows(change, "[" * levels + "1" + "]" * levels, id)
+
+
+def test_a_result_of_the_greatest_depth_is_handed_to_the_follower():
+    head = enqueue_all(add.call(1, 2).then(replace(note.call(None), takes_result="number")))[0]
+    transitions.succeed(transitions.claim(head, "a"), nested(RESULT_DEPTH))
+    assert Job.objects.get(after_id=head).args == {"number": nested(RESULT_DEPTH)}
 
 
 def test_arguments_that_do_not_fit_the_task_are_refused_at_once():

@@ -2,8 +2,10 @@
 
 import uuid
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from backroom import enqueue_all, task
@@ -103,3 +105,25 @@ def test_who_may_not_look_finds_nothing(jobs):
 def test_a_job_that_waits_for_a_time_says_which():
     id = found.using(run_after=timedelta(hours=1)).enqueue(1)
     assert f"Not before {Job.objects.get(id=id).run_at:%d %b %Y %H:%M:%S}" in text(reader().get(f"/ops/jobs/{id}/"))
+
+
+def test_a_job_that_was_nested_too_deep_to_be_read_is_set_aside_and_shown(admin_client):
+    """As the migration finds it. Until then it stopped the dispatcher, and each page that lists jobs."""
+    bad, good = found.enqueue(1), found.enqueue(2)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE backroom_job DROP CONSTRAINT backroom_args_readable")
+        deep = '{"number": ' + "[" * 988 + "]" * 988 + "}"
+        cursor.execute("UPDATE backroom_job SET args = %s WHERE id = %s", [deep, bad])
+        cursor.execute(import_module("backroom.migrations.0003_set_aside_unreadable_jobs").SET_ASIDE)
+    assert [str(job.id) for job in Job.objects.filter(state="dead")] == [bad]
+    for page in (
+        "/ops/jobs/",
+        "/ops/dead/",
+        f"/ops/jobs/{bad}/",
+        "/admin/backroom/job/",
+        f"/admin/backroom/job/{bad}/change/",
+    ):
+        answer = admin_client.get(page)
+        assert answer.status_code == 200
+        assert "nested too deep to be read" in answer.content.decode()
+    assert transitions.claim(good, "one")

@@ -1,5 +1,6 @@
 """An attempt in a worker: what a body may raise or return, and what the ledger then says."""
 
+import json
 import traceback
 import uuid
 from asyncio import CancelledError
@@ -39,7 +40,13 @@ def test_a_result_is_kept():
     assert attempt(lambda: {"n": 1}).result == {"n": 1}
 
 
-@pytest.mark.parametrize("result", [object(), float("nan"), "\x00", "\ud800"])
+NESTED: list = []
+for _ in range(20):
+    NESTED = [NESTED]
+DEEP = json.loads("[" * 900 + "]" * 900)
+
+
+@pytest.mark.parametrize("result", [object(), float("nan"), "\x00", "\ud800", NESTED, DEEP])
 def test_a_result_that_can_not_be_stored_is_a_dead_letter_at_once(result):
     for of in (body, atomic_body):
         job = attempt(lambda: result, of)
