@@ -98,23 +98,26 @@ def rerun(id: str, claims: int, why: str) -> bool:
 
 def relink(id: str, parent: str | None) -> bool:
     """Let a follower wait for the job `parent`. With None it is due now: for code that knows that the predecessor was
-    done, although its row is gone. False if the job waits for no other, if the predecessor's row exists, or if the job
-    needs its result.
+    done, although its row is gone. False if the job waits for no other, or if there is no job `parent`; with None, if
+    the predecessor's row exists or the job needs its result.
 
-    Race: the follower is released at this moment. Its `run_at` is set, and it stays released.
+    Race: the follower is released at this moment. Its `run_at` is set, and it stays released. Or `parent` is purged:
+    the lock waits for that, or prevents it until the transaction ends.
     """
     return bool(
         rows(
             """
             UPDATE backroom_job child SET after_id = COALESCE(%s::uuid, after_id),
                                           run_at = CASE WHEN %s::uuid IS NULL THEN clock_timestamp() END
-            WHERE id = %s AND state = 'waiting' AND run_at IS NULL AND (%s::uuid IS NOT NULL OR takes_result = ''
-                AND NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = child.after_id))
+            WHERE id = %s AND state = 'waiting' AND run_at IS NULL AND CASE WHEN %s::uuid IS NULL
+                THEN takes_result = '' AND NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = child.after_id)
+                ELSE EXISTS (SELECT FROM backroom_job parent WHERE parent.id = %s FOR KEY SHARE) END
             RETURNING id
             """,
             parent,
             parent,
             id,
+            parent,
             parent,
         )
     )

@@ -67,6 +67,16 @@ def lost_messages(queue: str, oldest: float | None) -> list[str]:
     )
 
 
+def of_other_queues(known: Sequence[str]) -> list[str]:
+    """The ids of ready jobs of other queues than the `known` ones, of which `lost_messages` is not asked."""
+    return returned_ids(
+        "SELECT id FROM backroom_job WHERE state = 'ready' AND queue <> ALL(%s)"
+        " AND published_at < statement_timestamp() - %s * interval '1 second'",
+        list(known),
+        SLACK,
+    )
+
+
 def release_followers() -> list[str]:
     """Make jobs due whose predecessor has succeeded; returns the ids.
 
@@ -81,3 +91,17 @@ def release_followers() -> list[str]:
              AND parent.id = child.after_id AND parent.state = 'succeeded' RETURNING child.id
         """
     )
+
+
+def mark_orphans_dead() -> list[str]:
+    """Make followers dead whose predecessor's row is gone: a person decides. Returns the ids.
+
+    Race: the finished predecessor was purged when the follower was replayed, or enqueued. It may have been cancelled,
+    so the follower must not overtake it.
+    """
+    change = """
+        UPDATE backroom_job SET state = 'dead', finished_at = clock_timestamp(), error = 'the job before it was deleted'
+        WHERE state = 'waiting' AND run_at IS NULL
+              AND NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = backroom_job.after_id)
+        """
+    return returned_ids(recording(change))

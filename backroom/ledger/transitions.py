@@ -51,6 +51,18 @@ def ids_of(keys: Sequence[str]) -> dict[str, str]:
     return {key: str(id) for key, id in found}
 
 
+def same_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
+    """The ids of those of these jobs that were inserted before, as they are but for a result that came since."""
+    return returned_ids(
+        """
+        SELECT job.id FROM backroom_job job JOIN jsonb_to_recordset(%s::jsonb) AS row
+            (id uuid, task text, key text, args jsonb, takes_result text) ON row.id = job.id AND row.task = job.task
+            AND row.key IS NOT DISTINCT FROM job.key AND row.args - row.takes_result = job.args - row.takes_result
+        """,
+        json.dumps(jobs),
+    )
+
+
 def claim(id: str, worker: str) -> Claimed | None:
     """Take a ready job for this worker; None if it is not ready, or paused: then it is requeued for the resume.
 

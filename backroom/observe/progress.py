@@ -42,6 +42,12 @@ def of_attempt(id: str, claim: int, attempt: int) -> Iterator[None]:
         writer.remove(record)
 
 
+def current_id() -> str | None:
+    """The id of the job that this thread runs; None outside of one."""
+    record = _current.get()
+    return record and record.id
+
+
 def write_last(snoozed: bool = False) -> None:
     """Write the current attempt's last row, just before its end. Nothing depends on it: a database error costs the row,
     not the finish. A snooze writes no first row, as there may be thousands."""

@@ -41,6 +41,7 @@ class LedgerCelery(Celery):
     task_cls = "backroom.runtime.task:LedgerTask"
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        self.twins: dict[str, str] = {}  # name: the two functions that are tasks of this name
         super().__init__(*args, **options)
         self.on_after_configure.connect(_add_defaults)
 
@@ -54,6 +55,10 @@ class LedgerCelery(Celery):
     def Worker(self) -> Any:
         """The class of a worker's main process, by name: only a process that starts a worker imports it."""
         return self.subclass_with_self("backroom.runtime.worker:Worker")
+
+    def _warn_duplicate_task_name(self, name: str, existing: str, new: str, consequence: str) -> None:
+        """Celery keeps one of the two. LedgerTask.parameters refuses both: which one it is depends on imports."""
+        self.twins[name] = f"{existing} and {new}"
 
     def send_task(self, name, args=None, kwargs=None, **options):
         """Enqueue the task of this name. Raises celery.exceptions.NotRegistered for an unknown one: a message

@@ -13,7 +13,7 @@ from django.template.defaultfilters import pluralize
 
 from backroom.conf import conf
 from backroom.ledger import db_errors, rescue, transitions
-from backroom.runtime import broker, publisher
+from backroom.runtime import broker, heartbeat, publisher
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.project_warnings import EveryMinute, warn_of_eviction, warn_of_unserved_queues
 
@@ -32,7 +32,7 @@ class Dispatcher:
     def __init__(self, chores: Sequence[Callable[[], None]] = ()) -> None:
         self.stop = threading.Event()
         warnings = EveryMinute(warn_of_unserved_queues), EveryMinute(warn_of_eviction, patience=0)
-        self.chores: Sequence[Callable[[], None]] = [*chores, *warnings]
+        self.chores: Sequence[Callable[[], None]] = [*chores, *warnings, EveryMinute(defer_jobs_of_unknown_queues)]
         self.chores_at = 0.0
         self.rescue_at = time.monotonic() + GRACE
         self.broker_failed = False
@@ -90,6 +90,7 @@ class Dispatcher:
         for name, ids in [
             ("of a dead worker", rescue.requeue_abandoned()),
             ("behind a finished one", rescue.release_followers()),
+            ("behind a deleted one, now dead,", rescue.mark_orphans_dead()),
             ("whose message was lost", self.requeue_lost_messages()),
         ]:
             if ids:
@@ -113,3 +114,10 @@ class Dispatcher:
             self.chores_at = time.monotonic() + CHORES_EVERY
             for chore in self.chores:
                 chore()
+
+
+def defer_jobs_of_unknown_queues() -> None:
+    """Ready jobs of a queue that was removed: no worker takes their messages, and no dispatcher looks for lost ones."""
+    served = {queue for worker in heartbeat.alive("worker") for queue in worker.queues}
+    if ids := rescue.of_other_queues([*current_app.amqp.queues, *served]):
+        transitions.defer_unknown(ids, "no worker knows its queue", conf.DEPLOY_WINDOW)

@@ -17,7 +17,7 @@ from django.utils.timezone import is_aware
 from backroom.ledger import operations, transitions
 from backroom.ledger.limits import DEPTH, LIMIT
 from backroom.ledger.sql import READABLE, Message
-from backroom.observe import context
+from backroom.observe import context, progress
 from backroom.runtime import publisher
 
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
@@ -133,8 +133,10 @@ def enqueue_all(*calls: Call) -> list[str]:
     """
     chains = [_chain(call) for call in calls]
     rows = [row for chain in chains for row in chain]
-    # A chain may follow a job that exists already: a process that dies between the two statements must leave neither.
-    with transaction.atomic(savepoint=False) if len(rows) > len(calls) else nullcontext():
+    if len({row["id"] for row in rows}) < len(rows):
+        raise ValueError("two of these calls have one id")
+    # A chain may follow a job that exists already, and a call be refused: then none of the statements counts.
+    with transaction.atomic(savepoint=False) if len(rows) > 1 else nullcontext():
         inserted = transitions.insert(rows)
         known = _existing(rows, inserted)
 
@@ -165,14 +167,25 @@ def _existing(rows: list[dict[str, Any]], inserted: dict[str, float | None]) -> 
 
     Race: the old job is purged between the two statements. Then the new one is inserted after all.
     """
-    taken = [row for row in rows if row["id"] not in inserted and row["key"]]
+    taken = [row for row in rows if row["id"] not in inserted]
     if not taken:
         return {}
-    ids = transitions.ids_of([row["key"] for row in taken])
+    ids = transitions.ids_of([row["key"] for row in taken if row["key"]])
     if purged := [row for row in taken if row["key"] not in ids]:
         inserted |= transitions.insert(purged)
+        _check_ids([row for row in purged if row["id"] not in inserted])
     known = {row["id"]: ids[row["key"]] for row in taken if row["key"] in ids}
+    if progress.current_id() in {known.get(row["id"], row["id"]) for row in taken}:
+        raise ValueError("a job can't enqueue itself: raise Snooze to run it again, or give the new one another key")
     for row in rows:
         if row["id"] in inserted and row["after_id"] in known:
             operations.relink(row["id"], known[row["after_id"]])
     return known
+
+
+def _check_ids(taken: list[dict[str, Any]]) -> None:
+    """Raises ValueError unless the jobs that have these ids are the same ones, enqueued before."""
+    same = transitions.same_jobs(taken)
+    for row in taken:
+        if row["id"] not in same:
+            raise ValueError(f"{row['task']}: another job has the id {row['id']}, with other arguments or another task")

@@ -12,10 +12,11 @@ from functools import cached_property
 from typing import Any, NoReturn
 
 from celery import Task, shared_task
+from django.core.exceptions import ImproperlyConfigured
 
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.ledger.retry import Retry
-from backroom.runtime import execution
+from backroom.runtime import execution, heartbeat
 from backroom.runtime.enqueue import Call, enqueue_all
 
 UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain"}
@@ -24,6 +25,8 @@ IRRELEVANT = {  # Celery's own bookkeeping, and options that change neither whet
     "retry", "retry_policy", "ignore_result", "add_to_parent", "publisher", "app", "retries", "router", "shadow",
     "stamped_headers", "immutable", "subtask_type", "task_type", "cast", "task_name", "priority", "serializer",
 }  # fmt: skip
+LAZY = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+NAMELESS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,21 @@ class LedgerTask(Task):
     atomic = False
     throws = (Permanent,)  # Celery logs it in one line; the ledger has the traceback
 
-    @cached_property
+    @property
     def parameters(self) -> inspect.Signature:
-        """The task's parameters, without the `self` of a bound one. Raises TypeError for *args and **kwargs: the ledger
-        keeps arguments by name."""
+        """The task's parameters, without the `self` of a bound one. Raises TypeError for a function that can't be a
+        job: so the system checks, enqueueing and a worker refuse it alike."""
+        if twins := getattr(self.app, "twins", {}).get(self.name):
+            raise TypeError(f"{self.name}: two functions are tasks of this name: {twins}")
+        return self._parameters
+
+    @cached_property
+    def _parameters(self) -> inspect.Signature:
+        if any(is_lazy(self.run) for is_lazy in LAZY):
+            raise TypeError(f"{self.name}: a call of an async function or a generator does not run its body")
         signature = inspect.signature(self.run)
-        if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in signature.parameters.values()):
-            raise TypeError(f"{self.name}: a job's parameters must have names, not *args or **kwargs")
+        if any(p.kind in NAMELESS for p in signature.parameters.values()):
+            raise TypeError(f"{self.name}: the ledger keeps arguments by name, so no *args, **kwargs or `/`")
         return signature
 
     def call(self, *args: Any, **kwargs: Any) -> Call:
@@ -137,6 +148,10 @@ class LedgerTask(Task):
         seconds = (eta - datetime.now(eta.tzinfo)).total_seconds() if eta else countdown or 0
         raise RetryAfter(seconds, str(exc or "the task asked for a retry")) from exc
 
+    def replace(self, sig: Any) -> NoReturn:
+        """Raises Permanent: Celery would run another task under this job's id."""
+        raise Permanent(f"{self.name}: a job can't be replaced; enqueue another one, or a chain")
+
     def apply(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raises TypeError: there is no job to run here."""
         raise TypeError(f"{self.name}: call it as a function, or enqueue it")
@@ -145,6 +160,8 @@ class LedgerTask(Task):
         """Run the job that the worker's message names; called as a function, run only the body."""
         if self.request.called_directly:
             return self.run(*args, **kwargs)
+        if not heartbeat.worker_name:
+            raise ImproperlyConfigured("this worker sends no heartbeat: start it with `celery -A PROJECT worker`")
         id = self.request.id
         self.push_request(**{**vars(self.request), "called_directly": True})  # the body may call its own task
         try:

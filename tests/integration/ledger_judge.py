@@ -36,6 +36,7 @@ ARROWS = {
     "defer_unknown_claim": "running>waiting running>dead",
     "mark_terminated": "running>dead",
     "release_followers": "waiting>waiting",
+    "mark_orphans_dead": "waiting>dead",
     "relink": "waiting>waiting",
 }
 MOVES = {name: {tuple(arrow.split(">")) for arrow in arrows.split()} for name, arrows in ARROWS.items()}

@@ -13,8 +13,9 @@ from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
 from backroom.ledger.limits import DEPTH, RESULT_DEPTH
 from backroom.ledger.models import Heartbeat, Job
+from backroom.runtime import dispatcher
 from backroom.runtime.dispatcher import Dispatcher
-from backroom.runtime.enqueue import enqueue_all
+from backroom.runtime.enqueue import enqueue_all, new_id
 from backroom.runtime.worker import requeue_unfinished
 from tests.integration.heartbeats import worker_beats
 
@@ -217,7 +218,7 @@ def test_purge_keeps_dead_letters_and_what_is_fresh():
 
 
 def nested(levels: int) -> object:
-    """An empty list in so many lists and objects, in turn."""
+    """An empty list inside `levels` lists and objects."""
     value: object = []
     for level in range(levels):
         value = {"in": value} if level % 2 else [value]
@@ -411,3 +412,51 @@ def test_a_replay_may_give_no_arguments():
     transitions.mark_dead(transitions.claim(id, "a"), "gave up")
     assert operations.replay([id], args={}) == [id]
     assert Job.objects.get(id=id).args == {}
+
+
+def test_a_follower_whose_predecessor_was_deleted_is_dead_and_overtakes_nothing():
+    """As when a purge and a replay come at once."""
+    head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
+    follower = Job.objects.get(key="note:3")
+    Job.objects.filter(id=head).delete()
+    Dispatcher().rescue_if_due()
+    assert state(follower.id) == "waiting"  # not before its first rescue
+    due = Dispatcher()
+    due.rescue_at = 0
+    due.rescue_if_due()
+    follower.refresh_from_db()
+    assert (follower.state, follower.error) == ("dead", "the job before it was deleted")
+    assert operations.replay([str(follower.id)]) == [str(follower.id)]
+    assert Job.objects.get(id=follower.id).run_at
+
+
+def test_a_follower_is_not_linked_to_a_job_that_is_not_there():
+    enqueue_all(add.call(1, 2).then(note.call(3)))
+    follower, other = str(Job.objects.get(key="note:3").id), note.enqueue(4)
+    assert not operations.relink(follower, new_id())
+    assert operations.relink(follower, other)
+    assert str(Job.objects.get(id=follower).after_id) == other
+
+
+def test_an_id_that_another_job_has_is_refused_and_nothing_is_written():
+    id = add.apply_async((1, 2), task_id=new_id()).id
+    assert add.apply_async((1, 2), task_id=id).id == id  # the same call, sent twice
+    for call in replace(once.call(1), id=id), replace(add.call(1, 3), id=id), replace(note.call(1), id=id):
+        with pytest.raises(ValueError, match="another job has the id"), transaction.atomic():
+            enqueue_all(note.call(7), call)
+    assert Job.objects.count() == 1
+
+
+def test_ready_jobs_of_a_removed_queue_become_dead_letters_unless_a_worker_serves_it(settings):
+    settings.BACKROOM_DEPLOY_WINDOW = 0
+    removed, declared = note.enqueue(1), note.enqueue(2)
+    served = note.enqueue(3)
+    Job.objects.filter(id=removed).update(queue="removed")
+    Job.objects.filter(id=served).update(queue="of another release")
+    Job.objects.update(published_at="2020-01-01T00:00Z")
+    worker_beats("newer", "of another release")
+    for _ in range(2):
+        dispatcher.defer_jobs_of_unknown_queues()
+        Job.objects.filter(state="waiting").update(state="ready", unknown_since="2020-01-01T00:00Z")
+    assert (state(removed), state(declared), state(served)) == ("dead", "ready", "ready")
+    assert Job.objects.get(id=removed).error == "no worker knows its queue"

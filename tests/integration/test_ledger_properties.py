@@ -103,6 +103,7 @@ STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "defer_unknown_claim": (claim,),
     "mark_terminated": (job("running"), worker),
     "release_followers": (),
+    "mark_orphans_dead": (),
     "relink": (job("waiting"),),
 }
 statement = st.one_of([st.tuples(st.just(name), st.tuples(*drawn)) for name, drawn in STATEMENTS.items()])
@@ -244,6 +245,7 @@ def every_statement(late: sql.Claimed, running: sql.Claimed) -> list[Statement]:
         ("mark_terminated", (number(1), "one")),
         ("mark_terminated", (number(11), "one")),
         ("release_followers", ()),
+        ("mark_orphans_dead", ()),
         ("relink", (number(2),)),
         ("relink", (number(10),)),
     ]
@@ -256,7 +258,7 @@ def test_every_statement_that_changes_a_job_is_tried():
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
-    readers = {"ids_of", "lost_messages", "running_on"}
+    readers = {"ids_of", "same_jobs", "lost_messages", "of_other_queues", "running_on"}
     # These stand in STATEMENTS under the names of those that call them.
     called = {"insert", "defer", "mark_dead"}
     callers = {"enqueue", "fail", "cancel_key", "worker_beats", "stop_heartbeat", "requeue_unfinished",

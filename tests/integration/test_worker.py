@@ -5,11 +5,13 @@ import traceback
 import uuid
 from asyncio import CancelledError
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import Thread
 
 import pytest
 from celery.exceptions import Ignore, Retry
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
@@ -287,3 +289,39 @@ def test_cancelling_a_job_that_is_being_claimed_leaves_its_followers():
     thread.join()
     assert cancelled == []
     assert Job.objects.get(after_id=head).state == "waiting"
+
+
+@task(name="tests.ticks", key="tick:{slot}", bind=True)
+def ticks(self, slot: int, how: str) -> str:
+    if how == "replace":
+        raise self.replace(body.s("now"))
+    return ticks.enqueue(slot, how)
+
+
+def test_a_job_that_enqueues_itself_under_its_own_key_fails_with_a_sentence():
+    """Otherwise the enqueueing would find the running job, and nothing would ever run again."""
+    id = ticks.enqueue(1, "own key")
+    with suppress(Retry):
+        execution.perform(ticks, id)
+    job = Job.objects.get(id=id)
+    assert job.state == "waiting"
+    assert "a job can't enqueue itself: raise Snooze to run it again" in job.error
+
+
+def test_a_job_that_is_to_be_replaced_by_another_is_dead_at_once():
+    id = ticks.enqueue(1, "replace")
+    with pytest.raises(Permanent, match="can't be replaced"):
+        execution.perform(ticks, id)
+    assert Job.objects.get().state == "dead"
+
+
+def test_a_worker_without_a_heartbeat_runs_no_job():
+    """The rescue would take each of its jobs for abandoned and let it run twice."""
+    id = body.enqueue("now")
+    body.push_request(id=id, called_directly=False)
+    try:
+        with pytest.raises(ImproperlyConfigured, match="sends no heartbeat"):
+            body()
+    finally:
+        body.pop_request()
+    assert Job.objects.get().state == "ready"
