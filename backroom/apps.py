@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from backroom.runtime import checks  # noqa: F401 - registers the system checks
+from backroom.runtime import checks, session_checks  # noqa: F401 - registers the system checks
 
 
 class BackroomConfig(AppConfig):

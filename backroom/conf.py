@@ -1,21 +1,66 @@
-"""The library's settings. Each is a Django setting with the prefix BACKROOM_, and has a default here."""
+"""The library's settings. Each is a Django setting with the prefix BACKROOM_, and has a default and a check here."""
 
-from typing import Any
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
-DEFAULTS: dict[str, Any] = {
-    "WORKER_GRACE": 70,  # seconds from SIGTERM to the SIGKILL of the workers' supervisor
-    "DEPLOY_WINDOW": 600,  # seconds for which a job waits that no running release knows
-    "SLOT_DEADLINE": None,  # seconds after which a slot of the schedule is skipped; None: it fires however late
-    "RETENTION_DAYS": 30,  # after which finished jobs are deleted; dead letters stay
-    "PARTNERS_URL": "",  # the address below which partners are called that have none of their own
-    "PARTNER_RATES": {},  # partner: calls a second allowed to the whole fleet; a partner not named has no breaker
-    "QUEUE_OBJECTIVES": {},  # queue: seconds for which a job may be due before an alert
-    "ALERT_MAIL_TO": [],  # addresses
-    "CONTEXT_IDS": ("request_id",),  # the ids that a job takes with it from the request's log lines
-    "SITE_URL": "",  # of this site, for links in alert mails
-    "FLOWER_URL": "",  # of Flower, for links on the pages
+
+class Setting(NamedTuple):
+    default: Any
+    fits: Callable[[Any], bool]
+    needs: str  # in words, what fits
+
+    @classmethod
+    def seconds(cls, default: float, least: float, use: str) -> "Setting":
+        return cls(default, lambda value: _is_number(value) and value >= least, f"seconds, {least} or more: {use}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and (not value or value.startswith(("http://", "https://")))
+
+
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(isinstance(word, str) and word for word in value)
+
+
+def _are_positive(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_number(number) and number > 0 for number in value.values())
+
+
+URL = "an address that begins with http:// or https://, or nothing: "
+SETTINGS: dict[str, Setting] = {
+    # A worker requeues its jobs 3 s before the end.
+    "WORKER_GRACE": Setting.seconds(
+        70, 6, "from SIGTERM to the SIGKILL of the workers' supervisor; 70 lets jobs finish"
+    ),
+    "DEPLOY_WINDOW": Setting.seconds(600, 0, "for which a job waits that no running release knows"),
+    "SLOT_DEADLINE": Setting(
+        None,
+        lambda value: value is None or (_is_number(value) and value >= 60),  # in which a new beat starts
+        "seconds, 60 or more, after which a slot of the schedule is skipped; None: it fires however late",
+    ),
+    "RETENTION_DAYS": Setting(
+        30,
+        lambda value: _is_number(value) and value > 0,
+        "days after which finished jobs are deleted; dead letters stay",
+    ),
+    "PARTNERS_URL": Setting("", _is_url, URL + "below it are partners that have none of their own"),
+    "PARTNER_RATES": Setting(
+        {}, _are_positive, "{partner: calls a second of the whole fleet}; a partner not named has no breaker"
+    ),
+    "QUEUE_OBJECTIVES": Setting({}, _are_positive, "{queue: seconds for which a job may be due before an alert}"),
+    "ALERT_MAIL_TO": Setting(
+        [], lambda value: _are_words(value) and all("@" in each for each in value), "a list of addresses"
+    ),
+    "CONTEXT_IDS": Setting(("request_id",), _are_words, "a list: the ids of log lines that a request's jobs take on"),
+    "SITE_URL": Setting("", _is_url, URL + "this site's, for links in alert mails"),
+    "FLOWER_URL": Setting("", _is_url, URL + "Flower's, for links on the pages"),
 }
 
 
@@ -23,7 +68,17 @@ class Conf:
     """`conf.WORKER_GRACE` is settings.BACKROOM_WORKER_GRACE, or the default."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(settings, f"BACKROOM_{name}", DEFAULTS[name])
+        return getattr(settings, f"BACKROOM_{name}", SETTINGS[name].default)
+
+    def wrong(self) -> Iterator[tuple[str, str]]:
+        """Each setting that does not fit, and what it needs."""
+        for name, setting in SETTINGS.items():
+            if not setting.fits(getattr(self, name)):
+                yield f"BACKROOM_{name}", setting.needs
+
+    def unknown(self) -> list[str]:
+        """Settings with the prefix that have no effect."""
+        return [name for name in dir(settings) if name.startswith("BACKROOM_") and name[9:] not in SETTINGS]
 
 
 conf = Conf()

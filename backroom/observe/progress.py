@@ -45,7 +45,7 @@ def of_attempt(id: str, claim: int, attempt: int) -> Iterator[None]:
 def current_id() -> str | None:
     """The id of the job that this thread runs; None outside of one."""
     record = _current.get()
-    return record and record.id
+    return record.id if record else None
 
 
 def write_last(snoozed: bool = False) -> None:

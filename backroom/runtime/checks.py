@@ -1,5 +1,6 @@
 """System checks: a setting that would break a promise is an error at boot, with the way out."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,20 +9,32 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from backroom.conf import conf
+from backroom.conf import SETTINGS, conf
 from backroom.runtime import slots
+from backroom.runtime.session_checks import check_sessions
 from backroom.runtime.task import LedgerTask
 
-SHORTEST_GRACE = 6  # seconds: a worker requeues its jobs 3 s before the end
+log = logging.getLogger(__name__)
+
+OF_LEDGER_CELERY = {f"backroom.{id}" for id in ("E003", "E010", "E011", "E013", "W001", "W004", "W005")}
 
 
 @register()
 def check_backroom(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The settings on which the ledger's promises rest."""
     ledger = current_app.task_cls == "backroom.runtime.task:LedgerTask"
-    errors = [*_project(ledger), *_celery(), *_tasks(), *(_schedule() if ledger else ()), *_surroundings()]
+    errors = [*_project(ledger), *_celery(), *_tasks(), *_time_limits(), *_surroundings()]
+    if ledger:
+        errors += _schedule()
     # A plain Celery app lacks what LedgerCelery sets, and a broker whose settings it did not read: one error says both.
-    return [error for error in errors if ledger or error.id not in ("backroom.E003", "backroom.W001")]
+    return [error for error in errors if ledger or error.id not in OF_LEDGER_CELERY]
+
+
+def log_findings() -> None:
+    """Write what the checks find to the log of a process that starts."""
+    for found in (*check_backroom(None), *check_sessions(None, databases=["default"])):
+        if not found.is_silenced():
+            log.log(found.level, "%s", found)
 
 
 def _project(ledger: bool) -> Iterator[CheckMessage]:
@@ -41,13 +54,26 @@ def _project(ledger: bool) -> Iterator[CheckMessage]:
 
 
 def _celery() -> Iterator[CheckMessage]:
-    """Jobs run in workers, and no message is dropped."""
-    if current_app.conf.task_always_eager:
+    """Jobs run in workers, which end each body in time, and no message is dropped or hidden."""
+    celery = current_app.conf
+    if celery.task_always_eager:
         yield Error("task_always_eager runs jobs in the request, before the commit",
                     hint="remove CELERY_TASK_ALWAYS_EAGER", id="backroom.E002")  # fmt: skip
-    if not current_app.conf.task_acks_late:
+    if not celery.task_acks_late:
         yield Error("without task_acks_late a warm shutdown may drop a message",
                     hint="remove CELERY_TASK_ACKS_LATE: LedgerCelery sets it", id="backroom.E003")  # fmt: skip
+    if not celery.worker_disable_prefetch or celery.worker_prefetch_multiplier != 1:
+        yield Error("a worker that prefetches hides messages, which are then published again as lost",
+                    hint="remove CELERY_WORKER_DISABLE_PREFETCH and CELERY_WORKER_PREFETCH_MULTIPLIER: LedgerCelery"
+                    " sets them", id="backroom.E011")  # fmt: skip
+    if _is_redis() and celery.broker_transport_options.get("ack_emulation", True):
+        yield Warning("the broker acknowledges messages: the ledger makes that redundant, and an unacknowledged one"
+                      " comes a second time", hint='add "ack_emulation": False to CELERY_BROKER_TRANSPORT_OPTIONS',
+                      id="backroom.W004")  # fmt: skip
+    if _is_redis() and not celery.broker_transport_options.get("socket_timeout"):
+        yield Warning("a worker that stops while the broker hangs waits until it is killed",
+                      hint='add "socket_timeout": 3 to CELERY_BROKER_TRANSPORT_OPTIONS',
+                      id="backroom.W005")  # fmt: skip
 
 
 def _tasks() -> Iterator[CheckMessage]:
@@ -55,7 +81,12 @@ def _tasks() -> Iterator[CheckMessage]:
     known = set(current_app.amqp.queues)
     _import_tasks()
     for task in current_app.tasks.values():
-        if not isinstance(task, LedgerTask) or task.name.startswith("celery."):  # Celery's own: chain, chord, ...
+        if task.name.startswith("celery."):  # Celery's own: chain, chord, ...
+            continue
+        if not isinstance(task, LedgerTask):
+            yield Error(f"{task.name} has no row in the ledger: its base class is Celery's",
+                        hint="let its base class inherit from backroom.runtime.task.LedgerTask",
+                        id="backroom.E013")  # fmt: skip
             continue
         if task.job_queue and task.job_queue not in known:
             yield Error(f"{task.name} goes to the queue {task.job_queue!r}, which no worker knows",
@@ -64,7 +95,18 @@ def _tasks() -> Iterator[CheckMessage]:
         try:
             _ = task.parameters
         except TypeError as error:
-            yield Error(str(error), hint="name each parameter", id="backroom.E007")
+            yield Error(str(error), hint="make it a plain function of its own, with named parameters",
+                        id="backroom.E007")  # fmt: skip
+
+
+def _time_limits() -> Iterator[CheckMessage]:
+    """A body that hangs is ended: softly, then hard. A task has Celery's settings unless it has its own."""
+    found = {(task.soft_time_limit, task.time_limit): name for name, task in current_app.tasks.items()}
+    for (soft, hard), name in found.items():
+        if not soft or not hard or soft >= hard:
+            yield Error(f"{name} has the time limits {soft} and {hard}: a body that hangs would hold its worker, or be"
+                        " killed without a word", hint="set CELERY_TASK_SOFT_TIME_LIMIT and, to more seconds,"
+                        " CELERY_TASK_TIME_LIMIT", id="backroom.E010")  # fmt: skip
 
 
 def _schedule() -> Iterator[CheckMessage]:
@@ -85,12 +127,17 @@ def _import_tasks() -> None:
 
 
 def _surroundings() -> Iterator[CheckMessage]:
-    """The workers' supervisor, the broker, and the alerts' addressees."""
-    if conf.WORKER_GRACE < SHORTEST_GRACE:
-        yield Error(f"WORKER_GRACE={conf.WORKER_GRACE} leaves a stopping worker no time for its jobs",
-                    hint="set BACKROOM_WORKER_GRACE to the seconds from SIGTERM to SIGKILL that the supervisor grants,"
-                    " 30 or more; 70 lets every job finish", id="backroom.E005")  # fmt: skip
-    if not (current_app.conf.broker_url or "").startswith(("redis://", "rediss://")):
+    """The library's own settings, and the broker."""
+    for name, needs in conf.wrong():
+        yield Error(f"the value of {name} does not fit", hint=f"set it to {needs}", id="backroom.E005")
+    for name in conf.unknown():
+        yield Warning(f"{name} has no effect", hint=f"settings are {', '.join(SETTINGS)}, each after BACKROOM_",
+                      id="backroom.W006")  # fmt: skip
+    if not _is_redis():
         yield Warning("breakers and rate limits of partners are off: they need Redis or Valkey as the broker",
                       hint="use one; without it each job calls its partner as its Retry allows",
                       id="backroom.W001")  # fmt: skip
+
+
+def _is_redis() -> bool:
+    return (current_app.conf.broker_url or "").startswith(("redis://", "rediss://"))

@@ -20,6 +20,7 @@ from backroom.ledger.sql import READABLE, Message
 from backroom.observe import context, progress
 from backroom.runtime import publisher
 
+KEY_LIMIT = 200  # characters, as the column has
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
 
 
@@ -104,6 +105,8 @@ class Call:
             check_arguments(self.args)
         except ValueError as error:
             raise ValueError(f"{self.task}: its arguments can't be enqueued: {error}") from error
+        if self.key and len(self.key) > KEY_LIMIT:
+            raise ValueError(f"{self.task}: its key is over {KEY_LIMIT} characters long")
         if self.queue not in current_app.amqp.queues:
             raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
         if not isinstance(self.run_after, timedelta | datetime | None):

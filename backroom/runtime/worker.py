@@ -14,6 +14,7 @@ import billiard.pool
 from celery import signals
 from celery.apps.worker import Worker as CeleryWorker
 from celery.concurrency.base import BasePool
+from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
 from django.db import Error, connection
@@ -22,7 +23,7 @@ from backroom.conf import conf
 from backroom.ledger import db_errors, operations, rescue, transitions
 from backroom.ledger.errors import Superseded
 from backroom.runtime import heartbeat, memory
-from backroom.runtime.checks import check_backroom
+from backroom.runtime.checks import log_findings
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.project_warnings import EveryMinute, warn_of_missing_dispatcher
 
@@ -67,13 +68,13 @@ class Pulse:
         self.warn_of_missing_dispatcher = EveryMinute(warn_of_missing_dispatcher)
 
     def start(self, sender: Any, **_: Any) -> None:
-        """The worker is ready. Celery runs Django's system checks and drops their errors; the log gets ours."""
+        """The worker is ready. Celery runs Django's system checks and drops what they find."""
         queues = ",".join(sorted(queue.name for queue in sender.task_consumer.queues))
         self.heartbeat = Heartbeat("worker", heartbeat.worker_name, queues, sender.pool.limit)
         threading.Thread(target=self._run, args=(sender.pool,), daemon=True, name="heartbeat").start()
-        for found in check_backroom(None):
-            if found.is_serious():
-                log.error("%s", found)
+        log_findings()
+        if not isinstance(sender.pool, TaskPool):
+            log.warning("no time limit holds in this pool: a body that hangs holds its place; use the prefork pool")
 
     def begin_to_stop(self, how: str, **_: Any) -> None:
         """SIGTERM: Celery takes no new job and waits for running ones without limit. The supervisor has a limit."""

@@ -27,6 +27,10 @@ from project.settings import *
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 INSTALLED_APPS.remove("django_celery_beat")
 CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_TIME_LIMIT = None
+CELERY_WORKER_DISABLE_PREFETCH = False
+CELERY_BROKER_TRANSPORT_OPTIONS = {}
+BACKROOM_DEPLOY_WINDOW = "an hour"
 CELERY_TASK_QUEUES = [Queue("default")]
 """
 OWN_USER = "python manage.py makemigrations people"
@@ -174,9 +178,29 @@ def test_settings_that_break_a_promise_fail_the_checks(adopted):
         'HINT: set DATABASES["default"] to a PostgreSQL database',
         'HINT: add "django_celery_beat" to INSTALLED_APPS',
         "HINT: remove CELERY_TASK_ACKS_LATE",
+        "HINT: set CELERY_TASK_SOFT_TIME_LIMIT",
+        "HINT: remove CELERY_WORKER_DISABLE_PREFETCH",
+        'HINT: add "ack_emulation": False',
+        'HINT: add "socket_timeout": 3',
+        "the value of BACKROOM_DEPLOY_WINDOW does not fit",
         "sales.tasks.mail_receipt goes to the queue 'critical', which no worker knows",
     ):
         assert says in written
+
+
+def test_a_database_without_limits_is_a_warning_of_the_checks(adopted):
+    project = adopted.plain
+    (project.folder / "project" / "unbounded.py").write_text(
+        'from project.settings import *\nDATABASES["default"]["OPTIONS"] = {}\n'
+    )
+    limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    check = ("python", "manage.py", "check", "--database", "default")
+    written = project.run(*check, DJANGO_SETTINGS_MODULE="project.unbounded")
+    for limit in limits:
+        assert f"DATABASES sets no {limit}:" in written
+        assert f"a session of the database has no {limit}:" in written
+    assert project.run(*check) == "System check identified no issues (0 silenced).\n"
+    assert "has no" not in project.log
 
 
 def test_a_project_without_the_app_says_so_at_the_first_use_of_a_task(adopted):

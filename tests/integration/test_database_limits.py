@@ -7,11 +7,14 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection
 from django.test import Client
+from psycopg import IsolationLevel
 
+from backroom.runtime.session_checks import check_sessions
 from tests.integration import sick_database as sick
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+BOUNDED = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s"
 LIMITS = {"statement_timeout": "10s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s"}
 
 
@@ -39,3 +42,25 @@ def test_a_database_that_hangs_costs_no_more_than_the_time_to_connect():
             connection.ensure_connection()
     seconds = settings.DATABASES["default"]["OPTIONS"]["connect_timeout"]
     assert seconds - 1 < time.monotonic() - begin < seconds + 2
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ({}, ["W007", "W007", "W007"]),
+        ({"options": "-c lock_timeout=1s -c statement_timeout=1s"}, ["W007"]),
+        ({"options": f"{BOUNDED} -c default_transaction_isolation=serializable"}, ["E012"]),
+        ({"options": BOUNDED, "isolation_level": IsolationLevel.REPEATABLE_READ}, ["E012"]),
+        ({"options": BOUNDED}, []),
+    ],
+)
+def test_a_session_without_what_the_ledger_needs_is_found_by_the_checks(monkeypatch, options, ids):
+    """The server is asked, so it counts what a pooler, the role and the server's own settings make of it."""
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    assert [found.id for found in check_sessions(None, databases=["default"])] == [f"backroom.{id}" for id in ids]
+
+
+def test_the_checks_pass_where_there_is_no_database(monkeypatch):
+    """As where an image is built."""
+    monkeypatch.setitem(connection.settings_dict, "PORT", 9)
+    assert check_sessions(None, databases=["default"]) == []

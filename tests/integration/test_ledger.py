@@ -235,6 +235,12 @@ def test_arguments_that_are_not_small_json_are_refused_before_the_database_is_as
     assert note.enqueue("a\\u0000")
 
 
+def test_a_key_that_does_not_fit_its_column_is_refused_before_the_database_is_asked():
+    with pytest.raises(ValueError, match="over 200 characters"):
+        note.enqueue("x" * 196)
+    assert note.enqueue("x" * 195)
+
+
 def test_the_table_refuses_json_that_is_nested_too_deep_for_any_reader():
     id = note.enqueue(nested(DEPTH - 1))
     for column, levels in ("args", DEPTH), ("result", RESULT_DEPTH):
@@ -436,6 +442,12 @@ def test_a_follower_is_not_linked_to_a_job_that_is_not_there():
     assert not operations.relink(follower, new_id())
     assert operations.relink(follower, other)
     assert str(Job.objects.get(id=follower).after_id) == other
+
+
+def test_two_calls_of_one_id_are_refused():
+    id = new_id()
+    with pytest.raises(ValueError, match="have one id"):
+        enqueue_all(*(replace(add.call(1, right), id=id) for right in (2, 3)))
 
 
 def test_an_id_that_another_job_has_is_refused_and_nothing_is_written():

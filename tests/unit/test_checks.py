@@ -1,17 +1,30 @@
 """A setting that would break a promise is an error at boot."""
 
 import pytest
-from celery import current_app
+from celery import Task, current_app
+from django.db import connections
 
 from backroom import task
+from backroom.conf import SETTINGS, conf
 from backroom.ops.checks import check_ops
 from backroom.runtime.checks import check_backroom
+from backroom.runtime.session_checks import LIMITS, check_options
 
 
 def nothing() -> None: ...
 
 
 def nameless(*args: int) -> None: ...
+
+
+def positional(n, /) -> None: ...
+
+
+async def asynchronous() -> None: ...
+
+
+def generator():
+    yield 1
 
 
 def found() -> list[str]:
@@ -45,6 +58,62 @@ def test_a_grace_in_which_no_job_could_end_is_an_error(settings, grace, errors):
     assert found() == errors
 
 
+def test_every_setting_has_a_default_that_fits(settings):
+    for name in SETTINGS:
+        if hasattr(settings, f"BACKROOM_{name}"):
+            delattr(settings, f"BACKROOM_{name}")
+    assert found() == []
+    assert conf.DEPLOY_WINDOW == 600
+
+
+WRONG = {
+    "WORKER_GRACE": "70",
+    "DEPLOY_WINDOW": None,
+    "SLOT_DEADLINE": 59,
+    "RETENTION_DAYS": 0,
+    "PARTNERS_URL": "partners:8100",
+    "PARTNER_RATES": {"mail": 0},
+    "QUEUE_OBJECTIVES": {"bulk": "900"},
+    "ALERT_MAIL_TO": "oncall@example.com",
+    "CONTEXT_IDS": "request_id",
+    "SITE_URL": "shop.example.com",
+    "FLOWER_URL": None,
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_of_the_library_is_checked(settings, name):
+    setattr(settings, f"BACKROOM_{name}", WRONG[name])
+    assert "backroom.E005" in found()
+
+
+def test_a_setting_that_the_library_does_not_have_is_a_warning(settings):
+    settings.BACKROOM_DEPLOY_WINDOWS = 60
+    assert found() == ["backroom.W006"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "id"),
+    [
+        ("worker_disable_prefetch", False, "E011"),
+        ("worker_prefetch_multiplier", 4, "E011"),
+        ("broker_transport_options", {"socket_timeout": 3}, "W004"),
+        ("broker_transport_options", {"ack_emulation": False}, "W005"),
+    ],
+)
+def test_what_a_worker_and_the_broker_need_is_checked(monkeypatch, name, value, id):
+    monkeypatch.setitem(current_app.conf, name, value)
+    assert set(found()) == {f"backroom.{id}"}
+
+
+@pytest.mark.parametrize(("soft", "hard"), [(None, 60), (50, None), (60, 60)])
+def test_a_task_that_nothing_ends_is_an_error(declared, monkeypatch, soft, hard):
+    monkeypatch.setitem(current_app.conf, "task_soft_time_limit", soft)
+    monkeypatch.setitem(current_app.conf, "task_time_limit", hard)
+    assert declared()(nothing).name  # Celery makes it at its first use
+    assert found() == ["backroom.E010"]
+
+
 def test_tasks_that_run_in_the_request_are_an_error(monkeypatch):
     monkeypatch.setitem(current_app.conf, "task_always_eager", True)
     assert found() == ["backroom.E002"]
@@ -72,14 +141,28 @@ def test_a_task_for_a_queue_without_a_declaration_is_an_error(declared):
     assert found() == ["backroom.E004"]
 
 
-def test_a_task_whose_parameters_have_no_names_is_an_error(declared):
-    assert declared()(nameless).name  # Celery makes it at its first use
+@pytest.mark.parametrize("function", [nameless, positional, asynchronous, generator])
+def test_a_function_that_can_not_be_a_job_is_an_error_and_can_not_be_enqueued(declared, function):
+    made = declared()(function)
+    assert made.name  # Celery makes it at its first use
     assert found() == ["backroom.E007"]
+    with pytest.raises(TypeError, match=r"tests.declared: (the ledger keeps arguments by name|a call of an async)"):
+        made.enqueue(1)
 
 
-def test_a_task_whose_parameters_have_no_names_can_not_be_enqueued(declared):
-    with pytest.raises(TypeError, match="must have names"):
-        declared()(nameless).enqueue(1)
+def test_two_tasks_of_one_name_are_an_error_and_neither_can_be_enqueued(declared, monkeypatch):
+    monkeypatch.setattr(current_app, "twins", {})
+    first, second = declared()(nothing), declared()(positional)
+    assert first.name == second.name
+    assert found() == ["backroom.E007"]
+    for made in first, second:
+        with pytest.raises(TypeError, match=r"two functions are tasks of this name: .*nothing and .*positional"):
+            made.enqueue()
+
+
+def test_a_task_that_writes_no_row_is_an_error(declared):
+    assert declared(base=Task)(nothing).name
+    assert found() == ["backroom.E013"]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +183,14 @@ def test_a_schedule_whose_slots_could_not_be_enqueued_is_an_error(monkeypatch, e
 def test_beat_without_its_app_is_an_error(settings):
     settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_celery_beat"]
     assert found() == ["backroom.E008"]
+
+
+def test_a_database_without_limits_is_a_warning_for_each(monkeypatch):
+    assert check_options(None) == []
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", {})
+    assert [(found.id, found.msg.split(":")[0]) for found in check_options(None)] == [
+        ("backroom.W003", f"DATABASES sets no {name}") for name in LIMITS
+    ]
 
 
 def test_alerts_without_an_addressee_are_a_warning(settings):

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand
 from django.utils.module_loading import import_string
 
+from backroom.runtime.checks import log_findings
 from backroom.runtime.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
@@ -22,5 +23,6 @@ class Command(BaseCommand):
         dispatcher = Dispatcher([import_string(name) for name in names])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: dispatcher.stop.set())
+        log_findings()
         log.info("dispatcher %d is ready", os.getpid())
         dispatcher.run()

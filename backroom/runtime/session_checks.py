@@ -1,0 +1,66 @@
+"""System checks of the database's sessions: what DATABASES sends them, and what the server says that they have.
+
+A pooler may drop it: PgBouncer in transaction mode does, with `ignore_startup_parameters = options`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import Error as DatabaseError
+from django.db import connections
+
+ISOLATION = "read committed"
+LIMITS = {  # of a session: the promise that rests on it
+    "statement_timeout": "a slow statement holds a worker or a request for ever",
+    "lock_timeout": "a statement waits for a lock of another session for ever",
+    "idle_in_transaction_session_timeout": "a process that freezes in a transaction keeps its jobs from their rescue",
+}
+ASK = "SELECT current_setting('transaction_isolation'), current_setting('default_transaction_isolation')" + "".join(
+    f", current_setting('{name}')" for name in LIMITS
+)
+HINT = 'add -c {0}=... to "options" in the OPTIONS of DATABASES["default"]; '
+UNSENT = HINT + "if ALTER ROLE sets it, put backroom.W003 into SILENCED_SYSTEM_CHECKS"
+UNSET = HINT + "if it is there, a pooler drops it: use ALTER ROLE ... SET {0}"
+
+
+@register()
+def check_options(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What DATABASES sends. Without a connection: Celery runs the checks in a web process, too."""
+    options = str(connections["default"].settings_dict["OPTIONS"].get("options", ""))
+    return [
+        Warning(f"DATABASES sets no {name}: {breaks}", id="backroom.W003",
+                hint=UNSENT.format(name))
+        for name, breaks in LIMITS.items() if name not in options
+    ]  # fmt: skip
+
+
+@register(Tags.database)
+def check_sessions(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """What a new session has. Nothing where the database is away."""
+    if "default" not in (databases or ()):
+        return []
+    probe = connections["default"].copy()
+    if probe.vendor != "postgresql":
+        return []
+    try:
+        probe.set_autocommit(False)
+        with probe.cursor() as cursor:
+            cursor.execute(ASK)
+            found = cursor.fetchone()
+    except DatabaseError:
+        return []
+    finally:
+        probe.close()
+    return list(_faults(found[:2], dict(zip(LIMITS, found[2:], strict=True))))
+
+
+def _faults(levels: tuple[str, str], limits: dict[str, str]) -> Iterator[CheckMessage]:
+    if set(levels) != {ISOLATION}:
+        yield Error(f"transactions are {' and '.join(sorted(set(levels)))}: the ledger's compare-and-set statements"
+                    f" would fail instead of waiting", hint=f"use {ISOLATION}, PostgreSQL's default",
+                    id="backroom.E012")  # fmt: skip
+    for name, breaks in LIMITS.items():
+        if limits[name] == "0":
+            yield Warning(f"a session of the database has no {name}: {breaks}", hint=UNSET.format(name),
+                          id="backroom.W007")  # fmt: skip
