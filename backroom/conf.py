@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 
 class Setting(NamedTuple):
@@ -23,6 +24,13 @@ def _is_number(value: Any) -> bool:
 
 def _is_url(value: Any) -> bool:
     return isinstance(value, str) and (not value or value.startswith(("http://", "https://")))
+
+
+def _is_function(value: Any) -> bool:
+    try:
+        return value == "" or callable(import_string(value))
+    except (ImportError, AttributeError, TypeError):
+        return False
 
 
 def _are_words(value: Any) -> bool:
@@ -61,6 +69,9 @@ SETTINGS: dict[str, Setting] = {
     "CONTEXT_IDS": Setting(("request_id",), _are_words, "a list: the ids of log lines that a request's jobs take on"),
     "SITE_URL": Setting("", _is_url, URL + "this site's, for links in alert mails"),
     "FLOWER_URL": Setting("", _is_url, URL + "Flower's, for links on the pages"),
+    "JOB_LINKS": Setting(
+        "", _is_function, "the path of a function of a job and a user that returns links, (text, address), or nothing"
+    ),
 }
 
 

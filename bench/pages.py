@@ -27,11 +27,15 @@ PAGES = {
     f"health{POLL}": "/ops/",
     **{f"charts, {span}": f"/ops/history/?span={span}" for span in ("hour", "day", "week")},
     "jobs": "/ops/jobs/",
-    **{f"jobs, {state}": f"/ops/jobs/?state={state}" for state in ("waiting", "dead", "cancelled")},
+    **{
+        f"jobs, {state}": f"/ops/jobs/?state={state}"
+        for state in ("retrying", "scheduled", "behind", "dead", "cancelled")
+    },
     "jobs of a task": f"/ops/jobs/?task={TASK}",
     "jobs of an unknown task": "/ops/jobs/?task=nothing",
     "jobs of a task, dead": f"/ops/jobs/?task={TASK}&state=dead",
-    "jobs, dead, page 20": "/ops/jobs/?state=dead&page=20",
+    "jobs by an error that none has": "/ops/jobs/?state=dead&error=nothing",
+    "preview of trying all": "/ops/act/?verb=try&all=1&found=state%3Dretrying",
     "jobs of an order": "/ops/jobs/?q=14711",
     "jobs by the beginning of a key": "/ops/jobs/?q=receipt:147*",
     "a dead job": "/ops/jobs/{dead}/",

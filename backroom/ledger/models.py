@@ -62,9 +62,12 @@ class Job(models.Model):
     context = models.JSONField(db_default={}, help_text="the request, order and trace that it belongs to")
 
     class Meta:
-        # One small index for each question of the dispatcher, and a small BRIN for finished jobs.
+        # One small index for each question of the dispatcher and of the pages, and a small BRIN for finished jobs.
         indexes = [
             models.Index(fields=["run_at"], name="backroom_waiting", condition=models.Q(state="waiting")),
+            models.Index(
+                fields=["run_at"], name="backroom_retrying", condition=models.Q(state="waiting", attempts__gt=0)
+            ),
             models.Index(fields=["published_at"], name="backroom_ready", condition=models.Q(state="ready")),
             models.Index(fields=["worker"], name="backroom_running", condition=models.Q(state="running")),
             models.Index(fields=["finished_at"], name="backroom_dead", condition=models.Q(state="dead")),

@@ -10,18 +10,24 @@ from typing import Any
 from backroom.ledger.sql import returned_ids, rows
 
 
-def reschedule(key: str, seconds: float = 0) -> bool:
-    """Let a waiting job run in `seconds` at the latest; False if no job waits for a time under this key.
+def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: float = 0) -> list[str]:
+    """Let waiting jobs run in `seconds` at the latest, or one every `apart` seconds, the first due first; returns the
+    ids. Jobs that wait for another one stay as they are.
 
-    Race: a dispatcher takes it at this moment. It is no longer `waiting`, and runs anyway.
+    Race: a dispatcher takes one at this moment. It is no longer `waiting`, and runs anyway.
     """
-    return bool(
-        rows(
-            "UPDATE backroom_job SET run_at = LEAST(run_at, clock_timestamp() + %s * interval '1 second')"
-            " WHERE key = %s AND state = 'waiting' AND run_at IS NOT NULL RETURNING id",
-            seconds,
-            key,
-        )
+    return returned_ids(
+        """
+        UPDATE backroom_job
+        SET run_at = LEAST(run_at, clock_timestamp() + (%s + chosen.place * %s) * interval '1 second')
+        FROM (SELECT id, row_number() OVER (ORDER BY run_at, id) - 1 AS place FROM backroom_job
+              WHERE id = ANY(%s::uuid[]) OR key = ANY(%s)) chosen
+        WHERE backroom_job.id = chosen.id AND state = 'waiting' AND run_at IS NOT NULL RETURNING backroom_job.id
+        """,
+        seconds,
+        apart,
+        list(ids),
+        list(keys),
     )
 
 

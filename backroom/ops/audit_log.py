@@ -7,22 +7,40 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from backroom.ledger import operations
 from backroom.ledger.models import Job, Pause, State
 from backroom.ops.models import AuditEntry
 from backroom.runtime.enqueue import Call, enqueue_all, new_id
 
+WHY_LIMIT = 200  # characters
+REASON_NEEDED = "Enter a reason. The audit log keeps it."
+
 # The states from which each verb starts.
-VERBS = {"replay": (State.DEAD, State.CANCELLED), "cancel": (State.DEAD, State.READY, State.WAITING)}
-PAST = {"replay": "replayed", "cancel": "cancelled"}
+VERBS = {
+    "replay": (State.DEAD, State.CANCELLED),
+    "cancel": (State.DEAD, State.READY, State.WAITING),
+    "try": (State.WAITING,),
+}
+PAST = {"replay": "replayed", "cancel": "cancelled", "try": "set to run now"}
+
+
+def fits(verb: str) -> Q:
+    """The jobs that this verb would change. One that waits for another job, not for a time, can't be tried now."""
+    return Q(state__in=VERBS[verb]) & (Q(run_at__isnull=False) if verb == "try" else Q())
 
 
 def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
     """Replay dead or cancelled jobs, `apart` seconds one after the other. Returns the ids of the replayed ones."""
     with transaction.atomic():
-        rate = f", one every {apart:g} s" if apart else ""
-        return _record("replayed", operations.replay(ids, apart), who, why, rate)
+        return _record("replay", ids, operations.replay(ids, apart), who, why, apart)
+
+
+def try_now(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
+    """Let jobs that wait for a time run now, or one every `apart` seconds. Returns the ids of those that did wait."""
+    with transaction.atomic():
+        return _record("try", ids, operations.reschedule(ids=ids, apart=apart), who, why, apart)
 
 
 def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
@@ -30,14 +48,17 @@ def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
     with transaction.atomic():
         before = Job.objects.get(id=id).args
         done = operations.replay([id], args=args)
-        return bool(_record("edited and replayed", done, who, why, f", its arguments before: {json.dumps(before)}"))
+        if done:
+            what = f"{Job.objects.get(id=id)}, its arguments before: {json.dumps(before)}"
+            note("edited and replayed", what, who, why, done)
+        return bool(done)
 
 
 def cancel(ids: Sequence[str], who: str, why: str) -> list[str]:
     """Cancel ready, waiting and dead jobs and those behind them. Returns the ids of the cancelled ones."""
     with transaction.atomic():
         done = operations.cancel(ids=ids, dead=True, why=f"cancelled by {who}" + (why and f": {why}"))
-        return _record("cancelled", done, who, why)
+        return _record("cancel", ids, done, who, why)
 
 
 def pause(what: str, who: str, why: str) -> bool:
@@ -45,14 +66,14 @@ def pause(what: str, who: str, why: str) -> bool:
     jobs go on. False if it is paused already."""
     with transaction.atomic():
         _, new = Pause.objects.get_or_create(what=what, defaults={"who": who, "why": why})
-        return new and _note("paused", what, who, why)
+        return new and _note_pause("paused", what, who, why)
 
 
 def resume(what: str, who: str, why: str) -> bool:
     """Resume a queue or a task. False if it is not paused."""
     with transaction.atomic():
         gone, _ = Pause.objects.filter(what=what).delete()
-        return bool(gone) and _note("resumed", what, who, why)
+        return bool(gone) and _note_pause("resumed", what, who, why)
 
 
 def run(schedule: str, call: Call, who: str, why: str) -> tuple[str, bool]:
@@ -61,25 +82,34 @@ def run(schedule: str, call: Call, who: str, why: str) -> tuple[str, bool]:
     with transaction.atomic():
         (id,) = enqueue_all(fresh)
         if new := id == fresh.id:
-            AuditEntry.objects.create(who=who, verb="ran", what=f"schedule {schedule}", jobs=[id], why=why)
+            note("ran", f"schedule {schedule}", who, why, [id])
     return id, new
 
 
-def note(verb: str, what: str, who: str) -> None:
-    """Record a change of the caller's transaction."""
-    AuditEntry.objects.create(who=who, verb=verb, what=what, why="")
+def note(verb: str, what: str, who: str, why: str = "", jobs: Sequence[str] = ()) -> None:
+    """Write an entry, in the transaction of the change: "cancelled", "order 1001". A project's own pages may, too."""
+    AuditEntry.objects.create(who=who, verb=verb, what=what, jobs=list(jobs), why=why)
 
 
-def _note(verb: str, what: str, who: str, why: str) -> bool:
-    AuditEntry.objects.create(who=who, verb=verb, what=what.replace(":", " ", 1), why=why)
+def summary(chosen: Sequence[str], done: Sequence[str]) -> tuple[int, str]:
+    """How many of the chosen jobs were changed, and of those that waited for them: (1, " and 2 behind it")."""
+    count = len({*chosen} & {*done})
+    behind = len(done) - count
+    return count, f" and {behind} behind {'it' if count == 1 else 'them'}" if behind else ""
+
+
+def _note_pause(verb: str, what: str, who: str, why: str) -> bool:
+    note(verb, what.replace(":", " ", 1), who, why)
     return True
 
 
-def _record(verb: str, done: list[str], who: str, why: str, more: str = "") -> list[str]:
+def _record(verb: str, ids: Sequence[str], done: list[str], who: str, why: str, apart: float = 0.0) -> list[str]:
     if done:
-        first = str(Job.objects.get(id=done[0]))
-        what = (first if len(done) == 1 else f"{len(done)} jobs, {first} and others") + more
-        AuditEntry.objects.create(who=who, verb=verb, what=what, jobs=done, why=why)
+        count, behind = summary(ids, done)
+        changed = {*done}
+        first = Job.objects.only("key", "task").get(id=next((id for id in ids if id in changed), done[0]))
+        what = str(first) if count == 1 else f"{count} jobs, {first} and others"
+        note(PAST[verb], what + behind + (f", one every {apart:g} s" if apart else ""), who, why, done)
     return done
 
 

@@ -1,7 +1,5 @@
 """How numbers and times are written on pages, in mails and in terminals. templatetags/ops.py makes them filters."""
 
-from django.utils.text import Truncator
-
 from backroom.observe.models import Progress
 
 
@@ -49,8 +47,8 @@ def mebibytes(count: int | None) -> str:
 
 
 def first_line(error: str) -> str:
-    """An error's first line, cut to the width of a table."""
-    return Truncator(error.partition("\n")[0]).chars(140)
+    """An error's first line, whole: a page wraps it."""
+    return error.partition("\n")[0]
 
 
 def bar(progress: Progress, width: int = 30) -> str:

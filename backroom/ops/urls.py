@@ -2,13 +2,13 @@
 
 from django.urls import path
 
-from backroom.ops.pages import actions, alerts, dead, edit, job, overview, pauses, schedules, search
+from backroom.ops.pages import actions, alerts, dead, edit, job, jobs, overview, pauses, schedules
 
 app_name = "ops"
 urlpatterns = [
     path("", overview.page, name="health"),
     path("history/", overview.history_part, name="history"),
-    path("jobs/", search.page, name="jobs"),
+    path("jobs/", jobs.page, name="jobs"),
     path("jobs/<uuid:id>/", job.page, name="job"),
     path("jobs/<uuid:id>/edit/", edit.page, name="edit"),
     path("dead/", dead.page, name="dead"),

@@ -87,9 +87,70 @@ def test_a_waiting_job_is_cancelled_with_those_behind_it_and_a_running_one_is_no
     assert "The job will not run, nor will 1 job behind it" in text(
         operator().get(f"/ops/act/?verb=cancel&id={waiting}")
     )
-    do(operator(), verb="cancel", id=[waiting, running])
+    client = operator()
+    do(client, verb="cancel", id=[waiting, running])
+    assert "1 job and 1 behind it cancelled." in text(client.get("/ops/jobs/"))
+    assert AuditEntry.objects.get().what == "fails:1 and 1 behind it"
     assert states(waiting, running) == ["cancelled", "running"]
     assert Job.objects.get(key="later:1").state == "cancelled"
+
+
+def test_the_command_line_counts_followers_apart(capsys):
+    head = fails.using(run_after=timedelta(hours=1)).call(1).then(fails_after.call(1)).then(fails_after.call(2))
+    enqueue_all(head)
+    call_command("jobs", "cancel", "fails:1")
+    assert capsys.readouterr().out == "1 of 1 jobs and 2 behind it: cancel done\n"
+
+
+def retrying(number: int, error: str = "OSError: no route") -> str:
+    id = fails.enqueue(number)
+    transitions.defer(transitions.claim(id, "one"), 3600, error)
+    return id
+
+
+def test_jobs_that_wait_for_a_time_are_tried_now_with_the_attempts_that_they_have_left():
+    again, later = retrying(1), fails.using(run_after=timedelta(hours=1)).enqueue(2)
+    enqueue_all(fails.using(run_after=timedelta(hours=1)).call(3).then(fails_after.call(3)))
+    behind = str(Job.objects.get(key="later:3").id)
+    assert "2 jobs now?" in text(operator().get("/ops/act/", {"verb": "try", "id": [again, later, behind]}))
+    do(operator(), verb="try", id=[again, later, behind])
+    assert {message.id for message in transitions.stage_due(9)} == {again, later}
+    assert Job.objects.get(id=again).attempts == 1
+    assert AuditEntry.objects.get().what == "2 jobs, fails:1 and others"
+
+
+def test_all_retrying_jobs_are_tried_now_at_a_rate_that_delays_none():
+    ids = [retrying(number) for number in range(3)]
+    scheduled = fails.using(run_after=timedelta(hours=1)).enqueue(9)
+    Job.objects.filter(id=ids[2]).update(run_at=Job.objects.get(id=ids[0]).created_at)  # it is due already
+    do(operator(), verb="try", found="state=retrying", all=1, per_minute="2")
+    times = [Job.objects.get(id=id).run_at for id in (ids[2], *ids[:2])]
+    assert times[0] < times[1] < times[2]
+    assert round((times[2] - times[1]).total_seconds()) == 30
+    assert Job.objects.get(id=scheduled).run_at - times[2] > timedelta(minutes=50)
+
+
+def test_any_search_is_acted_on_as_its_preview_found_it():
+    first = retrying(1, "OSError: no route to the bank")
+    other = retrying(2, "OSError: disk full")
+    client, search = operator(), "state=retrying&error=BANK"
+    page = client.get("/ops/act/", {"verb": "cancel", "found": search, "all": 1})
+    assert "Cancel 1 job?" in text(page)
+    second = retrying(3, "OSError: no route to the bank")
+    answer = do(client, verb="cancel", found=search, all=1, id=" ".join(page.context["change"].ids))
+    assert states(first, other, second) == ["cancelled", "waiting", "waiting"]
+    assert answer.url == "/ops/jobs/?state=retrying&error=BANK"
+    assert do(client, verb="cancel", found=search).url == answer.url, "nothing is selected"
+    do(client, verb="cancel", found=search, all=1, id="")  # the preview found none
+    assert states(other, second) == ["waiting", "waiting"]
+    do(client, verb="cancel", found=search, all=1)
+    assert states(other, second) == ["waiting", "cancelled"]
+
+
+def test_a_change_of_all_jobs_needs_a_search():
+    id = retrying(1)
+    assert do(operator(), verb="cancel", found="", all=1).url == "/ops/dead/"
+    assert states(id) == ["waiting"]
 
 
 def test_a_group_is_replayed_at_the_rate_that_the_preview_shows():
@@ -111,7 +172,7 @@ def test_what_died_after_the_preview_is_not_replayed_with_its_group():
     first = dead(1)
     page = operator().get("/ops/act/", {"verb": "replay", **GROUP})
     second = dead(2)
-    do(operator(), until=page.context["change"].until.isoformat(), **GROUP)
+    do(operator(), id=" ".join(page.context["change"].ids), **GROUP)
     assert states(first, second) == ["waiting", "dead"]
 
 
@@ -167,12 +228,15 @@ def test_nothing_happens_without_a_reason_or_with_nonsense():
 def test_who_may_not_act_can_not_by_page_by_address_or_by_forged_form(who, status):
     id = dead(1)
     if who is reader:
-        for page in f"/ops/jobs/{id}/", "/ops/dead/":
-            assert "/ops/act/" not in who().get(page).content.decode()
+        for page in f"/ops/jobs/{id}/", "/ops/dead/", "/ops/jobs/?state=dead":
+            content = who().get(page).content.decode()
+            assert "?verb=" not in content
+            assert 'name="verb"' not in content
     for address in f"/ops/act/?verb=replay&id={id}", f"/ops/jobs/{id}/edit/":
         assert who().get(address).status_code == status
-    for verb in "replay", "cancel":
+    for verb in "replay", "cancel", "try":
         assert do(who(), verb=verb, id=id).status_code == status
+        assert do(who(), verb=verb, found="state=dead", all=1).status_code == status
     assert who().post(f"/ops/jobs/{id}/edit/", {"args": '{"number": 1}', "why": "w"}).status_code == status
     assert states(id) == ["dead"]
     assert not AuditEntry.objects.exists()

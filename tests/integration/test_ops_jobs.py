@@ -5,13 +5,15 @@ from datetime import timedelta
 from importlib import import_module
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from backroom import enqueue_all, task
 from backroom.ledger import transitions
 from backroom.ledger.models import Job
-from backroom.ops.pages import search
+from backroom.ops.pages import found as found_page
 from tests.integration.staff import reader, text
 
 pytestmark = pytest.mark.django_db
@@ -54,15 +56,76 @@ def test_a_job_is_found_by_order_key_beginning_id_task_state_and_queue(jobs):
     assert names() == {"found:1001", "found:1002", "after:1001", "tests.keyless"}
 
 
+def dies(id: str, error: str, worker: str = "one") -> None:
+    transitions.mark_dead(transitions.claim(id, worker), error)
+
+
+def test_retrying_scheduled_and_followers_have_a_tab_each(jobs):
+    transitions.defer(transitions.claim(jobs[0], "one"), 60, "OSError: x")
+    found.using(run_after=timedelta(hours=1)).enqueue(7)
+    enqueue_all(keyless.call().then(found.call(8)).then(found.call(9)))
+    assert names(state="retrying") == {"found:1001"}
+    assert names(state="scheduled") == {"found:7"}
+    assert names(state="behind") == {"found:8", "found:9"}
+    assert names(state="retrying", q="1001") == {"found:1001"}
+    assert "behind found:8 behind" in text(reader().get("/ops/jobs/?state=behind"))
+
+
+def test_a_job_is_found_by_a_part_of_its_error_and_of_its_workers_name(jobs):
+    dies(jobs[0], "OSError: 100 % of the_disk\nTraceback: in Tar", "host-a/1")
+    dies(jobs[1], "OSError: 100x of the-disk", "host-b/1")
+    assert names(error="traceback: IN") == names(error="% OF the_") == names(worker="HOST-A") == {"found:1001"}
+    assert names(error="oserror", worker="host", state="dead") == {"found:1001", "after:1001"}
+    assert names(error="nothing", state="dead") == names(worker="%") == set()
+
+
+def test_a_time_bounds_what_the_tab_shows(jobs):
+    noon = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0)
+    for hours, id in enumerate(jobs[:3]):
+        dies(id, "x")
+        Job.objects.filter(id=id).update(finished_at=noon + timedelta(hours=hours))
+    begin, end = f"{noon + timedelta(hours=1):%Y-%m-%dT%H:%M}", f"{noon + timedelta(hours=2):%Y-%m-%dT%H:%M}"
+    assert names(state="dead", begin=begin, end=end) == {"after:1001"}
+    soon, ago = (f"{timezone.now() + timedelta(minutes=m):%Y-%m-%dT%H:%M}" for m in (2, -2))
+    assert names(begin=ago, end=soon) == names()
+    assert names(begin=soon) == names(end=ago) == set()
+    assert names(begin="9999-12-31T23:59", q="1001") == names(end="0001-01-01T00:00") == set()
+
+
+def test_an_error_is_shown_whole(jobs):
+    error = "OSError: " + "no route " * 60 + "to host"
+    dies(jobs[0], error + "\nTraceback")
+    for address in "/ops/jobs/?state=dead", f"/ops/jobs/{jobs[0]}/":
+        assert error in text(reader().get(address))
+
+
+def test_a_job_leads_to_the_jobs_of_the_same_number_and_to_the_projects_page(jobs, settings):
+    page = text(reader().get(f"/ops/jobs/{jobs[0]}/"))
+    assert "Jobs of 1001 Show as a list found:1001 ready after:1001 ready" in page
+    assert "Belongs to" not in page
+    settings.BACKROOM_JOB_LINKS = f"{__name__}.job_links"
+    page = reader().get(f"/ops/jobs/{jobs[0]}/")
+    assert "Belongs to found:1001 for reader" in text(page)
+    assert 'href="/there/?a=1&amp;b=2"' in page.content.decode()
+    assert "Jobs of" not in text(reader().get(f"/ops/jobs/{jobs[3]}/")), "it has no key"
+
+
+def job_links(job: Job, user: User) -> list[tuple[str, str]]:
+    return [(f"{job.key} for {user.get_username()}", "/there/?a=1&b=2")]
+
+
 def test_nonsense_in_the_address_finds_what_makes_sense(jobs):
-    assert names(before="x", page="-1", state="lost", q=" ") == names()
-    assert names(q="\x00'; --", page="9" * 30) == set()
+    assert names(after="x", begin="soon", end="2026-13-01T00:00", state="lost", q=" ") == names()
+    assert names(q="\x00'; --", error="'; --%") == set()
 
 
 def test_pages_follow_each_other_and_no_one_looks_at_more_than_its_share(jobs, monkeypatch):
-    monkeypatch.setattr(search, "PAGE", 2)
-    monkeypatch.setattr(search, "LOOK", 3)
-    for state in "", "ready":
+    monkeypatch.setattr(found_page, "PAGE", 2)
+    monkeypatch.setattr(found_page, "LOOK", 3)
+    for state in "", "ready", "dead":
+        if state == "dead":
+            for id in jobs:
+                dies(id, "x")
         seen, address = [], f"state={state}"
         while address:
             page = reader().get(f"/ops/jobs/?{address}").context["found"]

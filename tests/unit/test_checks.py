@@ -78,6 +78,7 @@ WRONG = {
     "CONTEXT_IDS": "request_id",
     "SITE_URL": "shop.example.com",
     "FLOWER_URL": None,
+    "JOB_LINKS": "backroom.nowhere.links",
 }
 
 

@@ -1,8 +1,8 @@
-"""Replay or cancel jobs: a preview first, then the change. And the audit log. Only operators change anything."""
+"""Try, replay or cancel jobs: a preview first, then the change. And the audit log. Only operators change anything."""
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,22 +13,20 @@ from django.shortcuts import redirect, render
 from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from backroom.ledger.models import Job, Pause, State
 from backroom.ledger.sql import rows
 from backroom.ops import audit_log
-from backroom.ops.audit_log import PAST, VERBS
+from backroom.ops.audit_log import PAST, REASON_NEEDED, VERBS, WHY_LIMIT
 from backroom.ops.models import AuditEntry
-from backroom.ops.pages import dead
+from backroom.ops.pages import dead, search
 from backroom.ops.pages.access import acts, looks
+from backroom.ops.pages.found import UNLISTED, members
 
 AT_MOST = 10_000  # jobs in one change
 SLOWEST = 1.0  # jobs per minute: AT_MOST jobs then take a week
 JOBS_SHOWN = 20
 SHOWN = 50  # entries of the audit log
-WHY_LIMIT = 200  # characters
-REASON_NEEDED = "Enter a reason. The audit log keeps it."
 
 FOLLOWERS = """
 WITH RECURSIVE chosen AS (
@@ -39,24 +37,21 @@ SELECT count(*) FROM chosen JOIN backroom_job USING (id) WHERE state = ANY(%s) A
 """
 
 
+COMMANDS = {"replay": "Replay {}", "cancel": "Cancel {}", "try": "Try {} now"}
+
+
 @dataclass(frozen=True)
 class Change:
-    """A verb and its jobs: `ids`, or a group of dead letters as it was at `until`."""
+    """A verb and its jobs, chosen one by one, as a group of dead letters, or by the search `found`. The preview fixes
+    the ids; some jobs may have left the states of VERBS since then."""
 
     verb: str
     ids: list[str]
     task: str
     cause: str
-    until: datetime
+    found: str
     per_minute: float
     why: str
-
-    @property
-    def chosen(self) -> list[str]:
-        """The ids of the jobs. Some may have left the states of VERBS meanwhile."""
-        if self.task:
-            return dead.members(self.task, self.cause, self.until, AT_MOST)
-        return self.ids
 
     @property
     def apart(self) -> float:
@@ -65,50 +60,74 @@ class Change:
 
     def apply(self, who: str) -> list[str]:
         """Returns the ids of the changed jobs."""
-        if self.verb == "replay":
-            return audit_log.replay(self.chosen, who, self.why, self.apart)
-        return audit_log.cancel(self.chosen, who, self.why)
+        if self.verb == "cancel":
+            return audit_log.cancel(self.ids, who, self.why)
+        again = audit_log.replay if self.verb == "replay" else audit_log.try_now
+        return again(self.ids, who, self.why, self.apart)
 
     @property
     def back(self) -> str:
-        return reverse("ops:dead") if self.task or len(self.ids) != 1 else reverse("ops:job", args=self.ids)
+        alone = len(self.ids) == 1 and not (self.found or self.task)
+        return reverse("ops:job", args=self.ids) if alone else back_from(self.found)
+
+    def command(self, count: int) -> str:
+        """ "Replay 3 jobs" """
+        return COMMANDS[self.verb].format(f"{count} job{pluralize(count)}")
+
+
+def back_from(found: str) -> str:
+    """The search, or the page of dead letters."""
+    return f"{reverse('ops:jobs')}?{found}" if found else reverse("ops:dead")
 
 
 def requested(given: QueryDict) -> Change | None:
     """The change that a form describes; None if it is invalid."""
     try:
-        ids = [str(uuid.UUID(id)) for id in given.getlist("id")[:AT_MOST]]
+        ids = [str(uuid.UUID(id)) for id in " ".join(given.getlist("id")).split()[:AT_MOST]]
         per_minute = float(given.get("per_minute") or 0)
-        until = parse_datetime(given.get("until") or "") or timezone.now()
     except ValueError:
         return None
     verb, task, cause = (given.get(name, "").replace("\x00", "") for name in ("verb", "task", "cause"))
-    if verb not in VERBS or not (ids or task) or timezone.is_naive(until):
+    found = search.read(QueryDict(given.get("found", ""))).address()
+    if verb not in VERBS or not (ids or task or (found and "all" in given)):
         return None
     if per_minute and not SLOWEST <= per_minute <= 1e6:  # NaN is neither
         return None
+    if "id" not in given:  # else these are fixed, even if they are none
+        ids = chosen(verb, task, cause, found)
     why = given.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
-    return Change(verb, ids, task, cause, until, per_minute, why)
+    return Change(verb, ids, task, cause, found, per_minute, why)
+
+
+def chosen(verb: str, task: str, cause: str, found: str) -> list[str]:
+    """The ids of a group of dead letters, or of all that a search finds."""
+    if task:
+        return dead.members(task, cause, AT_MOST)
+    return members(search.read(QueryDict(found)), verb, AT_MOST)
 
 
 @acts
 def act(request: HttpRequest) -> HttpResponse:
     """GET, or POST with step=preview: the preview. POST with step=do: the change."""
-    change = requested(request.POST if request.method == "POST" else request.GET)
+    given = request.POST if request.method == "POST" else request.GET
+    change = requested(given)
     if change is None:
         messages.error(request, "Choose at least one job, and a rate of at least one per minute.")
-        return redirect("ops:dead")
-    if request.method == "POST" and request.POST.get("step") == "do":
+        return redirect(back_from(search.read(QueryDict(given.get("found", ""))).address()))
+    if request.method == "POST" and given.get("step") == "do":
         if change.why:
             return _apply(request, change)
         messages.error(request, REASON_NEEDED)
-    return render(request, "ops/preview.html", {"tab": "dead", "change": change, **preview(change)})
+    return render(
+        request, "ops/preview.html", {"tab": "jobs" if change.found else "dead", "change": change, **preview(change)}
+    )
 
 
 def _apply(request: HttpRequest, change: Change) -> HttpResponse:
     done = change.apply(request.user.get_username())
     if done:
-        messages.success(request, f"{len(done)} job{pluralize(len(done))} {PAST[change.verb]}.")
+        count, behind = audit_log.summary(change.ids, done)
+        messages.success(request, f"{count} job{pluralize(count)}{behind} {PAST[change.verb]}.")
     else:
         messages.warning(request, "No job was changed: their states have changed meanwhile.")
     return redirect(change.back)
@@ -116,12 +135,17 @@ def _apply(request: HttpRequest, change: Change) -> HttpResponse:
 
 def preview(change: Change) -> dict[str, Any]:
     """What the change would do now."""
-    ids = change.chosen
-    fit = Job.objects.filter(id__in=ids, state__in=VERBS[change.verb]).order_by("finished_at", "id")
+    ids = change.ids
+    fit = (
+        Job.objects.defer(*UNLISTED)
+        .filter(audit_log.fits(change.verb), id__in=ids)
+        .order_by("finished_at", "run_at", "id")
+    )
     count = fit.count()
-    behind = [State.WAITING] if change.verb == "replay" else VERBS["cancel"]
+    behind = VERBS["cancel"] if change.verb == "cancel" else [State.WAITING]
     ((followers,),) = rows(FOLLOWERS, ids, list(behind), ids)
     return {
+        "command": change.command(count),
         "count": count,
         "unfit": len(ids) - count,
         "jobs": fit[:JOBS_SHOWN],
@@ -129,7 +153,7 @@ def preview(change: Change) -> dict[str, Any]:
         "followers": followers,
         "last": timezone.now() + timedelta(seconds=change.apart * max(0, count - 1)) if change.apart else None,
         "full": len(ids) == AT_MOST,
-        "paused": pauses_of(fit) if change.verb == "replay" else [],
+        "paused": [] if change.verb == "cancel" else pauses_of(fit),
     }
 
 

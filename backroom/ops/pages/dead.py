@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from backroom.ledger.models import Job
-from backroom.ledger.sql import rows
+from backroom.ledger.sql import returned_ids, rows
 from backroom.ops.pages.access import looks
 
 LOOK = 10_000  # dead letters that are grouped: the newest
@@ -24,7 +24,7 @@ GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """  # noqa: S608 - CAUSE stands above
 
 MEMBERS = f"""
-SELECT id FROM backroom_job WHERE state = 'dead' AND task = %s AND {CAUSE} = %s AND finished_at <= %s
+SELECT id FROM backroom_job WHERE state = 'dead' AND task = %s AND {CAUSE} = %s
 ORDER BY finished_at, id LIMIT %s
 """  # noqa: S608
 
@@ -49,9 +49,9 @@ def groups() -> list[Group]:
     return [Group(*row) for row in rows(GROUPS)]
 
 
-def members(task: str, cause: str, until: datetime, limit: int) -> list[str]:
-    """The ids of a group's oldest jobs that were dead at `until`."""
-    return [str(id) for (id,) in rows(MEMBERS, task, cause, until, limit)]
+def members(task: str, cause: str, limit: int) -> list[str]:
+    """The ids of a group's oldest jobs."""
+    return returned_ids(MEMBERS, task, cause, limit)
 
 
 @looks
@@ -67,7 +67,7 @@ def page(request: HttpRequest) -> HttpResponse:
     wanted = request.GET.get("task"), request.GET.get("cause")
     for group in found:
         if (group.task, group.cause) == wanted:
-            ids = members(group.task, group.cause, group.last, JOBS_SHOWN)
+            ids = members(group.task, group.cause, JOBS_SHOWN)
             jobs = Job.objects.filter(id__in=ids).order_by("finished_at", "id")
             return render(request, "ops/dead_group.html", context | {"group": group, "jobs": jobs})
     return render(request, "ops/dead.html", context)

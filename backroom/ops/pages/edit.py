@@ -11,10 +11,10 @@ from django.shortcuts import redirect, render
 
 from backroom.ledger.models import Job, State
 from backroom.ops import audit_log
+from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
 from backroom.ops.pages.access import acts
-from backroom.ops.pages.actions import REASON_NEEDED, WHY_LIMIT
 from backroom.ops.pages.job import found_or_404
-from backroom.ops.pages.search import load_tasks
+from backroom.ops.pages.keys import load_tasks
 from backroom.runtime.enqueue import check_arguments
 
 

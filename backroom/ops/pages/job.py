@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.module_loading import import_string
 
 from backroom.conf import conf
 from backroom.ledger.models import LIVE, Attempt, Job, State
@@ -13,6 +14,7 @@ from backroom.ledger.sql import rows
 from backroom.observe.models import Progress
 from backroom.ops.models import AuditEntry
 from backroom.ops.pages.access import looks
+from backroom.ops.pages.keys import number_of, siblings
 
 SHOWN = 50  # attempts, the newest: each has an error and log lines of up to 8,000 characters
 
@@ -46,7 +48,9 @@ def found_or_404(id: uuid.UUID) -> Job:
 @looks
 def page(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
     """A live job's page refreshes itself."""
-    return render(request, "ops/job.html", {"tab": "jobs", **context(found_or_404(id))})
+    job = found_or_404(id)
+    links = import_string(conf.JOB_LINKS)(job, request.user) if conf.JOB_LINKS else []
+    return render(request, "ops/job.html", {"tab": "jobs", "project_links": links, **context(job)})
 
 
 def origin(job: Job) -> dict[str, str]:
@@ -65,6 +69,7 @@ def pretty(value: Any) -> str:
 
 def context(job: Job) -> dict[str, Any]:
     steps = chain(job)
+    number = number_of(job)
     reports = list(Progress.objects.filter(job_id=job.id).order_by("-claim")[:SHOWN])[::-1]
     newest = reports[-1] if reports else None
     due = job.run_at or job.created_at
@@ -75,6 +80,8 @@ def context(job: Job) -> dict[str, Any]:
         "result": None if job.result is None else pretty(job.result),
         "attempts": list(Attempt.objects.filter(job_id=job.id).order_by("-id")[:SHOWN])[::-1],
         "chain": steps if len(steps) > 1 else [],
+        "number": number,
+        "siblings": siblings(number) if number else [],
         "predecessor_purged": job.after_id and not any(step.id == job.after_id for step in steps),
         "reports": reports,
         "current": newest if newest and newest.claim == job.claims and job.state == State.RUNNING else None,

@@ -7,9 +7,9 @@ from django.shortcuts import redirect, render
 
 from backroom.ledger.models import LIVE, Job, Pause, State
 from backroom.ops import audit_log
+from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
 from backroom.ops.pages.access import acts
-from backroom.ops.pages.actions import REASON_NEEDED, WHY_LIMIT
-from backroom.ops.pages.search import load_tasks
+from backroom.ops.pages.keys import load_tasks
 
 
 def named(what: str) -> Pause:

@@ -7,8 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from backroom.ops import audit_log, schedules
+from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
 from backroom.ops.pages.access import acts
-from backroom.ops.pages.actions import REASON_NEEDED, WHY_LIMIT
 from backroom.runtime import slots
 
 

@@ -24,7 +24,6 @@ from backroom.ops.running import running
 
 WATCH_EVERY = 1.0  # seconds
 CLEAR = "\033[H\033[2J"
-WHY_LIMIT = 200  # characters
 DEAD_SHOWN = 500
 ACTIONS = ["show", "running", "dead", "replay", "cancel", "pause", "resume"]
 
@@ -41,7 +40,9 @@ class Command(BaseCommand):
         parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); to pause, queue:NAME or task:NAME")
         parser.add_argument("--task", help="all dead letters of this task; for dead, too")
         parser.add_argument("--all", action="store_true", help="all dead letters")
-        parser.add_argument("--why", default="", type=lambda why: why[:WHY_LIMIT], help="reason for the audit log")
+        parser.add_argument(
+            "--why", default="", type=lambda why: why[: audit_log.WHY_LIMIT], help="reason for the audit log"
+        )
         parser.add_argument("--json", action="store_true")
         parser.add_argument("--watch", action="store_true", help="show, or running: once a second until Ctrl-C")
 
@@ -75,7 +76,8 @@ class Command(BaseCommand):
         chosen = self.choose(**options)
         change = audit_log.replay if action == "replay" else audit_log.cancel
         done = change(chosen, audit_log.at_the_command_line(), options["why"])
-        self.stdout.write(f"{len(done)} of {len(chosen)} jobs: {action} done")
+        count, behind = audit_log.summary(chosen, done)
+        self.stdout.write(f"{count} of {len(chosen)} jobs{behind}: {action} done")
         only = f"only {' or '.join(audit_log.VERBS[action])} jobs are {audit_log.PAST[action]}"
         for job in Job.objects.filter(id__in=set(chosen) - set(done)).exclude(state__in=audit_log.VERBS[action]):
             self.stdout.write(f"{job} is {job.state}: {only}")
