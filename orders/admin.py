@@ -1,18 +1,48 @@
 """Orders for staff: read, release from hold, cancel. Only these actions change a status."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
+from backroom.ledger.models import Job
+from backroom.ops import audit_log
 from backroom.ops.admin import ReadOnly
+from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
 from orders import follow_ups
 from orders.models import LoyaltyAccount, Order, OrderLine, Repair
 from orders.ordering import cancellation, settlement
+
+AT_MOST = 500  # orders in one change
+
+
+@dataclass(frozen=True)
+class Act:
+    """What staff do to orders."""
+
+    name: str
+    label: str
+    verb: Callable[[int], bool]
+    past: str
+    effect: str
+
+
+RELEASE = Act(
+    "release_hold", "Release from hold, capture and ship", settlement.release_hold, "released from hold",
+    "The payment is captured and the shipment requested.",
+)  # fmt: skip
+CANCEL = Act(
+    "cancel", "Cancel and refund", cancellation.cancel, "cancelled",
+    "The payment goes back and the customer gets an email.",
+)  # fmt: skip
 
 
 class LineInline(ReadOnly, admin.TabularInline):
@@ -42,40 +72,59 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.display(description="jobs")
     def jobs(self, order: Order) -> str:
-        keys = ",".join(follow_ups.keys(order.number))
-        return format_html('<a href="{}?key__in={}">jobs</a>', reverse("admin:backroom_job_changelist"), keys)
+        return format_html('<a href="{}?q={}">jobs</a>', reverse("ops:jobs"), order.number)
 
     def has_release_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("orders.change_order")
 
-    @admin.action(description="Release from hold, capture and ship", permissions=["release"])
-    def release_hold(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        released = self._each(request, queryset, settlement.release_hold, "Released from hold.")
-        self._report(request, released, "released. The payment is captured and the shipment requested.")
+    @admin.action(description=RELEASE.label, permissions=["release"])
+    def release_hold(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:
+        return self._confirm(request, queryset, RELEASE)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """A refund needs a permission of its own."""
         return request.user.has_perm("orders.cancel_order")
 
-    @admin.action(description="Cancel and refund", permissions=["cancel"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        cancelled = self._each(request, queryset, cancellation.cancel, "Cancelled; the payment goes back.")
-        self._report(request, cancelled, "cancelled. The payment goes back and the customer gets an email.")
+    @admin.action(description=CANCEL.label, permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:
+        return self._confirm(request, queryset, CANCEL)
 
-    def _each(self, request: HttpRequest, queryset: QuerySet[Order], verb: Callable[[int], bool], text: str) -> int:
-        """Apply a verb to each order and log it in the same transaction, so of two clicks one is logged. Returns the
-        number of changed orders."""
+    def _confirm(self, request: HttpRequest, queryset: QuerySet[Order], act: Act) -> HttpResponse | None:
+        """A page that asks for a reason; once it is given, the change."""
+        orders = list(queryset[: AT_MOST + 1])
+        if len(orders) > AT_MOST:
+            self.message_user(request, f"Choose at most {AT_MOST} orders.", messages.ERROR)
+            return None
+        confirmed, why = "confirm" in request.POST, request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
+        if confirmed and why:
+            self._apply(request, orders, act, why)
+            return None
+        context = self.admin_site.each_context(request) | {
+            "title": f"{act.label}: {len(orders)} order{pluralize(len(orders))}?",
+            "act": act, "orders": orders, "problem": REASON_NEEDED if confirmed else "",
+        }  # fmt: skip
+        return TemplateResponse(request, "admin/orders/order/act.html", context)
+
+    def _apply(self, request: HttpRequest, orders: list[Order], act: Act, why: str) -> None:
+        """Each order with its entry in one transaction, so of two clicks one is logged."""
         done = 0
-        for number in queryset.values_list("number", flat=True):
+        for order in orders:
             with transaction.atomic():
-                if verb(number):
-                    self.log_change(request, Order(number=number), text)
+                if act.verb(order.number):
+                    jobs = Job.objects.filter(key__in=follow_ups.keys(order.number)).values_list("id", flat=True)
+                    audit_log.note(act.past, str(order), request.user.get_username(), why, [str(id) for id in jobs])
+                    self.log_change(request, order, f"{act.past}: {why}")
                     done += 1
-        return done
-
-    def _report(self, request: HttpRequest, done: int, text: str) -> None:
-        message = f"{done} {text}" if done else "No order was changed."
+        message = f"{done} {act.past}. {act.effect}" if done else "No order was changed."
         self.message_user(request, message, messages.SUCCESS if done else messages.WARNING)
+
+
+def job_links(job: Job, user: Any) -> list[tuple[str, str]]:
+    """For the operations pages: the order that a job belongs to, if the user may see it."""
+    number = follow_ups.number_of(job.key or "") or job.context.get("order")
+    if number is None or not user.has_perm("orders.view_order"):
+        return []
+    return [(f"Order {number}", reverse("admin:orders_order_change", args=[number]))]
 
 
 @admin.register(LoyaltyAccount)

@@ -169,3 +169,9 @@ def calls(number: int, *when: When) -> list[Call]:
 def keys(number: int) -> list[str]:
     """All keys that jobs of an order can have."""
     return [follow_up.key(number) for follow_up in FOLLOW_UPS]
+
+
+def number_of(key: str) -> int | None:
+    """The order of a job's key; None for another job."""
+    kind, _, number = key.partition(":")
+    return int(number) if number.isdecimal() and any(follow_up.kind == kind for follow_up in FOLLOW_UPS) else None

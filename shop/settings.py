@@ -161,6 +161,7 @@ BACKROOM_RETENTION_DAYS = env.JOBS_RETENTION_DAYS
 BACKROOM_ALERT_MAIL_TO = env.ALERT_MAIL_TO  # on-call staff; an empty list is a warning at boot
 BACKROOM_CONTEXT_IDS = ("request_id", "order")
 BACKROOM_SITE_URL, BACKROOM_FLOWER_URL = SITE_URL, env.FLOWER_URL
+BACKROOM_JOB_LINKS = "orders.admin.job_links"
 
 # Logs, metrics and traces
 LOGGING = configuration(env.LOG_FORMAT or ("pretty" if DEBUG else "json"), redact)

@@ -121,6 +121,9 @@ def cancelled(house: Cluster, customer: Page, page: Page) -> None:
     page.locator("#result_list tbody tr").get_by_role("checkbox").check()
     page.get_by_label("Action:").select_option("cancel")
     page.get_by_role("button", name="Go").click()
+    page.get_by_label("Reason").fill("the customer called")
+    shoot(page, "", "order-confirm")
+    page.get_by_role("button", name="Cancel and refund").click()
     customer.goto(order["url"])
     expect(row(customer, "refund")).to_have_attribute("data-state", "done")
     shoot(customer, order["url"], "order-cancelled")
@@ -133,6 +136,8 @@ def ops(page: Page, failed: Job) -> None:
     shoot(page, "/ops/jobs/", "jobs")
     shoot(page, "/ops/jobs/?state=dead&task=orders.request_shipment", "jobs-dead")
     shoot(page, "/ops/jobs/?q=99999999", "jobs-none")
+    shoot(page, "/ops/jobs/?state=retrying&worker=one", "jobs-retrying")
+    shoot(page, "/ops/act/?verb=try&all=1&found=state%3Dretrying", "jobs-try")
 
     def unfold(page: Page) -> None:
         page.locator("details").first.evaluate("each => each.open = true")

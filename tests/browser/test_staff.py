@@ -48,12 +48,14 @@ def test_staff_find_a_dead_letter_by_the_filters_and_replay_it_in_operations_unt
     expect_all_green(customer)
 
 
-def press(page: Page, number: int, action: str) -> None:
-    """Choose an action for one order in the list of orders."""
+def press(page: Page, number: int, action: str, confirm: str) -> None:
+    """Choose an action for one order in the list of orders, give a reason and confirm."""
     page.goto(f"/admin/orders/order/?q={number}")
     page.locator("#result_list tbody tr").get_by_role("checkbox").check()
     page.get_by_label("Action:").select_option(action)
     page.get_by_role("button", name="Go").click()
+    page.get_by_label("Reason").fill("the customer called")
+    page.get_by_role("button", name=confirm).click()
 
 
 def test_staff_release_one_order_from_hold_and_cancel_another_and_both_customers_see_it(
@@ -67,8 +69,8 @@ def test_staff_release_one_order_from_hold_and_cancel_another_and_both_customers
         expect(row(customer, "capture")).to_contain_text("Your card has not been charged yet.")
     page.goto("/admin/")
     log_in(page, chief)
-    press(page, released["number"], "release_hold")
-    press(page, cancelled["number"], "cancel")
+    press(page, released["number"], "release_hold", "Release from hold")
+    press(page, cancelled["number"], "cancel", "Cancel and refund")
     expect(page.locator(".messagelist")).to_have_text(
         "1 cancelled. The payment goes back and the customer gets an email."
     )
@@ -77,5 +79,5 @@ def test_staff_release_one_order_from_hold_and_cancel_another_and_both_customers
     expect(heading(customers[1])).to_have_text("Your order was cancelled.")
     expect(customers[1].get_by_text("Your card was not charged.")).to_be_visible()
     expect(row(customers[1], "refund")).to_have_attribute("data-state", "done")
-    press(page, cancelled["number"], "cancel")
+    press(page, cancelled["number"], "cancel", "Cancel and refund")
     expect(page.locator(".messagelist")).to_have_text("No order was changed.")

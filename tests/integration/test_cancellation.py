@@ -16,6 +16,7 @@ from pypdf import PdfReader
 
 from backroom import enqueue_all
 from backroom.ledger.models import LIVE, Job, State
+from backroom.ops.models import AuditEntry
 from orders import payments
 from orders.follow_ups import REFUND
 from orders.fulfilment import capture, loyalty, warehouse
@@ -444,8 +445,9 @@ def test_points_earned_and_taken_back_at_once_are_none():
 # Staff
 
 
-def pressed(client, order: Order):
-    return client.post("/admin/orders/order/", {"action": "cancel", "_selected_action": [order.number]})
+def pressed(client, order: Order, **form: str):
+    chosen = {"action": "cancel", "_selected_action": [order.number]}
+    return client.post("/admin/orders/order/", {"confirm": "yes", "why": "a wrong address", **chosen, **form})
 
 
 def test_staff_cancel_from_the_admin_and_a_second_click_does_nothing(admin_client):
@@ -456,6 +458,26 @@ def test_staff_cancel_from_the_admin_and_a_second_click_does_nothing(admin_clien
     assert money(order) == REFUNDED
     assert [entry.object_id for entry in LogEntry.objects.all()] == [str(order.number)]
     assert stock_of() == PIECES
+
+
+def test_staff_confirm_a_cancellation_with_a_reason_and_it_is_in_the_operators_audit_log(admin_client):
+    order = walked(STEPS.index(taken) + 1)
+    asked = admin_client.post("/admin/orders/order/", {"action": "cancel", "_selected_action": [order.number]})
+    for page in asked, pressed(admin_client, order, why=" "):
+        assert "Cancel and refund: 1 order?" in page.content.decode()
+    assert "Enter a reason." in page.content.decode()
+    order.refresh_from_db()
+    assert order.status == Status.PAID
+    assert not AuditEntry.objects.exists()
+    pressed(admin_client, order)
+    entry = AuditEntry.objects.get()
+    assert (entry.who, entry.verb, entry.what, entry.why) == ("admin", "cancelled", str(order), "a wrong address")
+    job = Job.objects.get(key=f"shipment:{order.number}")
+    assert job.id in entry.jobs
+    page = admin_client.get(f"/ops/jobs/{job.id}/").content.decode()
+    assert f'admin</th><td class="words long" data-label="Action">cancelled {order}' in page
+    assert f'<a href="/admin/orders/order/{order.number}/change/">{order}</a>' in page
+    assert f'href="/ops/jobs/?q={order.number}"' in admin_client.get("/admin/orders/order/").content.decode()
 
 
 def test_cancelling_needs_a_permission_of_its_own(client, django_user_model):

@@ -7,6 +7,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from backroom.ledger.models import Job
+from backroom.ops.models import AuditEntry
 from backroom.outbound import breaker
 from catalog.models import Product
 from orders.models import Order
@@ -312,9 +313,14 @@ def test_staff_release_an_order_on_hold_from_the_admin(client, admin_client):
     for page in ("/admin/orders/order/", f"/admin/orders/order/{order.number}/change/"):
         assert admin_client.get(page).status_code == 200
     action = {"action": "release_hold", "_selected_action": [order.number]}
+    assert "Enter a reason" not in admin_client.post("/admin/orders/order/", action).content.decode()
+    order.refresh_from_db()
+    assert order.status == "on_hold", "without a reason"
+    action |= {"confirm": "yes", "why": "the customer called"}
     assert admin_client.post("/admin/orders/order/", action).status_code == 302
     order.refresh_from_db()
     assert order.status == "paid"
+    assert AuditEntry.objects.get().verb == "released from hold"
     attempt(f"shipment:{order.number}")
     assert f"warehouse/shipment shipment:{order.number}" in effects()
 
