@@ -16,6 +16,7 @@ from backroom.ledger import transitions
 from backroom.ledger.models import Job
 from backroom.ops import audit_log
 from backroom.ops.models import AuditEntry
+from backroom.ops.pages import edit as edit_page
 from tests.integration.staff import customer, operator, reader, text
 
 pytestmark = pytest.mark.django_db
@@ -263,6 +264,17 @@ def test_a_dead_letter_is_replayed_with_other_arguments():
     assert AuditEntry.objects.get().what == 'fails:1, its arguments before: {"hurry": false, "number": 1}'
 
 
+def test_an_edit_may_use_what_an_annotation_allows():
+    hint = dict[str, float] | str | None
+    assert [value for value in ({"a": 1}, "x", None, 1, [1], True) if edit_page.fits(value, hint)] == [
+        {"a": 1},
+        "x",
+        None,
+    ]
+    assert edit_page.fits(1, float)
+    assert edit_page.fits(1, object), "JSON has no such type"
+
+
 def test_what_the_arguments_were_before_an_edit_is_kept_whole():
     id = dead(1)
     before = {"number": 1, "hurry": 7000 * "x"}
@@ -276,6 +288,9 @@ def test_what_the_arguments_were_before_an_edit_is_kept_whole():
     [
         ("{", "no valid JSON"),
         ("[1]", "must be a JSON object"),
+        ('{"number": "1"}', "tests.fails takes number: int, not &quot;1&quot;"),
+        ('{"number": 1, "hurry": "yes"}', "tests.fails takes hurry: bool, not &quot;yes&quot;"),
+        ('{"number": true}', "tests.fails takes number: int, not true"),
         ('{"number": NaN}', "no NaN"),
         ('{"nummer": 1}', "don&#x27;t fit tests.fails(number: int, hurry: bool = False)"),
         ("{}", "missing a required argument"),
