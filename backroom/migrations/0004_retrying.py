@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     atomic = False
 
-    dependencies = [("backroom", "0001_initial")]
+    dependencies = [("backroom", "0003_set_aside_unreadable_jobs")]
 
     operations = [
         migrations.RunSQL(
