@@ -63,6 +63,7 @@ class Pulse:
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
+        self.thread: threading.Thread | None = None
         self.deadline = math.inf  # by time.monotonic, until which running jobs may go on
         self.heartbeat: Heartbeat | None = None
         self.warn_of_missing_dispatcher = EveryMinute(warn_of_missing_dispatcher)
@@ -71,7 +72,8 @@ class Pulse:
         """The worker is ready. Celery runs Django's system checks and drops what they find."""
         queues = ",".join(sorted(queue.name for queue in sender.task_consumer.queues))
         self.heartbeat = Heartbeat("worker", heartbeat.worker_name, queues, sender.pool.limit)
-        threading.Thread(target=self._run, args=(sender.pool,), daemon=True, name="heartbeat").start()
+        self.thread = threading.Thread(target=self._run, args=(sender.pool,), daemon=True, name="heartbeat")
+        self.thread.start()
         log_findings()
         if not isinstance(sender.pool, TaskPool):
             log.warning("no time limit holds in this pool: a body that hangs holds its place; use the prefork pool")
@@ -83,7 +85,8 @@ class Pulse:
 
     def stop(self, **_: Any) -> None:
         self.stopped.set()
-        if self.heartbeat:
+        if self.thread and self.heartbeat:
+            self.thread.join(STOP_MARGIN)  # a beat on its way would write the row again
             self.heartbeat.stop()
 
     def _run(self, pool: BasePool) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from threading import Thread
 
 import pytest
+from celery.concurrency.base import BasePool
 from celery.exceptions import Ignore, Retry
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
@@ -20,8 +21,11 @@ from backroom.ledger import operations, transitions
 from backroom.ledger.limits import LIMIT, LINE
 from backroom.ledger.models import Job
 from backroom.outbound.errors import Away
-from backroom.runtime import execution
+from backroom.runtime import execution, heartbeat
+from backroom.runtime.heartbeat import Heartbeat
+from backroom.runtime.worker import Pulse
 from tests.integration.attempts import atomic_body, attempt, bodies, body, raising
+from tests.integration.sick_database import a_session_waits, another_session
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -265,6 +269,23 @@ def test_a_job_that_can_not_be_claimed_is_ignored():
         execution.perform(body, str(uuid.uuid4()))
 
 
+def test_no_heartbeat_outlives_a_worker_that_stopped():
+    pulse = Pulse()
+    pulse.heartbeat = Heartbeat("worker", "tests/late", "default")
+    pulse.thread = Thread(target=lambda: (pulse._run(BasePool(1)), connection.close()))
+    with another_session() as other:
+        other.execute("INSERT INTO backroom_heartbeat (name, role, queues) VALUES ('tests/late', 'worker', '')")
+        pulse.thread.start()
+        until(a_session_waits)  # its first heartbeat is on its way
+        stop = Thread(target=lambda: (pulse.stop(), connection.close()))
+        stop.start()
+        stop.join(0.5)  # it waits for that heartbeat
+        other.rollback()
+    stop.join()
+    pulse.thread.join()
+    assert heartbeat.alive("worker") == []
+
+
 def test_cancelling_a_job_that_is_being_claimed_leaves_its_followers():
     bodies["now"] = lambda: None
     (head,) = enqueue_all(body.call("now").then(atomic_body.call("now")))
@@ -275,11 +296,6 @@ def test_cancelling_a_job_that_is_being_claimed_leaves_its_followers():
             cancelled.extend(operations.cancel(ids=[head], dead=True))
         finally:
             connection.close()
-
-    def a_session_waits() -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            return bool(cursor.fetchone()[0])
 
     thread = Thread(target=cancel)
     with transaction.atomic():
