@@ -22,7 +22,7 @@ from django.db import Error, connection
 from backroom.conf import conf
 from backroom.ledger import db_errors, operations, rescue, transitions
 from backroom.ledger.errors import Superseded
-from backroom.runtime import heartbeat, memory
+from backroom.runtime import heartbeat, memory, sigterm
 from backroom.runtime.checks import log_findings
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.project_warnings import EveryMinute, warn_of_missing_dispatcher
@@ -40,6 +40,7 @@ class Worker(CeleryWorker):
         """Name this process before the pool forks, and connect the parts."""
         super().on_before_init(**options)
         heartbeat.worker_name = heartbeat.new_name(self.hostname or "")
+        sigterm.spare_bodies()
         # At a stop billiard waits up to 30 s for a result that may never be counted: one stop in eight, measured. The
         # ledger has the result, so 1 s is enough.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10  # looks, 0.1 s apart; 300 by default
@@ -80,6 +81,7 @@ class Pulse:
 
     def begin_to_stop(self, how: str, **_: Any) -> None:
         """SIGTERM: Celery takes no new job and waits for running ones without limit. The supervisor has a limit."""
+        sigterm.main_stops(warm=how == "Warm")
         if how == "Warm":
             self.deadline = min(self.deadline, time.monotonic() + conf.WORKER_GRACE - STOP_MARGIN)
 

@@ -61,3 +61,7 @@ def effects(partners: str, key: str) -> list[dict]:
 def fault(partners: str, partner: str, **faults: object) -> None:
     """Set a partner's faults."""
     assert urllib3.request("PUT", f"{partners}/faults/{partner}", json=faults).status == 200
+
+
+def requests(partners: str, partner: str) -> int:
+    return urllib3.request("GET", f"{partners}/traffic").json()[partner]["requests"]

@@ -20,7 +20,7 @@ from backroom.runtime import publisher
 from backroom.runtime.enqueue import Call, new_id
 from backroom.runtime.worker import STOP_MARGIN
 from orders.models import Order
-from tests.acceptance.conftest import Cluster, effects, fault, in_state, job
+from tests.acceptance.conftest import Cluster, effects, fault, in_state, job, requests
 from tests.acceptance.processes import broker_pid, children
 from tests.drill import releases
 from tests.waiting import until
@@ -56,6 +56,20 @@ def test_a_job_that_outlasts_the_grace_of_its_worker_goes_back_at_once_and_keeps
     until(in_state(key, "succeeded"))
     assert (job(key).claims, job(key).attempts) == (2, 1)
     assert [effect["count"] for effect in effects(partners, key)] == [1]
+
+
+def test_a_sigterm_to_all_processes_of_a_worker_cuts_no_job(house: Cluster, partners: str):
+    """As `systemctl stop` does: KillMode=control-group is its default."""
+    fault(partners, "analytics", latency_ms=2000)
+    key = f"analytics:{house.order().json()['number']}"
+    until(in_state(key, "running"))
+    until(lambda: requests(partners, "analytics"), what="the job is with the partner")
+    worker = house.processes["worker-bulk"]
+    for pid in [*children(worker.pid), worker.pid]:
+        os.kill(pid, signal.SIGTERM)
+    assert worker.wait(30) == 0
+    ended = job(key)
+    assert (ended.state, ended.claims, ended.attempts) == ("succeeded", 1, 1)
 
 
 def test_a_worker_can_be_stopped_while_the_broker_hangs(house: Cluster):
