@@ -54,12 +54,17 @@ class Cluster:
         missing = [name for name in names if name not in self.processes or self.processes[name].poll() is not None]
         begin = timezone.now()
         for name in missing:
-            with (self.logs / f"{name}.log").open("ab") as log:
-                command = self.commands()[name]
-                process = subprocess.Popen(command, env=self.env | env, stdout=log, stderr=log, start_new_session=True)
-            self.processes[name] = process
+            self.begin(name, **env)
         for name in missing:
             until(lambda name=name: self.ready(name, begin), 30, f"{name}: see {self.logs}")
+
+    def begin(self, name: str, **env: str) -> subprocess.Popen:
+        """Start one, without waiting for it."""
+        with (self.logs / f"{name}.log").open("ab") as log:
+            command = self.commands()[name]
+            process = subprocess.Popen(command, env=self.env | env, stdout=log, stderr=log, start_new_session=True)
+        self.processes[name] = process
+        return process
 
     def kill(self, name: str) -> None:
         """SIGKILL a process and its children, and wait for its end."""

@@ -154,12 +154,15 @@ def cumulative(histogram: dict[str, int]) -> list[tuple[str, float]]:
 
 
 def breakers(broker: stats.Broker) -> Iterable[Metric]:
-    up = gauge("broker_up", "Whether the broker answered this scrape")
+    up = gauge("broker_up", "Whether the broker takes messages")
+    problem = gauge("broker_problem", "1, with the reason, while the broker takes no messages", "problem")
     state = gauge("breaker_state", "1 for its current state: closed, open, half-open", "partner", "state")
     open_ = gauge("breaker_open_seconds", "Since it opened, half-open included; 0 while it is closed", "partner")
     for gate in broker.partners or ():
         for name in "closed", "open", "half-open":
             state.add_metric([gate["partner"], name], float(gate["state"] == name))
         open_.add_metric([gate["partner"]], stats.open_s(gate))
-    up.add_metric([], float(broker.up))
-    return up, state, open_
+    up.add_metric([], float(not broker.problem))
+    if broker.problem:
+        problem.add_metric([broker.problem], 1)
+    return up, problem, state, open_

@@ -53,7 +53,7 @@ def open_breakers(now: Snapshot) -> Iterable[Reading]:
 
 
 def broker_down(now: Snapshot) -> Iterable[Reading]:
-    return [Reading("", float(not now.broker.up))]
+    return [Reading("", float(bool(now.broker.problem)), now.broker.problem)]
 
 
 def database_down(now: Snapshot) -> Iterable[Reading]:

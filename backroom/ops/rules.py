@@ -110,9 +110,9 @@ RULES = (
     DATABASE,
     Rule(
         "broker-away", readings.broker_down, over=0,
-        when="the broker does not answer",
-        says="The broker is down: new jobs wait in the ledger",
-        do="Bring Valkey or Redis back. A dispatcher then publishes the waiting jobs.",
+        when="the broker does not answer, or refuses messages",
+        says="The broker takes no messages: new jobs wait in the ledger",
+        do="Bring Valkey or Redis back, or mend what it says. A dispatcher then publishes the waiting jobs.",
         expr="backroom_broker_up == 0",
     ),
     silent(

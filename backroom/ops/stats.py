@@ -48,10 +48,10 @@ class Queue:
 
 
 class Broker(NamedTuple):
-    """`partners`: each partner's circuit breaker and rate, with `since` as a datetime; None if the broker is down or
-    keeps none."""
+    """`problem`: why it takes no messages; "" if it does. `partners`: each partner's circuit breaker and rate, with
+    `since` as a datetime; None if the broker is down or keeps none."""
 
-    up: bool
+    problem: str
     partners: list[dict[str, Any]] | None
 
 
@@ -123,11 +123,11 @@ def _queues(processes: list[Process], pauses: dict[str, Pause]) -> list[Queue]:
 
 
 def read_broker() -> Broker:
-    """Whether the broker answers, and the partners' breakers that it keeps."""
+    """Whether the broker takes messages, and the partners' breakers that it keeps."""
     gates = breaker.states()
-    if gates is None:
-        return Broker(broker.answers(), None)
-    return Broker(True, [gate | {"since": gate["since"] and datetime.fromisoformat(gate["since"])} for gate in gates])
+    if gates is not None:
+        gates = [gate | {"since": gate["since"] and datetime.fromisoformat(gate["since"])} for gate in gates]
+    return Broker(broker.problem(), gates)
 
 
 def open_s(gate: dict[str, Any]) -> float:

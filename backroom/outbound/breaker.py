@@ -95,11 +95,10 @@ def _step(verb: str, partner: str, *arguments: Any) -> list[Any] | None:
     keys = f"backroom:partner:{{{partner}}}", f"backroom:partner:{{{partner}}}:failing"
     try:
         return client.register_script(SCRIPT)(keys, [verb, rate, *arguments])
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        log.warning("no breakers and no rates until the broker answers: %s", type(error).__name__)
-        broker.switch.turn_off()
     except redis.RedisError as error:
-        log.warning("no breakers and no rates: %s", error)
+        log.warning("no breakers and no rates: %s", broker.describe(error))
+        if broker.refuses(error) or isinstance(error, redis.ConnectionError | redis.TimeoutError):
+            broker.switch.turn_off()
     return None
 
 
@@ -133,7 +132,7 @@ def states() -> list[dict[str, Any]] | None:
             for name in conf.PARTNER_RATES
         ]
     except redis.RedisError as error:
-        outage.begin(f"no breakers can be read ({type(error).__name__})")
+        outage.begin(f"no breakers can be read ({broker.describe(error)})")
         return None
 
 

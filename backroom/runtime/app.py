@@ -22,6 +22,8 @@ DEFAULTS: dict[str, Any] = {
     "worker_disable_prefetch": True,
     "worker_prefetch_multiplier": 1,
     "broker_connection_retry_on_startup": True,
+    "broker_channel_error_retry": True,  # a worker outlives a Redis that becomes a replica
+    "worker_consumer": "backroom.runtime.consumer:Consumer",
     # Without the socket_timeout (seconds) a worker that stops while the broker hangs waits until it is killed.
     "broker_transport_options": {"ack_emulation": False, "socket_keepalive": True, "socket_timeout": 3},
     "beat_scheduler": "backroom.runtime.scheduler:LedgerScheduler",

@@ -19,10 +19,22 @@ log = logging.getLogger(__name__)
 TIMEOUT = 0.25  # seconds to connect, and again for each read or write
 PROBE_EVERY = 1.0  # seconds between probes of a broker that failed
 
+# Why Redis and Valkey answer, but refuse a message, by the code of their error.
+REFUSALS = {
+    "OOM": "its memory is full: raise maxmemory",
+    "READONLY": "it is a read-only replica: the broker URL must lead to the primary",
+    "MISCONF": "it can't write to its disk: free space there",
+    "NOREPLICAS": "it has fewer replicas than min-replicas-to-write demands",
+    "MASTERDOWN": "it is a replica without its primary: the broker URL must lead to the primary",
+    "LOADING": "it still loads its data",
+    "NOAUTH": "it needs a password in the broker URL",
+    "WRONGPASS": "it refuses the password of the broker URL",
+}
+
 
 class Switch:
-    """Whether this process uses the broker: off after a failure, until a thread has seen it answer again. So one caller
-    per outage waits for the timeout, shared by publisher and breakers."""
+    """Whether this process uses the broker: off after a failure, until a thread has seen it take messages again. So one
+    caller per outage waits for the timeout, shared by publisher and breakers."""
 
     def __init__(self) -> None:
         self._off = threading.Event()
@@ -40,10 +52,10 @@ class Switch:
                 threading.Thread(target=self._probe, daemon=True, name="broker probe").start()
 
     def _probe(self) -> None:
-        while not answers():
+        while failure():
             time.sleep(PROBE_EVERY)
         self._off.clear()
-        log.warning("the broker answers again")
+        log.warning("the broker takes messages again")
 
 
 switch = Switch()
@@ -78,13 +90,49 @@ def warm_up() -> None:
     _ = connection().transport
 
 
-def answers() -> bool:
-    """Whether the broker answers within the timeouts."""
+def failure() -> Exception | None:
+    """The error with which the broker refuses messages now, or does not answer within the timeouts; None if it takes
+    them."""
     try:
         with connection() as probe:
-            return bool(probe.default_channel)  # opening it sends a command
-    except Exception:
-        return False
+            channel = probe.default_channel  # opening it sends a command
+            if probe.transport.driver_type == "redis":
+                # Refused whenever LPUSH is, also where PING answers. It changes nothing: no key has this name.
+                channel.client.lpushx(f"{_prefix(probe)}backroom:probe", "")
+    except Exception as error:
+        return None if _code(error) == "NOPERM" else error  # its user may use the queues only
+    return None
+
+
+def problem() -> str:
+    """Why the broker takes no messages, in a phrase; "" if it does."""
+    error = failure()
+    return describe(error) if error else ""
+
+
+def refuses(error: BaseException) -> bool:
+    """Whether the broker answered with this error, and a person has to mend it."""
+    return _code(error) in REFUSALS
+
+
+def describe(error: BaseException) -> str:
+    """An error of the broker for an operator, in a phrase. It quotes no message."""
+    return REFUSALS.get(_code(error)) or _text(error)
+
+
+def _code(error: BaseException) -> str:
+    """The code of a Redis error, such as OOM. Some classes of redis-py cut it off their text."""
+    return getattr(_cause(error), "status_code", None) or _text(error).partition(" ")[0]
+
+
+def _text(error: BaseException) -> str:
+    """Its first line, without the command that a pipeline quotes."""
+    return str(_cause(error)).rpartition(" of pipeline caused error: ")[2].partition("\n")[0]
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The client's error, which kombu wraps."""
+    return error.__cause__ or error
 
 
 def oldest_messages(queues: Iterable[str]) -> dict[str, float | None]:
@@ -95,8 +143,7 @@ def oldest_messages(queues: Iterable[str]) -> dict[str, float | None]:
         if broker.transport.driver_type != "redis":
             return dict.fromkeys(queues, time.time() - 600)
         client = broker.default_channel.client
-        prefix = broker.transport_options.get("global_keyprefix", "")  # kombu adds it to LPUSH, but not to LINDEX
-        return {queue: _published_at(client.lindex(f"{prefix}{queue}", -1)) for queue in queues}
+        return {queue: _published_at(client.lindex(f"{_prefix(broker)}{queue}", -1)) for queue in queues}
 
 
 def eviction_policy() -> str:
@@ -106,6 +153,11 @@ def eviction_policy() -> str:
         if broker.transport.driver_type != "redis":
             return ""
         return broker.default_channel.client.config_get("maxmemory-policy").get("maxmemory-policy", "")
+
+
+def _prefix(connection: Connection) -> str:
+    """The project's prefix of all keys. kombu adds it to LPUSH, but not to LINDEX and LPUSHX."""
+    return (connection.transport_options or {}).get("global_keyprefix", "")
 
 
 def _published_at(message: bytes | None) -> float | None:

@@ -13,6 +13,7 @@ from django.template.defaultfilters import pluralize
 
 from backroom.conf import conf
 from backroom.ledger import db_errors, rescue, transitions
+from backroom.ledger.sql import Message
 from backroom.runtime import broker, heartbeat, publisher
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.project_warnings import EveryMinute, warn_of_eviction, warn_of_unserved_queues
@@ -35,7 +36,7 @@ class Dispatcher:
         self.chores: Sequence[Callable[[], None]] = [*chores, *warnings, EveryMinute(defer_jobs_of_unknown_queues)]
         self.chores_at = 0.0
         self.rescue_at = time.monotonic() + GRACE
-        self.broker_failed = False
+        self.batch, self.probe_at = BATCH, 0.0
         self.heartbeat = Heartbeat("dispatcher")
         self.outage, self.broker_outage = db_errors.OutageLog(log), db_errors.OutageLog(log, "broker")
 
@@ -62,25 +63,40 @@ class Dispatcher:
 
     def publish_due(self) -> bool:
         """Publish one batch of due jobs; True if there may be more at once."""
-        if self.broker_failed and not broker.answers():
+        if self.broker_outage.begun and not self.broker_is_back():
             return False
-        self.broker_failed = False
-        messages = transitions.stage_due(BATCH)
+        size = self.batch
+        messages = transitions.stage_due(size)
         if foreign := [message for message in messages if message.queue not in current_app.amqp.queues]:
             # A row that can't be published must not block all others.
             ids = [message.id for message in foreign]
             transitions.defer_unknown(ids, "no worker here knows its queue", conf.DEPLOY_WINDOW)
-            messages = [message for message in messages if message not in foreign]
-        if not messages:
-            return bool(foreign)
-        try:
-            publisher.send(messages)
+        if not self.send([message for message in messages if message not in foreign]):
+            return False
+        self.batch = min(2 * size, BATCH)
+        if len(messages) < size or size == BATCH:
             self.broker_outage.end()
+        return len(messages) == size
+
+    def broker_is_back(self) -> bool:
+        """Probe a broker that failed, once a second. A busy database must not pay for it."""
+        if time.monotonic() < self.probe_at:
+            return False
+        self.probe_at = time.monotonic() + broker.PROBE_EVERY
+        return broker.failure() is None
+
+    def send(self, messages: list[Message]) -> bool:
+        """Publish these, or requeue them. A broker whose memory was full may soon be full again: the next batch is one
+        job, and each further one twice the one before."""
+        try:
+            if messages:
+                publisher.send(messages)
         except Exception as error:
-            self.broker_outage.begin(str(error))
-            self.broker_failed = True
+            self.broker_outage.begin(broker.describe(error))
+            self.batch, self.probe_at = 1, time.monotonic() + broker.PROBE_EVERY
             transitions.requeue_ready([message.id for message in messages])
-        return len(messages) == BATCH
+            return False
+        return True
 
     def rescue_if_due(self) -> None:
         """Every RESCUE_EVERY seconds, requeue what was lost."""
@@ -101,10 +117,8 @@ class Dispatcher:
         try:
             oldest = broker.oldest_messages(queue.name for queue in current_app.amqp.queues.values())
         except Exception as error:
-            self.broker_outage.begin(str(error))
+            self.broker_outage.begin(broker.describe(error))
             return []
-        if not self.broker_failed:  # a full broker answers, and takes no messages
-            self.broker_outage.end()
         lost = [id for queue, stamp in oldest.items() for id in rescue.lost_messages(queue, stamp)]
         return transitions.requeue_ready(lost) if lost else []
 

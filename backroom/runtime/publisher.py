@@ -1,6 +1,6 @@
 """Publishing: job ids to the broker, bounded in time, in one round trip, and never a customer's problem.
 
-After a failure this process stops publishing until the broker answers again. Meanwhile the dispatcher publishes.
+After a failure this process stops publishing until the broker takes messages again. Meanwhile the dispatcher publishes.
 """
 
 import logging
@@ -49,7 +49,7 @@ def publish(messages: Sequence[Message]) -> None:
         try:
             return send(messages)
         except Exception as error:
-            log.warning("the broker took no messages (%s): the dispatcher will publish", error)
+            log.warning("the broker takes no messages (%s): the dispatcher will publish", broker.describe(error))
             broker.switch.turn_off()
     try:
         transitions.requeue_ready([message.id for message in messages])

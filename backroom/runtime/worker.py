@@ -47,6 +47,9 @@ class Worker(CeleryWorker):
         # Celery logs a traceback for each message of an unknown task: hundreds during a deploy.
         consumer_log = logging.getLogger("celery.worker.consumer.consumer")
         consumer_log.addFilter(lambda record: record.msg != UNKNOWN_TASK_ERROR)
+        # kombu logs a traceback each second while the broker's memory is full. Consuming goes on, and frees memory.
+        broker_log = logging.getLogger("kombu.transport.redis")
+        broker_log.addFilter(lambda record: not str(record.msg).startswith("maybe_refresh_binding_expiry"))
         signals.task_unknown.connect(_defer_unknown)
         signals.task_revoked.connect(_end_revoked)
         pulse = Pulse()

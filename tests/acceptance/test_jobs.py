@@ -18,8 +18,9 @@ from backroom.ledger import operations, sql
 from backroom.ledger.models import Job
 from backroom.runtime import broker, publisher
 from orders.models import Order
-from tests.acceptance.conftest import Cluster, effects, fault, in_state, job
+from tests.acceptance.conftest import Cluster, effects, fault, in_state, job, requests
 from tests.acceptance.processes import broker_pid, children
+from tests.integration import broker as sick
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -190,8 +191,18 @@ def test_the_job_of_a_killed_worker_runs_again(house: Cluster, partners: str, vi
     assert [effect["count"] for effect in effects(partners, key)] == [1]
 
 
-def requests(partners: str, partner: str) -> int:
-    return urllib3.request("GET", f"{partners}/traffic").json()[partner]["requests"]
+def test_workers_outlive_a_broker_that_refuses_messages_and_go_on_by_themselves(house: Cluster, partners: str):
+    stop = house.processes["worker-bulk"]
+    stop.terminate()
+    stop.wait(30)
+    running = house.processes["worker-default"]
+    with sick.full(), sick.replica():
+        until(lambda: "read-only replica" in (house.logs / "worker-default.log").read_text())
+        bulk = house.begin("worker-bulk")
+        until(lambda: (house.logs / "worker-bulk.log").read_text().count("the broker fails"))
+        number = house.order().json()["number"]
+    until(lambda: all_done(number))
+    assert (running.poll(), bulk.poll()) == (None, None)
 
 
 def test_a_database_lost_under_a_running_job_does_not_make_it_run_twice(house: Cluster, partners: str):

@@ -1,4 +1,4 @@
-"""Publishing against a real broker, one that refuses and one that hangs."""
+"""Publishing against a real broker: well, refusing connections, hanging, and refusing messages."""
 
 import socket
 import time
@@ -13,8 +13,12 @@ from django.db import connection, transaction
 from backroom import task
 from backroom.ledger import transitions
 from backroom.ledger.models import Job
+from backroom.ops import rules
+from backroom.ops.metrics import BackRoom
+from backroom.ops.stats import snapshot
 from backroom.runtime import broker
 from backroom.runtime.dispatcher import Dispatcher
+from tests.integration import broker as sick
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,6 +59,9 @@ def refusing_broker() -> Iterator[None]:
         yield
 
 
+REFUSALS = [sick.full, sick.replica, sick.without_replicas]
+
+
 def waiting_messages() -> int:
     with broker.connection() as connected:
         return connected.default_channel.client.llen("default")
@@ -68,7 +75,7 @@ def test_nothing_is_published_before_the_commit_and_all_of_it_after():
     assert waiting_messages() == 2
 
 
-@pytest.mark.parametrize("trouble", [hung_broker, refusing_broker])
+@pytest.mark.parametrize("trouble", [hung_broker, refusing_broker, *REFUSALS])
 def test_a_broker_in_trouble_costs_the_first_caller_little_and_the_next_nothing(trouble):
     times = []
     with trouble():
@@ -100,10 +107,62 @@ def test_the_dispatcher_logs_a_brokers_outage_once_and_its_end(caplog):
         for _ in range(2):
             dispatcher.publish_due()
             assert dispatcher.requeue_lost_messages() == []
-    dispatcher.publish_due()
-    dispatcher.requeue_lost_messages()
+    publish_all(dispatcher)
+    assert said_by_dispatcher(caplog) == ["the broker fails, waitin", "the broker answers again"]
+
+
+def publish_all(dispatcher: Dispatcher) -> None:
+    """Publish until the dispatcher takes the broker for mended."""
+    until(lambda: not dispatcher.publish_due() and not dispatcher.broker_outage.begun)
+
+
+def said_by_dispatcher(caplog) -> list[str]:
     said = [record.getMessage() for record in caplog.records if record.name == "backroom.runtime.dispatcher"]
-    assert [line[:24] for line in said] == ["the broker fails, waitin", "the broker answers again"]
+    return [line[:24] for line in said]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_broker_that_answers_and_takes_no_messages_costs_one_try_and_loses_none(refusal, caplog):
+    dispatcher = Dispatcher()
+    ids = [nothing.enqueue() for _ in range(20)]
+    transitions.requeue_ready(ids)
+    current_app.control.purge()
+    with refusal():
+        dispatcher.publish_due()
+        tried = stamps()
+        for _ in range(20):
+            dispatcher.publish_due()
+            dispatcher.probe_at = 0
+        assert stamps() == tried
+    publish_all(dispatcher)
+    assert waiting_messages() == 20
+    assert not Job.objects.exclude(state="ready").exists()
+    assert said_by_dispatcher(caplog) == ["the broker fails, waitin", "the broker answers again"]
+
+
+def stamps() -> list:
+    """When each job was handed to the broker, by the ledger."""
+    return list(Job.objects.order_by("id").values_list("state", "published_at"))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (sick.full, "its memory is full"),
+        (sick.replica, "read-only replica"),
+        (sick.without_replicas, "fewer replicas"),
+        (sick.refusing_the_password, "refuses the password"),
+        (refusing_broker, "Connection refused"),
+        (hung_broker, "Timeout"),
+    ],
+)
+def test_operators_read_why_the_broker_takes_no_messages(trouble, words):
+    with trouble():
+        (said,) = [found.says for found in rules.findings(snapshot()) if found.rule.name == "broker-away"]
+        (scraped,) = [family for family in BackRoom().collect() if family.name == "backroom_broker_problem"]
+    assert words in said
+    assert words in scraped.samples[0].labels["problem"]
+    assert broker.problem() == ""
 
 
 def test_messages_that_the_broker_lost_are_published_again():
