@@ -69,7 +69,6 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "product": shown,
         "companions": [pair.other for pair in companions],
-        "most": max(1, min(shown.stock, 99)),
         "live_search": True,
     }
     return render(request, "catalog/product.html", context)

@@ -14,11 +14,7 @@ from django.urls import reverse
 from django_countries import countries
 
 from catalog.models import Product
-
-
-def new_token() -> str:
-    """192 random bits for a URL. They give a guest access to an order."""
-    return secrets.token_urlsafe(24)
+from orders.cart import Cart, new_token
 
 
 class Status(models.TextChoices):
@@ -35,7 +31,7 @@ class Order(models.Model):
     """One purchase. Numbers start at 1001: people read them out on the phone."""
 
     number = models.BigAutoField(primary_key=True)
-    token = models.CharField(max_length=43, default=new_token, editable=False)
+    token = models.CharField(max_length=43, default=new_token, editable=False)  # gives a guest access
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PLACED)
     email = models.EmailField()
     name = models.CharField(max_length=100)
@@ -52,6 +48,8 @@ class Order(models.Model):
     # NULLs are distinct: an order without a key never counts as a repetition.
     idempotency_key = models.CharField(max_length=100, null=True, unique=True, editable=False)  # noqa: DJ001
     fingerprint = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the request")
+    # It was bought from this cart, which gets its lines back if the order ends unpaid.
+    cart = models.ForeignKey(Cart, null=True, on_delete=models.SET_NULL, related_name="+", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     paid_at = models.DateTimeField(null=True, editable=False)
     held_at = models.DateTimeField(

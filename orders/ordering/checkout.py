@@ -22,6 +22,7 @@ from backroom.observe import context
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from catalog.models import Product
 from orders import payments
+from orders.cart import Cart
 from orders.follow_ups import SETTLE
 from orders.models import Order, OrderLine, Status
 from orders.ordering import delivery, settlement, stock
@@ -30,6 +31,7 @@ from orders.ordering.refusals import KeyReused, PriceChanged, Refused, SoldOut, 
 log = logging.getLogger(__name__)
 
 SETTLE_AFTER = timedelta(minutes=1)  # much longer than a request takes
+ALIVE = [Status.PLACED, Status.PAID, Status.ON_HOLD]
 LARGEST_TOTAL = Decimal(100_000)
 
 
@@ -86,6 +88,16 @@ def _paid(order: Order, card: str) -> Order:
         log.exception("order %s is left to its settle job", order.number)
         db_errors.close_connection()
     return order
+
+
+def take_from_cart(order: Order, cart: Cart) -> None:
+    """Take what was ordered out of the cart, and give the cart's next order another key. An order that ended unpaid in
+    this moment leaves the cart as it is: the row's lock puts this before or after its end, which gives back."""
+    with transaction.atomic():
+        alive = Order.objects.filter(number=order.number, cart=None, status__in=ALIVE)
+        if alive.update(cart=cart):
+            cart.take_out(order.lines.values_list("product_id", "quantity"))
+        cart.renew_key()
 
 
 def fingerprint_of(customer: Customer, wanted: Sequence[Wanted], card: str) -> str:

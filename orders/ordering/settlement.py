@@ -52,6 +52,9 @@ def end_unpaid(number: int, status: Status, answered: bool = False) -> bool:
             enqueue_all(*follow_ups.calls(number, When.UNPAID))
         stock.release(number)
         operations.cancel(keys=[SETTLE.key(number)], why="the payment is settled")
+        order = Order.objects.select_related("cart").get(number=number)
+        if order.cart:
+            order.cart.give_back(order.lines.values_list("product_id", "quantity", "unit_price"))
     return True
 
 

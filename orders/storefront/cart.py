@@ -1,106 +1,97 @@
-"""The cart: in the session, as {slug: {"quantity", "price"}}.
+"""A visitor's cart, by the id in the session, and what a page showed of it.
 
-The price (text, never a float) is the one that the visitor saw when the product was added, so that the cart shows a
-change of it before the checkout.
+The checkout's form carries what its page showed. The order is these lines at these prices, or it is refused with the
+difference: another window may have changed the cart, staff a price, and the customer the country.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
+from typing import Any
 
+from django.core import signing
 from django.http import HttpRequest
 
 from catalog.models import Product
+from catalog.templatetags.money import money
+from orders.cart import Cart, CartItem
+from orders.ordering import delivery
 from orders.ordering.checkout import Wanted
 
-MAX_QUANTITY = 99  # of one product
-MAX_LINES = 50
-KEY = "cart"
+KEY = "cart_id"
 
 
-class CartFull(Exception):
-    """The stock or the cart does not hold this quantity; the message is for the visitor."""
+def cart_of(request: HttpRequest) -> Cart | None:
+    """The visitor's cart; None before anything was put in."""
+    return Cart.objects.filter(pk=request.session[KEY]).first() if KEY in request.session else None
+
+
+def open_cart(request: HttpRequest) -> Cart:
+    """The visitor's cart, a new one if there is none. It makes the session last longer."""
+    cart = cart_of(request) or Cart.objects.create()
+    request.session[KEY] = cart.pk
+    return cart
+
+
+def cart_count(request: HttpRequest) -> dict[str, Any]:
+    """A context processor: the number of pieces in the cart, read by the pages that show it."""
+
+    def count() -> int:
+        cart = cart_of(request) if hasattr(request, "session") else None
+        return cart.pieces if cart else 0
+
+    return {"cart_count": cache(count)}
 
 
 @dataclass(frozen=True)
-class CartLine:
-    """One product in the cart, with the price that the visitor saw."""
+class Offer:
+    """What a customer buys: lines and their delivery."""
 
-    product: Product
-    quantity: int
-    seen: Decimal
+    lines: list[CartItem]
+    products: Decimal
+    delivery: delivery.Delivery
+
+    @classmethod
+    def of(cls, cart: Cart, country: str) -> "Offer":
+        """An unknown country counts as the default one; the form refuses it."""
+        lines = cart.lines()
+        products = sum((line.total for line in lines), Decimal(0))
+        known = country if country in delivery.ZONES else delivery.DEFAULT
+        return cls(lines, products, delivery.quote(known, products))
 
     @property
     def total(self) -> Decimal:
-        return self.product.price * self.quantity
+        return self.products + self.delivery.cost
 
     @property
-    def price_changed(self) -> bool:
-        return self.seen != self.product.price
+    def buyable(self) -> bool:
+        return not any(line.too_many for line in self.lines)
 
     @property
-    def too_many(self) -> bool:
-        return self.quantity > self.product.stock
-
-
-class Cart:
-    """The cart of one session."""
-
-    def __init__(self, request: HttpRequest) -> None:
-        self.session = request.session
-        self.items: dict[str, dict] = self.session.get(KEY, {})
-
-    def __len__(self) -> int:
-        return sum(item["quantity"] for item in self.items.values())
-
-    def add(self, product: Product, quantity: int) -> None:
-        """Add to the product's quantity. Raises CartFull."""
-        self.set(product, quantity + self.items.get(product.slug, {}).get("quantity", 0))
-
-    def set(self, product: Product, quantity: int) -> None:
-        """Set the product's quantity; 0 removes it. Raises CartFull."""
-        if quantity == 0:
-            return self.remove(product.slug)
-        if quantity > product.stock:
-            left = f"only {product.stock} left" if product.stock else "sold out"
-            raise CartFull(f"{product.name}: {left}.")
-        if quantity > MAX_QUANTITY:
-            raise CartFull(f"{product.name}: at most {MAX_QUANTITY} in one order.")
-        if product.slug not in self.items and len(self.items) >= MAX_LINES:
-            raise CartFull(f"At most {MAX_LINES} different products fit in one order.")
-        seen = self.items.get(product.slug, {}).get("price", str(product.price))
-        self.items[product.slug] = {"quantity": quantity, "price": seen}
-        self._save()
-
-    def remove(self, slug: str) -> None:
-        self.items.pop(slug, None)
-        self._save()
-
-    def clear(self) -> None:
-        self.items = {}
-        self._save()
-
-    def lines(self) -> list[CartLine]:
-        """The products in the order in which they were added. Products that are no longer sold are removed."""
-        found = {p.slug: p for p in Product.objects.filter(slug__in=self.items, active=True)}
-        for slug in self.items.keys() - found.keys():
-            self.remove(slug)
-        return [CartLine(found[slug], item["quantity"], Decimal(item["price"])) for slug, item in self.items.items()]
-
-    def accept_prices(self, lines: list[CartLine]) -> None:
-        """Record that the visitor has seen today's prices."""
-        for line in lines:
-            if line.price_changed:
-                self.items[line.product.slug]["price"] = str(line.product.price)
-                self._save()
-
     def wanted(self) -> list[Wanted]:
-        """The cart as the checkout takes it."""
-        return [Wanted(slug, item["quantity"], Decimal(item["price"])) for slug, item in self.items.items()]
+        """The lines as the checkout takes them."""
+        return [Wanted(line.product.slug, line.quantity, line.product.price) for line in self.lines]
 
-    def _save(self) -> None:
-        self.session[KEY] = self.items
+    @property
+    def shown(self) -> str:
+        """The offer as a signed field of its form."""
+        lines = {line.product.slug: [line.quantity, str(line.product.price)] for line in self.lines}
+        return signing.dumps([lines, str(self.delivery.cost)], salt=KEY, compress=True)
 
-
-def cart_count(request: HttpRequest) -> dict[str, int]:
-    """A context processor: the number of pieces in the cart, for every page."""
-    return {"cart_count": len(Cart(request)) if hasattr(request, "session") else 0}
+    def changes(self, shown: str) -> list[str]:
+        """Sentences on how the offer differs from what a form has shown. Raises BadSignature for another text."""
+        before, cost = signing.loads(shown, salt=KEY)
+        found = []
+        for line in self.lines:
+            name, price = line.product.name, line.product.price
+            quantity, old = before.pop(line.product.slug, (0, str(price)))
+            if quantity != line.quantity:
+                found.append(f"{name}: the quantity is now {line.quantity}, it was {quantity}.")
+            if Decimal(old) != price:
+                found.append(f"{name}: the price is now {money(price)}, it was {money(Decimal(old))}.")
+        gone = Product.objects.filter(slug__in=before).values_list("name", flat=True)
+        found += [f"{name}: no longer in your cart." for name in gone]
+        if Decimal(cost) != (now := self.delivery.cost):
+            to = self.delivery.country_name
+            found.append(f"Delivery to {to} costs {money(now)}; the page showed {money(Decimal(cost))}.")
+        return found

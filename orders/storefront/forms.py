@@ -5,9 +5,9 @@ from typing import Any
 from django import forms
 from django_countries import countries
 
+from orders.cart import MAX_QUANTITY
 from orders.ordering import delivery
 from orders.payments import CARDS
-from orders.storefront.cart import MAX_QUANTITY
 from orders.storefront.text import max_length, one_printable_line
 
 
@@ -20,21 +20,24 @@ def _text(field: str, label: str, autocomplete: str) -> forms.CharField:
     )
 
 
+def _quantity(least: int, too_few: str) -> forms.IntegerField:
+    number, most = "Type the quantity as a whole number.", f"At most {MAX_QUANTITY} of one product."
+    words = {"required": number, "invalid": number, "min_value": too_few, "max_value": most}
+    return forms.IntegerField(min_value=least, max_value=MAX_QUANTITY, error_messages=words)
+
+
 class CartForm(forms.Form):
     """Adds a quantity of a product."""
 
     product = forms.SlugField(max_length=50)
-    quantity = forms.IntegerField(
-        min_value=1,
-        max_value=MAX_QUANTITY,
-        error_messages={"min_value": "Choose at least one.", "max_value": f"At most {MAX_QUANTITY} of one product."},
-    )
+    quantity = _quantity(1, "Choose at least one.")
 
 
 class UpdateForm(CartForm):
     """Sets the quantity of a product; 0 removes it."""
 
-    quantity = forms.IntegerField(min_value=0, max_value=MAX_QUANTITY)
+    quantity = _quantity(0, "Choose none or more.")
+    step = forms.IntegerField(required=False, min_value=-1, max_value=1)  # of the buttons beside the quantity
 
 
 class CheckoutForm(forms.Form):

@@ -1,10 +1,11 @@
-"""A visitor's cart, and the key of the checkout's form, through Django's test client."""
+"""A visitor's cart, and the hidden fields of the checkout's form, through Django's test client."""
 
 import re
 from typing import Any
 
 from django.test import Client
 
+from orders.cart import CartItem
 from orders.storefront import cart
 
 
@@ -13,8 +14,10 @@ def put_in_cart(client: Client, quantity: Any = 1, slug: str = "apples", **more:
 
 
 def in_cart(client: Client) -> dict[str, int]:
-    return {slug: item["quantity"] for slug, item in client.session.get(cart.KEY, {}).items()}
+    items = CartItem.objects.filter(cart=client.session.get(cart.KEY))
+    return dict(items.values_list("product__slug", "quantity"))
 
 
-def key_in(response) -> str:
-    return re.search(r'name="key" value="([^"]+)"', response.content.decode())[1]
+def hidden_in(response) -> dict[str, str]:
+    """What the form carries: its key, and what the page showed."""
+    return dict(re.findall(r'name="(key|shown)" value="([^"]+)"', response.content.decode()))

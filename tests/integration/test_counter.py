@@ -1,18 +1,24 @@
 """The pages of the cart, the checkout and the order, as a browser without JavaScript sees them."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db.models.functions import Now
 from django.test import Client
 
 from backroom.ledger.models import Job
 from backroom.ops.models import AuditEntry
 from backroom.outbound import breaker
 from catalog.models import Product
+from orders.cart import Cart
 from orders.models import Order
-from tests.integration.buying import FORM, attempt, buy, effects, fault, product, stock_of
-from tests.integration.carts import in_cart, key_in, put_in_cart
+from orders.ordering import settlement
+from orders.ordering.checkout import take_from_cart
+from shop.tasks import clear_sessions
+from tests.integration.buying import FORM, all_at_once, attempt, buy, effects, fault, product, stock_of
+from tests.integration.carts import hidden_in, in_cart, put_in_cart
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
@@ -22,10 +28,14 @@ def messages_of(response) -> str:
     return " ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
-def send(client: Client, key: str | None = None, **changes: str):
+def checkout(client: Client, country: str = "PL"):
+    """The checkout's form, as it is shown for this country."""
+    return client.get("/checkout/", {"country": country})
+
+
+def send(client: Client, page=None, **changes: str):
     """Fill in the checkout's form and send it."""
-    key = key or key_in(client.get("/checkout/"))
-    return client.post("/checkout/", FORM | {"key": key} | changes)
+    return client.post("/checkout/", FORM | hidden_in(page or checkout(client)) | changes)
 
 
 def test_a_guest_buys_and_sees_the_order(client):
@@ -70,8 +80,8 @@ def test_strangers_do_not_see_an_order(client, admin_client, page, token):
 def test_a_double_click_is_one_order_and_one_charge(client):
     product(stock=10)
     put_in_cart(client)
-    key = key_in(client.get("/checkout/"))
-    first, second = send(client, key), send(client, key)
+    page = checkout(client)
+    first, second = send(client, page), send(client, page)
     assert first.url == second.url == Order.objects.get().get_absolute_url()
     assert list(effects().values()) == [1]
 
@@ -79,28 +89,27 @@ def test_a_double_click_is_one_order_and_one_charge(client):
 def test_two_windows_of_one_visitor_send_the_same_order(client):
     product()
     put_in_cart(client)
-    assert key_in(client.get("/checkout/")) == key_in(client.get("/checkout/"))
+    assert hidden_in(checkout(client))["key"] == hidden_in(checkout(client))["key"]
 
 
 @pytest.mark.parametrize("key", ["", "made-up"])
 def test_a_form_with_a_key_of_another_visitor_buys_nothing(client, key):
     product()
     put_in_cart(client)
-    client.get("/checkout/")
-    response = client.post("/checkout/", FORM | {"key": key})
+    response = send(client, checkout(client), key=key)
     assert response.status_code == 409
     assert not Order.objects.exists()
-    assert send(client, key_in(response)).status_code == 302
+    assert send(client, response).status_code == 302
 
 
 def test_a_key_never_opens_another_guests_order(client):
     product()
     put_in_cart(client)
-    key = key_in(client.get("/checkout/"))
-    send(client, key)
+    page = checkout(client)
+    send(client, page)
     stranger = Client()
     put_in_cart(stranger)
-    assert stranger.post("/checkout/", FORM | {"key": key}).status_code == 409
+    assert send(stranger, page).status_code == 409
 
 
 def test_a_declined_card_keeps_the_cart_and_what_was_typed(client):
@@ -111,7 +120,7 @@ def test_a_declined_card_keeps_the_cart_and_what_was_typed(client):
     assert "declined" in response.content.decode()
     assert "ul. Długa 1" in response.content.decode()
     assert (in_cart(client), stock_of()) == ({"apples": 2}, 10)
-    assert send(client, key_in(response)).url == Order.objects.get(status="paid").get_absolute_url()
+    assert send(client, response).url == Order.objects.get(status="paid").get_absolute_url()
 
 
 def test_a_pending_payment_is_shown_as_pending(client):
@@ -134,7 +143,7 @@ def test_a_payment_company_that_is_away_keeps_the_cart_and_a_second_try_buys(cli
     assert (in_cart(client), stock_of()) == ({"apples": 2}, left)
     fault("payments")
     breaker.reset()
-    assert send(client, key_in(response)).url == Order.objects.get(status="paid").get_absolute_url()
+    assert send(client, response).url == Order.objects.get(status="paid").get_absolute_url()
 
 
 def test_wrong_fields_are_shown_beside_what_was_typed(client):
@@ -149,13 +158,13 @@ def test_wrong_fields_are_shown_beside_what_was_typed(client):
 def test_a_changed_price_is_shown_before_the_payment(client):
     product(price="2.40")
     put_in_cart(client)
-    key = key_in(client.get("/checkout/"))
+    page = checkout(client)
     Product.objects.update(price="3.00")
-    response = send(client, key)
+    response = send(client, page)
     assert response.status_code == 409
     assert "3.00" in response.content.decode()
     assert not Order.objects.exists()
-    send(client, key_in(response))
+    send(client, response)
     assert Order.objects.get().lines.get().unit_price == 3
 
 
@@ -170,7 +179,7 @@ def test_the_delivery_is_shown_in_the_cart_at_the_checkout_and_with_the_order_an
     order = Order.objects.get()
     assert (order.delivery, order.total) == (Decimal("9.90"), Decimal("49.90"))
     assert "€9.90" in order_page
-    assert f"expected by {order.arrives_on:%A, %-d %B}" in order_page
+    assert f"Expected by {order.arrives_on:%A, %-d %B}" in order_page
     put_in_cart(client, 5)
     assert "€50.00" in client.get("/cart/").content.decode()
 
@@ -184,12 +193,135 @@ def test_a_country_without_a_carrier_is_refused_beside_its_field(client):
     assert not Order.objects.exists()
 
 
+def test_an_order_is_what_its_page_showed_or_refused_with_the_difference(client):
+    """The customer fills the form in one tab, and the cart, a price or the country change beside it."""
+    product(price="1.95")
+    product("honey", price="8.00")
+    product("pears")
+    put_in_cart(client, 1)
+    put_in_cart(client, 1, "pears")
+    page = checkout(client, "IE")
+    put_in_cart(client, 3, "honey")
+    client.post("/cart/update/", {"product": "pears", "quantity": 0})
+    Product.objects.filter(slug="apples").update(price="2.10")
+    response = send(client, page, country="PL")
+    assert response.status_code == 409
+    assert response.context["error"].partition("place it again. ")[2].split(". ") == [
+        "Apples: the price is now €2.10, it was €1.95",
+        "Honey: the quantity is now 3, it was 0",
+        "Pears: no longer in your cart",
+        "Delivery to Poland costs €9.90; the page showed €4.90.",
+    ]
+    assert not Order.objects.exists()
+    assert effects() == {}
+    assert send(client, response).url == Order.objects.get().get_absolute_url()
+    assert Order.objects.get().total == Decimal("36.00")
+
+
+@pytest.mark.parametrize("shown", ["", "made-up", "W10:1vOyXk:x"])
+def test_a_form_that_no_page_of_ours_showed_buys_nothing(client, shown):
+    product()
+    put_in_cart(client)
+    assert send(client, checkout(client), shown=shown).status_code == 409
+    assert not Order.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_eight_quick_adds_to_one_cart_none_is_lost(client):
+    product(stock=99)
+    product("pears")
+    put_in_cart(client)
+
+    def add(slug: str) -> None:
+        tab = Client()
+        tab.cookies = client.cookies
+        assert put_in_cart(tab, 1, slug).status_code == 302
+
+    assert all_at_once(*[lambda slug=slug: add(slug) for slug in ["apples", "pears"] * 4]) == [None] * 8
+    assert in_cart(client) == {"apples": 5, "pears": 4}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_double_click_at_once_leads_to_one_order_twice(client):
+    product(stock=10)
+    put_in_cart(client)
+    page = checkout(client)
+
+    def click() -> str:
+        tab = Client()
+        tab.cookies = client.cookies
+        return send(tab, page).url
+
+    assert set(all_at_once(*[click] * 4)) == {Order.objects.get().get_absolute_url()}
+    assert (in_cart(client), list(effects().values())) == ({}, [1])
+
+
+def test_what_is_added_while_the_bank_decides_stays_in_the_cart(client):
+    product()
+    product("pears")
+    put_in_cart(client, 2)
+    order = buy(quantity=2)
+    put_in_cart(client, 1)
+    put_in_cart(client, 1, "pears")
+    take_from_cart(order, Cart.objects.get())
+    assert in_cart(client) == {"apples": 1, "pears": 1}
+
+
+@pytest.mark.parametrize("before", ["the end of the payment", "the cart was emptied"])
+def test_a_payment_that_can_not_be_confirmed_gives_the_cart_back(client, before):
+    product()
+    put_in_cart(client, 2)
+    fault("payments", status=500)
+    if before == "the cart was emptied":
+        order = buy(quantity=2)
+        settlement.cancel(order.number)
+        take_from_cart(order, Cart.objects.get())  # the request goes on, too late
+    else:
+        page = send(client).url
+        assert in_cart(client) == {}
+        put_in_cart(client, 1)
+        fault("payments")
+        attempt(f"settle:{Order.objects.get().number}")
+        text = client.get(page).content.decode()
+        assert "could not be confirmed" in text
+        assert "back in your cart" in text
+    assert Order.objects.get().status == "cancelled"
+    assert in_cart(client) == {"apples": 2 if before == "the cart was emptied" else 3}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cart_emptied_while_its_order_ends_unpaid_is_given_back_once(client):
+    product(stock=99)
+    put_in_cart(client, 2)
+    fault("payments", status=500)
+    for _ in range(5):
+        order = buy(quantity=2)
+        done = all_at_once(
+            lambda order=order: take_from_cart(order, Cart.objects.get()),
+            lambda order=order: settlement.cancel(order.number),
+        )
+        assert done == [None, True]
+        assert in_cart(client) == {"apples": 2}
+
+
+def test_a_cart_that_nobody_touched_for_as_long_as_a_session_is_deleted(client):
+    product()
+    put_in_cart(client)
+    clear_sessions()
+    assert in_cart(client) == {"apples": 1}
+    Cart.objects.update(changed_at=Now() - timedelta(days=15))
+    clear_sessions()
+    assert not Cart.objects.exists()
+    put_in_cart(client)
+    assert in_cart(client) == {"apples": 1}
+
+
 def test_a_product_that_sold_out_meanwhile_is_shown_as_sold_out(client):
     product(stock=2)
     put_in_cart(client, 2)
-    key = key_in(client.get("/checkout/"))
+    page = checkout(client)
     Product.objects.update(stock=1)
-    response = send(client, key)
+    response = send(client, page)
     assert response.status_code == 409
     assert "only 1 left" in response.content.decode().lower()
     assert in_cart(client) == {"apples": 2}
@@ -217,6 +349,40 @@ def test_no_more_enters_the_cart_than_there_is(client):
     put_in_cart(client, 2)
     assert "only 3 left" in messages_of(put_in_cart(client, 2))
     assert in_cart(client) == {"apples": 2}
+
+
+@pytest.mark.parametrize(
+    ("quantity", "words"), [("100", "At most 99 of one product."), ("1.5", "Type the quantity as a whole number.")]
+)
+@pytest.mark.parametrize("path", ["/cart/add/", "/cart/update/"])
+def test_a_quantity_is_limited_by_a_sentence_of_ours(client, path, quantity, words):
+    product(stock=500)
+    assert messages_of(client.post(path, {"product": "apples", "quantity": quantity})) == f"Apples: {words}"
+    for page in ("/products/apples/", "/cart/"):
+        put_in_cart(client)
+        text = client.get(page).content.decode()
+        assert "novalidate" in text
+        assert 'max="' not in text
+
+
+def test_the_steps_beside_a_quantity_change_it_by_one_without_a_script(client):
+    product()
+    put_in_cart(client, 2)
+    for step, left in (1, {"apples": 3}), (-1, {"apples": 2}), (-1, {"apples": 1}), (-1, {}):
+        client.post("/cart/update/", {"product": "apples", "quantity": sum(in_cart(client).values()), "step": step})
+        assert in_cart(client) == left
+
+
+def test_what_sold_out_is_to_be_removed(client):
+    product()
+    put_in_cart(client, 2)
+    Product.objects.update(stock=1)
+    assert "Only 1 left" in client.get("/cart/").content.decode()
+    Product.objects.update(stock=0)
+    text = client.get("/cart/").content.decode()
+    assert "Sold out. Please remove it to continue." in text
+    assert "stepper" not in text
+    assert "Check out" not in text
 
 
 def test_the_cart_can_be_changed_and_emptied(client):

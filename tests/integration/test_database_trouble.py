@@ -18,7 +18,7 @@ from catalog.models import Product
 from orders.models import Order
 from tests.integration import sick_database as sick
 from tests.integration.buying import FORM, attempt, effects, fault, product, stock_of
-from tests.integration.carts import in_cart, key_in, put_in_cart
+from tests.integration.carts import hidden_in, in_cart, put_in_cart
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("partners")]
@@ -93,7 +93,7 @@ def test_a_form_comes_back_to_be_sent_once_more_and_is_one_order(client, setting
     for debug in (False, True):
         settings.DEBUG = debug
         put_in_cart(client, 3)
-        form = FORM | {"key": key_in(client.get("/checkout/"))}
+        form = FORM | hidden_in(client.get("/checkout/?country=PL"))
         with outage():
             text = retry_later(client.post("/checkout/", form))
         assert "Send again" in text
@@ -287,9 +287,9 @@ def test_a_reservation_that_could_not_be_written_down_is_told_as_being_confirmed
 def test_an_order_is_shown_although_the_cart_could_not_be_emptied(client):
     product(stock=10)
     put_in_cart(client, 1)
-    form = FORM | {"key": key_in(client.get("/checkout/"))}
+    form = FORM | hidden_in(client.get("/checkout/?country=PL"))
     set_here(lock_timeout="50ms")
-    with locked("SELECT FROM django_session FOR UPDATE"):
+    with locked("SELECT FROM orders_cart FOR UPDATE"):
         assert client.post("/checkout/", form).url == Order.objects.get().get_absolute_url()
     assert client.post("/checkout/", form).url == Order.objects.get().get_absolute_url()
     assert (Order.objects.count(), len(effects()), in_cart(client)) == (1, 1, {})

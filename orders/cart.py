@@ -1,0 +1,139 @@
+"""The tables of carts, and each change of them.
+
+A change first updates the cart's row, which locks it: concurrent changes follow each other, and none is lost. The
+session holds the cart's id only, so a session that another request saves late overwrites nothing of it.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+
+from django.db import models, transaction
+from django.db.models.functions import Now
+
+from catalog.models import Product
+
+MAX_QUANTITY = 99  # of one product
+MAX_LINES = 50
+
+
+def new_token() -> str:
+    """192 random bits for a URL or a key."""
+    return secrets.token_urlsafe(24)
+
+
+class CartFull(Exception):
+    """The stock or the cart does not hold this quantity; the message is for the visitor."""
+
+
+class Cart(models.Model):
+    """The cart of one session. `key` is the idempotency key of its next order: the same in every window."""
+
+    key = models.CharField(max_length=43, default=new_token)
+    changed_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"Cart {self.pk}"
+
+    @property
+    def pieces(self) -> int:
+        return self.items.aggregate(pieces=models.Sum("quantity"))["pieces"] or 0
+
+    def lines(self) -> list["CartItem"]:
+        """The items, in the order in which they were added. Products that are no longer sold are removed."""
+        self.items.filter(product__active=False).delete()
+        return list(self.items.select_related("product"))
+
+    def add(self, product: Product, quantity: int) -> None:
+        """Add to the product's quantity. Raises CartFull."""
+        with self._changing():
+            item = self.items.filter(product=product).first()
+            self._set(product, quantity + (item.quantity if item else 0))
+
+    def set(self, product: Product, quantity: int) -> None:
+        """Set the product's quantity; 0 removes it. Raises CartFull."""
+        with self._changing():
+            self._set(product, quantity)
+
+    def accept_prices(self) -> None:
+        """Record that the visitor has seen today's prices."""
+        today = Product.objects.filter(pk=models.OuterRef("product_id")).values("price")
+        self.items.exclude(seen=models.F("product__price")).update(seen=models.Subquery(today))
+
+    def renew_key(self) -> None:
+        """The next order is another one."""
+        self.key = new_token()
+        Cart.objects.filter(pk=self.pk).update(key=self.key)
+
+    def take_out(self, lines: Iterable[tuple[int, int]]) -> None:
+        """Remove the pieces of an order, by product id and quantity. Later additions stay."""
+        with self._changing():
+            for product_id, quantity in lines:
+                item = self.items.filter(product_id=product_id)
+                item.filter(quantity__lte=quantity).delete()
+                item.update(quantity=models.F("quantity") - quantity)
+
+    def give_back(self, lines: Iterable[tuple[int, int, Decimal]]) -> None:
+        """Put the pieces of an order back, by product id, quantity and price."""
+        with self._changing():
+            for product_id, quantity, price in lines:
+                item, new = self.items.get_or_create(
+                    product_id=product_id, defaults={"quantity": quantity, "seen": price}
+                )
+                if not new:
+                    self.items.filter(pk=item.pk).update(quantity=min(MAX_QUANTITY, item.quantity + quantity))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with transaction.atomic():
+            Cart.objects.filter(pk=self.pk).update(changed_at=Now())
+            yield
+
+    def _set(self, product: Product, quantity: int) -> None:
+        if quantity == 0:
+            self.items.filter(product=product).delete()
+            return
+        if quantity > product.stock:
+            left = f"only {product.stock} left" if product.stock else "sold out"
+            raise CartFull(f"{product.name}: {left}.")
+        if quantity > MAX_QUANTITY:
+            raise CartFull(f"{product.name}: at most {MAX_QUANTITY} in one order.")
+        if self.items.exclude(product=product).count() >= MAX_LINES:
+            raise CartFull(f"At most {MAX_LINES} different products fit in one order.")
+        self.items.update_or_create(
+            product=product,
+            defaults={"quantity": quantity},
+            create_defaults={"quantity": quantity, "seen": product.price},
+        )
+
+
+class CartItem(models.Model):
+    """One product in a cart. `seen` is the price that the visitor saw last."""
+
+    cart = models.ForeignKey(Cart, on_delete=models.CASCADE, related_name="items")
+    product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="+")
+    quantity = models.PositiveSmallIntegerField()
+    seen = models.DecimalField(max_digits=8, decimal_places=2)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["cart", "product"], name="orders_cartitem_product_once"),
+            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="orders_cartitem_quantity_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.product_id}"
+
+    @property
+    def total(self) -> Decimal:
+        return self.product.price * self.quantity
+
+    @property
+    def price_changed(self) -> bool:
+        return self.seen != self.product.price
+
+    @property
+    def too_many(self) -> bool:
+        return self.quantity > self.product.stock
