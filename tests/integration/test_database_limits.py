@@ -1,7 +1,12 @@
 """Nothing at the database takes for ever, and a connection that died is not a customer's problem."""
 
+import os
+import shutil
 import socket
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from django.conf import settings
@@ -9,8 +14,11 @@ from django.db import OperationalError, close_old_connections, connection
 from django.test import Client
 from psycopg import IsolationLevel
 
+from backroom.runtime.checks import log_findings
 from backroom.runtime.session_checks import check_sessions
+from stack import ports, unprivileged
 from tests.integration import sick_database as sick
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,3 +72,47 @@ def test_the_checks_pass_where_there_is_no_database(monkeypatch):
     """As where an image is built."""
     monkeypatch.setitem(connection.settings_dict, "PORT", 9)
     assert check_sessions(None, databases=["default"]) == []
+
+
+def listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@pytest.fixture
+def pgbouncer(tmp_path) -> Iterator[int]:
+    """The port of a PgBouncer in transaction mode, as its packages configure it for clients that send options."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not program:
+        pytest.skip("pgbouncer is not here; .ci/nightly installs it")
+    port, config, server = ports.free(["POOLER"])["POOLER"], tmp_path / "pgbouncer.ini", connection.settings_dict
+    config.write_text(f"""
+        [databases]
+        * = host={server["HOST"]} port={server["PORT"]} user={server["USER"]} password={server["PASSWORD"]}
+        [pgbouncer]
+        listen_addr = 127.0.0.1
+        listen_port = {port}
+        unix_socket_dir =
+        auth_type = any
+        pool_mode = transaction
+        ignore_startup_parameters = options
+    """)
+    tmp_path.chmod(0o755)
+    with subprocess.Popen([*unprivileged.prefix(), program, "-q", config], cwd="/") as process:
+        try:
+            until(lambda: listens(port), what="PgBouncer")
+            yield port
+        finally:
+            process.terminate()
+
+
+@pytest.mark.slow
+def test_a_pooler_that_drops_the_limits_is_in_the_log_of_a_process_that_starts(pgbouncer, caplog):
+    log_findings()
+    assert caplog.messages == []
+    with sick.connecting_to(PORT=pgbouncer):
+        log_findings()
+    lost = [f"(backroom.W007) a session of the database has no {limit}:" for limit in LIMITS]
+    assert [any(each in message for message in caplog.messages) for each in lost] == [True] * 3
+    assert len(caplog.messages) == 3
