@@ -11,8 +11,7 @@ from backroom.ledger.sql import returned_ids, rows
 
 
 def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: float = 0) -> list[str]:
-    """Let waiting jobs run in `seconds` at the latest, or one every `apart` seconds, the first due first; returns the
-    ids. Jobs that wait for another one stay as they are.
+    """Let jobs that wait for a time run in `seconds` at the latest, one every `apart` seconds; returns the ids.
 
     Race: a dispatcher takes one at this moment. It is no longer `waiting`, and runs anyway.
     """

@@ -20,7 +20,7 @@ PAGE = 50  # jobs on a page
 LOOK = 20_000  # rows that one page reads
 NAMED = 2 * PAGE  # jobs found by a name
 
-# A list does not show these: they may be large, and an old one may be nested too deep to be read.
+# A list does not show these, and they may be large.
 UNLISTED = ("args", "result", "context")
 LISTED = ", ".join(field.name for field in Job._meta.concrete_fields if field.name not in UNLISTED)
 
