@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, NoReturn, Protocol, TypeVar
 
+from billiard.common import terminate_handler_fired
 from celery.exceptions import Ignore, Retry, WorkerShutdown, WorkerTerminate
 from django.db import Error, connection, transaction
 
@@ -107,12 +108,14 @@ def _run(task: Executable, job: Claimed) -> tuple[Any, list[Message]]:
 
 def _body(task: Executable, job: Claimed) -> Any:
     """Raises an Exception where the body raises none, such as sys.exit() or asyncio.CancelledError: that would end the
-    process without a reason."""
+    process without a reason. SIGTERM, too, raises SystemExit: at the hard time limit, or by remote control."""
     try:
         return task.run(**job.args)
     except (Exception, WorkerShutdown, WorkerTerminate):
         raise
     except BaseException as error:
+        if terminate_handler_fired():
+            raise
         raise RuntimeError(f"the body raised {type(error).__name__}: {error}") from error
 
 

@@ -129,6 +129,16 @@ def test_a_result_too_large_for_a_follower_is_a_dead_letter_that_says_so():
     assert attempt(lambda: "x" * (LIMIT - 2)).state == "succeeded"
 
 
+def test_a_body_that_sigterm_ends_is_left_to_the_rescue(monkeypatch):
+    """The main process sends it, and decides: at the hard time limit, or for a person."""
+    monkeypatch.setattr("billiard.common._should_have_exited", [True])
+    bodies["now"] = raising(SystemExit(-241))
+    id = body.enqueue("now")
+    with pytest.raises(SystemExit):
+        execution.perform(body, id)
+    assert Job.objects.get(id=id).state == "running"
+
+
 def test_a_snooze_uses_no_attempt_and_permanent_is_the_end():
     assert attempt(raising(Snooze(60, "later"))).attempts == 0
     assert attempt(raising(Permanent("never"))).state == "dead"
