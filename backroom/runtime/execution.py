@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from billiard.common import terminate_handler_fired
-from celery.exceptions import Ignore, Retry, WorkerShutdown, WorkerTerminate
+from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded, WorkerShutdown, WorkerTerminate
 from django.db import Error, connection, transaction
 
 from backroom.conf import conf
@@ -18,7 +18,7 @@ from backroom.ledger.retry import judge
 from backroom.ledger.sql import Claimed, Message
 from backroom.observe import context, progress
 from backroom.observe.redact import clean
-from backroom.runtime import heartbeat, publisher
+from backroom.runtime import heartbeat, publisher, subprocesses
 from backroom.runtime.session import Guard
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,8 @@ def _body(task: Executable, job: Claimed) -> Any:
     """Raises an Exception where the body raises none, such as sys.exit() or asyncio.CancelledError: that would end the
     process without a reason. SIGTERM, too, raises SystemExit: at the hard time limit, or by remote control."""
     try:
-        return task.run(**job.args)
+        with subprocesses.marked(job.id):
+            return task.run(**job.args)
     except (Exception, WorkerShutdown, WorkerTerminate):
         raise
     except BaseException as error:
@@ -126,6 +127,8 @@ def _succeed(job: Claimed, result: Any) -> list[Message]:
 
 def _fail(task: Executable, job: Claimed, error: Exception) -> Exception:
     """Write the consequence of a failed attempt; returns the error for Celery to report."""
+    if isinstance(error, SoftTimeLimitExceeded):
+        subprocesses.end(job.id)
     summary, traceback, shown = clean(error)
     verdict = judge(error, task.policy, job.attempts, job.max_attempts)
     # Snoozes may be many, and their tracebacks say nothing.

@@ -22,7 +22,7 @@ from django.db import Error, connection
 from backroom.conf import conf
 from backroom.ledger import db_errors, operations, rescue, transitions
 from backroom.ledger.errors import Superseded
-from backroom.runtime import heartbeat, memory, sigterm
+from backroom.runtime import heartbeat, memory, sigterm, subprocesses
 from backroom.runtime.checks import log_findings
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.project_warnings import EveryMinute, warn_of_missing_dispatcher
@@ -113,6 +113,7 @@ class Pulse:
         assert self.heartbeat  # noqa: S101 - the thread starts after it is made
         self.heartbeat.beat(_memory(pool))
         for id in rescue.requeue_abandoned(heartbeat.worker_name, _running()):
+            subprocesses.end(id)
             log.warning("job %s: its process is gone, it was requeued", id)
         self.warn_of_missing_dispatcher()
 
@@ -144,6 +145,7 @@ def requeue_unfinished(worker: str) -> list[str]:
     """
     requeued = []
     for job in rescue.running_on(worker):
+        subprocesses.end(job.id)
         with suppress(Superseded):
             transitions.defer(job, 0, "its worker stopped", uses_attempt=False)
             log.warning("job %s can't finish in time, it was requeued", job.id)
@@ -193,5 +195,6 @@ def mark_terminated(id: str, worker: str) -> None:
     """Make a running job of this worker a dead letter: a person killed it."""
     for job in rescue.running_on(worker):
         if job.id == id:
+            subprocesses.end(id)
             with suppress(Superseded):
                 transitions.mark_dead(job, "terminated by remote control")

@@ -6,11 +6,13 @@ import uuid
 from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import suppress
+from signal import SIGKILL
+from subprocess import PIPE, Popen
 from threading import Thread
 
 import pytest
 from celery.concurrency.base import BasePool
-from celery.exceptions import Ignore, Retry
+from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, transaction
@@ -21,7 +23,7 @@ from backroom.ledger import operations, transitions
 from backroom.ledger.limits import LIMIT, LINE
 from backroom.ledger.models import Job
 from backroom.outbound.errors import Away
-from backroom.runtime import execution, heartbeat
+from backroom.runtime import execution, heartbeat, worker
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.worker import Pulse
 from tests.integration.attempts import atomic_body, attempt, bodies, body, raising
@@ -137,6 +139,34 @@ def test_a_body_that_sigterm_ends_is_left_to_the_rescue(monkeypatch):
     with pytest.raises(SystemExit):
         execution.perform(body, id)
     assert Job.objects.get(id=id).state == "running"
+
+
+def fails() -> None:
+    raise SoftTimeLimitExceeded
+
+
+def is_stopped() -> None:
+    worker.requeue_unfinished("tests")
+
+
+def is_terminated() -> None:
+    worker.mark_terminated(str(Job.objects.get().id), "tests")
+
+
+@pytest.mark.parametrize("end", [fails, is_stopped, is_terminated])
+def test_the_subprocesses_of_a_body_end_when_it_is_cut(end, monkeypatch):
+    monkeypatch.setattr(heartbeat, "worker_name", "tests")
+    started: list[Popen] = []
+
+    def work() -> None:
+        # In a session of its own, with a child of its own, which holds its output open.
+        started.append(Popen(["setsid", "sh", "-c", "sleep 100 & echo started; wait"], stdout=PIPE))
+        assert started[0].stdout.readline() == b"started\n"
+        end()
+
+    attempt(work)
+    assert started[0].communicate(timeout=10) == (b"", None)
+    assert started[0].returncode == -SIGKILL
 
 
 def test_a_snooze_uses_no_attempt_and_permanent_is_the_end():
