@@ -42,7 +42,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return Problem(error.status, f"{request.method} {request.path}: {error.reason}").response()
+        response = Problem(error.status, f"{request.method} {request.path}: {error.reason}").response()
+        if "Allow" in error.headers:  # RFC 9110: a 405 must have it
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
     except ConnectionError:
         return Problem(400, "The connection was lost before the request was complete.").response()
     except Exception:

@@ -425,7 +425,8 @@ def test_a_bad_key_is_refused(world, key):
 
 def test_unknown_paths_and_methods_are_problems(world):
     assert world.call("GET", "/warehouse")[1]["status"] == 404
-    assert world.call("DELETE", "/effects")[1]["status"] == 405
+    status, _, headers = world.fetch("DELETE", "/effects")
+    assert (status, headers.get_content_type(), headers["Allow"]) == (405, "application/problem+json", "GET,HEAD")
     assert world.call("GET", "/faults/postman")[1]["detail"].startswith("There is no partner postman")
 
 
