@@ -9,12 +9,12 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from catalog.pictures import picture_url
-from catalog.text import keeps_its_direction
+from catalog.text import plain_line
 
 
 class Category(models.Model):
     slug = models.SlugField(unique=True)
-    name = models.CharField(max_length=60, validators=[keeps_its_direction])
+    name = models.CharField(max_length=60, validators=[plain_line])
     position = models.PositiveSmallIntegerField(default=0, help_text="Smaller numbers come first.")
 
     class Meta:
@@ -34,7 +34,7 @@ class Product(models.Model):
     LOW_STOCK = 5  # pieces; pages show the number from here down
 
     slug = models.SlugField(unique=True, help_text="Also the name of its picture.")
-    name = models.CharField(max_length=100, validators=[keeps_its_direction])
+    name = models.CharField(max_length=100, validators=[plain_line])
     also_called = models.CharField(
         max_length=200, blank=True, help_text="Other names that the search finds: zucchini, jalapeno."
     )
@@ -43,7 +43,7 @@ class Product(models.Model):
     price = models.DecimalField(max_digits=8, decimal_places=2, help_text="For one unit, VAT included.")
     vat_rate = models.DecimalField("VAT rate", max_digits=4, decimal_places=2, default=Decimal("5.00"))
     unit = models.CharField(
-        max_length=30, default="piece", help_text="kg, piece, bunch, jar …", validators=[keeps_its_direction]
+        max_length=30, default="piece", help_text="kg, piece, bunch, jar …", validators=[plain_line]
     )
     stock = models.IntegerField(default=0)
     taken = models.IntegerField(db_default=0, editable=False, help_text="Pieces in orders that were not put back.")

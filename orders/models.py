@@ -14,6 +14,8 @@ from django.urls import reverse
 from django_countries import countries
 
 from catalog.models import Product
+from catalog.text import plain_line
+from notifications.addresses import deliverable
 from orders.cart import Cart, new_token
 
 
@@ -33,11 +35,11 @@ class Order(models.Model):
     number = models.BigAutoField(primary_key=True)
     token = models.CharField(max_length=43, default=new_token, editable=False)  # gives a guest access
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PLACED)
-    email = models.EmailField()
-    name = models.CharField(max_length=100)
-    address = models.CharField(max_length=200)
-    city = models.CharField(max_length=100)
-    postcode = models.CharField(max_length=16)
+    email = models.EmailField(validators=[deliverable])
+    name = models.CharField(max_length=100, validators=[plain_line])
+    address = models.CharField(max_length=200, validators=[plain_line])
+    city = models.CharField(max_length=100, validators=[plain_line])
+    postcode = models.CharField(max_length=16, validators=[plain_line])
     country = models.CharField(max_length=2, help_text="ISO 3166-1 alpha-2")
     total = models.DecimalField(max_digits=10, decimal_places=2, help_text="the lines and the delivery")
     # An older release sells without delivery.

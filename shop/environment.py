@@ -50,7 +50,10 @@ def url(*schemes: str) -> AfterValidator:
 CommaSeparated = BeforeValidator(lambda value: [part.strip() for part in value.split(",") if part.strip()])
 Hosts = Annotated[list[str], must("should be the shop's host names", bool), CommaSeparated]
 HttpUrl = Annotated[str, url("https", "http")]
-MailAddress = Annotated[str, must("should be a mail address", lambda value: not validate_email(value))]
+# Only ASCII, as for customers: other addresses need a mail server with SMTPUTF8.
+MailAddress = Annotated[
+    str, must("should be a mail address", lambda value: value.isascii() and not validate_email(value))
+]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]  # calls per second; 0.5 is one in two seconds
 Token = Annotated[str, must("should be 20 random characters or more", re.compile(r"([\x21-\x7e]{20,})?").fullmatch)]
 

@@ -7,12 +7,14 @@ rendered at import: workers load this module and fork, and their children render
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import typst
 
 from backroom import Permanent
+from catalog import fonts
 from orders.fulfilment.vat import VatLine, breakdown, per_cent
 from orders.models import CreditNote, Invoice, Order, OrderLine, Status
 
@@ -47,16 +49,21 @@ def make_credit_note(number: int) -> None:
 def render(data: dict[str, Any]) -> bytes:
     """The PDF of an `invoice` or `credit_note`; the same data give the same bytes.
 
-    It uses only the fonts in typst's wheel, so an invoice looks the same on every machine. They have Latin, Greek,
-    Cyrillic and Hebrew letters; other scripts and emoji come out as boxes.
+    It uses only the fonts in the wheels, so an invoice looks the same on every machine.
     """
     return typst.compile(
         TEMPLATE,
         format="pdf",
         sys_inputs={"data": json.dumps(data)},
-        ignore_system_fonts=True,
+        font_paths=_fonts(),
         timestamp=data["made_at"],
     )
+
+
+@cache
+def _fonts() -> typst.Fonts:
+    """typst's own, and those of catalog/fonts.py."""
+    return typst.Fonts(include_system_fonts=False, font_paths=[fonts.FOLDER])
 
 
 def invoice(order: Order) -> dict[str, Any]:

@@ -1,44 +1,57 @@
 """The bodies of the API's requests and responses. Strict: no text for a number, no unknown field."""
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django_countries import countries
 from ninja import Schema
-from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic.config import JsonDict
 
-from orders.storefront.text import max_length, one_printable_line
+from orders.ordering import delivery
+from orders.storefront import text
 
 
-def _checked(check: Callable[[str], None]) -> AfterValidator:
-    """A Django validator for pydantic."""
+def _clean(field: str) -> AfterValidator:
+    """The rules of an order's column, for pydantic."""
 
-    def run(value: str) -> str:
+    def run(typed: str) -> str:
         try:
-            check(value)
+            return text.clean(field, typed)
         except ValidationError as error:
             raise ValueError(error.messages[0]) from None
-        return value
 
     return AfterValidator(run)
 
 
-def _known_country(code: str) -> None:
+def _schema(field: str) -> WithJsonSchema:
+    """The same rules, for readers of the document."""
+    return WithJsonSchema({"type": "string"} | text.schema(field))
+
+
+def _known_country(code: str) -> str:
     if code not in countries:
-        raise ValidationError("This is not an ISO 3166-1 alpha-2 country code.")
+        raise ValueError("This is not an ISO 3166-1 alpha-2 country code.")
+    return code
 
 
-def _line_of(field: str) -> StringConstraints:
-    return StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=max_length(field))
-
-
-Printable = _checked(one_printable_line)
+# The document lists the countries with a carrier. An order to another one gets a sentence of its own.
+Country = Annotated[
+    str, Strict(), AfterValidator(_known_country), WithJsonSchema({"type": "string", "enum": sorted(delivery.ZONES)})
+]
 # Money is text with two decimals: never a JSON number, which many programs read as a float.
 Money = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str)]
-Price = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{1,6}\.\d{2}$")]
+Price = Annotated[str, StringConstraints(strict=True, pattern=r"^[0-9]{1,6}\.[0-9]{2}$")]
 
 
 class LineIn(Schema):
@@ -53,19 +66,31 @@ class LineIn(Schema):
     price: Price | None = Field(None, description="the price that the customer saw")
 
 
+EXAMPLE: JsonDict = {
+    "email": "kawiarnia@example.com",
+    "name": "Kawiarnia Łąka",
+    "address": "ul. Długa 1",
+    "city": "Gdynia",
+    "postcode": "81-368",
+    "country": "PL",
+    "card": "demo-approve",
+    "lines": [{"product": "vine-tomatoes", "quantity": 2}],
+}
+
+
 class OrderIn(Schema):
     """An order. Text is trimmed; each product has one line."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
-    email: Annotated[str, _line_of("email"), _checked(validate_email), Printable]
-    name: Annotated[str, _line_of("name"), Printable]
-    address: Annotated[str, _line_of("address"), Printable]
-    city: Annotated[str, _line_of("city"), Printable]
-    postcode: Annotated[str, _line_of("postcode"), Printable]
-    country: Annotated[str, StringConstraints(strict=True, strip_whitespace=True), _checked(_known_country)]
+    email: Annotated[str, Strict(), _clean("email"), _schema("email")]
+    name: Annotated[str, Strict(), _clean("name"), _schema("name")]
+    address: Annotated[str, Strict(), _clean("address"), _schema("address")]
+    city: Annotated[str, Strict(), _clean("city"), _schema("city")]
+    postcode: Annotated[str, Strict(), _clean("postcode"), _schema("postcode")]
+    country: Country
     card: Literal["demo-approve", "demo-decline", "demo-slow"]
-    lines: Annotated[list[LineIn], Field(min_length=1, max_length=50)]
+    lines: Annotated[list[LineIn], Field(min_length=1, max_length=50, json_schema_extra={"uniqueItems": True})]
 
     @field_validator("lines")
     @classmethod

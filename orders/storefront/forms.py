@@ -5,17 +5,18 @@ from typing import Any
 from django import forms
 from django_countries import countries
 
+from notifications.addresses import deliverable
 from orders.cart import MAX_QUANTITY
 from orders.ordering import delivery
 from orders.payments import CARDS
-from orders.storefront.text import max_length, one_printable_line
+from orders.storefront.text import column
 
 
 def _text(field: str, label: str, autocomplete: str) -> forms.CharField:
     return forms.CharField(
         label=label,
-        max_length=max_length(field),
-        validators=[one_printable_line],
+        max_length=column(field).max_length,
+        validators=column(field).validators,
         widget=forms.TextInput(attrs={"autocomplete": autocomplete}),
     )
 
@@ -43,10 +44,10 @@ class UpdateForm(CartForm):
 class CheckoutForm(forms.Form):
     """A guest's order. `key` is its idempotency key: a form that is sent twice is one order."""
 
-    email = forms.EmailField(
+    email = forms.CharField(
         label="Email",
-        max_length=254,
-        validators=[one_printable_line],
+        max_length=column("email").max_length,
+        validators=[deliverable],
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
     name = _text("name", "Name", "name")

@@ -1,24 +1,33 @@
-"""The check of typed text, for the form and the API alike."""
+"""What may be typed into a field of an order: the rules of its column, for the form and the API alike."""
 
-import unicodedata
 from typing import cast
 
 from django.core.exceptions import ValidationError
 from django.db.models import CharField
 
-from catalog.text import keeps_its_direction
+from catalog import text
+from notifications import addresses
 from orders.models import Order
 
-UNWANTED = {"Cc", "Cs", "Zl", "Zp"}  # control characters (NUL among them), lone surrogates, line separators
+
+def column(field: str) -> CharField:
+    """The column of this field: its `max_length` and `validators`."""
+    return cast(CharField, Order._meta.get_field(field))
 
 
-def one_printable_line(text: str) -> None:
-    """Raises Django's ValidationError for line breaks and invisible characters."""
-    if any(unicodedata.category(character) in UNWANTED for character in text):
-        raise ValidationError("Use one line of plain text, without control characters.")
-    keeps_its_direction(text)
+def clean(field: str, typed: str) -> str:
+    """The text without spaces around it. Raises Django's ValidationError."""
+    limit = cast(int, column(field).max_length)
+    if len(typed) > limit:
+        raise ValidationError(f"Use at most {limit} characters.")
+    trimmed = typed.strip(" ")
+    if not trimmed:
+        raise ValidationError("This field is required.")
+    column(field).run_validators(trimmed)
+    return trimmed
 
 
-def max_length(field: str) -> int:
-    """The number of characters that this field of an order holds."""
-    return cast(int, cast(CharField, Order._meta.get_field(field)).max_length)
+def schema(field: str) -> dict:
+    """The same rules as JSON Schema."""
+    patterns = addresses.PATTERNS if field == "email" else (text.line_pattern(), text.INK)
+    return {"maxLength": column(field).max_length, "allOf": [{"pattern": pattern} for pattern in patterns]}

@@ -1,6 +1,7 @@
 """The API as a program sees it: shapes, statuses, and every error as a problem document."""
 
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -144,6 +145,21 @@ WRONG = [
     ("/email", {"email": f"{'a' * 250}@example.com"}),
     ("/email", {"email": "a@example.com\nBcc: b@example.com"}),
     ("/email", {"email": None}),
+    *[
+        ("/email", {"email": address})
+        for address in (
+            "\u0131brahim@example.com",
+            "\u017fam@example.com",
+            "\u212aurt@example.com",
+            "a@ex\u00e4mple.com",
+            "=?utf-8?q?a?=@example.com",
+            '"a b"@example.com',
+            "a@[127.0.0.1]",
+            "a@localhost",
+            f"{'a' * 65}@example.com",
+        )
+    ],
+    *[("/name", {"name": blank}) for blank in ("\u3164", "\u200d", "\u2800", "\u00a0", "\U0001fabf", "tab\t")],
     ("/name", {"name": "   "}),
     ("/name", {"name": "x" * 101}),
     ("/name", {"name": "nul\0"}),
@@ -290,6 +306,26 @@ def test_the_documentation_loads_nothing_from_elsewhere(client):
     schema = client.get("/api/openapi.json").json()
     assert set(schema["paths"]) == {"/api/products", "/api/orders", "/api/orders/{number}"}
     assert client.get("/api/").url == "/api/docs"
+
+
+def test_the_document_refuses_the_text_that_the_door_refuses(client):
+    fields = client.get("/api/openapi.json").json()["components"]["schemas"]["OrderIn"]["properties"]
+    for pointer, change in WRONG:
+        field, typed = pointer[1:], change.get(pointer[1:])
+        rules = fields.get(field, {})
+        if isinstance(typed, str) and rules.get("type") == "string":
+            admitted = all(re.search(each["pattern"], typed) for each in rules.get("allOf", []))
+            admitted = admitted and len(typed) <= rules.get("maxLength", len(typed))
+            assert not (admitted and typed in rules.get("enum", [typed])), (field, typed)
+
+
+def test_errors_are_documented_as_they_are_sent(client):
+    document = client.get("/api/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                sent = "application/problem+json" if int(status) >= 400 else "application/json"
+                assert list(response["content"]) == [sent], (path, status)
 
 
 def test_money_is_never_a_float(client):

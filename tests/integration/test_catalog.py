@@ -235,6 +235,9 @@ def test_a_name_that_would_turn_a_page_around_is_refused_and_others_may_be_writt
             feta.full_clean()
         feta.refresh_from_db()
         assert refused.value.message_dict == {field: ["Leave out the invisible characters that turn text around."]}
+    for invisible in "\u3164", "a\x00b":  # which also would not be on the invoice
+        with pytest.raises(ValidationError):
+            Product(name=invisible).clean_fields(exclude=["category", "price", "slug"])
     feta.name = "فيتا"
     feta.full_clean()
 

@@ -38,6 +38,19 @@ def send(client: Client, page=None, **changes: str):
     return client.post("/checkout/", FORM | hidden_in(page or checkout(client)) | changes)
 
 
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [("email", "\u0131brahim@example.com"), ("email", "=?utf-8?q?a?=@example.com"), ("name", "\u3164")]
+    + [(field, "goose \U0001fabf") for field in ("name", "address", "city", "postcode")],
+)
+def test_what_can_not_be_mailed_or_printed_is_refused_before_anything_is_charged(client, field, typed):
+    product(stock=10)
+    put_in_cart(client)
+    response = send(client, **{field: typed})
+    assert (response.status_code, list(response.context["form"].errors)) == (422, [field])
+    assert (Order.objects.count(), effects()) == (0, {})
+
+
 def test_a_guest_buys_and_sees_the_order(client):
     product(stock=10)
     put_in_cart(client, 3)

@@ -83,6 +83,18 @@ def test_the_receipt_carries_the_invoice_and_the_way_to_the_order(mailbox, setti
     assert attachment.get_content() == bytes(Invoice.objects.get(order=order).pdf)
 
 
+def test_the_longest_that_the_shop_accepts_reaches_every_partner_and_the_mailbox(partners):
+    email = f"{'Q' * 64}@{'.'.join(['d' * 46] * 4)}"
+    texts = {"name": "龍" * 100, "address": "龍" * 200, "city": "龍" * 100, "postcode": "龍" * 16}
+    order = paid_order(email=email[:251] + ".xx", **texts)
+    assert len(order.email) == 254
+    order.clean_fields()
+    for kind in ("invoice", "receipt", "shipment", "loyalty"):
+        job = job_of(kind, order.number)
+        assert job.state == State.SUCCEEDED, job.error
+    assert effects(partners, order) == {f"receipt:{order.number}": 1, f"shipment:{order.number}": 1}
+
+
 def test_the_partners_count_a_receipt_under_its_key(partners):
     order = paid_order()
     job_of("invoice", order.number)
