@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
-from ninja import Header, NinjaAPI, Query, Status
+from ninja import Header, Query, Status
 
 from catalog.models import Product
 from orders.models import Order
@@ -32,8 +32,8 @@ After = Annotated[str, Query(pattern=r"^[-a-zA-Z0-9_]{0,50}$", description="the 
 SAME_KEY = "a repeated request with the same key returns the same order and charges once"
 Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,100}$", description=SAME_KEY)]
 
-api = NinjaAPI(title="Backroom", version="1", urls_namespace="api", description="A greengrocer's shop. " + __doc__)
-problems.install(api)
+about = "A greengrocer's shop. " + __doc__
+api = problems.ProblemAPI(title="Backroom", version="1", urls_namespace="api", description=about)
 
 
 @api.get("/products", response={200: Products, 422: Problem}, summary="List products, by slug")

@@ -9,6 +9,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
 
 from backroom.ledger import db_errors
 from orders.ordering import refusals
@@ -25,6 +26,7 @@ REFUSALS: dict[type[refusals.Refused], tuple[int, str, str]] = {
 }
 
 
+MEDIA_TYPE = "application/problem+json"
 SAME_KEY = "With the same key it is the same order, charged once, even if it was placed already."
 NO_KEY = "Nothing was charged. With an Idempotency-Key, an order can be sent again safely."
 
@@ -33,7 +35,7 @@ def problem(status: int, kind: str, title: str, detail: str = "", **more: Any) -
     """A problem document. `kind` makes its type; "" is about:blank, an error that its HTTP status explains."""
     body = {"type": f"urn:backroom:problem:{kind}" if kind else "about:blank", "title": title, "status": status}
     body |= {"detail": detail} if detail else {}
-    return HttpResponse(json.dumps(body | more), status=status, content_type="application/problem+json")
+    return HttpResponse(json.dumps(body | more), status=status, content_type=MEDIA_TYPE)
 
 
 def refused(request: HttpRequest, error: refusals.Refused) -> HttpResponse:
@@ -97,7 +99,18 @@ HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
 }
 
 
-def install(api: NinjaAPI) -> None:
-    """Handle every error of the API here."""
-    for kind, handler in HANDLERS.items():
-        api.add_exception_handler(kind, handler)
+class ProblemAPI(NinjaAPI):
+    """Handles every error here, and documents errors with the media type that they are sent with."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for kind, handler in HANDLERS.items():
+            self.add_exception_handler(kind, handler)
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        document = super().get_openapi_schema(**options)
+        for operation in (each for path in document["paths"].values() for each in path.values()):
+            for status, response in operation["responses"].items():
+                if status >= 400:
+                    response["content"] = {MEDIA_TYPE: response["content"].pop("application/json")}
+        return document
