@@ -1,8 +1,17 @@
 """Liveness and readiness of the web process, for load balancers and supervisors."""
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.middleware import common
 
 from backroom.ledger import db_errors
+
+
+class CommonMiddleware(common.CommonMiddleware):
+    """Django's, but a machine may name any host, such as a pod's address. No answer to one holds a link."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        return None if request.path_info in settings.MACHINE_PATHS else super().process_request(request)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

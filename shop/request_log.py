@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, StatusCode
@@ -16,7 +17,6 @@ from backroom.observe import context
 from shop import request_metrics
 
 log = structlog.get_logger(__name__)
-QUIET = {"/healthz", "/readyz", "/metrics"}  # machines request them every few seconds
 
 
 class RequestLog:
@@ -28,7 +28,7 @@ class RequestLog:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         id = uuid.uuid4().hex
         context.begin(request_id=id)
-        response = self.get_response(request) if request.path in QUIET else self.record(request, id)
+        response = self.get_response(request) if request.path in settings.MACHINE_PATHS else self.record(request, id)
         response["X-Request-ID"] = id
         return response
 

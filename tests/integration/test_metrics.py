@@ -261,6 +261,13 @@ def test_requests_are_counted_by_route_method_and_status_but_not_those_of_machin
     }
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_a_machine_may_ask_by_the_address_of_a_pod(path: str):
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "10.4.2.17:8000"}
+    assert Client().get(path, headers=headers).status_code == 200
+    assert Client().get("/", headers=headers).status_code == 400
+
+
 @pytest.fixture
 def nowhere(settings: LazySettings, tmp_path: Path) -> Iterator[None]:
     """A folder for counts that can't be made."""

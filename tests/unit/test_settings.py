@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from stack import environment
+
 WRONG = {
     "DEBUG": "maybe",
     "DATABASE_URL": "junk",
@@ -65,6 +67,35 @@ def test_the_file_of_the_demo_fills_in_and_the_process_wins(tmp_path):
     source = "from shop import settings; print(settings.STAFF_EMAIL, settings.METRICS_TOKEN)"
     boot = subprocess.run([sys.executable, "-c", source], env=env, capture_output=True, text=True)
     assert boot.stdout.split() == ["process@shop.example", "a#b${c}-0123456789-01234"]
+
+
+SECRETS = {
+    "SECRET_KEY": "$a${b}$(c)%(d)s" * 4,
+    "METRICS_TOKEN": "$HOME${HOME}$$-0123456789",
+    "FLOWER_BASIC_AUTH": "staff:$HOME#${x}%(y)s",
+    "BROKER_URL": "redis://:$p${x}%25@broker.example:6379/0",
+    "EMAIL_URL": "smtp://u:$p${x}%25@mail.example:25",
+    "DATABASE_URL": "postgres://u:$p${x}%25@db.example:5432/shop",
+}
+
+
+@pytest.mark.parametrize("in_file", [False, True], ids=["process", "file"])
+def test_a_dollar_in_a_secret_stays_as_it_is(tmp_path, in_file):
+    env = {name: value for name, value in os.environ.items() if name not in SECRETS} | {"BACKROOM_VAR": str(tmp_path)}
+    if in_file:
+        environment.write(tmp_path, SECRETS)
+    source = """
+import json, shop
+from shop import settings
+given = shop.celery_app.connection()
+print(json.dumps([settings.SECRET_KEY, settings.METRICS_TOKEN, settings.env.FLOWER_BASIC_AUTH, given.password,
+                  settings.EMAIL_HOST_PASSWORD, settings.DATABASES["default"]["PASSWORD"]]))
+"""
+    boot = subprocess.run(
+        [sys.executable, "-c", source], env=env if in_file else env | SECRETS, capture_output=True, text=True
+    )
+    token, account = SECRETS["METRICS_TOKEN"], SECRETS["FLOWER_BASIC_AUTH"]
+    assert json.loads(boot.stdout) == [SECRETS["SECRET_KEY"], token, [account], *["$p${x}%"] * 3]
 
 
 def test_the_options_of_a_database_url_are_kept():
