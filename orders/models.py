@@ -107,6 +107,15 @@ class Order(models.Model):
         return lines + [(self.delivery_vat_rate, self.delivery)] * bool(self.delivery)
 
     @property
+    def cancellable(self) -> bool:
+        """Whether its customer may cancel it."""
+        return self.status in (Status.PAID, Status.ON_HOLD) and self.sent_at is None
+
+    @property
+    def cancel_url(self) -> str:
+        return self.address_of("orders:cancel")
+
+    @property
     def timeline_url(self) -> str:
         return self.address_of("orders:timeline")
 

@@ -13,6 +13,7 @@ urlpatterns = [
     path("cart/update/", views.cart_update, name="cart-update"),
     path("checkout/", views.checkout_page, name="checkout"),
     path("orders/<int:number>/", order_pages.order, name="order"),
+    path("orders/<int:number>/cancel/", order_pages.cancel, name="cancel"),
     path("orders/<int:number>/timeline/", order_pages.order_timeline, name="timeline"),
     path("orders/<int:number>/invoice.pdf", order_pages.invoice, name="invoice"),
     path("orders/<int:number>/credit-note.pdf", order_pages.credit_note, name="credit-note"),

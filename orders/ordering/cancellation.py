@@ -1,4 +1,5 @@
-"""Cancelling an order, by staff: the payment is refunded, points are taken back, unsent stock returns to the shelf.
+"""Cancelling an order, by staff, or by its customer until it is sent. The payment is released or refunded, points are
+taken back, and unsent stock returns to the shelf.
 
 The status changes by compare-and-set, and the rest commits with it: our own rows at once, the gateway and the
 customer by jobs. Of two concurrent cancellations one does everything and the other nothing.
@@ -21,14 +22,20 @@ def cancel(number: int) -> bool:
     return settlement.cancel(number) or cancel_paid(number)
 
 
-def cancel_paid(number: int) -> bool:
-    """Cancel an order that is paid or on hold; False if it is neither.
+def cancel_unsent(number: int) -> bool:
+    """Cancel a paid order for its customer; False once its shipment may have been requested. The UPDATEs of this and of
+    the shipment name each other's column, so the first of the two wins."""
+    return cancel_paid(number, sent_at=None)
+
+
+def cancel_paid(number: int, **conditions: None) -> bool:
+    """Cancel an order that is paid or on hold and meets the conditions; False if it does not.
 
     The UPDATE waits for an invoice that is being made, and one that is made later finds the order cancelled: so
     whether an invoice exists is final here.
     """
     with transaction.atomic():
-        paid = Order.objects.filter(number=number, status__in=[Status.PAID, Status.ON_HOLD])
+        paid = Order.objects.filter(number=number, status__in=[Status.PAID, Status.ON_HOLD], **conditions)
         if not paid.update(status=Status.CANCELLED):
             return False
         order = Order.objects.get(number=number)

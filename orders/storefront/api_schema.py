@@ -106,8 +106,8 @@ class Placed(Schema):
     number: int
     status: str = Field(
         description="placed: the payment is being confirmed; paid; on_hold: paid, and under review before the card is "
-        "charged and the order ships; declined; cancelled: the payment could not be confirmed, or staff cancelled the "
-        "order and the payment is released or refunded"
+        "charged and the order ships; declined; cancelled: the payment could not be confirmed, or the customer "
+        "or staff cancelled the order and the payment is released or refunded"
     )
     total: Money
     currency: str

@@ -1,11 +1,13 @@
 """An order's pages and documents. A token opens a guest's order; a wrong one is 404."""
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import cache_control
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
-from orders.models import CreditNote, Invoice, Order
+from orders.models import CreditNote, Invoice, Order, Status
+from orders.ordering import cancellation
 from orders.storefront import timeline
 
 private = cache_control(private=True, no_store=True)
@@ -43,6 +45,20 @@ def order(request: HttpRequest, number: int) -> HttpResponse:
 def order_timeline(request: HttpRequest, number: int) -> HttpResponse:
     """The part of the order's page that updates itself."""
     return render(request, "orders/_timeline.html", _order_context(_opened(request, number)))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@private
+def cancel(request: HttpRequest, number: int) -> HttpResponse:
+    """The question whether to cancel the order, and its cancellation."""
+    opened = _opened(request, number)
+    if request.method == "POST" and not cancellation.cancel_unsent(number):
+        opened.refresh_from_db()
+    elif request.method != "POST" and opened.cancellable:
+        return render(request, "orders/cancel.html", {"order": opened})
+    if opened.sent_at and opened.status != Status.CANCELLED:
+        messages.error(request, f"Order {number} is with the warehouse already. It can no longer be cancelled.")
+    return redirect(opened)
 
 
 @require_safe

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from urllib.parse import urlencode
 
 import pytest
 import urllib3
@@ -12,6 +13,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db.models import Q
 from django.template.loader import render_to_string
+from django.test import Client
 from pypdf import PdfReader
 
 from backroom import enqueue_all
@@ -440,6 +442,95 @@ def test_points_earned_and_taken_back_at_once_are_none():
         )
         assert not troubles(done)
     assert sum(LoyaltyAccount.objects.values_list("points", flat=True)) == 0
+
+
+# The customer
+
+
+@pytest.mark.parametrize("steps", range(2, len(STEPS) + 1), ids=names)
+def test_a_customer_cancels_on_the_signed_page_once_asked_until_the_order_is_sent(client, steps):
+    order = walked(steps)
+    sent = steps > STEPS.index(send)
+    page = client.get(order.get_absolute_url()).content.decode()
+    assert ("Cancel this order" in page) == (not sent)
+    asked = client.get(order.cancel_url)
+    order.refresh_from_db()
+    assert order.status == Status.PAID, "a look cancels nothing"
+    if not sent:
+        assert f"Cancel order {order.number}?" in asked.content.decode()
+    for _ in range(2):
+        assert client.post(order.cancel_url).url == order.get_absolute_url()
+    page = client.get(order.get_absolute_url()).content.decode()
+    assert ("can no longer be cancelled" in page) == sent
+    finish(order)
+    order.refresh_from_db()
+    charged = steps > STEPS.index(take)
+    if sent:
+        assert (order.status, money(order), shipped(order), stock_of()) == (Status.PAID, KEPT, True, PIECES - BOUGHT)
+    else:
+        assert order.status == Status.CANCELLED
+        assert (money(order), shipped(order), stock_of()) == (REFUNDED if charged else LET_GO, False, PIECES)
+        assert effects(partner="mail", key=f"cancellation:{order.number}")
+    assert audit.run().clean
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "ż"])
+def test_only_the_token_cancels_and_only_from_a_page_of_ours(client, token):
+    order = walked(STEPS.index(taken) + 1)
+    for method in client.get, client.post:
+        assert method(f"/orders/{order.number}/cancel/?{urlencode({'token': token})}").status_code == 404
+    assert Client(enforce_csrf_checks=True).post(order.cancel_url).status_code == 403
+    order.refresh_from_db()
+    assert order.status == Status.PAID
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_customer_does_not_cancel_what_was_never_paid(client, steps):
+    order = walked(steps)
+    assert client.get(order.cancel_url).url == client.post(order.cancel_url).url == order.get_absolute_url()
+    order.refresh_from_db()
+    assert order.status == Status.PLACED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_shipment_and_its_customers_cancellation_at_once_do_one_of_the_two():
+    product(stock=99)
+    kept = 99
+    for _ in range(6):
+        order = buy()
+        for kind in ("fraud", "capture"):
+            attempt(f"{kind}:{order.number}")
+        errors = all_at_once(
+            lambda number=order.number: attempt(f"shipment:{number}"),
+            lambda number=order.number: cancellation.cancel_unsent(number),
+        )
+        assert not troubles(errors)
+        finish(order)
+        order.refresh_from_db()
+        sent = shipped(order)
+        kept -= sent
+        assert (order.status, money(order)) == ((Status.PAID, KEPT) if sent else (Status.CANCELLED, REFUNDED))
+        assert stock_of() == kept
+    assert audit.run().clean
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_capture_and_its_customers_cancellation_at_once_charge_nobody_for_nothing():
+    product(stock=99)
+    for _ in range(4):
+        order = buy()
+        attempt(f"fraud:{order.number}")
+        errors = all_at_once(
+            lambda number=order.number: attempt(f"capture:{number}"),
+            *[lambda number=order.number: cancellation.cancel_unsent(number)] * 3,
+        )
+        assert not troubles(errors)
+        assert errors[1:].count(True) == 1
+        finish(order)
+        assert money(order) in (LET_GO, REFUNDED)
+        assert not shipped(order)
+    assert stock_of() == 99
+    assert audit.run().clean
 
 
 # Staff
