@@ -25,7 +25,8 @@ def duration(milliseconds: int | None) -> str:
 
 @register.filter
 def paid_after(order: Order) -> int | None:
-    """Milliseconds from the insert of the order until it was paid: about as long as the customer waited."""
+    """Milliseconds from the insert of the order until its payment was authorized. The customer waited longer:
+    timeline.js measures that."""
     return round((order.paid_at - order.created_at).total_seconds() * 1000) if order.paid_at else None
 
 

@@ -1,5 +1,7 @@
 """A purchase from the home page to the last green row, however the customer's hands and browser work."""
 
+import re
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -41,6 +43,13 @@ def test_bought_by_mouse_and_the_timeline_ends_in_all_green_without_a_reload(pag
     done = effects(order=str(order_number(page)))
     assert len(done) == 6, done
     assert set(done.values()) == {1}, done
+    waited = re.search(r"You had your answer ([\d.]+) (m?s) after your click", page.locator("#verdict").inner_text())
+    assert waited, page.locator("#verdict").inner_text()
+    answered = page.evaluate("performance.getEntriesByType('navigation')[0].responseStart")
+    assert float(waited[1]) * (1000 if waited[2] == "s" else 1) + 50 > answered, "the customer waited for the answer"
+    page.reload()
+    expect(page.locator("#took")).to_contain_text("our server took")  # now nothing is known of the click
+    expect(page.locator("#waited")).to_be_hidden()
 
 
 def test_bought_by_keyboard_with_the_focus_in_sight_and_kept(page: Page):
