@@ -24,4 +24,6 @@ class Migration(migrations.Migration):
                 condition=models.Q(("attempts__gt", 0), ("state", "waiting")),
             ),
         ),
+        # The session goes on where the tests make their database.
+        migrations.RunSQL(["RESET statement_timeout", "RESET lock_timeout"], migrations.RunSQL.noop),
     ]
