@@ -164,7 +164,7 @@ ALL = (
         "The same, without an alert.",
         "The same, without an alert.",
         "Each schedule stores its last run in a row. Each process sends a heartbeat.",
-        "backroom/runtime/scheduler.py:LedgerScheduler.tick",
+        "backroom/runtime/scheduler.py:LedgerScheduler._tick",
         "lab/faults/naive/settings.py:NAIVE_BEAT_SCHEDULER",
         ("https://github.com/celery/django-celery-beat/issues/824", "beat stops silently"),
         20,
