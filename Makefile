@@ -55,8 +55,8 @@ lint-containers: .venv/.ready
 pictures: .venv/.ready ## every page by day and by night, wide and as on a phone, into var/pictures
 	@$(RUN) -m pytest tests/browser/pictures.py --quiet
 
-naive: .venv/.ready ## each experiment of the lab without a ledger, and the reconciler after it
-	@$(RUN) -m pytest tests/browser/test_lab.py -m "slow or not slow" -k "without_a_ledger or reconciler"
+naive: .venv/.ready ## each experiment of the lab in both shops without a ledger, and the reconciler after it
+	@$(RUN) -m pytest tests/browser/test_lab.py -m "slow or not slow" -k "without_a_ledger or checklist or repairs"
 
 outage: .venv/.ready ## 2,000 mails wait out a mail server that is down for a minute; an alert's minute, by the clock
 	@$(RUN) -m pytest tests/acceptance -m slow -s
