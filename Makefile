@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://shop:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo test test-core chaos soak mail-instant pictures naive outage check bench smoke deploy-drill lock clean lint-containers
+.PHONY: help demo ctl test test-core chaos soak mail-instant pictures naive outage check bench smoke deploy-drill lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -16,6 +16,9 @@ help: ## show this list
 
 demo: .venv/.ready ## run the whole shop on this machine, place one order, stay until Ctrl-C
 	@$(RUN) -m stack demo
+
+ctl: ## DO="stop valkey" or DO=status: supervisorctl of the demo in BACKROOM_VAR
+	@$(RUN) -m supervisor.supervisorctl -c "$${BACKROOM_VAR:-var}/supervisord.conf" $(DO)
 
 test: .venv/.ready ## run all tests in two processes, with servers of their own; can run beside a demo
 	@$(RUN) -m pytest -n 2 tests

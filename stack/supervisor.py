@@ -49,6 +49,7 @@ def config(socket: Path, processes: Iterable[Process], code: Path = CHECKOUT) ->
             "rpcinterface:supervisor",
             **{"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
         ),
+        _section("supervisorctl", serverurl=f"unix://{socket}"),  # for `make ctl`
     ]
     return "\n".join([*sections, *(_program(process, code) for process in processes)])
 

@@ -25,6 +25,16 @@ def test_the_demo_prints_the_timeline_of_a_sample_order(demo):
     assert re.search(r"receipt mailed +after \d+\.\d\d s", demo.text)
 
 
+def test_the_demo_prints_the_address_of_its_operations_pages(demo):
+    assert f"operations    http://{ports.HOST}:{demo.numbers['WEB_PORT']}/ops/  (staff / " in demo.text
+
+
+def test_make_ctl_reaches_the_demo_of_its_folder(demo):
+    words = ["make", "--silent", "ctl", "DO=pid worker-bulk"]
+    done = subprocess.run(words, cwd=CHECKOUT, env=os.environ | {"BACKROOM_VAR": str(demo.var)}, capture_output=True)
+    assert int(done.stdout) in demo.processes("--queues=bulk")
+
+
 def test_colours_are_for_terminals_only(demo):
     assert "\033" not in demo.text
 
