@@ -1,5 +1,6 @@
 """Staff act on jobs: who may, what the preview says, what then happens, and that it is written down."""
 
+import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from celery import current_app
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
@@ -368,3 +370,21 @@ def test_celerys_own_tasks_are_not_offered():
     with pytest.raises(CommandError, match="Did you mean") as error:
         call_command("jobs", "pause", "task:celery.chain")
     assert "task:celery." not in str(error.value).partition("Did you mean")[2]
+    assert operator().get("/ops/pause/?what=task:celery.chain").status_code == 404
+    transitions.succeed(transitions.claim(current_app.tasks["celery.backend_cleanup"].enqueue(), "one"), None)
+    fails.enqueue(1)
+    for said in text(reader().get("/ops/")), shown():
+        assert "celery." not in said
+
+
+def shown(*arguments: str) -> str:
+    """What `manage.py jobs` prints."""
+    out = StringIO()
+    call_command("jobs", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_line_lists_idle_queues_and_its_json_does_not():
+    fails.enqueue(1)
+    assert re.findall(r"^(bulk|critical|default) .*", shown(), re.MULTILINE) == ["bulk", "critical", "default"]
+    assert [queue["queue"] for queue in json.loads(shown("--json"))["queues"]] == ["default"]

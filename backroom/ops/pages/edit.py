@@ -12,11 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from backroom.ledger.models import Job, State
-from backroom.ops import audit_log
+from backroom.ops import audit_log, known
 from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
 from backroom.ops.pages.access import acts
 from backroom.ops.pages.job import found_or_404
-from backroom.ops.pages.keys import load_tasks
 from backroom.runtime.enqueue import check_arguments
 
 JSON_TYPES = (str, int, float, bool, list, dict, NoneType)
@@ -42,7 +41,7 @@ def read(job: Job, text: str) -> dict[str, Any]:
 
 def check_task(job: Job, args: dict[str, Any]) -> None:
     """Raises ValueError for arguments that don't fit the job's task, or change the job's key."""
-    load_tasks()
+    known.load_tasks()
     task = current_app.tasks.get(job.task)
     if task is None or not hasattr(task, "parameters"):
         raise ValueError(f"There is no task {job.task} in this release, so its arguments can't be checked.")

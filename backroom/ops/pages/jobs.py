@@ -7,10 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from backroom.ledger.models import Job
+from backroom.ops import known
 from backroom.ops.pages import search
 from backroom.ops.pages.access import looks
 from backroom.ops.pages.found import UNLISTED, find
-from backroom.ops.pages.keys import load_tasks
 from backroom.ops.pages.tabs import TABS, kind
 
 
@@ -18,7 +18,6 @@ from backroom.ops.pages.tabs import TABS, kind
 def page(request: HttpRequest) -> HttpResponse:
     asked = search.read(request.GET)
     found = find(asked)
-    load_tasks()
     context = {
         "tab": "jobs",
         "search": asked,
@@ -26,7 +25,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "predecessors": predecessors(found.jobs),
         "tabs": TABS,
         "queues": sorted(queue.name for queue in current_app.amqp.queues.values()),
-        "tasks": sorted(name for name in current_app.tasks if not name.startswith("celery.")),  # those are Celery's own
+        "tasks": known.tasks(),
     }
     return render(request, "ops/jobs.html", context)
 

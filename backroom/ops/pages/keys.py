@@ -2,20 +2,15 @@
 
 import uuid
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import lru_cache
 from string import Formatter
 
 from celery import current_app
 
 from backroom.ledger.models import Job
+from backroom.ops import known
 
 SIBLINGS_SHOWN = 50
-
-
-@cache
-def load_tasks() -> None:
-    """Import all tasks: a web process has imported only those that it enqueues. Once, as Celery searches all apps."""
-    current_app.loader.import_default_modules()
 
 
 def form_of(key: str | None) -> str:
@@ -27,7 +22,7 @@ def form_of(key: str | None) -> str:
 @lru_cache
 def key_forms() -> list[str]:
     """The forms of all keys that the tasks declare."""
-    load_tasks()
+    known.load_tasks()
     forms = {form_of(getattr(task, "job_key", None)) for task in current_app.tasks.values()}
     return sorted(forms - {""})
 
@@ -46,7 +41,7 @@ def filled(number: str) -> list[str]:
 
 def number_of(job: Job) -> str:
     """What fills the key of the job's task: "1001" of receipt:1001; "" if the job has another key, or none."""
-    load_tasks()
+    known.load_tasks()
     form = form_of(getattr(current_app.tasks.get(job.task), "job_key", None))
     begin, _, end = form.partition("{}")
     key = job.key or ""

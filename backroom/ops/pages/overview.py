@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from backroom.ledger.models import Pause
-from backroom.ops import rates, rollups, rules, schedules
+from backroom.ops import known, rates, rollups, rules, schedules
 from backroom.ops.models import QueueMinute
 from backroom.ops.pages import alerts
 from backroom.ops.pages.access import looks
@@ -66,8 +66,9 @@ def queues(now: Snapshot) -> Iterable[QueueLine]:
 
 
 def tasks(now: Snapshot) -> Iterable[TaskLine]:
-    """Each task that is paused or had attempts that ended."""
-    ended = now.ended_by("task", TASKS_SPAN)
+    """Each task that is paused or had attempts that ended, but for Celery's own."""
+    found = now.ended_by("task", TASKS_SPAN)
+    ended = {name: figures for name, figures in found.items() if not name.startswith(known.CELERYS)}
     for name in sorted({*ended, *(pause.name for pause in now.pauses.values() if pause.kind == "task")}):
         yield TaskLine(name, ended.get(name) or rates.Ended(TASKS_SPAN), now.pauses.get(f"task:{name}"))
 

@@ -6,18 +6,16 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from backroom.ledger.models import LIVE, Job, Pause, State
-from backroom.ops import audit_log
+from backroom.ops import audit_log, known
 from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
 from backroom.ops.pages.access import acts
-from backroom.ops.pages.keys import load_tasks
 
 
 def named(what: str) -> Pause:
     """The pause of this queue or task, unsaved if it is not paused. Raises Http404 for an unknown one."""
-    load_tasks()
-    known = {f"queue:{queue}" for queue in current_app.amqp.queues} | {f"task:{task}" for task in current_app.tasks}
+    whats = {f"queue:{queue}" for queue in current_app.amqp.queues} | {f"task:{task}" for task in known.tasks()}
     paused = Pause.objects.filter(what=what).first()
-    if paused is None and what not in known:
+    if paused is None and what not in whats:
         raise Http404("no such queue or task")
     return paused or Pause(what=what)
 

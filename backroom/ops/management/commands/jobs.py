@@ -16,10 +16,10 @@ from django.db.models import QuerySet
 
 from backroom.ledger import db_errors
 from backroom.ledger.models import Job
-from backroom.ops import audit_log, stats
+from backroom.ops import audit_log, known, stats
 from backroom.ops.formats import bar
 from backroom.ops.rates import WINDOW
-from backroom.ops.report import report
+from backroom.ops.report import queue, report
 from backroom.ops.running import running
 
 WATCH_EVERY = 1.0  # seconds
@@ -105,9 +105,9 @@ class Command(BaseCommand):
         if len(which) != 1 or task is not None or all:
             raise CommandError("name one queue or task: queue:NAME or task:NAME", returncode=2)
         what = which[0]
-        known = [f"queue:{name}" for name in current_app.amqp.queues] + [f"task:{name}" for name in declared()]
-        if action == "pause" and what not in known:
-            raise unknown(f"there is no {what!r}", what, known)
+        names = [f"queue:{name}" for name in current_app.amqp.queues] + [f"task:{name}" for name in known.tasks()]
+        if action == "pause" and what not in names:
+            raise unknown(f"there is no {what!r}", what, names)
         change = audit_log.pause if action == "pause" else audit_log.resume
         done = change(what, audit_log.at_the_command_line(), why)
         self.stdout.write(f"{what} is {action}d" if done else f"nothing to do: {what} is {action}d already")
@@ -118,9 +118,9 @@ class Command(BaseCommand):
         dead = Job.objects.filter(state="dead")
         if task is None:
             return dead
-        known = {*declared(), *dead.values_list("task", flat=True).distinct()}
-        if task not in known:
-            raise unknown(f"there is no task {task!r}", task, sorted(known))
+        names = {*known.tasks(), *dead.values_list("task", flat=True).distinct()}
+        if task not in names:
+            raise unknown(f"there is no task {task!r}", task, sorted(names))
         return dead.filter(task=task)
 
     def find(self, name: str) -> str | None:
@@ -142,15 +142,17 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(dead)} dead letters")
 
     def show(self, **options: Any) -> None:
-        now = report(stats.snapshot(WINDOW))
+        found = stats.snapshot(WINDOW)
+        now = report(found)
         if options["json"]:
             return self.json(now)
-        self.table(now["queues"], ["queue", "ready", "waiting", "running", "dead", "oldest_s"])
+        queues = [queue(each.level) for each in found.queues]  # the JSON leaves out the idle ones
+        self.table(queues, ["queue", "ready", "waiting", "running", "dead", "oldest_s"])
         for pause in now["paused"]:
             self.stdout.write(f"{pause['what']} is paused, by {pause['who']}: {pause['why']}")
         self.stdout.write(f"\nthe last {now['window_s']} s")
         columns = ["task", "per_minute", "retry_rate", "failure_rate", "wait_ms_p50", "run_ms_p50"]
-        self.table(now["tasks"], columns)
+        self.table([task for task in now["tasks"] if not task["task"].startswith(known.CELERYS)], columns)
         self.stdout.write("")
         if now["partners"] is None:
             self.stdout.write("breakers: unknown, as the broker is down or keeps none")
@@ -182,13 +184,7 @@ class Command(BaseCommand):
             self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def declared() -> list[str]:
-    """The names of the project's tasks, without Celery's own."""
-    current_app.loader.import_default_modules()  # registers all tasks
-    return [name for name in current_app.tasks if not name.startswith("celery.")]
-
-
-def unknown(problem: str, name: str, known: Iterable[str]) -> CommandError:
-    """An error that names the nearest known ones, or all of them if none is near."""
-    near = difflib.get_close_matches(name, known := list(known), 3, 0) or known
+def unknown(problem: str, name: str, names: Iterable[str]) -> CommandError:
+    """An error that suggests the nearest names, or all of them if none is near."""
+    near = difflib.get_close_matches(name, names := list(names), 3, 0) or names
     return CommandError(f"{problem}. Did you mean {', '.join(near)}?")
