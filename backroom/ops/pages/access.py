@@ -1,6 +1,7 @@
 """Who may see the operations pages, and who may act on jobs there; see backroom/ops/roles.py."""
 
 from collections.abc import Callable
+from datetime import UTC
 from functools import wraps
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 
 from backroom.ops.roles import ACT, LOOK
 
@@ -37,7 +39,8 @@ def staff(permission: str) -> Callable[[View], View]:
                 return redirect_to_login(request.get_full_path(), login_url())
             if not (user.is_active and user.is_staff and user.has_perm(permission)):
                 raise PermissionDenied
-            return view(request, *args, **kwargs)
+            with timezone.override(UTC):  # of the pages' templates, whatever the project's TIME_ZONE; base.html says so
+                return view(request, *args, **kwargs)
 
         return guarded
 
