@@ -14,6 +14,8 @@ from backroom.ledger.sql import rows
 from backroom.ops.formats import seconds
 
 WIDTH, HEIGHT = 600, 120  # of the drawing, which the page stretches
+PATTERNS = 6  # k1 to k6 in ops.css
+FAILED = {"retried": "again", "dead": "dead"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Span:
     slot: int
     slots: int
     clock: str
+
+    @property
+    def seconds(self) -> int:
+        return self.slot * self.slots
 
 
 SPANS = {
@@ -43,10 +49,11 @@ Found = dict[int, dict[str, Sequence[Value]]]  # slot → queue → the values o
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart: its name and its SVG path."""
+    """One line of a chart: its name, its SVG path, and its class in ops.css: a colour and a pattern."""
 
     name: str
     path: str
+    style: str
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,10 @@ def _chart(
         here = {line: values[index] for line, values in series.items()}
         words = ", ".join(f"{line} {shown(value)}" for line, value in here.items() if value is not None)
         tips.append((round(index * step, 2), f"{time}: {words or 'no data'}"))
-    lines = [Line(line, _path(values, step, top)) for line, values in series.items()]
+    lines = [
+        Line(line, _path(values, step, top), FAILED.get(line, f"k{index % PATTERNS + 1}"))
+        for index, (line, values) in enumerate(series.items())
+    ]
     return Chart(name, shown(top), lines, tips, clock[0], clock[-1], round(step, 2))
 
 
