@@ -26,6 +26,7 @@ PAGES = {
     "health": "/ops/",
     f"health{POLL}": "/ops/",
     **{f"charts, {span}": f"/ops/history/?span={span}" for span in ("hour", "day", "week")},
+    **{f"tasks, {span}": f"/ops/tasks/?span={span}" for span in ("hour", "day", "week")},
     "jobs": "/ops/jobs/",
     **{
         f"jobs, {state}": f"/ops/jobs/?state={state}"

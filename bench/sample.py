@@ -58,6 +58,12 @@ SURROUNDINGS = [
                          '1 minute') minute, (SELECT DISTINCT task, queue FROM backroom_job) tasks
     """,
     """
+    INSERT INTO backroom_ops_taskhour (hour, task, queue, succeeded, retried, dead, waits, runs, wait_s, run_s)
+    SELECT hour, task, queue, 1200, 60, 0, '{"4": 540, "9": 540, "12": 180}', '{"7": 540, "11": 540, "14": 180}', 0, 0
+    FROM generate_series(date_trunc('hour', now()) - interval '1 day' * %(days)s, now(), '1 hour') hour,
+         (SELECT DISTINCT task, queue FROM backroom_job) tasks
+    """,
+    """
     INSERT INTO backroom_ops_auditentry (at, who, verb, what, jobs, why)
     SELECT finished_at + interval '1 hour', 'staff', 'cancelled', key, ARRAY[id], 'cancelled by the customer'
     FROM backroom_job WHERE state = 'cancelled'

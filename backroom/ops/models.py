@@ -46,8 +46,8 @@ class TaskMinute(models.Model):
         return f"{self.task} at {self.minute:%H:%M}"
 
 
-class TaskTotal(models.Model):
-    """The sum of all minutes of a task on a queue. It only grows, as Prometheus' counters must."""
+class Totals(models.Model):
+    """A sum of minutes of a task on a queue."""
 
     task = models.CharField(max_length=200)
     queue = models.CharField(max_length=100)
@@ -58,6 +58,25 @@ class TaskTotal(models.Model):
     runs = models.JSONField(default=dict)
     wait_s = models.FloatField(default=0.0)
     run_s = models.FloatField(default=0.0)
+
+    class Meta:
+        abstract = True
+
+
+class TaskHour(Totals):
+    """The minutes of an hour, so that a week is few rows."""
+
+    hour = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["hour", "task", "queue"], name="backroom_ops_task_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.task} at {self.hour:%d %b %H} h"
+
+
+class TaskTotal(Totals):
+    """All minutes. It only grows, as Prometheus' counters must."""
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["task", "queue"], name="backroom_ops_task_total")]

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from backroom.ledger.sql import rows
 from backroom.ops import rollups
-from backroom.ops.models import TaskMinute
+from backroom.ops.models import TaskHour, TaskMinute
 
 WINDOW = 300  # seconds over which current throughput and rates are measured
 SHARES = (0.5, 0.95, 0.99)
@@ -28,7 +28,7 @@ class Ended:
     waits: Counter[str] = field(default_factory=Counter)
     runs: Counter[str] = field(default_factory=Counter)
 
-    def add(self, minute: TaskMinute) -> None:
+    def add(self, minute: TaskMinute | TaskHour) -> None:
         self.succeeded += minute.succeeded
         self.retried += minute.retried
         self.dead += minute.dead
@@ -80,14 +80,23 @@ def percentile(histogram: Counter[str], share: float) -> float | None:
 
 def minutes(span: float, now: datetime) -> list[TaskMinute]:
     """What ended in the `span` seconds before `now`, rounded up to full minutes."""
-    ((last,),) = rows("SELECT max(minute) FROM backroom_ops_queueminute")
     begin = (now - timedelta(seconds=span)).replace(second=0, microsecond=0)
-    written = list(TaskMinute.objects.filter(minute__gte=begin)) if last else []
+    return [*TaskMinute.objects.filter(minute__gte=begin), *_unwritten(begin, now)]
+
+
+def hours(span: float, now: datetime) -> list[TaskHour | TaskMinute]:
+    """As minutes(), rounded up to full hours."""
+    begin = (now - timedelta(seconds=span)).replace(minute=0, second=0, microsecond=0)
+    return [*TaskHour.objects.filter(hour__gte=begin), *_unwritten(begin, now)]
+
+
+def _unwritten(begin: datetime, now: datetime) -> list[TaskMinute]:
+    ((last,),) = rows("SELECT max(minute) FROM backroom_ops_queueminute")
     since = max(last + rollups.MINUTE, begin) if last else begin
-    return written + rollups.ended(max(since, now - 3 * rollups.MINUTE), now)
+    return rollups.ended(max(since, now - 3 * rollups.MINUTE), now)
 
 
-def by(name: str, entries: Iterable[TaskMinute], span: float) -> dict[str, Ended]:
+def by(name: str, entries: Iterable[TaskMinute | TaskHour], span: float) -> dict[str, Ended]:
     """What ended for each `task` or `queue`, sorted by name."""
     found: dict[str, Ended] = {}
     for entry in entries:

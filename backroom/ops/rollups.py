@@ -1,4 +1,5 @@
-"""A row for each queue and task per minute, so that a page reads the past without reading the ledger.
+"""A row for each queue and task per minute, and for each task per hour, so that a page reads the past without reading
+the ledger.
 
 The first dispatcher or watcher to get the lock writes each finished minute and adds it to the totals. Totals never go
 down, so rows may be purged. A job whose finish commits more than SETTLING after its stamp is missing here, and only
@@ -8,6 +9,7 @@ here.
 import logging
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Any
 
 from celery import current_app
 from django.db import Error, transaction
@@ -16,14 +18,14 @@ from django.db.models.functions import Now
 from backroom.ledger import db_errors
 from backroom.ledger.sql import rows
 from backroom.ops.levels import Level, levels
-from backroom.ops.models import QueueMinute, TaskMinute, TaskTotal
+from backroom.ops.models import QueueMinute, TaskHour, TaskMinute, TaskTotal
 
 log = logging.getLogger(__name__)
 
 SETTLING = 10  # seconds after a minute's end
 CATCH_UP = 60  # minutes that are written late, if no dispatcher and no watcher ran
-TASKS_KEPT = timedelta(hours=25)
-QUEUES_KEPT = timedelta(days=8)
+TASKS_KEPT = timedelta(hours=25)  # by minute
+KEPT = timedelta(days=8)  # queues by minute, tasks by hour
 MINUTE = timedelta(minutes=1)
 BUCKETS = 60  # bucket n holds times up to sqrt(2) ** n ms; the last one a week and more
 
@@ -101,7 +103,8 @@ def _write_next(queues: list[str], now: datetime | None) -> bool:
 def _write(minute: datetime, queues: list[str], levels: dict[str, Level] | None) -> None:
     tasks = ended(minute, minute + MINUTE)
     TaskMinute.objects.bulk_create(tasks, ignore_conflicts=True)
-    _add(tasks)
+    _add(TaskTotal, tasks)
+    _add(TaskHour, tasks, hour=minute.replace(minute=0))
     entries = []
     for queue in sorted({*queues, *(task.queue for task in tasks), *(levels or ())}):
         entry = QueueMinute(minute=minute, queue=queue)
@@ -114,22 +117,24 @@ def _write(minute: datetime, queues: list[str], levels: dict[str, Level] | None)
     QueueMinute.objects.bulk_create(entries, ignore_conflicts=True)
 
 
-def _add(tasks: list[TaskMinute]) -> None:
-    """Add a minute to the totals. The lock keeps other processes from changing them between read and write."""
-    known = {(total.task, total.queue): total for total in TaskTotal.objects.all()}
+def _add(totals_of: Any, tasks: list[TaskMinute], **at: datetime) -> None:
+    """Add a minute to totals. The lock keeps other processes from changing them between read and write."""
+    known = {(total.task, total.queue): total for total in totals_of.objects.filter(**at)}
     totals = []
     for entry in tasks:
-        total = known.get((entry.task, entry.queue)) or TaskTotal(task=entry.task, queue=entry.queue)
+        total = known.get((entry.task, entry.queue)) or totals_of(task=entry.task, queue=entry.queue, **at)
         for name in (*COUNTS, *SUMS):
             setattr(total, name, getattr(total, name) + getattr(entry, name))
         for name in HISTOGRAMS:
             setattr(total, name, dict(Counter(getattr(total, name)) + Counter(getattr(entry, name))))
         totals.append(total)
     fields = [*COUNTS, *SUMS, *HISTOGRAMS]
-    TaskTotal.objects.bulk_create(totals, update_conflicts=True, unique_fields=["task", "queue"], update_fields=fields)
+    names = [*at, "task", "queue"]
+    totals_of.objects.bulk_create(totals, update_conflicts=True, unique_fields=names, update_fields=fields)
 
 
 def purge() -> None:
-    """Delete the minutes that no chart shows any more."""
+    """Delete the minutes and hours that no page shows any more."""
     TaskMinute.objects.filter(minute__lt=Now() - TASKS_KEPT).delete()
-    QueueMinute.objects.filter(minute__lt=Now() - QUEUES_KEPT).delete()
+    QueueMinute.objects.filter(minute__lt=Now() - KEPT).delete()
+    TaskHour.objects.filter(hour__lt=Now() - KEPT).delete()

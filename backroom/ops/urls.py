@@ -8,6 +8,7 @@ app_name = "ops"
 urlpatterns = [
     path("", overview.page, name="health"),
     path("history/", overview.history_part, name="history"),
+    path("tasks/", overview.tasks_part, name="tasks"),
     path("jobs/", jobs.page, name="jobs"),
     path("jobs/<uuid:id>/", job.page, name="job"),
     path("jobs/<uuid:id>/edit/", edit.page, name="edit"),

@@ -57,6 +57,20 @@ def test_a_dead_letter_is_found_by_its_cause_and_replayed_until_the_customer_see
     expect_all_green(customer)
 
 
+def test_a_phone_folds_the_panels_and_keeps_open_what_was_opened(people: None, open_page: Callable):
+    page = open_page(viewport={"width": 390, "height": 844})
+    enter(page, "reader")
+    expect(page.locator("#processes")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollHeight") < 2.5 * 844
+    page.get_by_text("Processes", exact=True).first.click()
+    with page.expect_response(re.compile("/ops/$")):  # refreshed
+        expect(page.locator("#processes")).to_be_visible()
+    expect(page.locator("#processes")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    expect(page.locator("#schedules")).to_be_visible()
+    expect(page.get_by_role("checkbox")).to_have_count(0)
+
+
 def test_a_queue_is_paused_for_its_workers_and_resumed_while_the_page_is_live(
     house: Cluster, people: None, open_page: Callable, page: Page
 ):
@@ -85,8 +99,8 @@ def test_a_queue_is_paused_for_its_workers_and_resumed_while_the_page_is_live(
 def test_a_reader_finds_nothing_to_press_and_the_charts_of_a_week(house: Cluster, people: None, page: Page):
     enter(page, "reader")
     expect(page.locator("tr[data-queue=bulk]")).to_be_visible()
-    expect(page.get_by_role("link", name=re.compile("Pause|Resume"))).to_have_count(0)
-    page.get_by_role("link", name="week").click()
+    expect(page.get_by_role("link", name=re.compile("Pause|Resume|Run…"))).to_have_count(0)
+    page.get_by_role("link", name="week of charts").click()
     expect(page.get_by_role("heading", name="The last week")).to_be_visible()
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

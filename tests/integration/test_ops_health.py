@@ -3,8 +3,10 @@
 import re
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -14,12 +16,15 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from backroom.ledger import rescue, transitions
 from backroom.ledger.models import Heartbeat, Job
 from backroom.ops import rollups, stats
+from backroom.ops.models import TaskHour
+from backroom.ops.pages import charts
 from backroom.ops.pages.found import LOOK
 from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
 from bench import sample
 from tests.integration.heartbeats import process, worker_beats
-from tests.integration.minutes import noted
+from tests.integration.minutes import QUEUES, last_minute, noted
+from tests.integration.minutes import finished as finish
 from tests.integration.staff import customer, operator, reader, text
 
 pytestmark = pytest.mark.django_db
@@ -79,6 +84,48 @@ def test_a_task_that_ended_is_counted_with_its_times():
         transitions.succeed(transitions.claim(noted.enqueue(), "one"), None)
     transitions.mark_dead(transitions.claim(noted.enqueue(), "one"), "Permanent: x")
     assert "tests.noted 4 75.0 % 0 % 25.0 %" in text(reader().get("/ops/"))
+
+
+@pytest.mark.parametrize(("span", "finished"), [("hour", 3), ("day", 5), ("week", 6)])
+def test_the_tasks_have_figures_of_an_hour_a_day_and_a_week(span, finished):
+    now = timezone.now()
+    for age, count in (timedelta(days=5), 1), (timedelta(hours=9), 2), (timedelta(minutes=5), 1):
+        finish(count, last_minute(now - age))
+        rollups.write(QUEUES, now - age)
+    finish(2, now)  # not written yet
+    for address in f"/ops/?span={span}", f"/ops/tasks/?span={span}":
+        page = text(reader().get(address))
+        assert f"Tasks, the last {span}" in page
+        assert f"tests.noted {finished} 100 %" in page
+
+
+def test_the_hours_of_tasks_are_kept_for_a_week_and_purged():
+    now = timezone.now()
+    for days in 7, 9:
+        TaskHour.objects.create(hour=now - timedelta(days=days), task="t", queue="default")
+    rollups.purge()
+    assert TaskHour.objects.count() == 1
+
+
+def test_times_are_in_utc_wherever_the_project_is_and_the_page_says_so(settings):
+    settings.TIME_ZONE = "Asia/Tokyo"
+    every = IntervalSchedule.objects.create(every=1, period="hours")
+    entry = PeriodicTask.objects.create(name="far", task="t", interval=every)
+    PeriodicTask.objects.filter(pk=entry.pk).update(last_run_at="2026-01-01T07:00Z", total_run_count=1)
+    page = text(reader().get("/ops/"))
+    assert "times in UTC" in page
+    assert "far t Thu 07:00 overdue" in page
+
+
+def test_each_line_of_a_chart_has_a_pattern_of_its_own():
+    css = Path(finders.find("ops/ops.css")).read_text()
+    patterns = [re.search(rf"^\.k{number} {{(?:.*dasharray: ([^;]*))?", css, re.MULTILINE) for number in range(1, 7)]
+    assert len({found and found.group(1) for found in patterns}) == 6
+    lines = charts.charts(charts.SPANS["hour"], timezone.now())[3].lines
+    assert (
+        len({re.search(rf"^\.{line.style} {{(?:.*dasharray: ([^;]*))?", css, re.MULTILINE).group(1) for line in lines})
+        == 2
+    )
 
 
 def test_a_schedule_shows_its_last_and_next_run_and_when_it_is_overdue():
@@ -160,6 +207,8 @@ GROUP = "task=orders.request_shipment&cause=Permanent:+shipment+of+order+%23+was
 PAGES = {  # how often each asks about jobs
     "/ops/": 5,
     "/ops/history/?span=week": 0,
+    "/ops/tasks/?span=hour": 1,
+    "/ops/tasks/?span=week": 1,
     "/metrics?only=jobs": 2,
     "/ops/jobs/": 1,
     "/ops/jobs/?state=ready": 2,

@@ -1,4 +1,4 @@
-"""The overview page: alerts first, then queues, charts, running jobs, tasks, processes, schedules and partners."""
+"""The overview page: alerts first, then queues, running jobs, charts, tasks, processes, schedules and partners."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from backroom.ops import known, rates, rollups, rules, schedules
 from backroom.ops.models import QueueMinute
 from backroom.ops.pages import alerts
 from backroom.ops.pages.access import looks
-from backroom.ops.pages.charts import SPANS, charts
+from backroom.ops.pages.charts import SPANS, Span, charts
 from backroom.ops.stats import Queue, Snapshot, snapshot
 
-TASKS_SPAN = 3600  # seconds
+HOUR = SPANS["hour"]
 LOOK_BACK = timedelta(minutes=10)  # for the forecast
 SAMPLED = timedelta(seconds=60 + rollups.SETTLING)  # from a minute's begin to its sample
 
@@ -38,20 +38,20 @@ class TaskLine:
 @looks
 def page(request: HttpRequest) -> HttpResponse:
     """The page; for htmx only the part that refreshes every five seconds."""
-    now = snapshot(TASKS_SPAN)
+    part = bool(request.headers.get("HX-Request"))
+    now = snapshot(rules.WINDOW if part else HOUR.seconds)
     context = {
         "tab": "health",
         "now": now,
         "alerts": alerts.lines(rules.findings(now)),
         "notes": list(rules.notes(now)),
         "queues": list(queues(now)),
-        "tasks": list(tasks(now)),
         "schedules": schedules.lines(now.now),
-        "part": bool(request.headers.get("HX-Request")),
+        "part": part,
     }
-    if context["part"]:
+    if part:
         return render(request, "ops/overview_part.html", context)
-    return render(request, "ops/overview.html", context | chart_context(request))
+    return render(request, "ops/overview.html", context | chart_context(request) | task_context(request, now))
 
 
 def queues(now: Snapshot) -> Iterable[QueueLine]:
@@ -65,12 +65,12 @@ def queues(now: Snapshot) -> Iterable[QueueLine]:
         yield QueueLine(queue, per_minute, drains(queue, samples.get(queue.name, []), now.now))
 
 
-def tasks(now: Snapshot) -> Iterable[TaskLine]:
+def tasks(ended: dict[str, rates.Ended], span: float, pauses: Iterable[Pause]) -> Iterable[TaskLine]:
     """Each task that is paused or had attempts that ended, but for Celery's own."""
-    found = now.ended_by("task", TASKS_SPAN)
-    ended = {name: figures for name, figures in found.items() if not name.startswith(known.CELERYS)}
-    for name in sorted({*ended, *(pause.name for pause in now.pauses.values() if pause.kind == "task")}):
-        yield TaskLine(name, ended.get(name) or rates.Ended(TASKS_SPAN), now.pauses.get(f"task:{name}"))
+    paused = {pause.name: pause for pause in pauses if pause.kind == "task"}
+    for name in sorted(ended.keys() | paused.keys()):
+        if not name.startswith(known.CELERYS):
+            yield TaskLine(name, ended.get(name) or rates.Ended(span), paused.get(name))
 
 
 def drains(queue: Queue, samples: list[tuple[datetime, int]], now: datetime) -> str:
@@ -103,6 +103,28 @@ def history_part(request: HttpRequest) -> HttpResponse:
     return render(request, "ops/_charts.html", chart_context(request))
 
 
+@looks
+def tasks_part(request: HttpRequest) -> HttpResponse:
+    """The tasks' figures, for htmx."""
+    return render(request, "ops/_tasks.html", task_context(request))
+
+
 def chart_context(request: HttpRequest) -> dict[str, Any]:
-    span = SPANS.get(request.GET.get("span", ""), SPANS["hour"])
+    span = chosen(request)
     return {"spans": SPANS, "span": span, "charts": charts(span, datetime.now(UTC))}
+
+
+def task_context(request: HttpRequest, now: Snapshot | None = None) -> dict[str, Any]:
+    """`now`: with what ended in the last hour, if the caller has read it already."""
+    span, at = chosen(request), datetime.now(UTC)
+    if span is HOUR:
+        entries: Iterable[Any] = now.minutes if now else rates.minutes(span.seconds, at)
+    else:
+        entries = rates.hours(span.seconds, at)
+    pauses = now.pauses.values() if now else Pause.objects.all()
+    lines = tasks(rates.by("task", entries, span.seconds), span.seconds, pauses)
+    return {"spans": SPANS, "span": span, "tasks": list(lines)}
+
+
+def chosen(request: HttpRequest) -> Span:
+    return SPANS.get(request.GET.get("span", ""), HOUR)
