@@ -20,16 +20,21 @@ from django.template.loader import render_to_string
 from backroom import Permanent
 from backroom.observe.context import of_call
 from backroom.outbound import breaker
-from backroom.outbound.errors import PartnerUnavailable, PartnerUnreachable
+from backroom.outbound.errors import PartnerUnavailable, PartnerUnreachable, RequestDeferred
 
 # Seconds for which a mail that a person expects may wait at the rate limit. Campaign mails take a later slot instead,
 # so an urgent mail passes all of them.
 URGENT = 1.0
+CLOSING = 421  # RFC 5321: the server ends the connection, whatever the command
 STEPS = 9  # SMTP replies: connect, banner, greeting, login (two), sender, recipient, data, content
 
 
 class MailUnavailable(PartnerUnavailable):
     """The mail server is slow or answers 4xx: retry."""
+
+
+class RecipientDeferred(RequestDeferred):
+    """The mail server answers 4xx about this recipient: greylisted, or a full mailbox. Retry."""
 
 
 def send(
@@ -46,8 +51,8 @@ def send(
     `template` is a path without suffix; its .txt and .html are rendered with `context`. An attachment is a file name,
     its content and its media type. `patience` is 0, or URGENT if a person expects the mail. Each SMTP reply may take
     settings.EMAIL_TIMEOUT seconds. Raises Away if the breaker is open, the rate limit is reached, or the connection or
-    login fails; MailUnavailable for other failures worth a retry; Permanent if the server rejects this mail, or its
-    address or subject would break out of a header.
+    login fails; RecipientDeferred or MailUnavailable for other failures worth a retry; Permanent if the server rejects
+    this mail, or its address or subject would break out of a header.
     """
     mail = EmailMultiAlternatives(
         subject=subject,
@@ -79,7 +84,9 @@ def _deliver(mail: EmailMultiAlternatives) -> None:
     except ValueError as error:  # Django's error for a line break in a header or an invalid address
         raise Permanent(f"the mail can't be written: {type(error).__name__}") from None
     except smtplib.SMTPRecipientsRefused as error:
-        raise _rejected(*next(iter(error.recipients.values())), mail.to[0]) from None
+        code, reply = next(iter(error.recipients.values()))
+        later = MailUnavailable if code == CLOSING else RecipientDeferred
+        raise _rejected(code, reply, mail.to[0], later) from None
     except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
         raise _rejected(error.smtp_code, error.smtp_error, mail.to[0]) from None
     except OSError as error:  # of the network or of SMTP
@@ -101,9 +108,9 @@ def _connect() -> BaseEmailBackend:
     return connection
 
 
-def _rejected(code: int, reply: bytes | str, to: str) -> Exception:
+def _rejected(code: int, reply: bytes | str, to: str, later: type[Exception] = MailUnavailable) -> Exception:
     text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
-    kind = Permanent if 500 <= code <= 599 else MailUnavailable
+    kind = Permanent if 500 <= code <= 599 else later
     for part in to, to.rpartition("@")[0]:  # servers also quote the part before the @ alone
         text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "the recipient", text, flags=re.IGNORECASE)
     return kind(f"the mail server answered {code} {text}")

@@ -23,7 +23,7 @@ from redis.retry import Retry
 from backroom.conf import conf
 from backroom.ledger import db_errors
 from backroom.ledger.errors import Permanent, RetryAfter
-from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
+from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable, RequestDeferred
 from backroom.runtime import broker
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def guard(partner: str, effect: str, lease: float, patience: float = 0.0) -> Ite
     except RetryAfter as error:
         _step("answered", partner, probe, error.seconds)
         raise
-    except Permanent:
+    except (Permanent, RequestDeferred):
         _answered(partner, probe, number)
         raise
     except PartnerUnreachable as error:

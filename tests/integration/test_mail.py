@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 
 from backroom import Permanent
+from backroom.outbound import breaker
 from backroom.outbound.errors import Away
 from notifications import mail
 from stack import ports
@@ -72,11 +73,33 @@ def test_a_5xx_reply_is_permanent(mailbox, step):
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
 def test_a_4xx_reply_is_retried(mailbox, step):
     mailbox.answers[step] = "451 4.7.1 greylisted"
-    with pytest.raises(mail.MailUnavailable, match="451"):
+    with pytest.raises(mail.RecipientDeferred if step == "RCPT" else mail.MailUnavailable, match="451"):
         send()
     del mailbox.answers[step]
     send()
     assert len(mailbox.mails) == 1
+
+
+def _open_after_21_customers(mailbox, step: str, answer: str) -> bool:
+    mailbox.answers[step] = answer
+    for number in range(21):
+        with suppress(mail.RecipientDeferred, mail.MailUnavailable, Permanent, Away):
+            mail.send(f"hello:{number}", f"customer{number}@example.com", "Hello", "hello", {}, patience=mail.URGENT)
+    return next(one["state"] for one in breaker.states() if one["partner"] == "mail") != "closed"
+
+
+@pytest.mark.parametrize("answer", ["450 4.2.0 greylisted", "452 4.2.2 mailbox full", "550 5.1.1 no such user"])
+def test_what_a_server_says_about_recipients_delays_no_other_customer(mailbox, answer):
+    assert not _open_after_21_customers(mailbox, "RCPT", answer)
+    mailbox.answers.clear()
+    send()
+    assert len(mailbox.mails) == 1
+
+
+def test_what_a_server_says_about_itself_opens_its_breaker(mailbox):
+    assert _open_after_21_customers(mailbox, "RCPT", "421 4.3.2 shutting down")
+    breaker.reset()
+    assert _open_after_21_customers(mailbox, "DATA", "452 4.3.1 the disk is full")
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
