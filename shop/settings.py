@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "csp.middleware.CSPMiddleware",
     "shop.unavailable.DatabaseErrorMiddleware",
+    "shop.not_found.NotFoundMiddleware",
 ]
 TEMPLATES = [
     {

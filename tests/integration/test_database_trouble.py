@@ -87,6 +87,14 @@ def test_an_order_is_told_to_come_back_and_then_is_one_order(client, settings, o
     assert (Order.objects.count(), stock_of(), len(effects())) == (2, 6, 2)
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_unknown_address_is_told_to_come_back_as_its_page_needs_the_database(client, settings, debug):
+    settings.DEBUG = debug
+    client.raise_request_exception = False
+    with OUTAGES[0]():
+        retry_later(client.get("/nothing"))
+
+
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_a_form_comes_back_to_be_sent_once_more_and_is_one_order(client, settings, outage: Outage):
     product(stock=10)

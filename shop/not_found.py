@@ -1,0 +1,29 @@
+"""The shop's own 404 with DEBUG, too, instead of Django's list of our addresses: the demo runs with DEBUG."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import Error
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.views.defaults import page_not_found
+
+from shop.unavailable import server_error
+
+
+class NotFoundMiddleware:
+    """Replace a 404 page under DEBUG. It comes last, as an unknown address never reaches `process_exception`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        page = response.status_code == 404 and response.get("Content-Type", "").startswith("text/html")
+        return _ours(request) if settings.DEBUG and page else response
+
+
+def _ours(request: HttpRequest) -> HttpResponse:
+    try:
+        return page_not_found(request, Http404())
+    except Error:  # the page's menu needs the database
+        return server_error(request)
