@@ -6,8 +6,8 @@ rendered at import: workers load this module and fork, and their children render
 
 import json
 from datetime import UTC, datetime
-from decimal import Decimal
-from functools import cache
+from functools import cache, reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import typst
 
 from backroom import Permanent
 from catalog import fonts
+from catalog.templatetags.money import money
 from orders.fulfilment.vat import VatLine, breakdown, per_cent
 from orders.models import CreditNote, Invoice, Order, OrderLine, Status
 
@@ -93,21 +94,21 @@ def _document(order: Order, title: str, number: str, at: datetime, fact: list[st
         "fact": fact,
         "closing": closing,
         "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", order.country_name],
-        "currency": order.currency,
         "lines": [_line(line) for line in order.lines.all()] + [_delivery(order)] * bool(order.delivery),
-        **_sums(breakdown(order.amounts())),
+        **_sums(breakdown(order.amounts()), order.currency),
     }
 
 
-def _sums(taxes: list[VatLine]) -> dict[str, Any]:
+def _sums(taxes: list[VatLine], currency: str) -> dict[str, Any]:
+    def written(tax: VatLine) -> dict[str, str]:
+        return {name: money(getattr(tax, name), currency) for name in ("net", "vat", "gross")}
+
+    total = written(reduce(add, taxes))
     return {
-        "vat": [
-            {"rate": tax.per_cent, "net": amount(tax.net), "vat": amount(tax.vat), "gross": amount(tax.gross)}
-            for tax in taxes
-        ],
-        "net": amount(sum(tax.net for tax in taxes)),
-        "vat_total": amount(sum(tax.vat for tax in taxes)),
-        "total": amount(sum(tax.gross for tax in taxes)),
+        "vat": [{"rate": tax.per_cent, **written(tax)} for tax in taxes],
+        "net": total["net"],
+        "vat_total": total["vat"],
+        "total": total["gross"],
     }
 
 
@@ -115,19 +116,14 @@ def _line(line: OrderLine) -> dict[str, str]:
     return {
         "name": line.name,
         "unit": line.unit,
-        "unit_price": amount(line.unit_price),
+        "unit_price": money(line.unit_price, line.order.currency),
         "quantity": str(line.quantity),
         "vat_rate": per_cent(line.vat_rate),
-        "amount": amount(line.total),
+        "amount": money(line.total, line.order.currency),
     }
 
 
 def _delivery(order: Order) -> dict[str, str]:
-    cost = amount(order.delivery)
+    cost = money(order.delivery, order.currency)
     rate = per_cent(order.delivery_vat_rate)
     return {"name": "Delivery", "unit": "order", "unit_price": cost, "quantity": "1", "vat_rate": rate, "amount": cost}
-
-
-def amount(money: Decimal | int) -> str:
-    """1234.5 as 1,234.50."""
-    return f"{money:,.2f}"

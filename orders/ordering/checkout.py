@@ -21,6 +21,7 @@ from backroom.ledger import db_errors, operations
 from backroom.observe import context
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from catalog.models import Product
+from catalog.templatetags.money import money
 from orders import payments
 from orders.cart import Cart
 from orders.follow_ups import SETTLE
@@ -114,7 +115,7 @@ def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, finge
         parcel = delivery.quote(customer.country, products)
         total = products + parcel.cost
         if total > LARGEST_TOTAL:
-            raise TooLarge(f"The total of an order can be at most {LARGEST_TOTAL:,} {settings.STORE_CURRENCY}.")
+            raise TooLarge(f"The total of an order can be at most {money(LARGEST_TOTAL)}.")
         order = Order.objects.create(
             **asdict(customer),
             total=total,
@@ -151,7 +152,7 @@ def _pick(wanted: Sequence[Wanted]) -> list[tuple[Product, int]]:
 
 
 def _price_changed(product: Product) -> PriceChanged:
-    return PriceChanged(f"The price of {product.name} is now {product.price} {settings.STORE_CURRENCY}.", product.slug)
+    return PriceChanged(f"The price of {product.name} is now {money(product.price)}.", product.slug)
 
 
 def _sold_out(product: Product) -> SoldOut:

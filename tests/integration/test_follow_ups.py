@@ -48,8 +48,8 @@ def test_the_invoice_is_of_this_order_and_its_tax_adds_up_with_the_deliverys():
     (page,) = PdfReader(BytesIO(Invoice.objects.get(order=order).pdf)).pages
     text = page.extract_text()
     for part in ("Kawiarnia Łąka", "81-368 Gdynia", str(order.number), "22 November 2026", "Apples", "Pears", "Wine",
-                 "Delivery 9.90 / order 1 20 % 9.90",
-                 "5 % 9.14 0.46 9.60", "20 % 16.58 3.32 19.90", "Total 25.72 3.78 29.50"):  # fmt: skip
+                 "Delivery €9.90 / order 1 20 % €9.90",
+                 "5 % €9.14 €0.46 €9.60", "20 % €16.58 €3.32 €19.90", "Total €25.72 €3.78 €29.50"):  # fmt: skip
         assert part in text, f"{part} not in {text}"
 
 
