@@ -1,7 +1,7 @@
 """Product pages: home, list, and one page per product."""
 
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, Q, Subquery, Value
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import MD5, Concat
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -9,11 +9,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from catalog.models import Category, Product
-from catalog.search import search, tidy
+from catalog.search import respelt, search, tidy
 
 PER_PAGE = 12
 PICKS = 8
 COMPANIONS = 4
+SORTS = {"name": "Name", "price": "Lowest price", "-price": "Highest price"}
 
 
 @require_safe
@@ -32,21 +33,35 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def products(request: HttpRequest) -> HttpResponse:
-    """The product list: `?q=` searches, `?category=` filters, `?page=` selects the page.
+    """The product list: `?q=` searches, `?category=` and `?in_stock=1` filter, `?sort=` sorts, `?page=` selects a page.
 
-    An invalid `page` shows the first or last page. An unknown category is a 404.
+    An invalid `page` shows the first or last page, an invalid `sort` the usual order. An unknown category is a 404.
     """
     text = tidy(request.GET.get("q", ""))
-    category = chosen_category(request.GET.get("category", ""))
-    found = Product.objects.filter(active=True).select_related("category")
+    category, in_stock = chosen_category(request.GET.get("category", "")), "in_stock" in request.GET
+    shelf = Product.objects.filter(active=True).select_related("category")
     if category:
-        found = found.filter(category=category)
-    if text:
-        found = search(found, text)
+        shelf = shelf.filter(category=category)
+    if in_stock:
+        shelf = shelf.filter(stock__gt=0)
+    found, guess = matching(shelf, text)
+    if (sort := request.GET.get("sort", "")) in SORTS:
+        found = found.order_by(sort, "name")
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     pages = page.paginator.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
-    context = {"page": page, "pages": pages, "q": text, "category": category, "live_search": True}
-    return render(request, "catalog/products.html", context)
+    context = {"page": page, "pages": pages, "q": text, "guess": guess, "category": category, "live_search": True}
+    choice = {"sorts": SORTS, "sort": sort, "in_stock": in_stock}
+    return render(request, "catalog/products.html", {**context, **choice})
+
+
+def matching(shelf: QuerySet[Product], text: str) -> tuple[QuerySet[Product], str]:
+    """The products that match a text, or "" for all; and the text as it was guessed, if only that one matches."""
+    found = search(shelf, text) if text else shelf
+    if not text or found.exists():
+        return found, ""
+    guess = respelt(text)
+    guessed = search(shelf, guess)
+    return (guessed, guess) if guessed.exists() else (found, "")
 
 
 def chosen_category(slug: str) -> Category | None:
@@ -68,6 +83,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     companions = pairs.order_by("-count", "other__name")[:COMPANIONS]
     context = {
         "product": shown,
+        "category": shown.category,
         "companions": [pair.other for pair in companions],
         "live_search": True,
     }

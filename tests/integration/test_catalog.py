@@ -53,6 +53,33 @@ def test_a_product_is_found_by_its_name_its_other_names_and_their_beginnings(typ
 
 
 @pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize(
+    ("typed", "slug"),
+    [
+        ("aple", "braeburn-apples"),
+        ("Avacado", "hass-avocados"),
+        ("bananna", "bananas"),
+        ("brocolli", "broccoli"),
+        ("zuchini", "courgettes"),
+        ("red onin", "red-onions"),
+    ],
+)
+def test_a_product_is_found_in_spite_of_a_typing_error_and_the_page_says_what_was_guessed(client, typed, slug):
+    page = client.get("/products/", {"q": typed})
+    assert slugs_on(page)[:1] == [slug]
+    assert "No product matches this." in page.content.decode()
+    assert page.context["guess"] != typed
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize("typed", ["parsley", "bicycle", "xyz", "whisky"])
+def test_a_search_for_what_we_do_not_sell_finds_nothing(client, typed):
+    page = client.get("/products/", {"q": typed})
+    assert slugs_on(page) == []
+    assert "No products found." in page.content.decode()
+
+
+@pytest.mark.usefixtures("shelves")
 def test_a_match_in_the_name_ranks_above_one_in_the_description():
     slugs = found("potatoes")
     assert set(slugs[:2]) == {"charlotte-potatoes", "sweet-potatoes"}
@@ -109,6 +136,41 @@ def test_a_search_is_shown_as_text(client, shelves):
 
 def slugs_on(page) -> list[str]:
     return [product.slug for product in page.context["page"]]
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize("search", ["", "sheep"])
+def test_products_are_sorted_by_name_or_price_and_those_sold_out_are_left_out(client, search):
+    def shown(**query: str) -> list[Product]:
+        return list(client.get("/products/", {"q": search, **query}).context["page"])
+
+    Product.objects.filter(slug="oscypek").update(stock=0)
+    assert shown(sort="name") == sorted(shown(sort="name"), key=lambda product: product.name)
+    prices = [product.price for product in shown(sort="price")]
+    assert prices == sorted(prices)
+    prices = [product.price for product in shown(sort="-price")]
+    assert prices == sorted(prices, reverse=True)
+    assert shown(sort="stock; --") == shown()
+    in_pantry = {"category": "pantry"}
+    assert "oscypek" in [product.slug for product in shown(**in_pantry)]
+    assert "oscypek" not in [product.slug for product in shown(**in_pantry, in_stock="1")]
+    assert "feta" in [product.slug for product in shown(**in_pantry, in_stock="1", sort="price")]
+
+
+@pytest.mark.usefixtures("shelves")
+@pytest.mark.parametrize(
+    ("address", "current"),
+    [
+        ("/", []),
+        ("/products/", ["All products"]),
+        ("/products/?category=pantry", ["Dairy &amp; pantry"]),
+        ("/products/feta/", ["Dairy &amp; pantry"]),
+        ("/cart/", []),
+    ],
+)
+def test_the_menu_marks_the_current_category(client, address, current):
+    menu = client.get(address).content.decode().partition('id="categories"')[2].partition("</nav>")[0]
+    assert re.findall(r'aria-current="true">([^<]+)<', menu) == current
 
 
 def test_paging_shows_every_product_once(client, shelves):
@@ -178,7 +240,6 @@ def test_the_last_pieces_are_counted_and_none_is_not_sold(client, shelves):
     Product.objects.filter(slug="feta").update(stock=3)
     page = client.get("/products/feta/").content.decode()
     assert "Only 3 left" in page
-    assert 'max="3"' in page
     Product.objects.filter(slug="feta").update(stock=0)
     page = client.get("/products/feta/").content.decode()
     assert "Sold out" in page
@@ -243,6 +304,16 @@ def test_a_name_that_would_turn_a_page_around_is_refused_and_others_may_be_writt
 
 
 # Errors
+
+
+@pytest.mark.parametrize("address", ["/nothing", "/products/nothing/", "/orders/7/"])
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_unknown_address_shows_our_own_page_in_the_demo_too(client, settings, debug, address):
+    settings.DEBUG = debug
+    page = client.get(address)
+    assert page.status_code == 404
+    assert b"Page not found" in page.content
+    assert b"URLconf" not in page.content
 
 
 def test_the_error_page_needs_only_its_template():
