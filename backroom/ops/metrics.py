@@ -158,11 +158,13 @@ def breakers(broker: stats.Broker) -> Iterable[Metric]:
     problem = gauge("broker_problem", "1, with the reason, while the broker takes no messages", "problem")
     state = gauge("breaker_state", "1 for its current state: closed, open, half-open", "partner", "state")
     open_ = gauge("breaker_open_seconds", "Since it opened, half-open included; 0 while it is closed", "partner")
+    failing = gauge("partner_failing_seconds", "For which every call has failed; 0 after a success", "partner")
     for gate in broker.partners or ():
         for name in "closed", "open", "half-open":
             state.add_metric([gate["partner"], name], float(gate["state"] == name))
         open_.add_metric([gate["partner"]], stats.open_s(gate))
+        failing.add_metric([gate["partner"]], stats.failing_s(gate))
     up.add_metric([], float(not broker.problem))
     if broker.problem:
         problem.add_metric([broker.problem], 1)
-    return up, problem, state, open_
+    return up, problem, state, open_, failing

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from backroom.ops.stats import Snapshot, open_s
+from backroom.ops.stats import Snapshot, failing_s, waiting_for
 
 WINDOW = 600  # seconds over which rates are measured
 LEAST = 20  # jobs of a task that must have ended within them: one failure of three is no rate yet
@@ -48,8 +48,13 @@ def deaths(now: Snapshot) -> Iterable[Reading]:
             yield Reading(queue.name, died[queue.name].dead, f"{queue.level.dead} in all")
 
 
-def open_breakers(now: Snapshot) -> Iterable[Reading]:
-    return (Reading(gate["partner"], open_s(gate)) for gate in now.broker.partners or () if gate["state"] != "closed")
+def failing_partners(now: Snapshot) -> Iterable[Reading]:
+    """Also one with a closed breaker: that needs failures of several effects, and at night one order may be all."""
+    for gate in now.broker.partners or ():
+        if since := gate["failing_since"]:
+            waits = [f"{count} {task} wait" for task, count in waiting_for(gate["partner"]).items()]
+            says = [f"since {since:%H:%M:%S} UTC", f"breaker {gate['state']}", *waits]
+            yield Reading(gate["partner"], failing_s(gate), ", ".join(says))
 
 
 def broker_down(now: Snapshot) -> Iterable[Reading]:

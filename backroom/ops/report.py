@@ -22,10 +22,14 @@ def report(now: Snapshot) -> dict[str, Any]:
             if worker.alive
         ],
         "paused": [{"what": pause.what, "who": pause.who, "why": pause.why} for pause in now.pauses.values()],
-        "partners": now.broker.partners
-        and [gate | {"since": gate["since"] and gate["since"].isoformat()} for gate in now.broker.partners],
+        "partners": now.broker.partners and [partner(gate) for gate in now.broker.partners],
         "running": [each.as_dict() for each in now.running],
     }
+
+
+def partner(gate: dict[str, Any]) -> dict[str, Any]:
+    since = gate["since"] and gate["since"].isoformat()
+    return {name: value for name, value in gate.items() if name != "failing_since"} | {"since": since}
 
 
 def queue(level: Level) -> dict[str, Any]:

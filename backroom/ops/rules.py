@@ -160,11 +160,11 @@ RULES = (
         expr=f"round({ended('queue', 'dead')}) > %(limit)g",
     ),
     Rule(
-        "breaker-open", readings.open_breakers, over=300, label="partner",
-        when="the breaker of a partner has been open for over {limit}",
-        says="The circuit breaker of {subject} has been open for {value}: its jobs wait",
-        do="Contact the partner. Its jobs use no attempt and continue by themselves.",
-        expr="backroom_breaker_open_seconds > %(limit)g",
+        "partner-failing", readings.failing_partners, over=60, label="partner",
+        when="every call of a partner has failed for over {limit}",
+        says="Every call of {subject} has failed for {value}",
+        do="Contact the partner. While its breaker is open, its jobs use no attempt; they continue by themselves.",
+        expr="backroom_partner_failing_seconds > %(limit)g",
     ),
 )  # fmt: skip
 
@@ -188,6 +188,6 @@ def notes(now: Snapshot) -> Iterable[str]:
         yield f"{pause.kind.title()} {pause.name} is paused by {pause.who}: {pause.why}"
     if dead := sum(queue.level.dead for queue in now.queues):
         yield f"{dead} dead letter{' needs' if dead == 1 else 's need'} a decision."
-    for partner, open_for, _ in readings.open_breakers(now):
-        if open_for <= BY_NAME["breaker-open"].over:
-            yield f"The circuit breaker of {partner} is open: its jobs wait and use no attempt."
+    for partner, failing_s, detail in readings.failing_partners(now):
+        if failing_s <= BY_NAME["partner-failing"].over:
+            yield f"Calls of {partner} fail ({detail})."

@@ -5,6 +5,7 @@ tables of minutes; no statement scans the ledger.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -21,6 +22,11 @@ from backroom.ops.running import Running, running
 from backroom.outbound import breaker
 from backroom.runtime import broker, heartbeat
 
+# An error of a partner begins with its name (backroom/outbound).
+WAITING_FOR = """
+SELECT task, count(*) FROM backroom_job WHERE state = 'waiting' AND claims > 0 AND error ~ %s
+GROUP BY task ORDER BY task
+"""
 BUSY = "SELECT worker, count(*) FROM backroom_job WHERE state = 'running' GROUP BY worker"
 
 
@@ -125,9 +131,19 @@ def _queues(processes: list[Process], pauses: dict[str, Pause]) -> list[Queue]:
 def read_broker() -> Broker:
     """Whether the broker takes messages, and the partners' breakers that it keeps."""
     gates = breaker.states()
-    if gates is not None:
-        gates = [gate | {"since": gate["since"] and datetime.fromisoformat(gate["since"])} for gate in gates]
+    for gate in gates or ():
+        gate |= {name: gate[name] and datetime.fromisoformat(gate[name]) for name in ("since", "failing_since")}
     return Broker(broker.problem(), gates)
+
+
+def failing_s(gate: dict[str, Any]) -> float:
+    """Seconds for which every call of a partner has failed; 0 after a success."""
+    return (datetime.now(UTC) - gate["failing_since"]).total_seconds() if gate["failing_since"] else 0.0
+
+
+def waiting_for(partner: str) -> dict[str, int]:
+    """Jobs by task that wait since a call of this partner failed or was held back."""
+    return dict(rows(WAITING_FOR, rf"^\w+: (the )?{re.escape(partner)}\M"))
 
 
 def open_s(gate: dict[str, Any]) -> float:

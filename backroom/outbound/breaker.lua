@@ -40,14 +40,19 @@ function verbs.admit(patience, lease, burst)
   return {'pass', get('failures'), string.format('%.3f', math.max(0, wait))}
 end
 
--- A call failed: "opened" if that opened the breaker, and a slot if one is wanted.
-function verbs.failed(probe, effect, wanted, threshold, window, first, longest)
+-- A call failed: "opened" if that opened the breaker, and a slot if one is wanted. Where few call, the threshold is
+-- never reached: two effects are enough, once each call has failed for as long as `long`.
+function verbs.failed(probe, effect, wanted, threshold, window, first, longest, long)
   local event, open = '', get('open_until')
-  redis.call('HINCRBY', gate, 'failures', 1)
+  if redis.call('HINCRBY', gate, 'failures', 1) == 1 or open == 0 and redis.call('EXISTS', failing) == 0 then
+    set('failing_since', now)
+  end
+  set('failed_at', now)
   if open == 0 then
     redis.call('SADD', failing, effect)
     redis.call('EXPIRE', failing, window)
-    if redis.call('SCARD', failing) >= threshold then
+    local effects = redis.call('SCARD', failing)
+    if effects >= threshold or effects > 1 and now - get('failing_since') >= long then
       event, open = 'opened', now + first
       set('since', now)
       set('pause', first)
@@ -68,7 +73,7 @@ function verbs.answered(probe, hold)
   local open = get('open_until')
   if open > 0 and (probe == 0 or probe ~= get('probes')) then return {'', '0'} end
   redis.call('DEL', failing)
-  redis.call('HDEL', gate, 'failures')
+  redis.call('HDEL', gate, 'failures', 'failing_since')
   if open == 0 then return {'', '0'} end
   redis.call('HDEL', gate, 'open_until', 'probe_until', 'pause')
   set('since', now)

@@ -30,9 +30,11 @@ log = logging.getLogger(__name__)
 outage = db_errors.OutageLog(log, "broker")
 
 THRESHOLD = 5  # failures in a row, each of a different effect, that open the breaker
-WINDOW = 60  # seconds without a failure after which failures are forgotten
+LONG = 30  # seconds of failures only, after which two effects open it
+WINDOW = 600  # seconds without a failure after which failures are forgotten; retries may be minutes apart
 PAUSE, LONGEST = 5, 30  # seconds until the first probe; each failed probe doubles them, up to the longest
 BURST = 0.5  # seconds' worth of calls that may come at once: twice the dispatcher's poll
+TIMES = ("open_until", "probe_until", "held_until", "since", "failing_since", "failed_at")  # of a partner's hash
 SCRIPT = Path(__file__).with_suffix(".lua").read_text()
 
 
@@ -80,7 +82,7 @@ def _answered(partner: str, probe: int, failures: int) -> None:
 
 def _failed(partner: str, probe: int, effect: str, slot: bool = False) -> float | None:
     """Count a failure; returns the seconds until the call's slot, or None if there is no breaker."""
-    answer = _step("failed", partner, probe, f"by {effect}", int(slot), THRESHOLD, WINDOW, PAUSE, LONGEST)
+    answer = _step("failed", partner, probe, f"by {effect}", int(slot), THRESHOLD, WINDOW, PAUSE, LONGEST, LONG)
     if answer and answer[0]:
         log.warning("%s fails: its breaker is open", partner)
     return float(answer[1]) if answer else None
@@ -119,7 +121,8 @@ def states() -> list[dict[str, Any]] | None:
     """Each partner's breaker; None if the broker does not answer or keeps none.
 
     partner · state: closed, open, half-open · since: ISO 8601, or None · failures: since the last success · next_s:
-    seconds until the next call may pass · rate: calls a second.
+    seconds until the next call may pass · rate: calls a second · failing_since: ISO 8601, of the first call that failed
+    since the last success, or None.
     """
     client = _client()
     if client is None or broker.switch.is_off:
@@ -137,17 +140,23 @@ def states() -> list[dict[str, Any]] | None:
 
 
 def _state(name: str, gate: dict[Any, Any], now: float) -> dict[str, Any]:
-    moment = {field: float(gate.get(field, 0)) for field in ("open_until", "probe_until", "held_until", "since")}
+    moment = {field: float(gate.get(field, 0)) for field in TIMES}
     wait = max(moment["open_until"], moment["held_until"]) - now
+    failing = moment["open_until"] or moment["failed_at"] > now - WINDOW
     half = "half-open" if moment["open_until"] <= now else "open"
     return {
         "partner": name,
         "state": half if moment["open_until"] else "closed",
-        "since": datetime.fromtimestamp(moment["since"], UTC).isoformat() if moment["since"] else None,
+        "since": _iso(moment["since"]),
         "failures": int(gate.get("failures", 0)),
         "next_s": round(max(0.0, wait), 1),
         "rate": conf.PARTNER_RATES[name],
+        "failing_since": _iso(moment["failing_since"]) if failing else None,
     }
+
+
+def _iso(seconds: float) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
 
 
 def reset() -> None:

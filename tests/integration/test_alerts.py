@@ -24,7 +24,7 @@ from stack import ports
 from tests.integration import mailbox as smtp
 from tests.integration import sick_database as sick
 from tests.integration.broker import broker_at
-from tests.integration.gates import pause_over
+from tests.integration.gates import fails_for, pause_over
 from tests.integration.heartbeats import process, worker_beats
 from tests.integration.minutes import noted
 from tests.integration.staff import customer, reader, text
@@ -102,11 +102,11 @@ def dead_letters_growing() -> Iterator[None]:
     TaskMinute.objects.update(minute=F("minute") - timedelta(seconds=rules.WINDOW + 60))
 
 
-def breaker_open() -> Iterator[None]:
+def partner_failing() -> Iterator[None]:
     for number in range(breaker.THRESHOLD):
         with suppress(PartnerUnavailable), breaker.guard("warehouse", f"shipment:{number}", lease=5):
             raise PartnerUnavailable("no")
-    breaker._client().hincrbyfloat("backroom:partner:{warehouse}", "since", -301)
+    fails_for("warehouse", 61)
     yield
     pause_over("warehouse")
     with breaker.guard("warehouse", "shipment:1", lease=5):
@@ -124,8 +124,8 @@ def database_away() -> Iterator[None]:
 
 
 TROUBLES = [
-    dispatcher_silent, beat_silent, queue_without_worker, queue_late, failure_rate, dead_letters_growing, breaker_open,
-    broker_away, database_away,
+    dispatcher_silent, beat_silent, queue_without_worker, queue_late, failure_rate, dead_letters_growing,
+    partner_failing, broker_away, database_away,
 ]  # fmt: skip
 
 

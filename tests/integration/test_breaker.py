@@ -1,5 +1,6 @@
 """The gate before a partner, on the real Valkey: who is let through, who waits how long, and who finds out."""
 
+import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,13 @@ import pytest
 from django.core.management import call_command
 
 from backroom import Permanent, RetryAfter, Snooze
+from backroom.ops import rules
+from backroom.ops.stats import snapshot
 from backroom.outbound import breaker
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
+from tests.integration.attempts import attempt
 from tests.integration.broker import broker_at
-from tests.integration.gates import pause_over
+from tests.integration.gates import fails_for, pause_over
 from tests.waiting import until
 
 
@@ -74,7 +78,39 @@ def test_a_success_between_failures_keeps_it_closed():
 def test_one_poisonous_request_uses_its_attempts_and_opens_nothing():
     for _ in range(3 * breaker.THRESHOLD):
         assert type(fail("receipt:666")) is PartnerUnavailable
+        fails_for("mail", breaker.LONG)
     assert state() == "closed"
+
+
+def test_where_few_call_two_effects_open_it_once_all_have_failed_for_long():
+    fail("shipment:1")
+    fail("shipment:2")
+    assert state() == "closed"
+    fails_for("mail", breaker.LONG)
+    fail("shipment:1")
+    assert state() == "open"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_operator_reads_who_fails_since_when_and_what_waits_though_the_breaker_is_closed():
+    def ship() -> None:
+        call("shipment:1", PartnerUnavailable("mail did not answer"))
+
+    attempt(ship)
+    assert said() == [("Calls of mail fail", "breaker closed, 1 tests.body wait).")]
+    fails_for("mail", 150)
+    assert said() == [("Every call of mail has failed for 3 min", "breaker closed, 1 tests.body wait).")]
+    call("shipment:1")
+    assert said() == []
+
+
+def said() -> list[tuple[str, str]]:
+    """Alerts and notes on partners: what fails, and what follows the time."""
+    now = snapshot()
+    lines = [found.says for found in rules.findings(now) if found.rule.name == "partner-failing"] + list(
+        rules.notes(now)
+    )
+    return [tuple(re.split(r" \(since \d\d:\d\d:\d\d UTC, ", line)) for line in lines]
 
 
 def test_a_poisonous_request_that_probes_uses_an_attempt_too_and_the_next_probe_is_somebody_elses():

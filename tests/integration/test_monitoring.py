@@ -132,7 +132,7 @@ def test_the_rule_file_is_the_one_that_the_rules_generate_and_has_their_limits(c
         theirs = found.pop("".join(word.capitalize() for word in rule.name.split("-")))
         assert theirs["for"] == f"{rule.lasting / 60:g}m", rule.name
         assert theirs["annotations"]["action"] == rule.do
-        if rule.name in ("failure-rate", "dead-letters-growing", "breaker-open"):
+        if rule.name in ("failure-rate", "dead-letters-growing", "partner-failing"):
             assert f"> {rule.over:g}" in theirs["expr"], rule.name
         elif rule.name in ("dispatcher-silent", "beat-silent", "queue-without-worker"):
             # The metric counts processes with a heartbeat within the limit.

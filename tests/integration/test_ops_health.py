@@ -148,8 +148,8 @@ def test_an_open_breaker_is_said_and_shown_with_its_partner():
         with suppress(Exception), breaker.guard("warehouse", f"shipment:{number}", lease=5):
             raise PartnerUnavailable("no")
     page = text(reader().get("/ops/"))
-    assert "The circuit breaker of warehouse is open" in page
-    assert "warehouse open since" in page
+    assert "Calls of warehouse fail (since " in page
+    assert "warehouse open fails since" in page
     breaker.reset()
 
 

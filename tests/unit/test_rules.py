@@ -14,7 +14,7 @@ GUIDE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
 
 def snapshot(queue: Queue) -> Snapshot:
-    return Snapshot(datetime.now(UTC), [queue], [], {}, Broker(True, []), [])
+    return Snapshot(datetime.now(UTC), [queue], [], {}, Broker("", []), [])
 
 
 def late(queue: str, seconds: float) -> list[tuple[str, bool]]:
