@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://shop:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo ctl test test-core chaos soak mail-instant pictures naive outage check bench smoke deploy-drill lock clean lint-containers
+.PHONY: help demo ctl test test-core chaos soak mail-instant pictures naive outage fuzz check bench smoke deploy-drill lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -64,6 +64,15 @@ naive: .venv/.ready ## each experiment of the lab in both shops without a ledger
 outage: .venv/.ready ## 2,000 mails wait out a mail server that is down for a minute; an alert's minute, by the clock
 	@$(RUN) -m pytest tests/acceptance -m slow -s
 
+FUZZ := var-fuzz/bin/schemathesis
+fuzz: .venv/.ready $(FUZZ) ## the public fuzzer schemathesis, all its checks, against the API of a shop of its own; an audit
+	@$(RUN) -m tests.fuzz $(CURDIR)/$(FUZZ)
+
+$(FUZZ): requirements-fuzz.txt
+	@$(PYTHON) -m venv --clear var-fuzz
+	@var-fuzz/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --requirement requirements-fuzz.txt
+	@touch $@
+
 bench: .venv/.ready ## what the ledger costs and saves, as ratios of this machine
 	@$(RUN) -m bench.checkout
 	@$(RUN) -m bench.drain 2>/dev/null
@@ -76,13 +85,15 @@ smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, aud
 deploy-drill: .venv/.ready ## a rolling deploy and its way back under load, two releases mixed, and an audit
 	@$(RUN) -m tests.drill
 
-lock: .venv/.ready ## pin requirements.txt anew from requirements.in
+lock: .venv/.ready ## pin requirements.txt and requirements-fuzz.txt anew from their .in
 	$(RUN) -m pip install --quiet pip-tools
-	$(RUN) -m piptools compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links --annotation-style=line \
-		--output-file=requirements.txt requirements.in
+	for each in requirements requirements-fuzz; do \
+		$(RUN) -m piptools compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+			--annotation-style=line --output-file=$$each.txt $$each.in || exit 1; \
+	done
 
-clean: ## remove .venv and var, the shop's data with them
-	rm -rf .venv var
+clean: ## remove .venv, var-fuzz and var, the shop's data with them
+	rm -rf .venv var-fuzz var
 
 .venv/.ready: requirements.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or newer"; exit 1; }

@@ -225,7 +225,7 @@ def test_the_money_of_an_order_that_is_sold_can_not_be_given_back_by_mistake():
 RESERVED = "€60.00 is reserved on your card. We charge it before we ship your order."
 CHARGED = "€60.00 was charged to your card."
 RELEASING = "€60.00 is reserved on your card, and we are releasing it."
-RELEASED = "Your card was not charged. The €60.00 reserved on it are released."
+RELEASED = "Your card was not charged. The €60.00 reserved on it is released."
 REFUNDING = "€60.00 was charged to your card, and we are refunding it."
 GIVEN_BACK = "€60.00 was refunded to your card."
 SAID = (RESERVED, CHARGED, RELEASING, RELEASED, REFUNDING, GIVEN_BACK)
