@@ -99,7 +99,7 @@ class Cart(models.Model):
             raise CartFull(f"{product.name}: {left}.")
         if quantity > MAX_QUANTITY:
             raise CartFull(f"{product.name}: at most {MAX_QUANTITY} in one order.")
-        if self.items.exclude(product=product).count() >= MAX_LINES:
+        if not self.items.filter(product=product).exists() and self.items.count() >= MAX_LINES:
             raise CartFull(f"At most {MAX_LINES} different products fit in one order.")
         self.items.update_or_create(
             product=product,

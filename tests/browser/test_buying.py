@@ -52,6 +52,14 @@ def test_bought_by_mouse_and_the_timeline_ends_in_all_green_without_a_reload(pag
     expect(page.locator("#waited")).to_be_hidden()
 
 
+def test_eight_quick_adds_of_a_new_visitor_are_all_in_the_cart(page: Page):
+    """Their session begins with the first answer: the page sends one after another."""
+    page.goto("/products/?category=fruit")
+    for index in range(8):
+        page.locator(".card .add").nth(index % 4).click()
+    expect(page.locator("#cart-link")).to_contain_text("8 items")
+
+
 def test_bought_by_keyboard_with_the_focus_in_sight_and_kept(page: Page):
     page.goto("/")
     page.keyboard.press("Tab")

@@ -496,18 +496,26 @@ def test_a_customer_does_not_cancel_what_was_never_paid(client, steps):
 def test_a_shipment_and_its_customers_cancellation_at_once_do_one_of_the_two():
     product(stock=99)
     kept = 99
-    for _ in range(6):
+    fault("warehouse", latency_ms=100)
+
+    def cancel(order: Order, late: bool) -> None:
+        if late:
+            until(lambda: not Order.objects.get(pk=order.pk).cancellable, what="the shipment is on its way")
+        cancellation.cancel_unsent(order.number)
+
+    for late in (False, True) * 3:
         order = buy()
         for kind in ("fraud", "capture"):
             attempt(f"{kind}:{order.number}")
         errors = all_at_once(
             lambda number=order.number: attempt(f"shipment:{number}"),
-            lambda number=order.number: cancellation.cancel_unsent(number),
+            lambda order=order, late=late: cancel(order, late),
         )
         assert not troubles(errors)
         finish(order)
         order.refresh_from_db()
         sent = shipped(order)
+        assert sent or not late
         kept -= sent
         assert (order.status, money(order)) == ((Status.PAID, KEPT) if sent else (Status.CANCELLED, REFUNDED))
         assert stock_of() == kept
