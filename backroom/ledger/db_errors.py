@@ -3,7 +3,6 @@
 The caller closes the connection, and tries again or says so. None of these counts as an error of our code.
 """
 
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -71,23 +70,3 @@ def retry_on_clash(transaction: Callable[..., T], *arguments: object) -> T:
                 raise
         time.sleep(random.uniform(0, 0.05))  # noqa: S311 - the two must not meet again
     return transaction(*arguments)
-
-
-class OutageLog:
-    """Logs when an outage of the database, or of another server, begins and ends, not every second in between."""
-
-    def __init__(self, log: logging.Logger, server: str = "database") -> None:
-        self.log, self.server = log, server
-        self.begun: float | None = None
-
-    def begin(self, what: str) -> None:
-        """The server fails, again or still."""
-        if self.begun is None:
-            self.begun = time.monotonic()
-            self.log.warning("the %s fails, waiting for it: %s", self.server, what)
-
-    def end(self) -> None:
-        """The server answered."""
-        if self.begun is not None:
-            self.log.warning("the %s answers again, after %.0f s", self.server, time.monotonic() - self.begun)
-            self.begun = None

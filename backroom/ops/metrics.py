@@ -44,7 +44,7 @@ class BackRoom(Collector):
     def collect(self) -> Iterator[Metric]:
         """If the database or the broker is down, a gauge is 0 and the metrics that need it are missing."""
         broker = stats.read_broker()
-        up = gauge("ledger_up", "Whether the ledger could be read for this scrape")
+        up = gauge("ledger_up", "Whether the ledger could be read for this scrape, and takes writes")
         try:
             with transaction.atomic():
                 rows("SELECT set_config('statement_timeout', %s, true)", f"{TIMEOUT}s")
@@ -56,7 +56,7 @@ class BackRoom(Collector):
             log.warning("the ledger can't be read for a scrape: %s", db_errors.summary(error))
             db_errors.close_connection()
             found = []
-        up.add_metric([], float(bool(found)))
+        up.add_metric([], float(bool(found) and not now.read_only))
         return iter([up, *found, *breakers(broker)])
 
 

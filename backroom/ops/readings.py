@@ -63,4 +63,4 @@ def broker_down(now: Snapshot) -> Iterable[Reading]:
 
 def database_down(now: Snapshot) -> Iterable[Reading]:
     """A snapshot proves that the database answers. A watcher without one knows (backroom/ops/watcher.py)."""
-    return ()
+    return [Reading("", float(now.read_only), "it is read-only")]

@@ -100,7 +100,7 @@ def silent(role: str, says: str, do: str, when: str = "", watched: bool = True) 
 
 DATABASE = Rule(
     "database-away", readings.database_down, over=0,
-    when="the database does not answer a watcher",
+    when="the database does not answer a watcher, or takes no writes",
     says="The database is down: no job can be enqueued or run",
     do="Bring PostgreSQL back. Every process reconnects by itself.",
     expr="backroom_ledger_up == 0",

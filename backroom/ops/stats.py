@@ -71,6 +71,7 @@ class Snapshot:
     pauses: dict[str, Pause]
     broker: Broker
     minutes: list[TaskMinute]
+    read_only: bool = False  # the database, as a replica or by its settings
 
     @cached_property
     def running(self) -> list[Running]:
@@ -98,7 +99,7 @@ def snapshot(span: float = 0, state: Broker | None = None) -> Snapshot:
 
     `state`: of the broker, if the caller has read it already.
     """
-    ((now,),) = rows("SELECT clock_timestamp()")
+    ((now, read_only),) = rows("SELECT clock_timestamp(), current_setting('transaction_read_only') = 'on'")
     busy = dict(rows(BUSY))
     processes = [Process(**vars(seen), busy=busy.get(seen.name, 0)) for seen in heartbeat.read()]
     pauses = {pause.what: pause for pause in Pause.objects.order_by("what")}
@@ -109,6 +110,7 @@ def snapshot(span: float = 0, state: Broker | None = None) -> Snapshot:
         pauses=pauses,
         broker=state or read_broker(),
         minutes=rates.minutes(span, now) if span else [],
+        read_only=read_only,
     )
 
 

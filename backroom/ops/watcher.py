@@ -14,6 +14,7 @@ from django.db import Error, connection
 from django.utils import timezone
 
 from backroom.ledger import db_errors
+from backroom.observe.outages import OutageLog
 from backroom.ops import alert_mail, alerts, rollups, rules, stats
 from backroom.ops.models import Alert
 from backroom.ops.readings import Reading
@@ -30,7 +31,7 @@ class Watcher:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.heartbeat = Heartbeat("watcher")
-        self.outage_log = db_errors.OutageLog(log)
+        self.outage_log = OutageLog(log)
         self.outage: Alert | None = None  # of the database, kept in memory
 
     def run(self) -> None:
@@ -51,16 +52,18 @@ class Watcher:
             self.outage_log.end()
             rollups.write_finished_minutes()  # the rules read minutes that no dispatcher wrote, too
         except Error as error:
-            self.outage_log.begin(db_errors.summary(error))
+            self.outage_log.begin(error)
             connection.close()
-            self.database_down(type(error).__name__)
+            self.database_down(error)
 
-    def database_down(self, error: str) -> None:
+    def database_down(self, error: Error) -> None:
         """Mail that the database is down, once it has lasted. Without it watchers can't agree which one mails, so each
         does, once."""
         now = timezone.now()
         if self.outage is None:
-            says = rules.DATABASE.text(Reading("", 1, error))
+            says = rules.DATABASE.text(Reading("", 1, db_errors.summary(error)))
+            if not db_errors.is_outage(error):
+                says = f"The watcher can't evaluate the alert rules: {db_errors.summary(error)}."
             self.outage = Alert(rule=rules.DATABASE.name, says=says, since=now)
         if (now - self.outage.since).total_seconds() >= rules.DATABASE.lasting:
             self.outage.fired_at = self.outage.fired_at or now

@@ -21,13 +21,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from backroom.conf import conf
-from backroom.ledger import db_errors
 from backroom.ledger.errors import Permanent, RetryAfter
+from backroom.observe.outages import OutageLog
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable, RequestDeferred
 from backroom.runtime import broker
 
 log = logging.getLogger(__name__)
-outage = db_errors.OutageLog(log, "broker")
+outage = OutageLog(log, "broker")
 
 THRESHOLD = 5  # failures in a row, each of a different effect, that open the breaker
 LONG = 30  # seconds of failures only, after which two effects open it

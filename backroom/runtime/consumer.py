@@ -7,7 +7,7 @@ from typing import Any
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
-from backroom.ledger.db_errors import OutageLog
+from backroom.observe.outages import OutageLog
 from backroom.runtime import broker
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from django.db import Error, connection
 from django.template.defaultfilters import pluralize
 
 from backroom.conf import conf
-from backroom.ledger import db_errors, rescue, transitions
+from backroom.ledger import rescue, transitions
 from backroom.ledger.sql import Message
+from backroom.observe.outages import OutageLog
 from backroom.runtime import broker, heartbeat, publisher
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.project_warnings import EveryMinute, warn_of_eviction, warn_of_unserved_queues
@@ -38,20 +39,20 @@ class Dispatcher:
         self.rescue_at = time.monotonic() + GRACE
         self.batch, self.probe_at = BATCH, 0.0
         self.heartbeat = Heartbeat("dispatcher")
-        self.outage, self.broker_outage = db_errors.OutageLog(log), db_errors.OutageLog(log, "broker")
+        self.outage, self.broker_outage = OutageLog(log), OutageLog(log, "broker")
 
     def run(self) -> None:
         """Work until stopped, through outages of the broker and the database."""
         while not self.stop.is_set():
             try:
-                self.heartbeat.beat_if_due()
                 busy = self.publish_due()
                 self.rescue_if_due()
                 self.do_chores_if_due()
+                self.heartbeat.beat_if_due()  # last: one that fails at each round is not alive
                 self.outage.end()
             except Error as error:
                 # No worker could beat during the outage: give them time before the next rescue.
-                self.outage.begin(db_errors.summary(error))
+                self.outage.begin(error)
                 self.rescue_at = time.monotonic() + GRACE
                 connection.close()
                 busy = False

@@ -22,6 +22,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from backroom.ledger import db_errors
+from backroom.observe.outages import OutageLog
 from backroom.runtime import slots
 from backroom.runtime.heartbeat import Heartbeat
 
@@ -57,7 +58,7 @@ class LedgerScheduler(DatabaseScheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.heartbeat = Heartbeat("beat")
-        self.outage = db_errors.OutageLog(log)
+        self.outage = OutageLog(log)
         self.ticking = False
         super().__init__(*args, **kwargs)
 

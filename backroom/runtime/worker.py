@@ -20,8 +20,9 @@ from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
 from django.db import Error, connection
 
 from backroom.conf import conf
-from backroom.ledger import db_errors, operations, rescue, transitions
+from backroom.ledger import operations, rescue, transitions
 from backroom.ledger.errors import Superseded
+from backroom.observe.outages import OutageLog
 from backroom.runtime import heartbeat, memory, sigterm, subprocesses
 from backroom.runtime.checks import log_findings
 from backroom.runtime.heartbeat import Heartbeat
@@ -97,7 +98,7 @@ class Pulse:
     def _run(self, pool: BasePool) -> None:
         """The requeueing at the deadline is in this thread, too: a heartbeat between the end of a body and its
         requeueing would count the job as crashed."""
-        outage = db_errors.OutageLog(log)
+        outage = OutageLog(log)
         while not self.stopped.is_set():
             if time.monotonic() >= self.deadline:
                 return _end_bodies(pool)
@@ -105,7 +106,7 @@ class Pulse:
                 self._beat(pool)
                 outage.end()
             except Exception as error:
-                outage.begin(db_errors.summary(error))
+                outage.begin(error)
                 connection.close()
             self.stopped.wait(max(0.0, min(heartbeat.EVERY, self.deadline - time.monotonic())))
 

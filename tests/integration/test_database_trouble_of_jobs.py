@@ -16,6 +16,9 @@ from django_celery_beat.models import PeriodicTask
 from backroom import Retry as Policy
 from backroom import task
 from backroom.ledger.models import Job
+from backroom.ops import rules
+from backroom.ops.metrics import BackRoom
+from backroom.ops.stats import snapshot
 from backroom.runtime import execution, heartbeat
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.scheduler import LedgerScheduler
@@ -160,6 +163,35 @@ def test_a_dispatcher_waits_out_an_outage_says_so_once_and_goes_on(caplog):
         if record.name == "backroom.runtime.dispatcher" and "database" in record.message
     ]
     assert len(said) == 2
+
+
+def test_a_missing_table_is_an_error_of_ours_and_no_outage_and_leaves_no_dispatcher_alive(caplog):
+    dispatcher = Dispatcher()
+    rename("backroom_job", "backroom_gone")
+    try:
+        with sick.meanwhile(lambda: (dispatcher.run(), connection.close())):
+            until(lambda: "run manage.py migrate" in caplog.text)
+            dispatcher.stop.wait(1.2)  # it has looked again, and said nothing
+            alive = heartbeat.alive("dispatcher")
+            dispatcher.stop.set()
+    finally:
+        rename("backroom_gone", "backroom_job")
+    assert alive == []
+    (said,) = [record for record in caplog.records if record.name == "backroom.runtime.dispatcher"]
+    assert (said.levelname, "database fails" in said.message, bool(said.exc_info)) == ("ERROR", False, True)
+
+
+def rename(table: str, to: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO {to}")
+
+
+def test_operators_read_that_the_database_is_read_only():
+    with sick.read_only():
+        (said,) = [found.says for found in rules.findings(snapshot()) if found.rule.name == "database-away"]
+        (up,) = [family.samples[0].value for family in BackRoom().collect() if family.name == "backroom_ledger_up"]
+    assert "it is read-only" in said
+    assert up == 0
 
 
 def test_a_beat_waits_out_an_outage_in_one_line_and_fires_the_slot_afterwards(caplog):
