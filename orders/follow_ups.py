@@ -46,6 +46,7 @@ class FollowUp:
     counted: Q | None = None  # of an Order: our own tables show the effect
     after: str = ""  # the kind that must succeed first
     on_hold: str = ""  # it waits while the order is on hold, and customers read this
+    internal: bool = False  # customers see it only with the whole back room
     stops: bool = False  # a cancellation of the order cancels the job, unless it has begun
     queue: str = "default"
     retry: Retry = field(default_factory=Retry)
@@ -94,7 +95,7 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
     FollowUp(
         "fraud", "orders.review_fraud", "orders.fulfilment.fraud.review", "Fraud check",
         "The fraud check is not available. We will try again.",
-        effect=("fraud", "review"), stops=True, retry=PATIENT,
+        effect=("fraud", "review"), internal=True, stops=True, retry=PATIENT,
     ),
     FollowUp(
         "capture", "orders.capture_payment", "orders.fulfilment.capture.capture", "Payment", BANK_FAILS,
@@ -110,7 +111,7 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
     FollowUp(
         "analytics", "orders.send_analytics", "orders.fulfilment.analytics.send_order_paid", "Statistics",
         "The statistics service did not answer. We will try again.",
-        effect=("analytics", "order_paid"), queue="bulk", retry=PATIENT,
+        effect=("analytics", "order_paid"), internal=True, queue="bulk", retry=PATIENT,
     ),
     FollowUp(
         "loyalty", "orders.add_loyalty_points", "orders.fulfilment.loyalty.add_points", "Loyalty points",
@@ -120,7 +121,7 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
     FollowUp(
         "recommendations", "orders.update_recommendations", "orders.fulfilment.recommendations.learn_from",
         "Recommendations", "The recommendations could not be updated. We will try again.",
-        counted=Q(learned=True), queue="bulk", atomic=True,
+        counted=Q(learned=True), internal=True, queue="bulk", atomic=True,
     ),
     REFUND,
     FollowUp(

@@ -10,6 +10,7 @@ from orders.models import CreditNote, Invoice, Order, Status
 from orders.ordering import cancellation
 from orders.storefront import timeline
 
+WHOLE = "&whole=1"  # in an address: shows the jobs that are not the customer's own, too
 private = cache_control(private=True, no_store=True)
 
 
@@ -21,11 +22,15 @@ def _opened(request: HttpRequest, number: int) -> Order:
     return order
 
 
-def _order_context(order: Order) -> dict:
-    rows = timeline.rows_of(order)
+def _order_context(request: HttpRequest, number: int) -> dict:
+    order, whole = _opened(request, number), "whole" in request.GET
+    rows = timeline.rows_of(order, whole)
     return {
         "order": order,
         "rows": rows,
+        "whole": whole,
+        "keep": WHOLE if whole else "",
+        "switch": "" if whole else WHOLE,
         "poll_every": timeline.poll_every(order, rows),
         "invoice": Invoice.objects.filter(order=order).exists(),
         "credit_note": order.credited and CreditNote.objects.filter(order=order).exists(),
@@ -36,15 +41,15 @@ def _order_context(order: Order) -> dict:
 @private
 def order(request: HttpRequest, number: int) -> HttpResponse:
     """The confirmation and the timeline."""
-    opened = _opened(request, number)
-    return render(request, "orders/order.html", _order_context(opened) | {"lines": opened.lines.all()})
+    context = _order_context(request, number)
+    return render(request, "orders/order.html", context | {"lines": context["order"].lines.all()})
 
 
 @require_safe
 @private
 def order_timeline(request: HttpRequest, number: int) -> HttpResponse:
     """The part of the order's page that updates itself."""
-    return render(request, "orders/_timeline.html", _order_context(_opened(request, number)))
+    return render(request, "orders/_timeline.html", _order_context(request, number))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

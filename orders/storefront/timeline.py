@@ -27,6 +27,7 @@ class Row:
 
     kind: str
     label: str
+    internal: bool
     state: str
     why: str
     next_in: int | None
@@ -52,11 +53,12 @@ def _steps(number: int) -> list[tuple[FollowUp, Job]]:
     return [(step, found[key]) for key, step in steps.items() if key in found]
 
 
-def rows_of(order: Order) -> list[Row]:
-    """The timeline, without cancelled jobs."""
+def rows_of(order: Order, whole: bool = True) -> list[Row]:
+    """The timeline, without cancelled jobs: the whole back room, or what is the customer's own."""
     steps = _steps(order.number)
     jobs = [job for _, job in steps]
-    return [_row(order, step, job, job.blocked(jobs)) for step, job in steps if job.state != State.CANCELLED]
+    rows = [_row(order, step, job, job.blocked(jobs)) for step, job in steps if job.state != State.CANCELLED]
+    return [row for row in rows if whole or not row.internal]
 
 
 def poll_every(order: Order, rows: list[Row]) -> int | None:
@@ -84,6 +86,7 @@ def _row(order: Order, step: FollowUp, job: Job, blocked: bool) -> Row:
     return Row(
         kind=step.kind,
         label=step.label,
+        internal=step.internal,
         state="waiting" if held and job.state in LIVE else state,
         why=held or {"retrying": step.failing, "failed": BLOCKED if blocked else GAVE_UP}.get(state, ""),
         next_in=None if held else _next_in(job),

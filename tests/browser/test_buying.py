@@ -9,6 +9,7 @@ from tests.browser.keyboard import press, tab_to
 from tests.browser.shopping import (
     CUSTOMER,
     FOLLOW_UPS,
+    OWN,
     PAID,
     check_out,
     download_invoice,
@@ -16,6 +17,7 @@ from tests.browser.shopping import (
     heading,
     order_number,
     row,
+    show_whole_back_room,
 )
 from tests.integration.buying import effects, fault
 
@@ -35,6 +37,8 @@ def test_bought_by_mouse_and_the_timeline_ends_in_all_green_without_a_reload(pag
     check_out(page)
     expect(heading(page)).to_have_text(PAID)
     page.evaluate("window.notReloaded = true")
+    expect(row(page, "analytics")).to_have_count(0)
+    show_whole_back_room(page)
     expect(row(page, "analytics")).not_to_have_attribute("data-state", "done")
     expect_all_green(page)
     assert page.evaluate("window.notReloaded")
@@ -98,7 +102,8 @@ def test_bought_by_keyboard_with_the_focus_in_sight_and_kept(page: Page):
     press(page, page.get_by_role("button", name="Buy now"))
     expect(heading(page)).to_have_text(PAID)
     expect(page.locator("address")).to_contain_text("Poland")
-    expect_all_green(page)
+    expect_all_green(page, OWN)
+    expect(row(page, "loyalty")).to_contain_text("points for this order")
     invoice = download_invoice(page, lambda link: press(page, link))
     assert invoice.startswith(b"%PDF")
 
@@ -119,6 +124,7 @@ def test_bought_without_javascript_on_a_page_that_reloads_itself_until_all_is_gr
     expect(page.get_by_role("spinbutton")).to_have_value("2")
     check_out(page)
     expect(heading(page)).to_have_text(PAID)
+    show_whole_back_room(page)
     assert page.locator("li.job[data-state=done]").count() < len(FOLLOW_UPS)
     expect(page.get_by_role("link", name="Refresh")).to_be_visible()
     expect_all_green(page)  # nothing was pressed: the page comes anew every five seconds

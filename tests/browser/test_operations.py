@@ -41,7 +41,7 @@ def test_a_dead_letter_is_found_by_its_cause_and_replayed_until_the_customer_see
     fault("analytics", status=400)
     order = house.order().json()
     customer = open_page()
-    customer.goto(order["url"])
+    customer.goto(f"{order['url']}&whole=1")
     expect(row(customer, "analytics")).to_have_attribute("data-state", "failed")
     fault("analytics")
     enter(page, "operator")
@@ -81,7 +81,7 @@ def test_a_queue_is_paused_for_its_workers_and_resumed_while_the_page_is_live(
     expect(bulk).to_contain_text("paused")
     order = house.order().json()
     customer = open_page()
-    customer.goto(order["url"])
+    customer.goto(f"{order['url']}&whole=1")
     for kind in "receipt", "shipment":
         expect(row(customer, kind)).to_have_attribute("data-state", "done")
     expect(row(customer, "analytics")).to_have_attribute("data-state", "waiting")
