@@ -27,6 +27,17 @@ def _quantity(least: int, too_few: str) -> forms.IntegerField:
     return forms.IntegerField(min_value=least, max_value=MAX_QUANTITY, error_messages=words)
 
 
+class TypedForm(forms.Form):
+    """A form on a page: once it is invalid, the focus is on the first wrong field."""
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        for name in self.fields:
+            if name in self.errors:
+                self.fields[name].widget.attrs["autofocus"] = True
+                break
+
+
 class CartForm(forms.Form):
     """Adds a quantity of a product."""
 
@@ -41,7 +52,7 @@ class UpdateForm(CartForm):
     step = forms.IntegerField(required=False, min_value=-1, max_value=1)  # of the buttons beside the quantity
 
 
-class CheckoutForm(forms.Form):
+class CheckoutForm(TypedForm):
     """A guest's order. `key` is its idempotency key: a form that is sent twice is one order."""
 
     email = forms.CharField(
