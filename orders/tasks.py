@@ -29,6 +29,12 @@ for each in FOLLOW_UPS:
     declare(each)
 
 
+@task(name="orders.mail_link", queue="critical", key="link:{number}-{slot}", retry=PATIENT)
+def mail_link(number: int, slot: int) -> None:
+    """Mail the customer the link to an order; no order has the number 0. One mail for each slot of time."""
+    emails.send_link(number, slot)
+
+
 @task(name="orders.release_unpaid")
 def release_unpaid() -> None:
     """Cancel orders whose payment stayed unconfirmed for too long."""

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from orders.storefront import order_pages, views
+from orders.storefront import find, order_pages, views
 
 app_name = "orders"
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("cart/add/", views.cart_add, name="cart-add"),
     path("cart/update/", views.cart_update, name="cart-update"),
     path("checkout/", views.checkout_page, name="checkout"),
+    path("orders/find/", find.find, name="find"),
     path("orders/<int:number>/", order_pages.order, name="order"),
     path("orders/<int:number>/cancel/", order_pages.cancel, name="cancel"),
     path("orders/<int:number>/timeline/", order_pages.order_timeline, name="timeline"),

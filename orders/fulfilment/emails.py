@@ -10,7 +10,7 @@ from django.urls import reverse
 from notifications import mail
 from orders.fulfilment.sales_report import sales_of
 from orders.fulfilment.vat import breakdown
-from orders.models import CreditNote, Order, Repair, Status
+from orders.models import CreditNote, LoyaltyAccount, Order, Repair, Status
 
 LIST_LIMIT = 100  # lines; the admin lists all
 
@@ -39,15 +39,25 @@ def send_unpaid(number: int) -> None:
     _to_customer(order, "unpaid", subject, {"declined": declined})
 
 
+def send_link(number: int, slot: int) -> None:
+    """The link that the customer asked for, and the points of the address. Does nothing without such an order."""
+    order = Order.objects.filter(number=number).first()
+    if order:
+        account = LoyaltyAccount.objects.filter(email=order.email.lower()).first()
+        context = {"points": account.points if account else 0}
+        _to_customer(order, "link", f"The link to your order {number}", context, key=f"link:{number}-{slot}")
+
+
 def _to_customer(
     order: Order,
     kind: str,
     subject: str,
     context: dict[str, Any] | None = None,
     attachments: Sequence[tuple[str, bytes, str]] = (),
+    key: str = "",
 ) -> None:
     mail.send(
-        key=f"{kind}:{order.number}",
+        key=key or f"{kind}:{order.number}",
         to=order.email,
         subject=subject,
         template=f"orders/mail/{kind}",

@@ -38,6 +38,19 @@ class TypedForm(forms.Form):
                 break
 
 
+class FindForm(TypedForm):
+    """Which order a customer looks for."""
+
+    number = forms.IntegerField(
+        label="Order number",
+        min_value=1,
+        max_value=2**63 - 1,
+        error_messages=dict.fromkeys(["invalid", "min_value", "max_value"], "Type the number only, for example 1001."),
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
+    email = forms.EmailField(label="Email", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+
+
 class CartForm(forms.Form):
     """Adds a quantity of a product."""
 

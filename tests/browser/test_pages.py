@@ -34,7 +34,9 @@ def every_page(page: Page, order_page: str) -> Iterator[str]:
     page.get_by_role("button", name="Buy now").click()
     expect(page.get_by_role("alert")).to_be_visible()
     yield "the checkout with errors"
-    page.goto(order_page)
+    page.goto("/orders/find/")
+    yield "find my order"
+    page.goto(f"{order_page}&whole=1")
     expect(row(page, "analytics")).to_have_attribute("data-state", "failed")
     yield "the order"
 

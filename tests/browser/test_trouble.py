@@ -11,6 +11,7 @@ from tests.browser.keyboard import has_focus, tab_to
 from tests.browser.shopping import (
     CUSTOMER,
     FOLLOW_UPS,
+    OWN,
     PAID,
     check_out,
     expect_all_green,
@@ -18,6 +19,7 @@ from tests.browser.shopping import (
     only_answers,
     put_in_cart,
     row,
+    show_whole_back_room,
 )
 from tests.integration.buying import fault, live_keys, stock_of
 
@@ -31,6 +33,7 @@ def test_a_declined_card_keeps_the_cart_and_what_was_typed_and_the_shelf_and_sta
     put_in_cart(page, "radishes")
     check_out(page, "demo-decline")
     expect(page.get_by_role("alert")).to_have_text("Your card was declined. Nothing was charged. Try another card.")
+    expect(page.get_by_role("alert")).to_be_focused()
     expect(page).to_have_title(re.compile("^Error: "))
     expect(page.get_by_label("Name")).to_have_value(CUSTOMER["Name"])
     expect(page.locator("#cart-link")).to_contain_text("1 item")
@@ -45,14 +48,41 @@ def test_a_declined_card_keeps_the_cart_and_what_was_typed_and_the_shelf_and_sta
     assert only_answers(troubles, 402)
 
 
-def test_what_is_wrong_in_a_form_is_said_beside_its_field(page: Page, troubles: list[str]):
+def test_what_was_typed_is_there_after_a_reload_and_after_a_look_at_the_cart_and_gone_with_the_order(page: Page):
+    put_in_cart(page, "garlic")
+    page.get_by_role("link", name="Check out").click()
+    for label, text in CUSTOMER.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_label("Country").select_option("PL")
+    expect(page.locator("#sums")).to_contain_text("Delivery to Poland")
+    for leave in (page.reload, lambda: page.goto("/cart/")):
+        leave()
+        page.goto("/checkout/")
+        for label, text in CUSTOMER.items():
+            expect(page.get_by_label(label, exact=True)).to_have_value(text)
+        expect(page.get_by_label("Country")).to_have_value("PL")
+        expect(page.locator("#sums")).to_contain_text("Delivery to Poland")
+    page.get_by_role("button", name="Buy now").click()
+    expect(heading(page)).to_have_text(PAID)
+    assert page.evaluate("sessionStorage.getItem('checkout')") is None
+
+
+def test_what_is_wrong_in_a_form_is_said_beside_its_field_and_the_focus_is_on_the_first(
+    page: Page, troubles: list[str]
+):
+    page.goto("/orders/find/")
+    page.get_by_label("Email").fill("not-an-address")
+    page.get_by_role("button", name="Email me the link").click()
+    expect(page.get_by_label("Order number")).to_be_focused()
+    assert only_answers(troubles, 422)
     put_in_cart(page, "basil")
     page.get_by_role("link", name="Check out").click()
     page.get_by_label("Email").fill("not-an-address")
     page.get_by_label("Name").fill("Łucja Čapek")
     page.get_by_role("button", name="Buy now").click()
     expect(page.get_by_role("alert")).to_have_text("Check the highlighted fields.")
-    for label, words in {"Email": "valid email", "City": "required", "Postcode": "required"}.items():
+    expect(page.get_by_label("Email")).to_be_focused()
+    for label, words in {"Email": "email address", "City": "required", "Postcode": "required"}.items():
         field = page.get_by_label(label, exact=True)
         expect(field).to_have_attribute("aria-invalid", "true")
         expect(field).to_have_accessible_description(re.compile(words))
@@ -71,7 +101,7 @@ def test_a_slow_card_is_being_confirmed_and_then_turns_paid_before_the_customers
     page.evaluate("window.notReloaded = true")
     expect(row(page, "settle")).to_be_visible()
     expect(heading(page)).to_have_text(PAID)
-    expect_all_green(page)
+    expect_all_green(page, OWN)
     assert page.evaluate("window.notReloaded")
 
 
@@ -88,5 +118,6 @@ def test_a_partner_that_is_down_is_tried_again_as_the_timeline_says_until_it_is_
     expect(page.locator("#invoice")).not_to_have_js_property("seenBefore", True)
     assert has_focus(invoice), "the page took the focus away when it looked again"
     fault("warehouse")
+    show_whole_back_room(page)
     expect_all_green(page)
     expect(shipment).to_contain_text("attempts")

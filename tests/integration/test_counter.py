@@ -1,5 +1,6 @@
 """The pages of the cart, the checkout and the order, as a browser without JavaScript sees them."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -19,6 +20,7 @@ from orders.ordering.checkout import take_from_cart
 from shop.tasks import clear_sessions
 from tests.integration.buying import FORM, all_at_once, attempt, buy, effects, fault, product, stock_of
 from tests.integration.carts import hidden_in, in_cart, put_in_cart
+from tests.integration.mailbox import serving
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
@@ -444,7 +446,10 @@ def test_the_timeline_says_what_is_wrong_without_saying_how_we_are_built(client,
     fault("warehouse", status=400)
     for kind in ("invoice", "fraud", "capture", "shipment", "analytics"):
         attempt(f"{kind}:{order.number}")
-    states = {row.kind: row.state for row in client.get(page).context["rows"]}
+    own = {row.kind: row.state for row in client.get(page).context["rows"]}
+    states = {row.kind: row.state for row in client.get(f"{page}&whole=1").context["rows"]}
+    assert {kind: states[kind] for kind in own} == own
+    assert states.keys() - own.keys() == {"fraud", "analytics", "recommendations"}
     assert states == {
         "invoice": "done",
         "receipt": "waiting",
@@ -455,11 +460,72 @@ def test_the_timeline_says_what_is_wrong_without_saying_how_we_are_built(client,
         "loyalty": "waiting",
         "recommendations": "waiting",
     }
-    text = client.get(order.timeline_url).content.decode()
+    text = client.get(f"{order.timeline_url}&whole=1").content.decode()
     for secret in ("Traceback", "PartnerUnavailable", "Permanent", str(Job.objects.first().id)):
         assert secret not in text
     flower = str(Job.objects.get(key=f"analytics:{order.number}").id)
-    assert flower in admin_client.get(order.timeline_url).content.decode()
+    assert flower in admin_client.get(f"{order.timeline_url}&whole=1").content.decode()
+
+
+def test_a_customer_reads_of_no_job_that_is_not_their_own_unless_they_ask(client):
+    product(price="7.50")
+    put_in_cart(client, 2)
+    page = send(client).url
+    order = Order.objects.get()
+    fault("analytics", status=400)
+    attempt(f"analytics:{order.number}")
+    attempt(f"loyalty:{order.number}")
+    for url in (page, order.timeline_url):
+        text = client.get(url).content.decode()
+        assert f"Order {order.number} is confirmed" in text
+        assert "you could have closed this page" in text
+        assert "15 points for this order." in text
+        assert "Statistics" not in text
+        assert "whole=1" in text
+        assert "Statistics" in client.get(f"{url}&whole=1").content.decode()
+
+
+# Find my order
+
+
+def found(client: Client, number: object, email: str):
+    return client.post("/orders/find/", {"number": number, "email": email})
+
+
+def test_an_orders_link_is_mailed_to_its_own_address_once_in_ten_minutes_and_the_answer_never_says_that_it_exists(
+    client, settings, monkeypatch
+):
+    monkeypatch.setattr("orders.storefront.find.PAUSE", 10**12)  # no ten minutes end within the test
+    product()
+    order = buy()
+    number = order.number
+    asked = [(number, order.email), (number, order.email.upper()), (number, "else@example.com"), (10**9, order.email)]
+    with serving(settings) as mailbox:
+        answers = {(answer.status_code, messages_of(answer)) for answer in (found(Client(), *one) for one in asked)}
+        assert len(answers) == 1
+        jobs = Job.objects.filter(task="orders.mail_link")
+        assert sorted(job.args["number"] for job in jobs) == [0, number]
+        for job in jobs:
+            assert order.email not in f"{job.args}{job.key}"
+            assert attempt(job.key).state == "succeeded"
+    (mail,) = mailbox.mails
+    assert mail["To"] == order.email
+    for kind in ("plain", "html"):
+        text = mail.get_body((kind,)).get_content().replace("&amp;", "&")
+        assert settings.SITE_URL + order.get_absolute_url() in text
+
+
+@pytest.mark.parametrize(
+    ("number", "email", "wrong"),
+    [("", "", ["number", "email"]), ("x", "no", ["number", "email"]), (-1, "a@b.example", ["number"]),
+     (10**30, "a@b.example", ["number"])],
+)  # fmt: skip
+def test_a_form_to_find_an_order_that_makes_no_sense_is_refused_beside_its_fields(client, number, email, wrong):
+    response = found(client, number, email)
+    assert response.status_code == 422
+    assert list(response.context["form"].errors) == wrong
+    assert not Job.objects.exists()
+    assert re.findall(r'name="(\w+)"[^>]*autofocus', response.content.decode()) == wrong[:1]
 
 
 def test_the_timeline_asks_again_until_all_is_done(client):
@@ -470,7 +536,7 @@ def test_the_timeline_asks_again_until_all_is_done(client):
     assert client.get(page).context["poll_every"] == 1
     for kind in ("invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"):
         attempt(f"{kind}:{number}")
-    assert client.get(page).context["poll_every"] is None
+    assert client.get(f"{page}&whole=1").context["poll_every"] is None
 
 
 def test_the_timeline_costs_the_same_few_queries_however_much_happens(client, django_assert_max_num_queries):
