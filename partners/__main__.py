@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from partners import analytics, control_api, fraud, inbox, pages, payments, warehouse
+from partners import analytics, control_api, erasure, fraud, inbox, pages, payments, warehouse
 from partners.control_api import INBOX_PORT
 from partners.fault_injection import inject_faults
 from partners.faults import NAMES, PARTNERS, Partner
@@ -87,7 +87,7 @@ def partners_app(store: Store, partners: dict[str, Partner], inbox_port: int) ->
     """The partners' HTTP APIs and the control API."""
     app = web.Application(middlewares=[problems, same_origin, inject_faults], client_max_size=LARGEST_BODY)
     app[STORE], app[PARTNERS], app[INBOX_PORT] = store, partners, inbox_port
-    for module in (payments, warehouse, fraud, analytics, control_api):
+    for module in (payments, warehouse, fraud, analytics, erasure, control_api):
         app.add_routes(module.routes)
     app.router.add_get("/style.css", pages.style)
     return app

@@ -34,12 +34,13 @@ CREATE TABLE IF NOT EXISTS authorizations (
 CREATE INDEX IF NOT EXISTS authorizations_pending ON authorizations (created_at) WHERE status = 'pending';
 CREATE TABLE IF NOT EXISTS mails (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
-    subject TEXT NOT NULL, size INTEGER NOT NULL, raw BLOB);
+    subject TEXT NOT NULL, size INTEGER NOT NULL, raw BLOB, order_number TEXT);
 """
 # Before captures existed, an authorization was the charge, and a void had no key of its own.
 UPGRADE = """
 UPDATE effects SET kind = 'authorization' WHERE kind = 'charge' AND key GLOB 'payment:*';
 UPDATE effects SET key = 'void:' || order_number WHERE kind = 'void' AND key GLOB 'payment:*';
+CREATE INDEX IF NOT EXISTS mails_order ON mails (order_number);
 """
 BATCH = 1000  # rows
 # The filters of effects. `since` also finds an older effect that happened again.
@@ -63,9 +64,13 @@ class Store:
         self.path = path
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
-        # NORMAL: a commit survives a crash of this process, but not a power cut.
-        self.connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA + UPGRADE)
         self.execute = self.connection.execute
+        # NORMAL: a commit survives a crash of this process, but not a power cut. A deleted row is overwritten.
+        pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
+        self.connection.executescript(pragmas + SCHEMA)
+        if not any(column["name"] == "order_number" for column in self.execute("PRAGMA table_info(mails)")):
+            self.execute("ALTER TABLE mails ADD COLUMN order_number TEXT")
+        self.connection.executescript(UPGRADE)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -661,6 +661,39 @@ def test_the_inbox_finds_by_address_and_turns_pages(world):
         assert "Receipt 59." in world.page(f"/?page={junk}")
 
 
+def test_the_mails_of_one_order_are_forgotten_and_still_count(world):
+    world.send(receipt())
+    world.send(receipt("1002", "Of 1002"))
+    for _ in range(2):
+        assert world.call("POST", "/mail/erasures", {"order": "1001"}) == (200, {"status": "erased"})
+    with sqlite3.connect(world.var / "partners.sqlite") as store:
+        assert [row[0] for row in store.execute("SELECT subject FROM mails")] == ["Of 1002"]
+    assert world.counts()["mail", "receipt", "receipt:1001"] == 1
+
+
+def test_a_forgotten_shipment_still_counts_and_is_not_repeated(world):
+    assert world.call("POST", "/warehouse/shipments", SHIPMENT, "shipment:1001")[0] == 201
+    assert world.call("POST", "/warehouse/erasures", {"order": "1001"})[0] == 200
+    with sqlite3.connect(world.var / "partners.sqlite") as store:
+        assert store.execute("SELECT fingerprint FROM answers WHERE partner = 'warehouse'").fetchall() == [("",)]
+    assert world.call("POST", "/warehouse/shipments", SHIPMENT, "shipment:1001")[0] == 422
+    assert world.counts() == {("warehouse", "shipment", "shipment:1001"): 1}
+
+
+def test_only_partners_that_hold_a_person_forget_one(world):
+    assert world.call("POST", "/fraud/erasures", {"order": "1001"})[0] == 404
+    assert world.call("POST", "/mail/erasures", {"address": "x@example.com"})[0] == 422
+    world.fault("mail", status=500)
+    assert world.call("POST", "/mail/erasures", {"order": "1001"})[0] == 500
+
+
+def test_a_store_of_the_time_before_erasures_is_read(tmp_path):
+    with sqlite3.connect(tmp_path / "partners.sqlite") as old:
+        old.execute("CREATE TABLE mails (id INTEGER PRIMARY KEY, at, sender, recipients, subject, size, raw)")
+    for _ in range(2):
+        assert Store(tmp_path / "partners.sqlite").execute("SELECT order_number FROM mails").fetchall() == []
+
+
 def test_an_old_mail_loses_its_content_and_still_counts(world):
     world.send(receipt())
     old = newest(world)
