@@ -58,7 +58,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ["=number", "email", "name"]
     fields = [
         "number", "status", ("total", "delivery", "currency"), "arrives_on", ("created_at", "paid_at"),
-        ("held_at", "charged_at", "sent_at", "returned_at"), "email", "name", "address",
+        ("held_at", "charged_at", "sent_at", "returned_at", "erased_at"), "email", "name", "address",
         ("postcode", "city", "country"), "page", "jobs",
     ]  # fmt: skip
     readonly_fields = ["page", "jobs"]

@@ -71,6 +71,7 @@ class Order(models.Model):
         db_default=False, editable=False, help_text="it was cancelled once invoiced, so it gets a credit note"
     )
     points = models.PositiveIntegerField(db_default=0, editable=False, help_text="the loyalty points for this order")
+    erased_at = models.DateTimeField(null=True, editable=False, help_text="when its customer was erased: privacy.py")
     learned = models.BooleanField(db_default=False, editable=False, help_text="counted in the recommendations")
 
     class Meta:
@@ -79,6 +80,7 @@ class Order(models.Model):
         indexes = [
             models.Index(fields=["created_at"], name="orders_created"),
             models.Index(fields=["created_at"], name="orders_unsettled", condition=models.Q(status="placed")),
+            models.Index(fields=["created_at"], name="orders_unerased", condition=models.Q(erased_at=None)),
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(total__gte=0), name="orders_total_not_negative"),
@@ -181,7 +183,7 @@ class OrderLine(models.Model):
 
 
 class Invoice(models.Model):
-    """The invoice of one order. It never changes."""
+    """The invoice of one order. It never changes; after its retention privacy.py empties its PDF."""
 
     order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="invoice")
     pdf = models.BinaryField()
@@ -192,7 +194,7 @@ class Invoice(models.Model):
 
 
 class CreditNote(models.Model):
-    """The document that cancels an order's invoice. It never changes."""
+    """The document that cancels an order's invoice, kept as that is."""
 
     order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="credit_note")
     pdf = models.BinaryField()

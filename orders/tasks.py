@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from backroom import Retry, task
+from orders import privacy
 from orders.follow_ups import FOLLOW_UPS, PATIENT, FollowUp
 from orders.fulfilment import emails
 from orders.ordering import settlement
@@ -25,7 +26,7 @@ def declare(follow_up: FollowUp) -> None:
     declaration(import_string(follow_up.verb))
 
 
-for each in FOLLOW_UPS:
+for each in (*FOLLOW_UPS, privacy.ERASE):
     declare(each)
 
 
@@ -45,6 +46,12 @@ def release_unpaid() -> None:
 def reconcile() -> dict[str, Any]:
     """Repair what is missing between orders, jobs and partners."""
     return reconciliation.reconcile()
+
+
+@task(name="orders.erase_old", queue="bulk")
+def erase_old() -> dict[str, int]:
+    """Erase the customers of old orders, and the documents after their retention."""
+    return privacy.erase_old()
 
 
 @task(name="orders.mail_sales_report", queue="bulk", retry=PATIENT)

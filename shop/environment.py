@@ -86,6 +86,8 @@ class Environment(BaseSettings):
     WORKER_GRACE: int = 70  # seconds from SIGTERM to the supervisor's SIGKILL
     DEPLOY_WINDOW: int = 600  # seconds in which old and new code may run together
     JOBS_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 30
+    CUSTOMER_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 730  # the years in which goods may be claimed
+    INVOICE_RETENTION_YEARS: Annotated[int, Field(ge=0)] = 10
     LOG_FORMAT: Literal["json", "pretty"] | None = None
     METRICS_TOKEN: Token = ""  # without one only staff may read /metrics
     METRICS_DIR: Path = VAR / "metrics"

@@ -9,6 +9,7 @@ SCHEDULE = {
     "clear expired sessions": {"task": "shop.clear_sessions", "schedule": crontab(minute=5)},
     "release unpaid reservations": {"task": "orders.release_unpaid", "schedule": crontab(minute="*/10")},
     "reconcile orders with the partners": {"task": "orders.reconcile", "schedule": crontab(minute="5-59/10")},
+    "erase old customers": {"task": "orders.erase_old", "schedule": crontab(minute=20)},
     "purge finished jobs": {"task": "backroom.purge", "schedule": crontab(minute=40, hour="*/6")},
     "purge old minutes and alerts": {"task": "backroom.purge_history", "schedule": crontab(minute=50, hour="*/6")},
     "mail the sales report": {"task": "orders.mail_sales_report", "schedule": crontab(minute=0, hour=1)},

@@ -17,7 +17,8 @@ def add_points(number: int) -> None:
     points = int(order.total - order.delivery)
     kept = Order.objects.filter(number=number, status__in=[Status.PAID, Status.ON_HOLD], points=0)
     if kept.update(points=points):  # locks the order: a cancellation comes before this, or sees the points
-        account, _ = LoyaltyAccount.objects.get_or_create(email=order.email.lower())
+        # The lock keeps an empty account from being deleted before it gets its points.
+        account, _ = LoyaltyAccount.objects.select_for_update().get_or_create(email=order.email.lower())
         LoyaltyAccount.objects.filter(pk=account.pk).update(points=F("points") + points)
 
 
@@ -26,3 +27,11 @@ def take_back(order: Order) -> None:
     if order.points:
         LoyaltyAccount.objects.filter(email=order.email.lower()).update(points=F("points") - order.points)
         Order.objects.filter(number=order.number).update(points=0)
+
+
+def leave(order: Order) -> None:
+    """Take the order's points out of its customer's account, and delete an empty account. The order keeps its count of
+    them. Call it in the transaction that takes the customer off the order."""
+    account = LoyaltyAccount.objects.filter(email=order.email.lower())
+    account.update(points=F("points") - order.points)
+    account.filter(points=0).delete()

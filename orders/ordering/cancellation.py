@@ -35,7 +35,10 @@ def cancel_paid(number: int, **conditions: None) -> bool:
     whether an invoice exists is final here.
     """
     with transaction.atomic():
-        paid = Order.objects.filter(number=number, status__in=[Status.PAID, Status.ON_HOLD], **conditions)
+        # An erased order has no customer to refund and to mail.
+        paid = Order.objects.filter(
+            number=number, status__in=[Status.PAID, Status.ON_HOLD], erased_at=None, **conditions
+        )
         if not paid.update(status=Status.CANCELLED):
             return False
         order = Order.objects.get(number=number)

@@ -14,10 +14,12 @@ from orders import follow_ups
 from orders.models import Order, OrderLine, Status
 from orders.reconciliation.expected import MONEY_KEPT, Effect, OrderState
 
-# An order's points change in one transaction with its customer's account: fulfilment/loyalty.py.
+# An order's points change in one transaction with its customer's account: fulfilment/loyalty.py. An erased customer has
+# none.
 POINTS = """
 SELECT COALESCE(account.points, 0) - COALESCE(earned.points, 0) FROM orders_loyaltyaccount account
-FULL JOIN (SELECT lower(email) AS email, sum(points) AS points FROM orders_order WHERE points > 0 GROUP BY 1) earned
+FULL JOIN (SELECT lower(email) AS email, sum(points) AS points FROM orders_order
+WHERE points > 0 AND erased_at IS NULL GROUP BY 1) earned
 ON earned.email = account.email WHERE COALESCE(account.points, 0) <> COALESCE(earned.points, 0)
 """
 KEEPS_ITS_PIECES = Q(order__status__in=[Status.PLACED, *MONEY_KEPT]) | Q(

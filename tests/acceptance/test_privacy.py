@@ -1,0 +1,76 @@
+"""An erased person is nowhere any more: in no table, session, log, message or record of a partner."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import redis
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+
+from backroom.ledger.models import Job
+from backroom.runtime import broker
+from orders.models import Order
+from tests.acceptance.conftest import in_state
+from tests.cluster import CUSTOMER, Cluster
+from tests.integration.carts import hidden_in, put_in_cart
+from tests.waiting import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
+
+PERSON = {
+    "email": "zofia.nowhere@example.org",
+    "name": "Zofia Nowhere",
+    "address": "77 Vanishing Lane",
+    "city": "Gonetown",
+    "postcode": "ZZ9 9ZZ",
+}
+
+
+def kept(house: Cluster) -> Iterator[tuple[str, str]]:
+    """Everything that the shop and its partners keep, as text, by its place. Not the PDF of an invoice: it stays."""
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names():
+            cursor.execute(f"SELECT string_agg(kept::text, ' ') FROM {table} kept")  # noqa: S608 - our own
+            yield f"table {table}", cursor.fetchone()[0] or ""
+    yield "sessions", str([session.get_decoded() for session in Session.objects.all()])
+    yield from ((f"log {file.name}", file.read_text()) for file in house.logs.glob("*.log"))
+    with redis.Redis.from_url(broker.url()) as server:
+        yield "broker", str([(key, _value(server, key)) for key in server.scan_iter()])
+    with closing(sqlite3.connect(Path(os.environ["BACKROOM_VAR"]) / "partners.sqlite")) as partners:
+        yield "partners", "".join(partners.iterdump())
+
+
+def _value(server: redis.Redis, key: bytes) -> object:
+    read = {b"list": lambda: server.lrange(key, 0, -1), b"hash": lambda: server.hgetall(key)}
+    read |= {b"set": lambda: server.smembers(key), b"zset": lambda: server.zrange(key, 0, -1)}
+    return read.get(server.type(key), lambda: server.get(key))()
+
+
+def places(house: Cluster) -> set[str]:
+    words = [word.lower() for word in PERSON.values()]
+    return {place for place, text in kept(house) if any(word in text.lower() for word in words)}
+
+
+def bought_in_the_browser(slug: str) -> int:
+    client = Client()
+    put_in_cart(client, slug=slug)
+    form = {**CUSTOMER, **PERSON, **hidden_in(client.get("/checkout/"))}
+    assert client.post("/checkout/", form).status_code == 302
+    return Order.objects.latest("number").number
+
+
+def test_a_person_is_nowhere_once_erased(house: Cluster):
+    numbers = [house.order(**PERSON).json()["number"], bought_in_the_browser(house.product)]
+    keys = [f"{kind}:{number}" for kind in ("receipt", "shipment", "loyalty") for number in numbers]
+    until(lambda: Job.objects.filter(key__in=keys, state="succeeded").count() == len(keys), 60)
+    assert places(house) == {"table orders_order", "table orders_loyaltyaccount", "partners"}
+    call_command("customer", "erase", PERSON["email"])
+    for number in numbers:
+        until(in_state(f"erase:{number}", "succeeded"), 60)
+    assert places(house) == set()
