@@ -7,7 +7,7 @@ mailboxes then show it once, and ours counts it.
 
 import re
 import smtplib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.utils import parseaddr
 from typing import Any
@@ -45,6 +45,7 @@ def send(
     context: dict[str, Any],
     attachments: Sequence[tuple[str, bytes, str]] = (),
     patience: float = 0.0,
+    headers: Mapping[str, str] | None = None,
 ) -> None:
     """Send the mail of this key ("receipt:1001") to one address.
 
@@ -59,7 +60,7 @@ def send(
         body=render_to_string(f"{template}.txt", context),
         to=[to],
         attachments=list(attachments),
-        headers={"Message-ID": message_id(key), "Auto-Submitted": "auto-generated"},
+        headers={"Message-ID": message_id(key), "Auto-Submitted": "auto-generated", **(headers or {})},
     )
     mail.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
     lease = STEPS * settings.EMAIL_TIMEOUT + patience

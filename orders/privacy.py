@@ -113,7 +113,8 @@ def erase_order(number: int) -> None:
 def _wait_for_the_rest(order: Order) -> None:
     if order.status in UNENDED:
         raise Snooze(WAIT, f"the order is {order.get_status_display()}")
-    if job := Job.objects.filter(key__in=follow_ups.keys(order.number), state__in=[*LIVE, State.DEAD]).first():
+    its = Q(key__in=follow_ups.keys(order.number)) | Q(key__startswith=f"link:{order.number}-")
+    if job := Job.objects.filter(its, state__in=[*LIVE, State.DEAD]).first():
         raise Snooze(WAIT, f"{job} is {job.get_state_display()}")
 
 

@@ -96,7 +96,7 @@ def keep(store: Store, sender: str, recipients: list[str], raw: bytes) -> None:
     with store.transaction():
         store.execute(
             "INSERT INTO mails (at, sender, recipients, subject, size, raw, order_number) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (timestamp(), printable(sender), printable(", ".join(recipients)), subject, len(raw), raw, order),
+            (timestamp(), printable(sender), printable(", ".join(recipients)), subject, len(raw), raw, header(message, "X-Order")),
         )
         store.execute("UPDATE mails SET raw = NULL WHERE id = last_insert_rowid() - ?", (KEPT,))
         store.record_effect("mail", kind, key, order)

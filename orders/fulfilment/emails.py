@@ -40,8 +40,9 @@ def send_unpaid(number: int) -> None:
 
 
 def send_link(number: int, slot: int) -> None:
-    """The link that the customer asked for, and the points of the address. Does nothing without such an order."""
-    order = Order.objects.filter(number=number).first()
+    """The link that the customer asked for, and the points of the address. Does nothing without such an order, or for
+    an erased one."""
+    order = Order.objects.filter(number=number, erased_at=None).first()
     if order:
         account = LoyaltyAccount.objects.filter(email=order.email.lower()).first()
         context = {"points": account.points if account else 0}
@@ -64,6 +65,7 @@ def _to_customer(
         context={"order": order, "url": settings.SITE_URL + order.get_absolute_url(), **(context or {})},
         attachments=attachments,
         patience=mail.URGENT,
+        headers={"X-Order": str(order.number)},  # by it the mail server forgets: privacy.py
     )
 
 

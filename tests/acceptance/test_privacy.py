@@ -68,6 +68,8 @@ def bought_in_the_browser(slug: str) -> int:
 def test_a_person_is_nowhere_once_erased(house: Cluster):
     numbers = [house.order(**PERSON).json()["number"], bought_in_the_browser(house.product)]
     keys = [f"{kind}:{number}" for kind in ("receipt", "shipment", "loyalty") for number in numbers]
+    assert Client().post("/orders/find/", {"number": numbers[0], "email": PERSON["email"]}).status_code == 302
+    until(lambda: Job.objects.filter(key__startswith=f"link:{numbers[0]}-", state="succeeded").exists())
     until(lambda: Job.objects.filter(key__in=keys, state="succeeded").count() == len(keys), 60)
     assert places(house) == {"table orders_order", "table orders_loyaltyaccount", "partners"}
     call_command("customer", "erase", PERSON["email"])
