@@ -21,7 +21,7 @@ ARROWS = {
     "fail": "running>waiting running>dead",
     "stage_due": "waiting>ready",
     "requeue_ready": "ready>waiting",
-    "reschedule": "",
+    "reschedule": "waiting>waiting",
     "cancel_key": "ready>cancelled waiting>cancelled",
     "cancel": "ready>cancelled waiting>cancelled dead>cancelled",
     "replay": "dead>waiting cancelled>waiting",
