@@ -92,11 +92,11 @@ def keep(store: Store, sender: str, recipients: list[str], raw: bytes) -> None:
     """Record a mail and its effect together. Delete the content of the oldest mail beyond `KEPT`."""
     message = message_from_bytes(raw, policy=policy.default)
     kind, key, order = key_of(header(message, "Message-ID"))
-    subject = header(message, "Subject")
+    subject, about = header(message, "Subject"), header(message, "X-Order")
     with store.transaction():
         store.execute(
             "INSERT INTO mails (at, sender, recipients, subject, size, raw, order_number) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (timestamp(), printable(sender), printable(", ".join(recipients)), subject, len(raw), raw, header(message, "X-Order")),
+            (timestamp(), printable(sender), printable(", ".join(recipients)), subject, len(raw), raw, about),
         )
         store.execute("UPDATE mails SET raw = NULL WHERE id = last_insert_rowid() - ?", (KEPT,))
         store.record_effect("mail", kind, key, order)
