@@ -70,6 +70,7 @@ def test_without_javascript_a_button_redirects_to_the_page(files: StateFiles, cl
     assert client.post("/lab/begin/flood/", headers=token(client)).headers["Location"] == "/lab/"
 
 
+@pytest.mark.django_db
 def test_there_are_no_other_experiments_and_no_other_files(files: StateFiles, client: Client):
     given = token(client)
     assert client.post("/lab/begin/format-the-disk/", headers=given).status_code == 404
