@@ -52,6 +52,12 @@ def test_no_page_is_wider_than_a_telephone_by_day_or_night(open_page: Callable, 
     assert only_answers(troubles, 422)
 
 
+def test_the_menu_of_a_telephone_starts_at_the_current_category(open_page: Callable):
+    page = open_page(viewport={"width": 390, "height": 844})
+    page.goto("/products/?category=kitchen")
+    expect(page.locator("#categories [aria-current]")).to_be_in_viewport(ratio=1)
+
+
 def test_every_page_can_be_used_by_those_who_do_not_see_it(page: Page, order_page: str, troubles: list[str]):
     for name in every_page(page, order_page):
         assert page.locator("html").get_attribute("lang") == "en", name
