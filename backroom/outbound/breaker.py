@@ -12,19 +12,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from backroom.conf import conf
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.observe.outages import OutageLog
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable, RequestDeferred
-from backroom.runtime import broker
+from backroom.runtime import broker, scripts
 
 log = logging.getLogger(__name__)
 outage = OutageLog(log, "broker")
@@ -89,32 +86,12 @@ def _failed(partner: str, probe: int, effect: str, slot: bool = False) -> float 
 
 
 def _step(verb: str, partner: str, *arguments: Any) -> list[Any] | None:
-    """Run one verb of the script. None for a partner without a rate, and while Valkey does not answer: that costs one
-    caller a fraction of a second, and the others nothing."""
-    client, rate = _client(), conf.PARTNER_RATES.get(partner)
-    if client is None or rate is None or broker.switch.is_off:
+    """Run one verb of the script. None for a partner without a rate, and while Valkey does not answer."""
+    rate = conf.PARTNER_RATES.get(partner)
+    if rate is None:
         return None
     keys = f"backroom:partner:{{{partner}}}", f"backroom:partner:{{{partner}}}:failing"
-    try:
-        return client.register_script(SCRIPT)(keys, [verb, rate, *arguments])
-    except redis.RedisError as error:
-        log.warning("no breakers and no rates: %s", broker.describe(error))
-        if broker.refuses(error) or isinstance(error, redis.ConnectionError | redis.TimeoutError):
-            broker.switch.turn_off()
-    return None
-
-
-def _client() -> redis.Redis | None:
-    url = broker.url()
-    return _connected(url) if url.startswith(("redis://", "rediss://")) else None
-
-
-@lru_cache
-def _connected(url: str) -> redis.Redis:
-    """The client opens a connection anew that a restart of the broker closed; it tries a hanging broker once."""
-    once_more = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    bounds = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), broker.TIMEOUT)
-    return redis.Redis.from_url(url, **bounds, retry=once_more, decode_responses=True)
+    return scripts.run(SCRIPT, keys, [verb, rate, *arguments])
 
 
 def states() -> list[dict[str, Any]] | None:
@@ -124,7 +101,7 @@ def states() -> list[dict[str, Any]] | None:
     seconds until the next call may pass · rate: calls a second · failing_since: ISO 8601, of the first call that failed
     since the last success, or None.
     """
-    client = _client()
+    client = scripts.client()
     if client is None or broker.switch.is_off:
         return None
     try:
@@ -161,6 +138,6 @@ def _iso(seconds: float) -> str | None:
 
 def reset() -> None:
     """Close all breakers and forget all slots. Raises redis.RedisError."""
-    client = _client()
+    client = scripts.client()
     if client and (keys := list(client.scan_iter("backroom:partner:*"))):
         client.delete(*keys)
