@@ -94,7 +94,7 @@ def partners_app(store: Store, partners: dict[str, Partner], inbox_port: int) ->
 
 
 def inbox_app(store: Store) -> web.Application:
-    app = web.Application(middlewares=[problems])
+    app = web.Application(middlewares=[problems, same_origin])
     app[STORE] = store
     app.add_routes(inbox.routes)
     app.router.add_get("/style.css", pages.style)

@@ -475,6 +475,8 @@ def test_a_public_host_name_sees_and_changes_nothing(world, host):
     for method, path in (("GET", "/"), ("GET", "/effects"), ("PUT", "/faults/fraud")):
         assert world.call(method, path, {} if method == "PUT" else None, headers=headers)[0] == 403
     assert world.call("GET", "/effects", headers={"Host": "partners:8100"})[0] == 200
+    assert world.fetch("GET", "/", headers=headers, port=world.inbox)[0] == 403
+    assert world.fetch("GET", "/", headers={"Host": "localhost:8025"}, port=world.inbox)[0] == 200
 
 
 # Faults over HTTP
