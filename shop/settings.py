@@ -53,6 +53,7 @@ MIDDLEWARE = [
     "shop.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "shop.no_store.NoStoreMiddleware",
     "shop.unavailable.SessionMiddleware",
     "shop.health.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

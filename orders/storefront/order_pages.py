@@ -67,14 +67,14 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, max_age=0)
+@private
 def invoice(request: HttpRequest, number: int) -> HttpResponse:
     """The invoice's PDF; 404 until it exists."""
     return _pdf(get_object_or_404(Invoice, order=_opened(request, number)), f"invoice-{number}")
 
 
 @require_safe
-@cache_control(private=True, max_age=0)
+@private
 def credit_note(request: HttpRequest, number: int) -> HttpResponse:
     """The credit note's PDF; 404 until it exists."""
     return _pdf(get_object_or_404(CreditNote, order=_opened(request, number)), f"credit-note-CN-{number}")

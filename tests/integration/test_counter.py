@@ -21,6 +21,7 @@ from shop.tasks import clear_sessions
 from tests.integration.buying import FORM, all_at_once, attempt, buy, effects, fault, product, stock_of
 from tests.integration.carts import hidden_in, in_cart, put_in_cart
 from tests.integration.mailbox import serving
+from tests.integration.staff import reader
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
 
@@ -77,7 +78,7 @@ def test_the_invoice_can_be_downloaded_once_it_is_there(client):
     response = client.get(order.invoice_url)
     assert response.content.startswith(b"%PDF-")
     assert response["Content-Disposition"] == f'attachment; filename="invoice-{order.number}.pdf"'
-    assert (response["X-Content-Type-Options"], response["Cache-Control"]) == ("nosniff", "private, max-age=0")
+    assert (response["X-Content-Type-Options"], response["Cache-Control"]) == ("nosniff", "private, no-store")
 
 
 @pytest.mark.parametrize("page", ["", "timeline/", "invoice.pdf"])
@@ -576,3 +577,14 @@ def test_next_is_an_address_of_ours_and_never_the_name_of_a_view(client, target)
     answer = client.post("/cart/add/", {"product": "apples", "quantity": 1, "next": target})
     assert answer.status_code == 302
     assert "elsewhere" not in answer["Location"]
+
+
+def test_no_cache_keeps_a_page_of_a_person(client):
+    product()
+    order = buy()
+    attempt(f"invoice:{order.number}")
+    pages = ["/", "/cart/", "/checkout/", "/orders/find/", "/admin/login/", "/ops/", "/nothing", "/api/products"]
+    api = f"/api/orders/{order.number}?token={order.token}"
+    for page in [*pages, order.get_absolute_url(), order.cancel_url, order.invoice_url, api]:
+        assert "no-store" in client.get(page)["Cache-Control"], page
+    assert "no-store" in reader().get("/ops/")["Cache-Control"]
