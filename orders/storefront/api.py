@@ -48,7 +48,7 @@ def products(request: HttpRequest, after: After = "", limit: Annotated[int, Quer
 
 @api.post(
     "/orders",
-    response={201: Placed, 202: Placed, (400, 402, 409, 413, 422, 503): Problem},
+    response={201: Placed, 202: Placed, (400, 402, 409, 413, 415, 422, 503): Problem},
     summary="Place an order and pay for it",
 )
 def place_order(request: HttpRequest, order: OrderIn, idempotency_key: Key = None):

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
+from ninja.parser import Parser
 
 from backroom.ledger import db_errors
 from orders.ordering import refusals
@@ -88,22 +89,40 @@ def not_allowed(*methods: str) -> HttpResponse:
     return response
 
 
+def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """ninja's own refusals of a body."""
+    if isinstance(error.__cause__, NotJSON):
+        return problem(415, "", "Unsupported Media Type", "Send the body as application/json.")
+    return problem(error.status_code, "", "Bad Request", error.message)
+
+
 HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
     refusals.Refused: refused,
     ValidationError: invalid,
     Exception: failed,
-    HttpError: lambda request, error: problem(error.status_code, "", "Bad Request", error.message),
+    HttpError: unreadable,
     UnreadablePostError: lambda request, error: problem(400, "", "Bad Request", "The request body is incomplete."),
     Http404: lambda request, error: problem(404, "", "Not Found", "This resource does not exist."),
     RequestDataTooBig: lambda request, error: problem(413, "", "Content Too Large", "The request body is too large."),
 }
 
 
+class NotJSON(Exception):
+    """A form of another site can send text/plain without asking; application/json it can't."""
+
+
+class JSONParser(Parser):
+    def parse_body(self, request: HttpRequest) -> Any:
+        if request.content_type != "application/json":
+            raise NotJSON
+        return super().parse_body(request)
+
+
 class ProblemAPI(NinjaAPI):
     """Handles every error here, and documents errors with the media type that they are sent with."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(parser=JSONParser(), **options)
         for kind, handler in HANDLERS.items():
             self.add_exception_handler(kind, handler)
 

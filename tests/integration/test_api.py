@@ -333,3 +333,11 @@ def test_money_is_never_a_float(client):
     lines = [{"product": "apples", "quantity": 3}]
     assert post(client, ORDER | {"lines": lines}).json()["total"] == "10.20"
     assert Order.objects.get().total == Decimal("10.20")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_a_body_that_a_foreign_page_can_send_is_refused(client, kind):
+    product()
+    answer = client.post("/api/orders", json.dumps(ORDER), content_type=kind)
+    assert problem(answer, 415)["title"] == "Unsupported Media Type"
+    assert not Order.objects.exists()
