@@ -41,6 +41,13 @@ def _are_positive(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_number(number) and number > 0 for number in value.values())
 
 
+def _are_limits(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(_is_number(part) and part > 0 for part in pair)
+        for pair in value.values()
+    )
+
+
 URL = "an address that begins with http:// or https://, or nothing: "
 SETTINGS: dict[str, Setting] = {
     # A worker requeues its jobs 3 s before the end.
@@ -61,6 +68,10 @@ SETTINGS: dict[str, Setting] = {
     "PARTNERS_URL": Setting("", _is_url, URL + "below it are partners that have none of their own"),
     "PARTNER_RATES": Setting(
         {}, _are_positive, "{partner: calls a second of the whole fleet}; a partner not named has no breaker"
+    ),
+    "LIMITS": Setting({}, _are_limits, "{limit: (requests, seconds)}; a limit not named does not hold"),
+    "CLIENT_HEADER": Setting(
+        "", lambda value: isinstance(value, str), "the header in which the trusted proxy sends the client's address"
     ),
     "QUEUE_OBJECTIVES": Setting({}, _are_positive, "{queue: seconds for which a job may be due before an alert}"),
     "ALERT_MAIL_TO": Setting(

@@ -1,5 +1,7 @@
 """The start of each Django process."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -11,5 +13,6 @@ class ShopConfig(AppConfig):
     name = "shop"
 
     def ready(self) -> None:
+        import_module("shop.security_events")  # its receivers; by name, as it needs the loaded models
         if settings.TRACING:
             import_string("shop.tracing.configure")()  # by name: the import costs each start 0.1 s

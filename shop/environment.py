@@ -57,6 +57,34 @@ MailAddress = Annotated[
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]  # calls per second; 0.5 is one in two seconds
 Token = Annotated[str, must("should be 20 random characters or more", re.compile(r"([\x21-\x7e]{20,})?").fullmatch)]
 
+LIMITS = {  # requests and seconds
+    "sign_ins_by_account": (10, 300),
+    "sign_ins_by_client": (30, 300),
+    "orders_by_client": (30, 60),
+    "orders_by_email": (10, 3600),
+    "unpaid_by_client": (10, 600),  # declined, or unconfirmed and holding stock
+    "carts_by_client": (30, 60),  # new ones
+    "links_by_client": (10, 600),  # mails with an order's link
+}
+
+
+def _limits(text: str) -> dict[str, tuple[int, int]]:
+    """LIMITS with those in the text, as in `orders_by_client=60/60,orders_by_email=off`. Raises ValueError."""
+    found = dict(LIMITS)
+    for part in filter(None, text.replace(" ", "").split(",")):
+        name, _, limit = part.partition("=")
+        if name not in LIMITS or not re.fullmatch(r"off|[1-9][0-9]{0,6}/[1-9][0-9]{0,6}", limit):
+            raise ValueError(f"should be name=requests/seconds or name=off, with commas; names: {', '.join(LIMITS)}")
+        if limit == "off":
+            del found[name]
+        else:
+            requests, _, seconds = limit.partition("/")
+            found[name] = int(requests), int(seconds)
+    return found
+
+
+Limits = Annotated[dict[str, tuple[int, int]], BeforeValidator(_limits)]
+
 
 class Environment(BaseSettings):
     """Raises ImproperlyConfigured with a line per wrong variable. A line never shows the value: it may be a secret."""
@@ -78,6 +106,8 @@ class Environment(BaseSettings):
     FLOWER_URL: HttpUrl = "http://127.0.0.1:5555"
     FLOWER_BASIC_AUTH: Annotated[list[str], CommaSeparated] = []
     FLOWER_READ_ONLY: bool = True
+    LIMITS: Limits = LIMITS
+    CLIENT_HEADER: Annotated[str, must("should be a header's name", re.compile(r"[A-Za-z-]*").fullmatch)] = ""
     PAYMENTS_RATE: Rate = 200
     WAREHOUSE_RATE: Rate = 100
     FRAUD_RATE: Rate = 100

@@ -63,6 +63,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "csp.middleware.CSPMiddleware",
     "shop.unavailable.DatabaseErrorMiddleware",
+    "shop.limited.LimitMiddleware",
     "shop.not_found.NotFoundMiddleware",
 ]
 TEMPLATES = [
@@ -127,6 +128,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; no form or API call of ours is larger
+AUTHENTICATION_BACKENDS = ["shop.sign_in.Limits", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -160,6 +162,7 @@ BACKROOM_PARTNERS_URL = env.PARTNERS_URL
 BACKROOM_PARTNER_RATES = {  # calls per second of all processes together
     name: getattr(env, f"{name.upper()}_RATE") for name in ("payments", "warehouse", "fraud", "analytics", "mail")
 }
+BACKROOM_LIMITS, BACKROOM_CLIENT_HEADER = env.LIMITS, env.CLIENT_HEADER
 BACKROOM_WORKER_GRACE = env.WORKER_GRACE
 BACKROOM_DEPLOY_WINDOW = env.DEPLOY_WINDOW
 BACKROOM_RETENTION_DAYS = env.JOBS_RETENTION_DAYS

@@ -1,7 +1,8 @@
-"""System check: alerts have a recipient."""
+"""System checks: alerts have a recipient, and limits can tell clients apart."""
 
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 
 from backroom.conf import conf
@@ -14,4 +15,15 @@ def check_ops(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         Warning("alerts are not mailed", hint="set BACKROOM_ALERT_MAIL_TO to the addresses of the staff on call",
                 id="backroom.W002")
+    ]  # fmt: skip
+
+
+@register(deploy=True)
+def check_clients(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if not conf.LIMITS or conf.CLIENT_HEADER or not settings.SECURE_PROXY_SSL_HEADER:
+        return []
+    return [
+        Warning("no limit holds for a client: behind the proxy all have one address",
+                hint="set BACKROOM_CLIENT_HEADER to the header in which the proxy sends the client's address",
+                id="backroom.W008")
     ]  # fmt: skip

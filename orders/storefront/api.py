@@ -19,7 +19,7 @@ from catalog.models import Product
 from orders.models import Order
 from orders.models import Status as OrderStatus
 from orders.ordering import checkout
-from orders.storefront import problems, timeline
+from orders.storefront import limited, problems, timeline
 from orders.storefront.api_schema import OrderIn, OrderOut, Placed, Problem, Products
 
 ALL_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -48,13 +48,14 @@ def products(request: HttpRequest, after: After = "", limit: Annotated[int, Quer
 
 @api.post(
     "/orders",
-    response={201: Placed, 202: Placed, (400, 402, 409, 413, 415, 422, 503): Problem},
+    response={201: Placed, 202: Placed, (400, 402, 409, 413, 415, 422, 429, 503): Problem},
     summary="Place an order and pay for it",
 )
 def place_order(request: HttpRequest, order: OrderIn, idempotency_key: Key = None):
     """201: paid. 202: the payment is being confirmed; read the order later, the customer also gets an email with the
     result. 402: nothing is charged, because the card was declined or payments are unavailable (then try again, with
-    another key). 503: the database is unavailable; send the request again after Retry-After seconds.
+    another key). 429: too many orders from this client or for this email. 503: the database is unavailable. After
+    both, send the request again after Retry-After seconds.
 
     With an Idempotency-Key, a request whose response was lost can be sent again: it is one order and one charge.
     Without one, each request is a new order.
@@ -64,7 +65,7 @@ def place_order(request: HttpRequest, order: OrderIn, idempotency_key: Key = Non
         checkout.Wanted(line.product, line.quantity, None if line.price is None else Decimal(line.price))
         for line in order.lines
     ]
-    return _answer(checkout.place(customer, wanted, order.card, idempotency_key))
+    return _answer(limited.place(request, customer, wanted, order.card, idempotency_key))
 
 
 def _answer(order: Order) -> Status | HttpResponse:

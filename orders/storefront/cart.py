@@ -12,6 +12,8 @@ from typing import Any
 from django.core import signing
 from django.http import HttpRequest
 
+from backroom.inbound import limits
+from backroom.inbound.client import client_of
 from catalog.models import Product
 from catalog.templatetags.money import money
 from orders.cart import Cart, CartItem
@@ -27,8 +29,11 @@ def cart_of(request: HttpRequest) -> Cart | None:
 
 
 def open_cart(request: HttpRequest) -> Cart:
-    """The visitor's cart, a new one if there is none. It makes the session last longer."""
-    cart = cart_of(request) or Cart.objects.create()
+    """The visitor's cart, a new one if there is none. It makes the session last longer. Raises LimitReached."""
+    cart = cart_of(request)
+    if cart is None:
+        limits.take(request, carts_by_client=client_of(request))
+        cart = Cart.objects.create()
     request.session[KEY] = cart.pk
     return cart
 

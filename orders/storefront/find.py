@@ -13,6 +13,8 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods
 
 from backroom import Call, enqueue_all
+from backroom.inbound import limits
+from backroom.inbound.client import client_of
 from orders.follow_ups import PATIENT
 from orders.models import Order
 from orders.storefront.forms import FindForm
@@ -27,6 +29,7 @@ def find(request: HttpRequest) -> HttpResponse:
     """The form, and the answer to it."""
     form = FindForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
+        limits.take(request, links_by_client=client_of(request))
         mail_link(form.cleaned_data["number"], form.cleaned_data["email"])
         messages.success(request, ANSWER)
         return redirect("orders:find")

@@ -12,6 +12,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 
+from backroom.inbound.limits import LimitReached
 from backroom.ledger import db_errors
 from orders.ordering import refusals
 
@@ -82,6 +83,12 @@ def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     return response
 
 
+def limited(request: HttpRequest, error: LimitReached) -> HttpResponse:
+    response = problem(429, "", "Too Many Requests", str(error))
+    response["Retry-After"] = str(error.seconds)
+    return response
+
+
 def not_allowed(*methods: str) -> HttpResponse:
     """405 with the allowed methods."""
     response = problem(405, "", "Method Not Allowed", f"Use {' or '.join(methods)}.")
@@ -98,6 +105,7 @@ def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
 
 HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
     refusals.Refused: refused,
+    LimitReached: limited,
     ValidationError: invalid,
     Exception: failed,
     HttpError: unreadable,

@@ -12,11 +12,13 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from backroom.inbound.limits import LimitReached
 from backroom.ledger import db_errors
 from catalog.models import Product
 from orders.cart import Cart, CartFull
 from orders.models import Order, Status
 from orders.ordering import checkout, delivery, refusals
+from orders.storefront import limited
 from orders.storefront.cart import Offer, cart_of, open_cart
 from orders.storefront.forms import CartForm, CheckoutForm, UpdateForm
 
@@ -133,12 +135,19 @@ def _buy(request: HttpRequest, cart: Cart) -> HttpResponse:
 def _place(request: HttpRequest, cart: Cart, offer: Offer, form: CheckoutForm) -> HttpResponse:
     try:
         customer = checkout.Customer(**form.customer)
-        order = checkout.place(customer, offer.wanted, form.cleaned_data["card"], cart.key)
+        order = limited.place(request, customer, offer.wanted, form.cleaned_data["card"], cart.key)
     except refusals.KeyReused:
         return _again(request, cart, "This form was already sent. Check your order and place it again.", 409)
     except refusals.Refused as error:
         return _checkout_form(request, cart, form, str(error), 409)
+    except LimitReached as error:
+        return _later(_checkout_form(request, cart, form, str(error), 429), error)
     return _placed(request, cart, order)
+
+
+def _later(response: HttpResponse, error: LimitReached) -> HttpResponse:
+    response["Retry-After"] = str(error.seconds)
+    return response
 
 
 def _placed(request: HttpRequest, cart: Cart, order: Order) -> HttpResponse:

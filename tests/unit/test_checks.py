@@ -6,7 +6,7 @@ from django.db import connections
 
 from backroom import task
 from backroom.conf import SETTINGS, conf
-from backroom.ops.checks import check_ops
+from backroom.ops.checks import check_clients, check_ops
 from backroom.runtime.checks import check_backroom
 from backroom.runtime.session_checks import LIMITS, check_options
 
@@ -73,6 +73,8 @@ WRONG = {
     "RETENTION_DAYS": 0,
     "PARTNERS_URL": "partners:8100",
     "PARTNER_RATES": {"mail": 0},
+    "LIMITS": {"orders": 30},
+    "CLIENT_HEADER": None,
     "QUEUE_OBJECTIVES": {"bulk": "900"},
     "ALERT_MAIL_TO": "oncall@example.com",
     "CONTEXT_IDS": "request_id",
@@ -198,3 +200,10 @@ def test_alerts_without_an_addressee_are_a_warning(settings):
     settings.BACKROOM_ALERT_MAIL_TO = []
     (warning,) = check_ops(None)
     assert (warning.id, "ALERT_MAIL_TO" in warning.hint) == ("backroom.W002", True)
+
+
+def test_a_proxy_without_its_header_is_a_warning(settings):
+    settings.BACKROOM_LIMITS, settings.SECURE_PROXY_SSL_HEADER = {"orders": (1, 1)}, ("HTTP_X_FORWARDED_PROTO", "https")
+    assert [warning.id for warning in check_clients(None)] == ["backroom.W008"]
+    settings.BACKROOM_CLIENT_HEADER = "X-Real-IP"
+    assert check_clients(None) == []

@@ -25,6 +25,8 @@ WRONG = {
     "MAIL_RATE": "nan",
     "ALERT_MAIL_TO": "a@shop.example,no-address",
     "METRICS_TOKEN": "too short",
+    "LIMITS": "orders_by_moon=1/1",
+    "CLIENT_HEADER": "X Real IP",
 }
 
 
