@@ -20,4 +20,5 @@ class Migration(migrations.Migration):
             "order",
             models.Index(fields=["created_at"], name="orders_unerased", condition=models.Q(erased_at=None)),
         ),
+        migrations.RunSQL(["RESET statement_timeout", "RESET lock_timeout"], migrations.RunSQL.noop),
     ]
