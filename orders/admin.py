@@ -1,10 +1,11 @@
-"""Orders for staff: read, release from hold, cancel. Only these actions change a status."""
+"""Orders for staff: read, release from hold, cancel, correct the email address. Nothing else changes here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -19,7 +20,8 @@ from backroom.ops.admin import ReadOnly
 from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
 from orders import follow_ups
 from orders.models import LoyaltyAccount, Order, OrderLine, Repair
-from orders.ordering import cancellation, settlement
+from orders.ordering import cancellation, correction, settlement
+from orders.storefront import text
 
 AT_MOST = 500  # orders in one change
 
@@ -30,9 +32,10 @@ class Act:
 
     name: str
     label: str
-    verb: Callable[[int], bool]
+    verb: Callable[..., bool]  # of the number, and the value of `field`
     past: str
     effect: str
+    field: str = ""  # of one order, that gets the typed value
 
 
 RELEASE = Act(
@@ -42,6 +45,10 @@ RELEASE = Act(
 CANCEL = Act(
     "cancel", "Cancel and refund", cancellation.cancel, "cancelled",
     "The payment goes back and the customer gets an email.",
+)  # fmt: skip
+CORRECT = Act(
+    "correct_email", "Correct the email address", correction.correct_email, "email corrected",
+    "Emails that failed are sent again.", field="email",
 )  # fmt: skip
 
 
@@ -63,7 +70,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
     ]  # fmt: skip
     readonly_fields = ["page", "jobs"]
     inlines = [LineInline]
-    actions = ["release_hold", "cancel"]
+    actions = ["release_hold", "cancel", "correct_email"]
     show_full_result_count = False
 
     @admin.display(description="customer's page")
@@ -89,34 +96,52 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:
         return self._confirm(request, queryset, CANCEL)
 
+    @admin.action(description=CORRECT.label, permissions=["release"])
+    def correct_email(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:
+        return self._confirm(request, queryset, CORRECT)
+
     def _confirm(self, request: HttpRequest, queryset: QuerySet[Order], act: Act) -> HttpResponse | None:
         """A page that asks for a reason; once it is given, the change."""
-        orders = list(queryset[: AT_MOST + 1])
-        if len(orders) > AT_MOST:
-            self.message_user(request, f"Choose at most {AT_MOST} orders.", messages.ERROR)
+        most = 1 if act.field else AT_MOST
+        orders = list(queryset[: most + 1])
+        if len(orders) > most:
+            self.message_user(request, f"Choose at most {most} order{pluralize(most)}.", messages.ERROR)
             return None
+        typed, wrong = _typed(request, act)
         confirmed, why = "confirm" in request.POST, request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
-        if confirmed and why:
-            self._apply(request, orders, act, why)
+        if confirmed and why and not wrong:
+            self._apply(request, orders, act, why, typed)
             return None
         context = self.admin_site.each_context(request) | {
             "title": f"{act.label}: {len(orders)} order{pluralize(len(orders))}?",
-            "act": act, "orders": orders, "problem": REASON_NEEDED if confirmed else "",
+            "act": act, "orders": orders, "typed": typed, "why": why,
+            "problem": (wrong or REASON_NEEDED) if confirmed else "",
         }  # fmt: skip
         return TemplateResponse(request, "admin/orders/order/act.html", context)
 
-    def _apply(self, request: HttpRequest, orders: list[Order], act: Act, why: str) -> None:
+    def _apply(self, request: HttpRequest, orders: list[Order], act: Act, why: str, typed: list[str]) -> None:
         """Each order with its entry in one transaction, so of two clicks one is logged."""
         done = 0
         for order in orders:
             with transaction.atomic():
-                if act.verb(order.number):
+                if act.verb(order.number, *typed):
                     jobs = Job.objects.filter(key__in=follow_ups.keys(order.number)).values_list("id", flat=True)
                     audit_log.note(act.past, str(order), request.user.get_username(), why, [str(id) for id in jobs])
                     self.log_change(request, order, f"{act.past}: {why}")
                     done += 1
         message = f"{done} {act.past}. {act.effect}" if done else "No order was changed."
         self.message_user(request, message, messages.SUCCESS if done else messages.WARNING)
+
+
+def _typed(request: HttpRequest, act: Act) -> tuple[list[str], str]:
+    """The value for the act's field, and what is wrong with it."""
+    if not act.field:
+        return [], ""
+    typed = request.POST.get(act.field, "")
+    try:
+        return [text.clean(act.field, typed)], ""
+    except ValidationError as error:
+        return [typed], error.messages[0]
 
 
 def job_links(job: Job, user: Any) -> list[tuple[str, str]]:

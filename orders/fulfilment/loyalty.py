@@ -13,13 +13,18 @@ def add_points(number: int) -> None:
     Call it in a transaction, as an atomic task does. The UPDATE adds in the database, so concurrent orders of one
     customer both count.
     """
-    order = Order.objects.only("email", "total", "delivery").get(number=number)
+    # The lock lets a cancellation, or a correction of the address, come before this, or see the points.
+    order = Order.objects.select_for_update(no_key=True).only("email", "total", "delivery").get(number=number)
     points = int(order.total - order.delivery)
     kept = Order.objects.filter(number=number, status__in=[Status.PAID, Status.ON_HOLD], points=0)
-    if kept.update(points=points):  # locks the order: a cancellation comes before this, or sees the points
-        # The lock keeps an empty account from being deleted before it gets its points.
-        account, _ = LoyaltyAccount.objects.select_for_update().get_or_create(email=order.email.lower())
-        LoyaltyAccount.objects.filter(pk=account.pk).update(points=F("points") + points)
+    if kept.update(points=points):
+        _add(order.email, points)
+
+
+def _add(email: str, points: int) -> None:
+    """The lock keeps an empty account from being deleted before it gets its points."""
+    account, _ = LoyaltyAccount.objects.select_for_update().get_or_create(email=email.lower())
+    LoyaltyAccount.objects.filter(pk=account.pk).update(points=F("points") + points)
 
 
 def take_back(order: Order) -> None:
@@ -35,3 +40,10 @@ def leave(order: Order) -> None:
     account = LoyaltyAccount.objects.filter(email=order.email.lower())
     account.update(points=F("points") - order.points)
     account.filter(points=0).delete()
+
+
+def move(order: Order, email: str) -> None:
+    """Move the order's points to another customer's account. Call it in the transaction that changes the address."""
+    leave(order)
+    if order.points:
+        _add(email, order.points)

@@ -1,8 +1,9 @@
-"""A customer's data: exported, erased on demand, and erased in time."""
+"""A customer's data: exported, corrected, erased on demand, and erased in time."""
 
 import base64
 import json
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core.management import call_command
@@ -15,7 +16,9 @@ from orders.cart import Cart
 from orders.models import Invoice, LoyaltyAccount, Order
 from orders.ordering import cancellation, settlement
 from orders.ordering.checkout import take_from_cart
+from orders.ordering.correction import correct_email
 from orders.reconciliation import audit, reconcile
+from tests.integration import mailbox as smtp
 from tests.integration.buying import CUSTOMER, all_at_once, attempt, buy, effects, fault, live_keys, product
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("partners")]
@@ -133,7 +136,7 @@ def test_of_an_erasure_and_a_cancellation_at_once_one_wins_and_nothing_is_mailed
     product("saffron", price="99.00", stock=100)
     for _ in range(2):
         number = sold_and_asked(slug="saffron").number
-        all_at_once(lambda number=number: attempt(f"erase:{number}"), lambda number=number: cancellation.cancel(number))
+        all_at_once(partial(attempt, f"erase:{number}"), partial(cancellation.cancel, number))
         finish(number)
         if Order.objects.get(number=number).erased_at is None:
             erased(number)
@@ -175,3 +178,54 @@ def test_an_order_on_hold_is_not_erased_by_the_schedule():
     assert privacy.erase_old()["orders"] == 0
     assert settlement.release_hold(order.number)
     assert privacy.erase_old()["orders"] == 1
+
+
+# Corrected by staff
+
+RIGHT = "kawiarnia.laka@example.com"
+
+
+def corrected(client, order: Order, email: str = RIGHT, why: str = "mistyped"):
+    form = {"action": "correct_email", "_selected_action": [order.number], "confirm": "yes", "email": email, "why": why}
+    return client.post("/admin/orders/order/", form)
+
+
+def test_staff_correct_an_address_and_the_rejected_receipt_arrives(admin_client, settings):
+    order = sold(finished=False)
+    for kind in ("invoice", "loyalty"):
+        attempt(f"{kind}:{order.number}")
+    with smtp.serving(settings) as mailbox:
+        mailbox.answers["RCPT"] = "550 5.1.1 no such user"
+        assert attempt(f"receipt:{order.number}").state == State.DEAD
+        mailbox.answers.clear()
+        for _ in range(2):
+            assert corrected(admin_client, order).status_code == 302
+        assert attempt(f"receipt:{order.number}").state == State.SUCCEEDED
+    assert [mail["To"] for mail in mailbox.mails] == [RIGHT]
+    assert list(LoyaltyAccount.objects.values_list("email", "points")) == [(RIGHT, 2)]
+    entry = AuditEntry.objects.get()
+    assert (entry.who, entry.verb, entry.what, entry.why) == ("admin", "email corrected", str(order), "mistyped")
+
+
+def test_a_correction_needs_one_order_an_address_that_mail_reaches_and_a_reason(admin_client):
+    product()
+    first, second = buy(), buy()
+    assert "Enter a reason." in corrected(admin_client, first, why=" ").content.decode()
+    page = corrected(admin_client, first, "x@y").content.decode()
+    assert "Enter a valid email address" in page
+    assert 'value="x@y"' in page
+    assert 'value="mistyped"' in page
+    both = {"action": "correct_email", "_selected_action": [first.number, second.number]}
+    assert "Choose at most 1 order." in admin_client.post("/admin/orders/order/", both, follow=True).content.decode()
+    assert set(Order.objects.values_list("email", flat=True)) == {CUSTOMER.email}
+
+
+def test_points_that_are_added_while_an_address_is_corrected_reach_its_account():
+    product("saffron", price="99.00")
+    for turn in range(3):
+        number = buy("saffron").number
+        email = f"turn{turn}@example.com"
+        all_at_once(partial(attempt, f"loyalty:{number}"), partial(correct_email, number, email))
+        finish(number)
+        assert LoyaltyAccount.objects.get(email=email).points == 99
+    assert audit.run().clean
