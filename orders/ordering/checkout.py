@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from backroom import Permanent, RetryAfter, enqueue_all
 from backroom.ledger import db_errors, operations
@@ -32,6 +33,7 @@ from orders.ordering.refusals import KeyReused, PriceChanged, Refused, SoldOut, 
 log = logging.getLogger(__name__)
 
 SETTLE_AFTER = timedelta(minutes=1)  # much longer than a request takes
+KEY_LASTS = timedelta(days=1)
 ALIVE = [Status.PLACED, Status.PAID, Status.ON_HOLD]
 LARGEST_TOTAL = Decimal(100_000)
 
@@ -182,10 +184,16 @@ def _line(order: Order, product: Product, quantity: int) -> OrderLine:
 
 
 def _earlier(key: str | None, fingerprint: str) -> Order | None:
-    """The first order with this key. Raises KeyReused if its content differs."""
+    """The first order with this key. Raises KeyReused if its content differs, or if it is old.
+
+    The answer opens the order. So a key alone gives away that it was used; a copy of the whole request, with the
+    customer's name, address and card, gives the order away for as long as a client retries.
+    """
     order = Order.objects.filter(idempotency_key=key).first() if key else None
     if order and order.fingerprint != fingerprint:
         raise KeyReused("This Idempotency-Key was used before, for a different order.")
+    if order and order.created_at < timezone.now() - KEY_LASTS:
+        raise KeyReused("This Idempotency-Key was used over a day ago. The link to its order is in the receipt.")
     return order
 
 

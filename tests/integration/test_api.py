@@ -2,11 +2,13 @@
 
 import json
 import re
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import Client
 
 from backroom.ledger.models import Job
@@ -132,6 +134,16 @@ def test_the_same_key_with_another_body_is_422(client):
     product()
     post(client, ORDER, "key-1")
     assert problem(post(client, ORDER | {"city": "Sopot"}, "key-1"), 422)["type"].endswith(":key-reused")
+
+
+def test_a_copied_request_does_not_open_the_order_after_a_day_and_is_no_second_order(client):
+    product()
+    post(client, ORDER, "key-1")
+    Order.objects.update(created_at=Now() - timedelta(days=1, minutes=1))
+    refusal = problem(post(client, ORDER, "key-1"), 422)
+    assert refusal["type"].endswith(":key-reused")
+    assert "token" not in json.dumps(refusal)
+    assert Order.objects.count() == 1
 
 
 def test_without_a_key_each_request_is_an_order(client):
