@@ -4,19 +4,18 @@ A status changes by compare-and-set only (`filter(number=…, status=<from>).upd
 changes one matches the row and the other matches none. Amounts are gross, VAT included.
 """
 
-import secrets
+from datetime import UTC, datetime, time
 from decimal import Decimal
-from urllib.parse import urlencode
 
 from django.db import models
 from django.db.models.functions import Now
-from django.urls import reverse
 from django_countries import countries
 
 from catalog.models import Product
 from catalog.text import plain_line
 from notifications.addresses import deliverable
-from orders.cart import Cart, new_token
+from orders.cart import Cart, new_token  # noqa: F401 - migrations name new_token
+from orders.link import Linked
 
 
 class Status(models.TextChoices):
@@ -29,11 +28,10 @@ class Status(models.TextChoices):
     CANCELLED = "cancelled", "cancelled"  # with a paid_at: after it was paid, and refunded
 
 
-class Order(models.Model):
+class Order(Linked):
     """One purchase. Numbers start at 1001: people read them out on the phone."""
 
     number = models.BigAutoField(primary_key=True)
-    token = models.CharField(max_length=43, default=new_token, editable=False)  # gives a guest access
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PLACED)
     email = models.EmailField(validators=[deliverable])
     name = models.CharField(max_length=100, validators=[plain_line])
@@ -95,9 +93,6 @@ class Order(models.Model):
     def __str__(self) -> str:
         return f"Order {self.number}"
 
-    def get_absolute_url(self) -> str:
-        return self.address_of("orders:order")
-
     @property
     def country_name(self) -> str:
         """Ireland for IE."""
@@ -114,20 +109,12 @@ class Order(models.Model):
         return self.status in (Status.PAID, Status.ON_HOLD) and self.sent_at is None
 
     @property
-    def cancel_url(self) -> str:
-        return self.address_of("orders:cancel")
-
-    @property
-    def timeline_url(self) -> str:
-        return self.address_of("orders:timeline")
-
-    @property
-    def invoice_url(self) -> str:
-        return self.address_of("orders:invoice")
-
-    @property
-    def credit_note_url(self) -> str:
-        return self.address_of("orders:credit-note")
+    def link_lasts_from(self) -> datetime | None:
+        """When it was delivered, or ended without a delivery; None before."""
+        if self.sent_at is None and self.status not in (Status.DECLINED, Status.CANCELLED):
+            return None
+        promised = datetime.combine(self.arrives_on, time.max, UTC) if self.sent_at and self.arrives_on else None
+        return max(at for at in (self.created_at, self.sent_at, self.returned_at, promised) if at)
 
     @property
     def payment(self) -> str:
@@ -141,14 +128,6 @@ class Order(models.Model):
         if self.returned_at:
             return "refunded" if charged else "released"
         return "refunding" if charged else "releasing"
-
-    def admits(self, token: str) -> bool:
-        """Whether `token` gives access to this order, in constant time."""
-        return secrets.compare_digest(self.token.encode(), token.encode("utf-8", "surrogatepass"))
-
-    def address_of(self, view: str) -> str:
-        """The path of one of the order's pages, with its token."""
-        return f"{reverse(view, args=[self.number])}?{urlencode({'token': self.token})}"
 
 
 class OrderLine(models.Model):

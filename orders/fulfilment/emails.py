@@ -57,6 +57,7 @@ def _to_customer(
     attachments: Sequence[tuple[str, bytes, str]] = (),
     key: str = "",
 ) -> None:
+    order.renew_link()
     mail.send(
         key=key or f"{kind}:{order.number}",
         to=order.email,

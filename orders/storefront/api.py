@@ -84,7 +84,7 @@ def _placed(order: Order) -> dict:
 
 @api.get("/orders/{int:number}", response={200: OrderOut, 404: Problem}, summary="Read an order and its jobs")
 def show_order(request: HttpRequest, number: int, token: str = ""):
-    """404 for a wrong token, as for an unknown order."""
+    """404 for a wrong or ended token, as for an unknown order."""
     order = Order.objects.filter(number=number).first()
     if order is None or not order.admits(token):
         raise Http404

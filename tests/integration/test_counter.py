@@ -516,6 +516,37 @@ def test_an_orders_link_is_mailed_to_its_own_address_once_in_ten_minutes_and_the
         assert settings.SITE_URL + order.get_absolute_url() in text
 
 
+def test_an_orders_link_ends_after_the_delivery_and_a_mail_has_a_new_one(client, settings):
+    product()
+    order = buy()
+    old, pages = order.get_absolute_url(), (order.cancel_url, order.timeline_url, f"/api{order.get_absolute_url()}")
+
+    def sent(days: int) -> int:
+        """The answer to the old link these days after the delivery."""
+        Order.objects.update(created_at=Now() - timedelta(99), sent_at=Now() - timedelta(days), arrives_on=None)
+        return client.get(old).status_code
+
+    assert [sent(59), sent(61)] == [200, 404]
+    assert [client.get(page).status_code for page in pages] == [404] * 3
+    with serving(settings) as mailbox:
+        found(client, order.number, order.email)
+        attempt(Job.objects.get(task="orders.mail_link").key)
+    order.refresh_from_db()
+    assert client.get(old).status_code == 404
+    assert client.get(order.get_absolute_url()).status_code == 200
+    text = mailbox.mails[0].get_body(("plain",)).get_content()
+    assert settings.SITE_URL + order.get_absolute_url() in text
+
+
+def test_the_link_of_an_order_that_was_not_sent_does_not_end(client):
+    product()
+    order = buy()
+    Order.objects.update(created_at=Now() - timedelta(999), arrives_on=None)
+    assert client.get(order.get_absolute_url()).status_code == 200
+    Order.objects.update(status="cancelled")
+    assert client.get(order.get_absolute_url()).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("number", "email", "wrong"),
     [("", "", ["number", "email"]), ("x", "no", ["number", "email"]), (-1, "a@b.example", ["number"]),
