@@ -19,6 +19,7 @@ from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat, Now
 
 from backroom import Snooze, enqueue_all
+from backroom.ledger import operations
 from backroom.ledger.models import LIVE, Job, State
 from backroom.ops import audit_log
 from backroom.outbound.http import Partner
@@ -34,7 +35,7 @@ ERASE = FollowUp(
 )  # fmt: skip
 PARTNERS = (Partner("mail"), Partner("warehouse"))  # they hold a name or an address, and can forget an order's
 BATCH = 500  # orders, or documents, in one slot of the schedule
-WAIT = 600  # seconds between two looks at an order that still needs its customer
+WAIT = 3600  # seconds between two looks at an order that still needs its customer
 DOCUMENTS: dict[str, Any] = {"invoice": Invoice, "credit_note": CreditNote}
 UNENDED = (Status.PLACED, Status.ON_HOLD)
 ACCESS = {"token", "idempotency_key", "fingerprint", "cart"}  # ours, and not the customer's
@@ -73,15 +74,15 @@ def _fields(row: Order | OrderLine, hidden: set[str]) -> dict[str, Any]:
 
 
 def erase(address: str, who: str) -> list[int]:
-    """Enqueue the erasure of each order of this address, in any case, and record it; returns the orders' numbers. A
-    number whose job waits or runs already keeps that job."""
+    """Enqueue the erasure of each order of this address, in any case, and record it; returns the orders' numbers. An
+    order that has its job already keeps it, and a dead one is replayed."""
     with transaction.atomic():
         numbers = list(_orders_of(address).values_list("number", flat=True))
         if numbers:
             jobs = enqueue_all(*map(ERASE.call, numbers))
-            audit_log.note(
-                "erased", f"the customer of {', '.join(f'order {each}' for each in numbers)}", who, jobs=jobs
-            )
+            operations.replay(jobs)
+            orders = ", ".join(f"order {number}" for number in numbers)
+            audit_log.note("erased", f"the customer of {orders}", who, jobs=jobs)
     return numbers
 
 

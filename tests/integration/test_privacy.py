@@ -123,12 +123,15 @@ def test_an_order_that_still_needs_its_customer_is_erased_later():
     assert erased(order.number).erased_at
 
 
-def test_a_partner_that_is_down_delays_an_erasure_and_no_name_is_lost_on_the_way():
+def test_an_erasure_that_a_partner_delays_or_refuses_can_be_asked_for_again():
     order = sold_and_asked()
     fault("warehouse", down=True)
     assert attempt(f"erase:{order.number}").state == State.WAITING
+    fault("warehouse", status=400)
+    assert attempt(f"erase:{order.number}").state == State.DEAD
     assert Order.objects.get().name == CUSTOMER.name
     fault("warehouse")
+    privacy.erase(CUSTOMER.email, "staff")
     assert erased(order.number).name == ""
 
 
