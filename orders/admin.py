@@ -48,7 +48,8 @@ CANCEL = Act(
 )  # fmt: skip
 CORRECT = Act(
     "correct_email", "Correct the email address", correction.correct_email, "email corrected",
-    "Emails that failed are sent again.", field="email",
+    "Emails that failed are sent again. The old link to the order ends; “Find my order” mails a new one.",
+    field="email",
 )  # fmt: skip
 
 

@@ -205,6 +205,9 @@ def test_staff_correct_an_address_and_the_rejected_receipt_arrives(admin_client,
             assert corrected(admin_client, order).status_code == 302
         assert attempt(f"receipt:{order.number}").state == State.SUCCEEDED
     assert [mail["To"] for mail in mailbox.mails] == [RIGHT]
+    assert admin_client.get(order.get_absolute_url()).status_code == 404  # a stranger may have read it
+    order.refresh_from_db()
+    assert order.token in str(mailbox.mails[0].get_body(("plain",)).get_content())
     assert list(LoyaltyAccount.objects.values_list("email", "points")) == [(RIGHT, 2)]
     entry = AuditEntry.objects.get()
     assert (entry.who, entry.verb, entry.what, entry.why) == ("admin", "email corrected", str(order), "mistyped")
