@@ -26,6 +26,7 @@ from backroom.ledger.rescue import SILENCE
 from backroom.ops import rollups, rules
 from backroom.ops.models import QueueMinute, TaskMinute
 from backroom.outbound import breaker
+from shop import security_events
 from stack import ports
 from tests.integration.heartbeats import process, worker_beats
 from tests.integration.minutes import QUEUES, finished, last_minute
@@ -77,6 +78,8 @@ def work() -> None:
     Client().get("/")
     with away():
         Client().get("/")
+    for event in "sign-in failed", "limit reached":
+        security_events.record(event)
 
 
 def at_work() -> None:

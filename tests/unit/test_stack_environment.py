@@ -8,7 +8,9 @@ import sys
 import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from pydantic import TypeAdapter
 
+from shop.environment import Limits
 from stack import Problem, environment, ports, prepare, processes, servers
 from stack.supervisor import CHECKOUT
 
@@ -118,3 +120,8 @@ def test_two_processes_can_not_run_a_shop_on_one_folder(tmp_path):
         pass
     with environment.locked(tmp_path):
         pass
+
+
+def test_the_demo_limits_sign_ins_only(env):
+    """Customers of the lab, the chaos and the bench come from one address, at high rates."""
+    assert set(TypeAdapter(Limits).validate_python(env["LIMITS"])) == {"sign_ins_by_account", "sign_ins_by_client"}
