@@ -1,10 +1,9 @@
 """The life of a job. Each change of state is one SQL statement, a compare-and-set whose WHERE closes a race.
 
 Only this package changes jobs: transitions.py (a job's own life), operations.py (decisions from outside) and rescue.py.
-All times are the database's, so clocks of other machines don't matter. Index conditions compare with
-`statement_timestamp`, as PostgreSQL uses no index for `clock_timestamp`. `state || ''` keeps the planner off a state's
-partial index for a single id: while any transaction stays open, dead tuples bloat that index.
-Errors of the database pass through as django.db.Error.
+All times are the database's. Index conditions compare with `statement_timestamp`, as PostgreSQL uses no index for
+`clock_timestamp`. `state || ''` keeps the planner off a state's partial index for a single id: while any transaction
+stays open, dead tuples bloat that index. Errors of the database pass through as django.db.Error.
 """
 
 import json
@@ -63,8 +62,8 @@ def same_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
     )
 
 
-def claim(id: str, worker: str) -> Claimed | None:
-    """Take a ready job for this worker; None if it is not ready, or paused: then it is requeued for the resume.
+def claim(id: str, worker: str, task: str = "") -> Claimed | None:
+    """Take a ready job, of this task if given; None if it is not ready, or paused: then it is requeued for the resume.
 
     Race: two workers hold a message for the same job. The first UPDATE takes it from `ready`; the other finds nothing.
     """
@@ -72,11 +71,12 @@ def claim(id: str, worker: str) -> Claimed | None:
         f"""
         UPDATE backroom_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
                                 claims = claims + 1, attempts = attempts + 1
-        WHERE id = %s AND state || '' = 'ready' AND NOT ({PAUSED})
+        WHERE id = %s AND state || '' = 'ready' AND %s IN ('', task) AND NOT ({PAUSED})
         RETURNING id, args, context, key, claims, attempts, max_attempts
         """,  # noqa: S608 - PAUSED stands in sql.py
         worker,
         id,
+        task,
     )
     if not found:
         requeue_ready([id], paused_only=True)

@@ -46,9 +46,9 @@ def perform(task: Executable, id: str) -> Any:
     Raises Ignore if it can't, or if the attempt was superseded; Retry if it will run again; and the body's error if the
     job is dead. So Celery's events and signals say RETRY and FAILURE as usual.
     """
-    job = _claim(id)
+    job = _claim(id, task.name)
     if job is None:
-        log.info("job %s can't be claimed: delivered twice, done or cancelled", id)
+        log.info("job %s can't be claimed: delivered twice, done, cancelled, or no job of %s", id, task.name)
         raise Ignore
     try:
         job = job._replace(args=task.arguments(job.args))
@@ -58,10 +58,11 @@ def perform(task: Executable, id: str) -> Any:
         return _attempt(task, job)
 
 
-def _claim(id: str) -> Claimed | None:
-    """A first claim may commit and its answer get lost: then `requeue_abandoned` finds the job not running here."""
+def _claim(id: str, task: str) -> Claimed | None:
+    """Only with its own task: a message may name another one, whose body would run. A first claim may commit and its
+    answer get lost: then `requeue_abandoned` finds the job not running here."""
     try:
-        return _outlast(transitions.claim, id, heartbeat.worker_name)
+        return _outlast(transitions.claim, id, heartbeat.worker_name, task)
     except Unwritten as error:
         log.warning("job %s could not be claimed, its message counts as lost: %s", id, error)
         raise Ignore from error
