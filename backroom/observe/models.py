@@ -1,4 +1,4 @@
-"""The table of what attempts report while they run."""
+"""The tables of what attempts report while they run, and of messages that are no job's."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -35,3 +35,15 @@ class Progress(models.Model):
         if self.done is None or self.total is None or not self.rate:
             return None
         return max(0, self.total - self.done) / self.rate
+
+
+class ForeignMessage(models.Model):
+    """A message that no publisher of ours wrote. The newest 100 stay; the highest id is the number of all."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+    queue = models.CharField(max_length=100)
+    text = models.TextField(help_text="how it begins, as Python shows it")
+
+    def __str__(self) -> str:
+        return f"foreign message {self.id} in {self.queue}"

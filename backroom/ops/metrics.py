@@ -49,7 +49,7 @@ class BackRoom(Collector):
             with transaction.atomic():
                 rows("SELECT set_config('statement_timeout', %s, true)", f"{TIMEOUT}s")
                 now = stats.snapshot(state=broker)
-                found = [*queues(now), *workers(now), *processes(now), *pauses(now), alerts(), *totals()]
+                found = [*queues(now), *workers(now), *processes(now), *pauses(now), foreign(now), alerts(), *totals()]
         except Error as error:
             if not db_errors.is_outage(error):
                 raise
@@ -115,6 +115,13 @@ def pauses(now: stats.Snapshot) -> Iterable[Metric]:
             paused.add_metric([queue.name], float(queue.pause is not None))
     tasks.add_metric([], sum(pause.kind == "task" for pause in now.pauses.values()))
     return paused, tasks
+
+
+def foreign(now: stats.Snapshot) -> Metric:
+    """The table's ids count them, as it keeps the newest."""
+    taken = CounterMetricFamily("backroom_foreign_messages", "Messages in the queues that were no job's, taken out")
+    taken.add_metric([], now.foreign[0].id if now.foreign else 0)
+    return taken
 
 
 def alerts() -> Metric:

@@ -7,6 +7,7 @@ for Prometheus, which has monitoring/prometheus/rules.yml from it.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import NamedTuple
 
 from backroom.conf import conf
@@ -19,6 +20,7 @@ from backroom.runtime.heartbeat import SILENT
 LASTING = 60  # seconds: a deploy or a start leaves a process missing for less
 CALM = 0.8  # share of its limit below which a fired alert recovers: a value around its limit is mailed once
 MINUTES = WINDOW // 60
+FOREIGN_NEWS = timedelta(days=1)  # for which a foreign message is an open item
 
 
 class Unit(NamedTuple):
@@ -186,6 +188,8 @@ def notes(now: Snapshot) -> Iterable[str]:
     """What staff should know although no rule is broken."""
     for pause in now.pauses.values():
         yield f"{pause.kind.title()} {pause.name} is paused by {pause.who}: {pause.why}"
+    if now.foreign and now.now - now.foreign[0].at < FOREIGN_NEWS:
+        yield "A queue held messages that are no job's: see Foreign messages. Check who else has the broker's password."
     if dead := sum(queue.level.dead for queue in now.queues):
         yield f"{dead} dead letter{' needs' if dead == 1 else 's need'} a decision."
     for partner, failing_s, detail in readings.failing_partners(now):

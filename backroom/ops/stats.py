@@ -15,6 +15,7 @@ from celery import current_app
 
 from backroom.ledger.models import Pause
 from backroom.ledger.sql import rows
+from backroom.observe.models import ForeignMessage
 from backroom.ops import rates
 from backroom.ops.levels import Level, levels
 from backroom.ops.models import TaskMinute
@@ -27,6 +28,7 @@ WAITING_FOR = """
 SELECT task, count(*) FROM backroom_job WHERE state = 'waiting' AND claims > 0 AND error ~ %s
 GROUP BY task ORDER BY task
 """
+FOREIGN_SHOWN = 20
 BUSY = "SELECT worker, count(*) FROM backroom_job WHERE state = 'running' GROUP BY worker"
 
 
@@ -77,6 +79,11 @@ class Snapshot:
     def running(self) -> list[Running]:
         """The jobs that have run for longest. Read when first used: /metrics and the rules do without them."""
         return running()
+
+    @cached_property
+    def foreign(self) -> list[ForeignMessage]:
+        """The newest messages in the queues that were no job's."""
+        return list(ForeignMessage.objects.order_by("-id")[:FOREIGN_SHOWN])
 
     @property
     def workers(self) -> list[Process]:

@@ -161,8 +161,11 @@ def _prefix(connection: Connection) -> str:
 
 
 def _published_at(message: bytes | None) -> float | None:
-    """A message without our stamp proves nothing: 0."""
+    """A message without our stamp proves nothing: 0. It may hold anything, such as NaN or a thousand brackets."""
+    if message is None:
+        return None
     try:
-        return None if message is None else float(json.loads(message)["headers"]["published_at"])
-    except (ValueError, TypeError, LookupError):
+        stamp = float(json.loads(message)["headers"]["published_at"])
+    except Exception:
         return 0.0
+    return stamp if 0 < stamp < 1e11 else 0.0

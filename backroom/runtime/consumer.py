@@ -1,37 +1,75 @@
-"""A worker's connection to the broker, through a broker that answers and refuses writes."""
+"""A worker's connection to the broker: its turns, a broker that answers and refuses writes, and foreign messages."""
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
 from backroom.observe.outages import OutageLog
-from backroom.runtime import broker
+from backroom.runtime import broker, foreign
 
 log = logging.getLogger(__name__)
 
+TURN_EVERY = 1.0  # seconds
+
 
 class Consumer(CeleryConsumer):
-    """Celery's declares its queues as soon as the broker answers. A refusal would end the worker, and each one that a
-    supervisor starts in its place."""
+    """Celery's, in the main thread. It notes when it last took a turn, as only that proves that it consumes."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.outage = OutageLog(log, "broker")
+        self.queues = ""  # that it consumes, with commas; the last ones while the broker is away
+        self.turn()
         super().__init__(*args, **options)
 
-    def connect(self) -> Any:
-        """Wait until the broker takes writes, then connect. Celery waits for one that does not answer."""
-        while (error := broker.failure()) and broker.refuses(error):
+    def turn(self) -> None:
+        """The main thread comes by: from its loop, or while it waits for the broker."""
+        self.turned_at = time.monotonic()
+        if tasks := getattr(self, "task_consumer", None):
+            self.queues = ",".join(sorted(queue.name for queue in tasks.queues if tasks.consuming_from(queue)))
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(TURN_EVERY, self.turn)
+
+    def perform_pending_operations(self) -> None:
+        """Part of each turn where a transport has no event loop."""
+        self.turn()
+        super().perform_pending_operations()
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Wait until the broker takes writes, then connect. Celery tries 100 times with growing pauses and no turn, and
+        declares its queues as soon as the broker answers: a refusal would end the worker, and each one that a
+        supervisor starts in its place."""
+        while error := broker.failure():
             self.outage.begin(broker.describe(error))
+            self.turn()
             maybe_shutdown()
             time.sleep(broker.PROBE_EVERY)
         self.outage.end()
-        return super().connect()
+        foreign.guard(conn.transport)
+        conn.connect()
+        self.first_connection_attempt = False
+        return conn
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Pause after a refusal of another kind: the broker answers, so Celery would try again at once."""
         super().on_connection_error_after_connected(exc)
         if isinstance(exc, self.channel_errors):
             time.sleep(broker.PROBE_EVERY)
+
+    def create_task_handler(self, **options: Any) -> Callable[[Any], Any]:
+        """Celery's, for messages that name a job, and for nothing in them but that."""
+        handle = super().create_task_handler(**options)
+
+        def handle_job(message: Any) -> Any:
+            if foreign.is_job(message):
+                foreign.strip(message)
+                return handle(message)
+            foreign.keep(message)
+            message.ack_log_error(log, self.connection_errors)
+
+        return handle_job

@@ -21,7 +21,8 @@ BEAT = """
 WITH silent AS (DELETE FROM backroom_heartbeat WHERE name <> %s AND seen_at < clock_timestamp()
     - CASE role WHEN 'worker' THEN %s ELSE %s END * interval '1 second')
 INSERT INTO backroom_heartbeat (name, role, queues, pool, memory) VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp(), memory = excluded.memory RETURNING name
+ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp(), queues = excluded.queues, memory = excluded.memory
+RETURNING name
 """
 
 worker_name = ""  # of this worker; set before the pool forks, so that its children have it
@@ -61,8 +62,8 @@ def alive(role: str) -> list[Process]:
 class Heartbeat:
     """One process's row. Errors of the database pass through."""
 
-    def __init__(self, role: str, name: str = "", queues: str = "", pool: int | None = None) -> None:
-        self.role, self.name, self.queues, self.pool = role, name or new_name(), queues, pool
+    def __init__(self, role: str, name: str = "", pool: int | None = None) -> None:
+        self.role, self.name, self.pool = role, name or new_name(), pool
         self.due = 0.0
 
     def beat_if_due(self) -> None:
@@ -71,9 +72,10 @@ class Heartbeat:
             self.beat()
             self.due = time.monotonic() + EVERY
 
-    def beat(self, memory: int | None = None) -> None:
-        """Write the heartbeat, and delete those of processes long silent. `memory` is in bytes."""
-        rows(BEAT, self.name, KEPT_WORKER, KEPT, self.name, self.role, self.queues, self.pool, memory)
+    def beat(self, queues: str = "", memory: int | None = None) -> None:
+        """Write the heartbeat, and delete those of processes long silent. `queues` are those that a worker consumes
+        now, with commas; `memory` is in bytes."""
+        rows(BEAT, self.name, KEPT_WORKER, KEPT, self.name, self.role, queues, self.pool, memory)
 
     def stop(self) -> None:
         """Delete the row: the process ends on purpose."""

@@ -18,7 +18,7 @@ from backroom.ledger import sql, transitions
 from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime import publisher
 from backroom.runtime.enqueue import Call, new_id
-from backroom.runtime.worker import STOP_MARGIN
+from backroom.runtime.pulse import STOP_MARGIN
 from orders.models import Order
 from tests.acceptance.conftest import Cluster, effects, fault, in_state, job, requests
 from tests.acceptance.processes import broker_pid, children

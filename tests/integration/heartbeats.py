@@ -10,7 +10,7 @@ def worker_beats(
     name: str, queues: str, running: Sequence[str] = (), pool: int | None = None, memory: int | None = None
 ) -> list[str]:
     """Write it, and requeue what this worker has claimed and does not run; returns the ids."""
-    Heartbeat("worker", name, queues, pool).beat(memory)
+    Heartbeat("worker", name, pool).beat(queues, memory)
     return rescue.requeue_abandoned(name, running)
 
 

@@ -23,7 +23,8 @@ from backroom.ledger.retry import judge
 from backroom.runtime import publisher
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.heartbeat import Heartbeat
-from backroom.runtime.worker import mark_terminated, requeue_unfinished
+from backroom.runtime.pulse import requeue_unfinished
+from backroom.runtime.worker import mark_terminated
 from tests.integration.heartbeats import worker_beats
 from tests.integration.ledger_judge import Judge, Outcome, holds, stuck
 

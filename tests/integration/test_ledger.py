@@ -16,7 +16,7 @@ from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime import dispatcher
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.enqueue import enqueue_all, new_id
-from backroom.runtime.worker import requeue_unfinished
+from backroom.runtime.pulse import requeue_unfinished
 from tests.integration.heartbeats import worker_beats
 
 pytestmark = pytest.mark.django_db

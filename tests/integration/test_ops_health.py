@@ -4,6 +4,7 @@ import re
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -15,12 +16,15 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from backroom.ledger import rescue, transitions
 from backroom.ledger.models import Heartbeat, Job
+from backroom.observe.models import ForeignMessage
 from backroom.ops import rollups, stats
+from backroom.ops.metrics import foreign
 from backroom.ops.models import TaskHour
 from backroom.ops.pages import charts
 from backroom.ops.pages.found import LOOK
 from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
+from backroom.runtime.foreign import KEPT, SHOWN, keep
 from bench import sample
 from tests.integration.heartbeats import process, worker_beats
 from tests.integration.minutes import QUEUES, last_minute, noted
@@ -55,6 +59,25 @@ def test_all_is_well():
     page = text(reader().get("/ops/"))
     assert "All systems normal" in page
     assert "0 of 2 150 MiB" in page
+
+
+def test_foreign_messages_are_bounded_shown_and_counted():
+    all_at_work()
+    before = stats.snapshot().foreign
+    assert "Foreign messages" not in re.sub(
+        r"<section[^>]* hidden.*?</section>", "", reader().get("/ops/").text, flags=re.S
+    )
+    for number in range(KEPT + 5):
+        keep(
+            SimpleNamespace(delivery_info={"routing_key": "bulk"}, headers={"id": [number]}, body="\x00\ud800" * 9_000)
+        )
+    assert ForeignMessage.objects.count() == KEPT
+    newest = ForeignMessage.objects.latest("id")
+    assert len(newest.text) <= SHOWN
+    page = text(reader().get("/ops/"))
+    assert "A queue held messages that are no job" in page
+    assert f"[{KEPT + 4}]" in page
+    assert foreign(stats.snapshot()).samples[0].value - (before[0].id if before else 0) >= KEPT + 5
 
 
 def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_first():

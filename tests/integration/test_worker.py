@@ -6,9 +6,11 @@ import uuid
 from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import suppress
+from math import inf
 from signal import SIGKILL
 from subprocess import PIPE, Popen
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from celery.concurrency.base import BasePool
@@ -23,9 +25,9 @@ from backroom.ledger import operations, transitions
 from backroom.ledger.limits import LIMIT, LINE
 from backroom.ledger.models import Job
 from backroom.outbound.errors import Away
-from backroom.runtime import execution, heartbeat, worker
+from backroom.runtime import execution, heartbeat, pulse, worker
 from backroom.runtime.heartbeat import Heartbeat
-from backroom.runtime.worker import Pulse
+from backroom.runtime.pulse import Pulse
 from tests.integration.attempts import atomic_body, attempt, bodies, body, raising
 from tests.integration.sick_database import a_session_waits, another_session
 from tests.waiting import until
@@ -146,7 +148,7 @@ def fails() -> None:
 
 
 def is_stopped() -> None:
-    worker.requeue_unfinished("tests")
+    pulse.requeue_unfinished("tests")
 
 
 def is_terminated() -> None:
@@ -304,25 +306,37 @@ def test_a_job_whose_arguments_nobody_knows_is_handed_on_and_then_a_dead_letter_
     assert "argument" in job.error
 
 
+def test_a_message_with_the_name_of_another_task_does_not_run_its_body():
+    """A job's id decides the row, and the message's task the body: a stranger may pair any two."""
+    ran: list[str] = []
+    bodies["now"] = lambda: ran.append("another task's body")
+    id = atomic_body.enqueue("now")
+    with pytest.raises(Ignore):
+        execution.perform(body, id)
+    assert (Job.objects.get(id=id).state, ran) == ("ready", [])
+    execution.perform(atomic_body, id)
+    assert Job.objects.get(id=id).state == "succeeded"
+
+
 def test_a_job_that_can_not_be_claimed_is_ignored():
     with pytest.raises(Ignore):
         execution.perform(body, str(uuid.uuid4()))
 
 
 def test_no_heartbeat_outlives_a_worker_that_stopped():
-    pulse = Pulse()
-    pulse.heartbeat = Heartbeat("worker", "tests/late", "default")
-    pulse.thread = Thread(target=lambda: (pulse._run(BasePool(1)), connection.close()))
+    late = Pulse()
+    late.heartbeat, late.consumer = Heartbeat("worker", "tests/late"), SimpleNamespace(queues="default", turned_at=inf)
+    late.thread = Thread(target=lambda: (late._run(BasePool(1)), connection.close()))
     with another_session() as other:
         other.execute("INSERT INTO backroom_heartbeat (name, role, queues) VALUES ('tests/late', 'worker', '')")
-        pulse.thread.start()
+        late.thread.start()
         until(a_session_waits)  # its first heartbeat is on its way
-        stop = Thread(target=lambda: (pulse.stop(), connection.close()))
+        stop = Thread(target=lambda: (late.stop(), connection.close()))
         stop.start()
         stop.join(0.5)  # it waits for that heartbeat
         other.rollback()
     stop.join()
-    pulse.thread.join()
+    late.thread.join()
     assert heartbeat.alive("worker") == []
 
 

@@ -1,0 +1,162 @@
+"""What a stranger with the broker's password can make a worker do: nothing but run a job that is ready anyway."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from celery import current_app
+from django.utils import timezone
+
+from backroom.ledger import transitions
+from backroom.ledger.models import Heartbeat, Job
+from backroom.observe.models import ForeignMessage
+from backroom.ops import rules, stats
+from backroom.runtime import broker
+from backroom.runtime.enqueue import Call, new_id
+from stack.supervisor import CHECKOUT
+from tests.acceptance.conftest import Cluster, fault, in_state, job
+from tests.acceptance.processes import children
+from tests.waiting import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
+
+TASK, PURGE = "orders.send_analytics", "backroom.purge_history"
+
+
+def push(queue: str, *messages: bytes | str) -> None:
+    with broker.connection() as connected:
+        connected.default_channel.client.lpush(queue, *messages)
+
+
+def message(id: object, task: object = TASK, /, body: object = None, **changes: object) -> dict:
+    """One as a publisher of ours writes it, but for the changes."""
+    made = current_app.amqp.create_task_message(id, TASK)
+    return {
+        "body": json.dumps(made.body) if body is None else body,
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {**made.headers, "id": id, "task": task},
+        "properties": {"delivery_tag": new_id(), "delivery_info": {"exchange": "", "routing_key": "bulk"}},
+        **changes,
+    }
+
+
+def ready_job(key: str, task: str) -> str:
+    """A job whose message a test writes itself; its id."""
+    id = new_id()
+    transitions.insert([Call(task, {}, "bulk", 1, f"{key}:{id}", id=id).row(None)])
+    return id
+
+
+def same_worker(house: Cluster) -> Callable[[], bool]:
+    """A condition: no worker ended."""
+    return lambda: all(process.poll() is None for name, process in house.processes.items() if "worker" in name)
+
+
+FOREIGN = [
+    b"5", b"\xff\x00", b"nonsense", b"[" * 5000, b"{}", b"null", b'{"__type__": "datetime", "__value__": 5}',
+    message(["a", "list"]), message({}), message(7), message("7"), message(None), message(new_id(), ["a", "list"]),
+    message(new_id(), headers=[1]), message(new_id(), headers="x"), message(new_id(), headers=None),
+    message(new_id(), properties=5), message(new_id(), properties={"delivery_tag": [1]}),
+    message(new_id(), properties={"delivery_tag": "x", "body_encoding": "rot13"}),
+    message(new_id(), "other.project"),
+]  # fmt: skip
+
+
+def test_what_is_no_message_of_ours_is_taken_out_and_kept_and_costs_no_restart(house: Cluster):
+    lives = same_worker(house)
+    push("bulk", *(each if isinstance(each, bytes) else json.dumps(each) for each in FOREIGN))
+    key = f"analytics:{house.order().json()['number']}"
+    until(in_state(key, "succeeded"), 30)
+    kept = list(ForeignMessage.objects.order_by("-id")[: len(FOREIGN)])[::-1]
+    assert [each.queue for each in kept] == ["bulk"] * len(FOREIGN)
+    assert "5" in kept[0].text
+    assert "nonsense" in kept[2].text
+    assert "'a', 'list'" in kept[7].text
+    assert lives()
+
+
+def test_a_broadcast_that_is_no_message_costs_no_restart(house: Cluster):
+    lives = same_worker(house)
+    with broker.connection() as connected:
+        client = connected.default_channel.client
+        channel = f"/{client.connection_pool.connection_kwargs['db']}.celery.pidbox"
+        for junk in "5", "nonsense", "{}", '{"properties": {"delivery_tag": [1]}}':
+            until(lambda junk=junk: client.publish(channel, junk), what="a worker hears it, after it subscribed anew")
+    key = f"analytics:{house.order().json()['number']}"
+    until(in_state(key, "succeeded"), 30)
+    until(lambda: len(current_app.control.broadcast("ping", reply=True, timeout=2, limit=3)) == 3)
+    assert lives()
+
+
+def test_a_worker_obeys_nothing_in_a_message_but_the_name_of_its_job(house: Cluster):
+    """Celery would cancel the job, hold it for a year, kill its body, and enqueue another job with any arguments."""
+    lives, callback = same_worker(house), current_app.signature(PURGE, immutable=True)
+    options = {"callbacks": [dict(callback)], "errbacks": None, "chain": [dict(callback)], "chord": None}
+    ids = [ready_job(f"{number}", PURGE) for number in range(5)]
+    jobs = Job.objects.count()
+    for id, headers in zip(
+        ids,
+        [{"expires": "2020-01-01T00:00:00Z"}, {"eta": "2100-01-01T00:00:00Z"}, {"timelimit": [0.001, 0.001]},
+         {"timelimit": "x", "shadow": ["x"], "stamps": 5, "group": {}, "retries": "x"}, {}], strict=True,
+    ):  # fmt: skip
+        forged = message(id, PURGE, body=json.dumps([[], {}, options]))
+        forged["headers"] |= headers
+        push("bulk", json.dumps(forged))
+    until(lambda: Job.objects.filter(id__in=ids, state="succeeded", claims=1).count() == len(ids), 30)
+    assert Job.objects.count() == jobs
+    assert lives()
+
+
+def test_remote_control_looks_and_changes_nothing(house: Cluster):
+    lives, id = same_worker(house), ready_job("revoked", PURGE)
+    for command, arguments in [
+        ("shutdown", {}), ("revoke", {"task_id": id}), ("cancel_consumer", {"queue": "bulk"}),
+        ("pool_shrink", {"n": 2}),
+        ("rate_limit", {"task_name": PURGE, "rate_limit": "1/h"}), ("hello", {"from_node": "x", "revoked": [id]}),
+    ]:  # fmt: skip
+        answers = current_app.control.broadcast(command, arguments, reply=True, timeout=10, limit=3)
+        assert [*{str(*answer.values()) for answer in answers}] == [
+            str({"error": f"{command} is refused: BACKROOM_REMOTE_CONTROL is off"})
+        ]
+    assert len(current_app.control.broadcast("ping", reply=True, timeout=10, limit=3)) == 3
+    push("bulk", json.dumps(message(id, PURGE)))
+    until(lambda: Job.objects.filter(id=id, state="succeeded").exists())
+    assert lives()
+
+
+def test_a_worker_whose_main_thread_hangs_ends_and_its_jobs_run_elsewhere(house: Cluster, partners: str):
+    """Its heartbeat's thread and its children are well: nothing else would find out."""
+    house.processes["worker-bulk"].terminate()
+    house.processes["worker-bulk"].wait(30)
+    hanging = [*house.commands()["worker-bulk"], "--include", "tests.acceptance.consumer_that_hangs"]
+    begin = timezone.now()
+    with (house.logs / "hanging.log").open("wb") as log:
+        process = subprocess.Popen(hanging, env=house.env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        until(lambda: Heartbeat.objects.filter(role="worker", queues="bulk", started_at__gt=begin).exists(), 30)
+        fault(partners, "analytics", latency_ms=60_000)
+        key = f"analytics:{house.order().json()['number']}"
+        until(in_state(key, "running"))
+        unknown = ready_job("unknown", "of.another.release")
+        push("bulk", json.dumps(message(unknown, "of.another.release")))
+        until(lambda: Job.objects.get(id=unknown).error)
+        for child in children(process.pid):
+            os.kill(child, signal.SIGSTOP)  # so that the body never ends
+        assert process.wait(30) != 0
+    finally:
+        process.kill()
+    assert "its main thread is at" in (house.logs / "hanging.log").read_text()
+    assert (job(key).state, job(key).attempts) in [("waiting", 0), ("ready", 0)]
+    probe = [sys.executable, "probe.py", "worker", "bulk"]
+    assert subprocess.run(probe, cwd=CHECKOUT, env=house.env, capture_output=True).returncode == 1
+    assert ("queue-without-worker", "bulk") in [
+        (found.rule.name, found.subject) for found in rules.findings(stats.snapshot()) if found.wrong
+    ]
+    fault(partners, "analytics")
+    house.start("worker-bulk")
+    until(in_state(key, "succeeded"), 30)
