@@ -77,6 +77,11 @@ SETTINGS: dict[str, Setting] = {
     "ALERT_MAIL_TO": Setting(
         [], lambda value: _are_words(value) and all("@" in each for each in value), "a list of addresses"
     ),
+    "REMOTE_CONTROL": Setting(
+        False,
+        lambda value: isinstance(value, bool),
+        "True or False: workers obey each command of Celery's remote control, or only those that look",
+    ),
     "CONTEXT_IDS": Setting(("request_id",), _are_words, "a list: the ids of log lines that a request's jobs take on"),
     "SITE_URL": Setting("", _is_url, URL + "this site's, for links in alert mails"),
     "FLOWER_URL": Setting("", _is_url, URL + "Flower's, for links on the pages"),

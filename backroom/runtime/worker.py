@@ -15,7 +15,7 @@ from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
 from backroom.conf import conf
 from backroom.ledger import operations, rescue, transitions
 from backroom.ledger.errors import Superseded
-from backroom.runtime import foreign, heartbeat, sigterm, subprocesses
+from backroom.runtime import foreign, heartbeat, remote_control, sigterm, subprocesses
 from backroom.runtime.pulse import Pulse
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class Worker(CeleryWorker):
         super().on_before_init(**options)
         heartbeat.worker_name = heartbeat.new_name(self.hostname or "")
         sigterm.spare_bodies()
+        remote_control.limit()
         # At a stop billiard waits up to 30 s for a result that may never be counted: one stop in eight, measured. The
         # ledger has the result, so 1 s is enough.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10  # looks, 0.1 s apart; 300 by default

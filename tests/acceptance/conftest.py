@@ -43,6 +43,25 @@ def house(open_house: Cluster, partners_process: str) -> Cluster:
     return open_house
 
 
+@pytest.fixture
+def obedient(house: Cluster) -> Iterator[Callable[[str], None]]:
+    """Restarts a worker by name, so that it obeys remote control; the next test has another one."""
+    names: list[str] = []
+
+    def restart(name: str) -> None:
+        names.append(name)
+        end(name)
+        house.start(name, FLOWER_READ_ONLY="false")
+
+    def end(name: str) -> None:
+        house.processes[name].terminate()
+        house.processes[name].wait(70)
+
+    yield restart
+    for name in names:
+        end(name)
+
+
 def job(key: str) -> Job:
     """The job of this key."""
     return Job.objects.get(key=key)

@@ -9,6 +9,7 @@ import urllib3
 from flower.urls import handlers
 from tornado.web import URLSpec
 
+from backroom.ledger.models import Heartbeat
 from stack import ports
 from tests.cluster import Cluster
 from tests.waiting import until
@@ -67,7 +68,8 @@ def test_with_the_password_it_shows_all_and_does_nothing(flower: str, open_house
         assert (answer.status, answer.data) == (403, b"Read only mode is enabled"), path
 
 
-def test_it_acts_only_when_told_so_by_its_own_variable(house: Cluster, tmp_path: Path):
+def test_it_acts_only_when_told_so_by_its_own_variable(house: Cluster, obedient, tmp_path: Path):
+    obedient("worker-bulk")
     port = ports.free(["FLOWER_PORT"])["FLOWER_PORT"]
     other = Cluster(tmp_path)
     other.env |= {"FLOWER_PORT": str(port), "FLOWER_URL": f"http://{ports.HOST}:{port}", "BACKROOM_VAR": str(tmp_path)}
@@ -81,6 +83,12 @@ def test_it_acts_only_when_told_so_by_its_own_variable(house: Cluster, tmp_path:
         assert (grown.status, b"Growing" in grown.data) == (200, True), grown.data
         shrunk = ask("POST", f"{other.env['FLOWER_URL']}/api/worker/pool/shrink/{worker}?n=1", account)
         assert shrunk.status == 200, shrunk.data
+        cancelled = ask(
+            "POST", f"{other.env['FLOWER_URL']}/api/worker/queue/cancel-consumer/{worker}?queue=bulk", account
+        )
+        assert cancelled.status == 200, cancelled.data
+        alive = Heartbeat.objects.filter(role="worker", name__startswith="bulk@")
+        until(lambda: alive.latest("started_at").queues == "", what="the heartbeat says what is really consumed")
     finally:
         other.stop()
 

@@ -234,7 +234,8 @@ def test_a_worker_told_to_stop_finishes_its_job_and_takes_no_other(house: Cluste
         assert job(f"analytics:{number}").claims == 1
 
 
-def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: Cluster, partners: str):
+def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: Cluster, partners: str, obedient):
+    obedient("worker-default")
     fault(partners, "fraud", status=503)
     number = house.order().json()["number"]
     key = f"fraud:{number}"
@@ -247,7 +248,8 @@ def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: Clust
     until(in_state(key, "succeeded"))
 
 
-def test_a_job_terminated_from_flower_is_a_dead_letter(house: Cluster, partners: str):
+def test_a_job_terminated_from_flower_is_a_dead_letter(house: Cluster, partners: str, obedient):
+    obedient("worker-bulk")
     fault(partners, "analytics", hang=True)
     number = house.order().json()["number"]
     key = f"analytics:{number}"

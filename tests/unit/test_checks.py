@@ -77,6 +77,7 @@ WRONG = {
     "CLIENT_HEADER": None,
     "QUEUE_OBJECTIVES": {"bulk": "900"},
     "ALERT_MAIL_TO": "oncall@example.com",
+    "REMOTE_CONTROL": "false",
     "CONTEXT_IDS": "request_id",
     "SITE_URL": "shop.example.com",
     "FLOWER_URL": None,
