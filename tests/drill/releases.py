@@ -24,7 +24,7 @@ SHIPMENT = '"shipment", "orders.request_shipment"'
 RECOMMENDATIONS = """\
         "recommendations", "orders.update_recommendations", "orders.fulfilment.recommendations.learn_from",
         "Recommendations", "The recommendations could not be updated. We will try again.",
-        counted=Q(learned=True), queue="bulk", atomic=True,
+        counted=Q(learned=True), internal=True, queue="bulk", atomic=True,
 """
 LEARNING = "def learn_from("
 DECLARED = """    declare(each)
