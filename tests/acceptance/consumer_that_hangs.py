@@ -1,12 +1,12 @@
-"""For `celery worker --include`: the main thread hangs at a message of one unknown task, while the thread of the
-heartbeat and the children go on."""
+"""For `celery worker --include`: at a message of one unknown task the main thread hangs, while the thread of the
+heartbeat and the children go on. At one of another task it raises an error that Celery calls unrecoverable."""
 
 import time
 from typing import Any
 
 from celery import signals
 
-from backroom.runtime import pulse
+from backroom.runtime import foreign, pulse
 
 pulse.STUCK = 4.0  # seconds, of 30
 
@@ -15,3 +15,15 @@ pulse.STUCK = 4.0  # seconds, of 30
 def hang(name: str, **_: Any) -> None:
     while name == "of.another.release":
         time.sleep(1)
+
+
+is_job = foreign.is_job
+
+
+def is_job_or_breaks(message: Any) -> bool:
+    if message.headers.get("task") == "breaks":
+        raise RuntimeError("a defect of ours")
+    return is_job(message)
+
+
+foreign.is_job = is_job_or_breaks

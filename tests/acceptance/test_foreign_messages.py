@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from celery import current_app
@@ -129,34 +130,60 @@ def test_remote_control_looks_and_changes_nothing(house: Cluster):
     assert lives()
 
 
-def test_a_worker_whose_main_thread_hangs_ends_and_its_jobs_run_elsewhere(house: Cluster, partners: str):
-    """Its heartbeat's thread and its children are well: nothing else would find out."""
+@contextmanager
+def defective(house: Cluster) -> Iterator[subprocess.Popen]:
+    """Another worker in place of worker-bulk; its main thread fails at two messages."""
     house.processes["worker-bulk"].terminate()
     house.processes["worker-bulk"].wait(30)
-    hanging = [*house.commands()["worker-bulk"], "--include", "tests.acceptance.consumer_that_hangs"]
+    command = [*house.commands()["worker-bulk"], "--include", "tests.acceptance.consumer_that_hangs"]
     begin = timezone.now()
-    with (house.logs / "hanging.log").open("wb") as log:
-        process = subprocess.Popen(hanging, env=house.env, stdout=log, stderr=log, start_new_session=True)
+    with (house.logs / "defective.log").open("wb") as log:
+        process = subprocess.Popen(command, env=house.env, stdout=log, stderr=log, start_new_session=True)
     try:
         until(lambda: Heartbeat.objects.filter(role="worker", queues="bulk", started_at__gt=begin).exists(), 30)
-        fault(partners, "analytics", latency_ms=60_000)
-        key = f"analytics:{house.order().json()['number']}"
-        until(in_state(key, "running"))
-        unknown = ready_job("unknown", "of.another.release")
+        yield process
+    finally:
+        process.kill()
+
+
+def running_job(house: Cluster, partners: str) -> str:
+    """The key of a job that the worker is running."""
+    fault(partners, "analytics", latency_ms=60_000)
+    key = f"analytics:{house.order().json()['number']}"
+    until(in_state(key, "running"))
+    return key
+
+
+def runs_elsewhere(house: Cluster, partners: str, key: str) -> None:
+    assert (job(key).state, job(key).attempts) in [("waiting", 0), ("ready", 0)]
+    fault(partners, "analytics")
+    house.start("worker-bulk")
+    until(in_state(key, "succeeded"), 30)
+
+
+def test_a_worker_whose_main_thread_hangs_ends_and_its_jobs_run_elsewhere(house: Cluster, partners: str):
+    """Its heartbeat's thread and its children are well: nothing else would find out."""
+    with defective(house) as process:
+        key, unknown = running_job(house, partners), ready_job("unknown", "of.another.release")
         push("bulk", json.dumps(message(unknown, "of.another.release")))
         until(lambda: Job.objects.get(id=unknown).error)
         for child in children(process.pid):
             os.kill(child, signal.SIGSTOP)  # so that the body never ends
         assert process.wait(30) != 0
-    finally:
-        process.kill()
-    assert "its main thread is at" in (house.logs / "hanging.log").read_text()
-    assert (job(key).state, job(key).attempts) in [("waiting", 0), ("ready", 0)]
+    assert "its main thread is at" in (house.logs / "defective.log").read_text()
     probe = [sys.executable, "probe.py", "worker", "bulk"]
     assert subprocess.run(probe, cwd=CHECKOUT, env=house.env, capture_output=True).returncode == 1
     assert ("queue-without-worker", "bulk") in [
         (found.rule.name, found.subject) for found in rules.findings(stats.snapshot()) if found.wrong
     ]
-    fault(partners, "analytics")
-    house.start("worker-bulk")
-    until(in_state(key, "succeeded"), 30)
+    runs_elsewhere(house, partners, key)
+
+
+def test_a_worker_ends_at_once_at_an_error_that_celery_calls_unrecoverable(house: Cluster, partners: str):
+    """Celery would wait for the running body first, and may never end."""
+    with defective(house) as process:
+        key = running_job(house, partners)
+        push("bulk", json.dumps(message(new_id(), "breaks")))
+        assert process.wait(30) != 0
+    assert "Unrecoverable error" in (house.logs / "defective.log").read_text()
+    runs_elsewhere(house, partners, key)
