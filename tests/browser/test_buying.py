@@ -56,6 +56,21 @@ def test_bought_by_mouse_and_the_timeline_ends_in_all_green_without_a_reload(pag
     expect(page.locator("#waited")).to_be_hidden()
 
 
+def test_a_typed_quantity_is_what_the_cart_and_the_checkout_have(page: Page):
+    page.goto("/products/?category=fruit")
+    page.locator(".card .add").first.click()
+    expect(page.locator("#cart-link")).to_contain_text("1")
+    page.goto("/cart/")
+    page.get_by_label("Quantity of").fill("5")
+    page.keyboard.press("Tab")  # to the button that adds one
+    expect(page.locator("#cart-link")).to_contain_text("5")
+    expect(page.get_by_label("Quantity of")).to_have_value("5")
+    page.get_by_label("Quantity of").fill("7")
+    page.locator("#check-out").click()
+    page.wait_for_url("**/checkout/")
+    expect(page.locator(".slip")).to_contain_text("7 \N{MULTIPLICATION SIGN}")
+
+
 def test_eight_quick_adds_of_a_new_visitor_are_all_in_the_cart(page: Page):
     """Their session begins with the first answer: the page sends one after another."""
     page.goto("/products/?category=fruit")
