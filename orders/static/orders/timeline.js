@@ -14,7 +14,7 @@
   // The customer waited from the click on "Buy now", which the browser's clock starts at, through the redirect until this
   // page was read. A page that was opened by its link, or again, does not know.
   const navigation = performance.getEntriesByType("navigation")[0];
-  const waited = navigation?.type === "navigate" && navigation.redirectCount ? Math.round(performance.now()) : 0;
+  const waited = navigation?.type === "navigate" && navigation.redirectCount && document.referrer.includes("/checkout/") ? Math.round(performance.now()) : 0;
   const tell = () => {
     const place = document.getElementById("waited");
     if (!waited || !place) return;
