@@ -62,7 +62,7 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
     elif request.method != "POST" and opened.cancellable:
         return render(request, "orders/cancel.html", {"order": opened})
     if opened.sent_at and opened.status != Status.CANCELLED:
-        messages.error(request, f"Order {number} is with the warehouse already. It can no longer be cancelled.")
+        messages.error(request, f"The warehouse has been asked to ship order {number}. It can no longer be cancelled.")
     return redirect(opened)
 
 

@@ -87,7 +87,10 @@ def checkout_page(request: HttpRequest) -> HttpResponse:
         return _buy(request, cart)
     if not cart or not cart.items.exists():
         return _nothing_to_buy(request)
-    form = CheckoutForm(initial={"key": cart.key, "country": request.GET.get("country", delivery.DEFAULT)})
+    country = request.GET.get("country")
+    form = CheckoutForm(
+        initial={"key": cart.key, "country": country if country in delivery.ZONES else delivery.DEFAULT}
+    )
     return _checkout_form(request, cart, form)
 
 
