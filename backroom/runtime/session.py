@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import TransactionManagementError
 from psycopg.pq import TransactionStatus
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ PLAIN = re.compile(
     r"[\s(]*(SELECT|INSERT|UPDATE|DELETE|WITH|LOCK|SHOW|SET (LOCAL|TRANSACTION|CONSTRAINTS)"
     r"|(ROLLBACK TO |RELEASE )?SAVEPOINT)\b", re.I
 )  # fmt: skip
+ENDING = re.compile(r"[\s(]*(COMMIT|END|ABORT|ROLLBACK(?! TO)|PREPARE TRANSACTION|BEGIN|START TRANSACTION)\b", re.I)
 LASTING = ("advisory_lock", "advisory_unlock", "set_config", "into temp", "pg_temp", ";")
 OPEN = (TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
@@ -82,6 +84,9 @@ class _Session:
         self.connection.execute_wrappers = [*self.wrappers, self._see]
 
     def _see(self, execute: Callable, sql: Any, parameters: Any, many: bool, context: Any) -> Any:
+        """Refuses to end a transaction behind Django: what an atomic body wrote would stay without its finish."""
+        if self.connection.in_atomic_block and isinstance(sql, str) and ENDING.match(sql):
+            raise TransactionManagementError(f"{sql.split()[0]} in an atomic block: use transaction.atomic() for parts")
         if not isinstance(sql, str) or not PLAIN.match(sql) or any(map(sql.lower().__contains__, LASTING)):
             self.suspect = True
         return execute(sql, parameters, many, context)

@@ -172,3 +172,14 @@ def test_a_body_that_does_nothing_unusual_costs_no_statement_and_keeps_its_conne
         assert attempt(write).state == "succeeded"
     assert [query["sql"].split()[0] for query in queries] == ["INSERT", "UPDATE", "INSERT", "WITH", "SELECT"]
     assert session()[0] == before
+
+
+@pytest.mark.parametrize("statement", ["COMMIT", " end", "ROLLBACK", "BEGIN"])
+def test_an_atomic_body_can_not_end_its_transaction(statement):
+    def work() -> None:
+        write()
+        sql(statement)()
+
+    job = attempt(work, atomic_body)
+    assert job.error.startswith("TransactionManagementError")
+    assert not Session.objects.exists()
