@@ -3,7 +3,7 @@ DETAIL may hold a customer's data."""
 
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -11,6 +11,7 @@ from django.db import DatabaseError
 
 from backroom.ledger.limits import LIMIT, LINE, clipped
 
+PARTS = 50  # of an error that is shown as it is: the texts of each name all behind it, so time grows with the square
 BREAK = re.compile(r"(\n|\\+n)")  # also as repr() and JSON write it
 QUOTING = re.compile(r"^[\s|]*(?:CONTEXT|QUERY|LINE \d+):|\bDETAIL:")
 OWN = re.compile(r"^[\s|]*(?:HINT:|(?:Exception Group )?Traceback \(|The above exception|During handling of|\+[-+ ])")
@@ -81,8 +82,10 @@ def _traceback(error: BaseException) -> str:
         return f"its traceback can't be written: {type(raised).__name__}"
 
 
-def _showable(error: BaseException, parts: Iterable[BaseException]) -> bool:
-    """Whether all texts that Celery shows are clean and short."""
+def _showable(error: BaseException, parts: Sequence[BaseException]) -> bool:
+    """Whether all texts that Celery shows are clean and short. A MemoryError is not: Celery ends the worker for it."""
+    if isinstance(error, MemoryError) or len(parts) > PARTS:
+        return False
     try:
         shown = [f"{error!r}\n{error}", *(line for part in parts for line in traceback.format_exception_only(part))]
     except Exception:

@@ -104,12 +104,27 @@ def groups_in_groups() -> None:
     raise error
 
 
+def a_long_chain() -> None:
+    error: Exception = ValueError("innermost")
+    for _ in range(3_000):
+        error, error.__cause__ = ValueError("outer"), error
+    raise error
+
+
 @pytest.mark.timeout(10)
-@pytest.mark.parametrize("work", [circle, itself, groups_in_groups])
+@pytest.mark.parametrize("work", [circle, itself, groups_in_groups, a_long_chain])
 def test_an_error_of_any_shape_is_written_down(work):
     job = attempt(work)
     assert (job.state, job.attempts) == ("waiting", 1)
     assert job.error.startswith(("ValueError", "ExceptionGroup"))
+
+
+def test_an_error_for_which_celery_would_end_the_worker_fails_its_attempt_only():
+    bodies["now"] = raising(MemoryError("too large"))
+    id = body.enqueue("now")
+    with pytest.raises(Exception, match="MemoryError: too large") as caught:
+        execution.perform(body, id)
+    assert not isinstance(getattr(caught.value, "exc", caught.value), MemoryError)
 
 
 @pytest.mark.parametrize("error", [ValueError("x" * 1_000_000), Permanent({"x": "y" * 1_000_000}), Unreadable()])
