@@ -179,6 +179,7 @@ def test_a_worker_whose_main_thread_hangs_ends_and_its_jobs_run_elsewhere(house:
     runs_elsewhere(house, partners, key)
 
 
+@pytest.mark.slow
 def test_a_worker_ends_at_once_at_an_error_that_celery_calls_unrecoverable(house: Cluster, partners: str):
     """Celery would wait for the running body first, and may never end."""
     with defective(house) as process:
