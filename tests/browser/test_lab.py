@@ -54,6 +54,7 @@ def case(slug: str, *values: str):
     return pytest.param(slug, *values, id=slug, marks=[] if slug in QUICK else pytest.mark.slow)
 
 
+@pytest.mark.slow
 def test_the_page_stays_where_it_is_while_an_experiment_runs(page: Page):
     places = """[...document.querySelectorAll("#main :is(h1, h2, h3, p, ul, dl, pre)")]
         .filter(one => !one.closest(".run")).map(one => Math.round(one.getBoundingClientRect().top + scrollY))"""
