@@ -86,6 +86,7 @@ class Runner:
 
     def restore(self) -> None:
         """End all faults, run the usual processes, and delete what experiments left. Never raises."""
+        connection.close()  # PostgreSQL may have been restarted since its last use
         trouble = ""
         try:
             self.stack.restore()
@@ -99,6 +100,7 @@ class Runner:
 
     def perform(self, name: str) -> None:
         """Run one request, until everything is normal again."""
+        connection.close()  # as in `restore`
         begin = time.monotonic()
         variant = self.stack.variant
         run: dict[str, Any] = {"slug": name, "variant": variant, "outcome": "", "said": "", "lines": [], "seconds": 0.0}
