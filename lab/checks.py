@@ -44,7 +44,7 @@ def complete(
     `naive` and `checklist` are the results without a ledger, read once the orders have no messages left. The second is
     like the first if it is left out.
     """
-    without = checklist or naive if context.variant == CHECKLIST else naive
+    without = checklist if checklist and context.variant == CHECKLIST else naive
     idle = 0
 
     def check() -> str:

@@ -38,7 +38,7 @@ class Totals:
     def close(self) -> None:
         """Keep the totals as they are now, before the reconciler repairs anything."""
         end = as_dict(self.count())
-        self.periods[-1] |= {"last": effects.newest(), "until": timezone.now().isoformat(), "end": end}
+        self.periods[-1] |= {"last": effects.newest(), "until": timezone.now().isoformat(), "end": end, "now": end}
 
     def count(self, period: dict[str, Any] | None = None) -> effects.Counts:
         """The effects of a period's orders by now, by default the last one's. Raises audit.PartnersSilent and
@@ -55,7 +55,7 @@ class Totals:
     def update(self) -> None:
         """Count again what can still change. Raises as `count`."""
         for period in list(self.periods):
-            if not period["end"] or period["now"] is NONE or period["now"]["lost"] or period["now"]["unfinished"]:
+            if not period["end"] or period["now"]["lost"] or period["now"]["unfinished"]:
                 period["now"] = as_dict(self.count(period))
 
 

@@ -50,9 +50,9 @@ def begin(request: HttpRequest, name: str) -> HttpResponse:
     """Request an experiment, another shop or the reconciler."""
     if name not in (*BY_SLUG, *SWITCHES, RECONCILE):
         raise Http404
-    notice = ""
     if name == RECONCILE and running() != LEDGERED:
         return answer(request, NEEDS_LEDGER)
+    notice = ""
     try:
         StateFiles(settings.VAR).submit(name)
     except Busy as busy:
@@ -123,7 +123,7 @@ def state() -> dict[str, Any]:
         "shop": shop,
         "label": SHOPS[shop],
         "busy": bool(requested),
-        "run": run and {"shop": shop, **run, "title": title(run["slug"]), "expect": expected(run, shop)},
+        "run": run and shown(run, run.get("variant", shop)),
         "history": [one | {"label": SHOPS[one["shop"]]} for one in history if one["end"]],
         "now": history[-1]["now"] if history else {},
         "checkout_ms": None if checkout is None else round(checkout * 1000),
@@ -133,11 +133,11 @@ def state() -> dict[str, Any]:
     }
 
 
-def expected(run: dict[str, Any], shop: str) -> str:
-    """What the card says about the shop in which the experiment runs."""
+def shown(run: dict[str, Any], shop: str) -> dict[str, Any]:
+    """A run with the shop that it is of, and what the experiment's card says about that shop."""
     experiment = BY_SLUG.get(run["slug"])
-    field = {LEDGERED: "expect"}.get(run.get("variant", shop), run.get("variant", shop))
-    return getattr(experiment, field) if experiment else ""
+    expect = getattr(experiment, "expect" if shop == LEDGERED else shop) if experiment else ""
+    return run | {"shop": shop, "title": title(run["slug"]), "expect": expect}
 
 
 def results_of(slug: str, found: dict[str, Any]) -> dict[str, Any]:
