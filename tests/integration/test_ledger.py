@@ -444,6 +444,11 @@ def test_a_follower_is_not_linked_to_a_job_that_is_not_there():
     assert str(Job.objects.get(id=follower).after_id) == other
 
 
+def test_the_ids_of_a_process_sort_in_the_order_in_which_it_made_them():
+    ids = [new_id() for _ in range(500)]
+    assert ids == sorted(ids)
+
+
 def test_two_calls_of_one_id_are_refused():
     id = new_id()
     with pytest.raises(ValueError, match="have one id"):
