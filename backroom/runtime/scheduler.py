@@ -138,6 +138,8 @@ class LedgerScheduler(DatabaseScheduler):
             self.apply_async(entry, producer, advance=False)
         except SchedulingError as error:
             log.error("%s", db_errors.summary(error))
+        except Exception:  # a defect in one entry must not stop the others; the slot is due again at the next look
+            log.exception("%s could not be enqueued", entry.name)
 
     def _enqueue_once(self, entry: LedgerEntry, before: datetime) -> Any:
         # A schedule that never fired has no last_run_at in its row; beat counts from its own start then.

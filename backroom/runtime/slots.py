@@ -11,7 +11,7 @@ from backroom.runtime.enqueue import Call
 from backroom.runtime.task import LedgerTask
 
 DEADLINE = "slot_deadline"  # the name in an entry's headers
-SHORTEST = 60  # seconds, in which a new beat starts
+SHORTEST, LONGEST = 60, 315_360_000  # seconds: in which a new beat starts, and ten years
 OPTIONS = ("queue", "exchange", "routing_key", "expire_seconds", "priority")
 
 
@@ -21,8 +21,8 @@ def deadline(headers: Any) -> float | None:
     if not isinstance(headers, dict):
         raise ValueError("headers is a JSON object")
     seconds = headers.get(DEADLINE, conf.SLOT_DEADLINE)
-    if seconds is not None and (type(seconds) not in (int, float) or not seconds >= SHORTEST):
-        raise ValueError(f"{DEADLINE} is null or a number of seconds, {SHORTEST} or more")
+    if seconds is not None and (type(seconds) not in (int, float) or not SHORTEST <= seconds <= LONGEST):
+        raise ValueError(f"{DEADLINE} is null or a number of seconds, {SHORTEST} or more, ten years at most")
     return seconds
 
 

@@ -120,6 +120,8 @@ def test_an_entry_enabled_again_does_not_run_the_slots_of_the_time_between(entry
         ({"headers": "x"}, "headers: not JSON"),
         ({"headers": '{"slot_deadline": "1 h"}'}, "slot_deadline is null or a number of seconds"),
         ({"headers": '{"slot_deadline": 1}'}, "60 or more"),
+        ({"headers": '{"slot_deadline": 1e11}'}, "ten years at most"),
+        ({"headers": '{"slot_deadline": Infinity}'}, "ten years at most"),
     ],
 )
 def test_an_entry_that_the_ledger_can_not_enqueue_is_refused_in_the_form(entry, changes, words):
