@@ -55,7 +55,10 @@ def find(search: Search) -> Found:
 
 def members(search: Search, verb: str, limit: int) -> list[str]:
     """The ids of the first jobs found that this verb of the audit log fits, among the LOOK rows that a search reads."""
-    statement, values = _statement(search, "id", limit, [("state = ANY(%s)", [list(VERBS[verb])])])
+    fit: list[Sql] = [("state = ANY(%s)", [list(VERBS[verb])])]
+    if verb == "try":
+        fit.append(("run_at IS NOT NULL", []))  # as audit_log.fits
+    statement, values = _statement(search, "id", limit, fit)
     return returned_ids(statement, *values)
 
 
