@@ -25,6 +25,7 @@ document.addEventListener("htmx:afterRequest", ({ detail }) => {
   changes = 0;
   if (next) location.assign(next);
 });
+document.addEventListener("htmx:sendError", () => { changes = 0; next = null; });
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='/checkout/']");
   if (link && changes) { event.preventDefault(); next = link.href; }
