@@ -115,7 +115,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
             return None
         context = self.admin_site.each_context(request) | {
             "title": f"{act.label}: {len(orders)} order{pluralize(len(orders))}?",
-            "act": act, "orders": orders, "typed": typed, "why": why,
+            "act": act, "orders": orders, "typed": typed, "why": why, "why_limit": WHY_LIMIT,
             "problem": (wrong or REASON_NEEDED) if confirmed else "",
         }  # fmt: skip
         return TemplateResponse(request, "admin/orders/order/act.html", context)

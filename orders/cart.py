@@ -1,7 +1,7 @@
 """The tables of carts, and each change of them.
 
-A change first updates the cart's row, which locks it: concurrent changes follow each other, and none is lost. The
-session holds the cart's id only, so a session that another request saves late overwrites nothing of it.
+A change of a quantity first updates the cart's row, which locks it: concurrent changes follow each other, and none is
+lost. The session holds the cart's id only, so a session that another request saves late overwrites nothing of it.
 """
 
 import secrets
@@ -82,7 +82,8 @@ class Cart(models.Model):
                     product_id=product_id, defaults={"quantity": quantity, "seen": price}
                 )
                 if not new:
-                    self.items.filter(pk=item.pk).update(quantity=min(MAX_QUANTITY, item.quantity + quantity))
+                    item.quantity = min(MAX_QUANTITY, item.quantity + quantity)
+                    item.save(update_fields=["quantity"])
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -152,7 +152,7 @@ def ending(credited: bool) -> tuple[When, ...]:
 
 
 def chains(*when: When) -> list[list[FollowUp]]:
-    """The same, each behind the one of them that must succeed first."""
+    """The follow-ups of these changes, each behind the one of them that must succeed first."""
     found: list[list[FollowUp]] = []
     for follow_up in of(*when):
         chain = next((chain for chain in found if any(step.kind == follow_up.after for step in chain)), None)

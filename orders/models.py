@@ -4,7 +4,7 @@ A status changes by compare-and-set only (`filter(number=…, status=<from>).upd
 changes one matches the row and the other matches none. Amounts are gross, VAT included.
 """
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 from django.db import models
@@ -107,6 +107,11 @@ class Order(Linked):
     def cancellable(self) -> bool:
         """Whether its customer may cancel it."""
         return self.status in (Status.PAID, Status.ON_HOLD) and self.sent_at is None
+
+    @property
+    def expected_on(self) -> date | None:
+        """The promised day, of an order that is neither on hold nor at its end without a shipment."""
+        return self.arrives_on if self.status in (Status.PLACED, Status.PAID) else None
 
     @property
     def link_lasts_from(self) -> datetime | None:

@@ -88,7 +88,7 @@ def erase(address: str, who: str) -> list[int]:
 
 def erase_order(number: int) -> None:
     """Have the partners forget an order's customer, then erase it here; a second call does nothing. Raises Snooze while
-    a person or a job still needs the customer, and what Partner.post does.
+    a person or a job, even a dead one, still needs the customer, and what Partner.post does.
 
     The lock makes a cancellation wait, which then finds the order erased and changes nothing. One that comes first has
     enqueued its jobs, and the second look sees them.

@@ -32,7 +32,7 @@ def observe(route: str, method: str, status: int, seconds: float) -> None:
 
 
 def count_event(event: str) -> None:
-    """Count one security event."""
+    """`event` is a label of the metric: one of a few. Does nothing while the files can't be used."""
     if metrics := _metrics():
         metrics[1].labels(event).inc()
 

@@ -59,7 +59,7 @@ def members_changed(sender: Any, instance: Any, action: str, pk_set: set[int] | 
 
 
 @receiver(pre_save, sender=User)
-def flags_changed(instance: User, raw: bool = False, **_: Any) -> None:
+def flags_changed(instance: User, **_: Any) -> None:
     """Staff, superuser or active, which a query's `update` changes without a signal."""
     before = User.objects.filter(pk=instance.pk).values(*FLAGS).first() or dict.fromkeys(FLAGS[1:], False)
     if changed := {flag: getattr(instance, flag) for flag in before if getattr(instance, flag) != before[flag]}:

@@ -13,7 +13,7 @@ class Limits:
 
     def authenticate(self, request: HttpRequest | None, username: str | None = None, **credentials: Any) -> None:
         """Raises LimitReached before the password is read. Counted are all attempts: of many at the same moment, none
-        can guess more."""
+        can guess more. The limit: a stranger who knows a name can keep its owner out while they go on."""
         if request:
             account = (username or "").casefold()
             limits.take(request, sign_ins_by_client=client_of(request), sign_ins_by_account=account)

@@ -44,8 +44,8 @@ def send_link(number: int, slot: int) -> None:
     an erased one."""
     order = Order.objects.filter(number=number, erased_at=None).first()
     if order:
-        account = LoyaltyAccount.objects.filter(email=order.email.lower()).first()
-        context = {"points": account.points if account else 0}
+        accounts = LoyaltyAccount.objects.filter(email=order.email.lower())
+        context = {"points": accounts.values_list("points", flat=True).first()}
         _to_customer(order, "link", f"The link to your order {number}", context, key=f"link:{number}-{slot}")
 
 
@@ -79,7 +79,7 @@ def send_sales_report(day: date) -> None:
         template="orders/mail/sales_report",
         context={
             "report": sales_of(day),
-            "jobs_url": f"{settings.SITE_URL}{reverse('admin:backroom_job_changelist')}?state__exact=dead",
+            "jobs_url": f"{settings.SITE_URL}{reverse('ops:jobs')}?state=dead",
         },
     )
 

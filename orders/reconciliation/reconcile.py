@@ -54,7 +54,7 @@ class Outcome:
 
 def run(limit: int = LIMIT, dry_run: bool = False, age: timedelta = AGE) -> Outcome:
     """Reconcile the orders of the window and repair at most `limit`. Raises audit.PartnersSilent before any change.
-    A dry run rolls every repair back. `age`: of the youngest orders."""
+    A dry run rolls every repair back. It leaves out orders younger than `age`."""
     window = min(WINDOW, timedelta(days=settings.BACKROOM_RETENTION_DAYS) / 2)
     orders = Order.objects.filter(created_at__range=(Now() - window, Now() - age)).order_by("number")
     numbers = list(orders.values_list("number", flat=True))

@@ -9,7 +9,6 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods
 
 from backroom import Call, enqueue_all
@@ -24,7 +23,6 @@ ANSWER = "If we have an order with this number and email, its link is on the way
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@cache_control(private=True, no_store=True)
 def find(request: HttpRequest) -> HttpResponse:
     """The form, and the answer to it."""
     form = FindForm(request.POST if request.method == "POST" else None)

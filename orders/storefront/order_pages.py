@@ -3,7 +3,6 @@
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_safe
 
 from orders.models import CreditNote, Invoice, Order, Status
@@ -11,7 +10,6 @@ from orders.ordering import cancellation
 from orders.storefront import timeline
 
 WHOLE = "&whole=1"  # in an address: shows the jobs that are not the customer's own, too
-private = cache_control(private=True, no_store=True)
 
 
 def _opened(request: HttpRequest, number: int) -> Order:
@@ -38,7 +36,6 @@ def _order_context(request: HttpRequest, number: int) -> dict:
 
 
 @require_safe
-@private
 def order(request: HttpRequest, number: int) -> HttpResponse:
     """The confirmation and the timeline."""
     context = _order_context(request, number)
@@ -46,35 +43,31 @@ def order(request: HttpRequest, number: int) -> HttpResponse:
 
 
 @require_safe
-@private
 def order_timeline(request: HttpRequest, number: int) -> HttpResponse:
     """The part of the order's page that updates itself."""
     return render(request, "orders/_timeline.html", _order_context(request, number))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@private
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
     """The question whether to cancel the order, and its cancellation."""
     opened = _opened(request, number)
+    if request.method != "POST" and opened.cancellable:
+        return render(request, "orders/cancel.html", {"order": opened})
     if request.method == "POST" and not cancellation.cancel_unsent(number):
         opened.refresh_from_db()
-    elif request.method != "POST" and opened.cancellable:
-        return render(request, "orders/cancel.html", {"order": opened})
     if opened.sent_at and opened.status != Status.CANCELLED:
         messages.error(request, f"The warehouse has been asked to ship order {number}. It can no longer be cancelled.")
     return redirect(opened)
 
 
 @require_safe
-@private
 def invoice(request: HttpRequest, number: int) -> HttpResponse:
     """The invoice's PDF; 404 until it exists."""
     return _pdf(get_object_or_404(Invoice, order=_opened(request, number)), f"invoice-{number}")
 
 
 @require_safe
-@private
 def credit_note(request: HttpRequest, number: int) -> HttpResponse:
     """The credit note's PDF; 404 until it exists."""
     return _pdf(get_object_or_404(CreditNote, order=_opened(request, number)), f"credit-note-CN-{number}")

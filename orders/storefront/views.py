@@ -9,7 +9,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from backroom.inbound.limits import LimitReached
@@ -79,7 +78,6 @@ def _next(request: HttpRequest) -> str:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@cache_control(private=True, no_store=True)
 def checkout_page(request: HttpRequest) -> HttpResponse:
     """The checkout form, and the order that it places."""
     cart = cart_of(request)
@@ -144,13 +142,10 @@ def _place(request: HttpRequest, cart: Cart, offer: Offer, form: CheckoutForm) -
     except refusals.Refused as error:
         return _checkout_form(request, cart, form, str(error), 409)
     except LimitReached as error:
-        return _later(_checkout_form(request, cart, form, str(error), 429), error)
+        response = _checkout_form(request, cart, form, str(error), 429)
+        response["Retry-After"] = str(error.seconds)
+        return response
     return _placed(request, cart, order)
-
-
-def _later(response: HttpResponse, error: LimitReached) -> HttpResponse:
-    response["Retry-After"] = str(error.seconds)
-    return response
 
 
 def _placed(request: HttpRequest, cart: Cart, order: Order) -> HttpResponse:
@@ -163,6 +158,6 @@ def _placed(request: HttpRequest, cart: Cart, order: Order) -> HttpResponse:
         checkout.take_from_cart(order, cart)
     except Error:
         # The order is placed, and its page is the answer. The cart stays full, but its form has this order's key.
-        log.warning("the cart of order %s could not be emptied", order.number)
+        log.warning("the cart of order %s could not be emptied", order.number, exc_info=True)
         db_errors.close_connection()
     return redirect(order)
