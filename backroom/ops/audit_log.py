@@ -46,10 +46,10 @@ def try_now(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[
 def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
     """Replay a dead or cancelled job with other arguments. False if it is neither any more."""
     with transaction.atomic():
-        before = Job.objects.get(id=id).args
+        before = Job.objects.get(id=id)
         done = operations.replay([id], args=args)
         if done:
-            what = f"{Job.objects.get(id=id)}, its arguments before: {json.dumps(before)}"
+            what = f"{before}, its arguments before: {json.dumps(before.args)}"
             note("edited and replayed", what, who, why, done)
         return bool(done)
 

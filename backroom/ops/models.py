@@ -86,7 +86,8 @@ class TaskTotal(Totals):
 
 
 class AuditEntry(models.Model):
-    """What an operator did to jobs. The same transaction wrote both; nothing changes or deletes an entry."""
+    """What a person did to jobs, schedules or orders. The same transaction wrote both; nothing changes or deletes an
+    entry."""
 
     at = models.DateTimeField(db_default=Now())
     who = models.CharField(max_length=150)

@@ -26,7 +26,7 @@ class Consumer(CeleryConsumer):
         super().__init__(*args, **options)
 
     def turn(self) -> None:
-        """The main thread comes by: from its loop, or while it waits for the broker."""
+        """Note that the main thread runs: its loop calls this, and its wait for the broker."""
         self.turned_at = time.monotonic()
         if tasks := getattr(self, "task_consumer", None):
             self.queues = ",".join(sorted(queue.name for queue in tasks.queues if tasks.consuming_from(queue)))

@@ -68,11 +68,10 @@ class Dispatcher:
             return False
         size = self.batch
         messages = transitions.stage_due(size)
-        if foreign := [message for message in messages if message.queue not in current_app.amqp.queues]:
+        if unknown := [message.id for message in messages if message.queue not in current_app.amqp.queues]:
             # A row that can't be published must not block all others.
-            ids = [message.id for message in foreign]
-            transitions.defer_unknown(ids, "no worker here knows its queue", conf.DEPLOY_WINDOW)
-        if not self.send([message for message in messages if message not in foreign]):
+            transitions.defer_unknown(unknown, "no worker here knows its queue", conf.DEPLOY_WINDOW)
+        if not self.send([message for message in messages if message.queue in current_app.amqp.queues]):
             return False
         self.batch = min(2 * size, BATCH)
         if len(messages) < size or size == BATCH:
@@ -133,6 +132,5 @@ class Dispatcher:
 
 def defer_jobs_of_unknown_queues() -> None:
     """Ready jobs of a queue that was removed: no worker takes their messages, and no dispatcher looks for lost ones."""
-    served = {queue for worker in heartbeat.alive("worker") for queue in worker.queues}
-    if ids := rescue.of_other_queues([*current_app.amqp.queues, *served]):
+    if ids := rescue.of_other_queues([*current_app.amqp.queues, *heartbeat.served_queues()]):
         transitions.defer_unknown(ids, "no worker knows its queue", conf.DEPLOY_WINDOW)

@@ -59,6 +59,11 @@ def alive(role: str) -> list[Process]:
     return [process for process in read() if process.role == role and process.alive]
 
 
+def served_queues() -> set[str]:
+    """The queues that live workers consume. Raises django.db.Error."""
+    return {queue for worker in alive("worker") for queue in worker.queues}
+
+
 class Heartbeat:
     """One process's row. Errors of the database pass through."""
 

@@ -38,8 +38,7 @@ class EveryMinute:
 
 def warn_of_unserved_queues() -> None:
     """Warn of queues with jobs that no live worker serves. Where each queue has a worker, it does not read the jobs."""
-    served = {queue for worker in heartbeat.alive("worker") for queue in worker.queues}
-    unserved = sorted(current_app.amqp.queues.keys() - served)
+    unserved = sorted(current_app.amqp.queues.keys() - heartbeat.served_queues())
     if not unserved:
         return
     for queue, count in rows(OVERDUE, unserved, PATIENCE):

@@ -37,7 +37,7 @@ class Pulse:
     """The thread that writes the worker's heartbeat, and requeues what can't finish before the worker is killed.
 
     Not Celery's heartbeat_sent signal: that stops while the broker is away, and the rescue would take the worker for
-    dead. But the thread alone proves nothing: once the consumer takes no turn any more, the worker ends.
+    dead. The thread alone does not prove that the worker consumes: a consumer without a turn for STUCK seconds ends it.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class Pulse:
             if time.monotonic() >= self.deadline:
                 self.end(pool, os.EX_OK)
             stuck = stuck + 1 if self._stuck(pool) else 0
-            if stuck == 2:  # looks: a process that was frozen as a whole has thawed with the first
+            if stuck == 2:  # Race: a process that was frozen and continues finds an old turn at the first look
                 self._end_stuck(pool)
             try:
                 self._beat(pool)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MARK = "BACKROOM_JOB"
-LOOKS = 3  # a process may fork between a look and its end
+LOOKS = 3  # Race: a process forks between a look and its end.
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def marked(id: str) -> Iterator[None]:
 
 
 def end(id: str) -> None:
-    """SIGKILL to the job's subprocesses on this machine, but for one with an environment of its own."""
+    """Send SIGKILL to the job's subprocesses on this machine. One that replaced its environment is not found."""
     for _ in range(LOOKS):
         if not (pids := _of_job(id)):
             return

@@ -234,7 +234,7 @@ def test_a_worker_told_to_stop_finishes_its_job_and_takes_no_other(house: Cluste
         assert job(f"analytics:{number}").claims == 1
 
 
-def test_a_job_revoked_from_flower_is_discarded_and_can_be_replayed(house: Cluster, partners: str, obedient):
+def test_a_job_revoked_from_flower_is_cancelled_and_can_be_replayed(house: Cluster, partners: str, obedient):
     obedient("worker-default")
     fault(partners, "fraud", status=503)
     number = house.order().json()["number"]

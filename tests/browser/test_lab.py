@@ -56,7 +56,8 @@ def case(slug: str, *values: str):
 
 def test_the_page_stays_where_it_is_while_an_experiment_runs(page: Page):
     places = """[...document.querySelectorAll("#main :is(h1, h2, h3, p, ul, dl, pre)")]
-        .filter(one => one.checkVisibility() && !one.closest(".run") && one.id != "away").map(one => [one.tagName, one.textContent.slice(0, 40), Math.round(one.getBoundingClientRect().top + scrollY)])"""
+        .filter(one => one.checkVisibility() && !one.closest(".run") && one.id != "away")
+        .map(one => [one.textContent.slice(0, 20), Math.round(one.getBoundingClientRect().top + scrollY)])"""
     run = press(page, "kill-web")  # the page is offline for a moment, too
     expect(run).to_have_attribute("data-outcome", "")
     before = page.evaluate(places)

@@ -348,7 +348,8 @@ def test_no_heartbeat_outlives_a_worker_that_stopped():
         until(a_session_waits)  # its first heartbeat is on its way
         stop = Thread(target=lambda: (late.stop(), connection.close()))
         stop.start()
-        stop.join(0.5)  # it waits for that heartbeat
+        stop.join(0.5)
+        assert stop.is_alive(), "it waits for that heartbeat"
         other.rollback()
     stop.join()
     late.thread.join()
