@@ -1,10 +1,10 @@
-"""Errors as the ledger, the logs and Flower show them: short, and without the rows that PostgreSQL quotes in them. Its
-DETAIL may hold a customer's data."""
+"""Errors as the ledger, the logs and Flower show them: short, without the passwords of addresses, and without the rows
+that PostgreSQL quotes in them. Its DETAIL may hold a customer's data."""
 
 import re
 import traceback
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import psycopg
 from django.db import DatabaseError
@@ -15,10 +15,20 @@ PARTS = 50  # of an error that is shown as it is: the texts of each name all beh
 BREAK = re.compile(r"(\n|\\+n)")  # also as repr() and JSON write it
 QUOTING = re.compile(r"^[\s|]*(?:CONTEXT|QUERY|LINE \d+):|\bDETAIL:")
 OWN = re.compile(r"^[\s|]*(?:HINT:|(?:Exception Group )?Traceback \(|The above exception|During handling of|\+[-+ ])")
+PASSWORD = re.compile(r"(://[^\s/?#:@'\"]*:)[^\s/?#'\"]*(?=@)|([?&]password=)[^\s&#'\"]+")
+
+
+def without_passwords(value: Any) -> Any:
+    """A text, or a list or mapping of texts, in which addresses such as redis://user:password@host hide theirs."""
+    if isinstance(value, str):
+        return PASSWORD.sub(r"\1\2********", value)
+    if isinstance(value, Mapping):
+        return {name: without_passwords(each) for name, each in value.items()}
+    return [without_passwords(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def redact(text: str, limit: int = LIMIT) -> str:
-    """The text, clipped, without what PostgreSQL quotes, and without characters that it can't store.
+    """The text, clipped, without what PostgreSQL quotes, without passwords, and without characters that it can't store.
 
     A quoted value may have several lines. So all is cut, until a line that a traceback or PostgreSQL writes itself.
     """
@@ -34,7 +44,7 @@ def redact(text: str, limit: int = LIMIT) -> str:
         if found := QUOTING.search(line):
             cut, line = before or "\n", line[: found.start()]
         kept.append(line)
-    return clipped("".join(kept).replace("\x00", "").encode(errors="replace").decode(), limit)
+    return clipped(without_passwords("".join(kept)).replace("\x00", "").encode(errors="replace").decode(), limit)
 
 
 class Cleaned(NamedTuple):

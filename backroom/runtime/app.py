@@ -1,12 +1,16 @@
 """A Celery app in which every way to call a task enqueues a job."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from celery import Celery
+from celery.app.defaults import SETTING_KEYS
+from celery.app.utils import Settings
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
+
+from backroom.observe.redact import without_passwords
 
 # The ledger makes results and the broker's acknowledgements redundant, and prefetching would hide waiting messages in a
 # worker. A project's settings override these, and the system checks refuse what breaks a promise.
@@ -37,6 +41,18 @@ def _add_defaults(source: Any, **_: Any) -> None:
         maps.insert(-1, DEFAULTS)
 
 
+def hide_secrets(app: Celery) -> None:
+    """Let `inspect conf`, Flower and `celery report` show only Celery's own settings, without passwords. Celery shows
+    all of Django's but those with a telling name, and of addresses it knows `broker_url` and not CELERY_BROKER_URL."""
+    vars(app.conf)["table"] = partial(_shown, app.conf)
+
+
+def _shown(source: Settings, with_defaults: bool = False, censored: bool = True) -> dict[str, Any]:
+    prefix = (source.prefix or "").lower()
+    table = Settings.table(source, with_defaults, censored)
+    return without_passwords({k: v for k, v in table.items() if k.lower().removeprefix(prefix) in SETTING_KEYS})
+
+
 class LedgerCelery(Celery):
     """Celery whose tasks are jobs. `send_task` by name enqueues a job, too, where the task is known."""
 
@@ -46,6 +62,7 @@ class LedgerCelery(Celery):
         self.twins: dict[str, str] = {}  # name: the two functions that are tasks of this name
         super().__init__(*args, **options)
         self.on_after_configure.connect(_add_defaults)
+        hide_secrets(self)
 
     def finalize(self, auto: bool = False) -> None:
         """Make the tasks, at the first use of one. Raises ImproperlyConfigured where their jobs would have no table."""

@@ -1,6 +1,7 @@
 """What Celery's settings promise, each by what it does: docs/guarantees.md names the test of each."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -8,9 +9,21 @@ import pytest
 from celery import current_app
 from django.conf import settings
 
+from backroom.observe.redact import redact
 from backroom.runtime.scheduler import LedgerScheduler
 from backroom.runtime.task import LedgerTask
 from shop.schedule import SCHEDULE
+
+SECRETS = {
+    "SECRET_KEY": "hidden" * 10,
+    "DATABASE_URL": "postgres://me:hidden@127.0.0.1:9/none",
+    "BROKER_URL": "redis://:hidden@127.0.0.1:9/7",
+    "EMAIL_URL": "smtp://hidden:hidden@127.0.0.1:9",
+    "METRICS_TOKEN": "hidden" * 4,
+    "FLOWER_BASIC_AUTH": "staff:hidden",
+    "DEBUG": "true",
+    "DJANGO_SETTINGS_MODULE": "lab.faults.naive.settings",
+}
 
 
 def test_a_worker_for_a_queue_that_does_not_exist_does_not_start():
@@ -47,3 +60,27 @@ def test_celerys_beat_is_the_one_that_fires_a_slot_once_and_fires_nothing_but_th
     scheduler = beat.Service(app=current_app, scheduler_cls=beat.scheduler_cls).scheduler
     assert type(scheduler) is LedgerScheduler
     assert set(scheduler.schedule) == set(SCHEDULE)
+
+
+def test_what_a_worker_and_celerys_report_say_of_the_settings_is_celerys_own_and_no_secret(tmp_path):
+    """As `inspect conf` and Flower ask a worker: of the shop, and of the lab's shop with a plain Celery."""
+    env = {"PATH": os.environ["PATH"], "BACKROOM_VAR": str(tmp_path), **SECRETS}
+    source = (
+        "from lab.faults.naive.celery import app; from shop.celery import app as ours\n"
+        "from celery.worker.control import conf; from types import SimpleNamespace\n"
+        "for each in app, ours: print(conf(SimpleNamespace(app=each), with_defaults=True), each.bugreport())"
+    )
+    shown = subprocess.run([sys.executable, "-c", source], env=env, capture_output=True, text=True, check=True).stdout
+    assert shown.count("redis://:********@127.0.0.1:9/7'") == 4  # conf and report of each
+    assert not re.findall(r"hidden|DATABASES|SECRET_KEY|EMAIL_HOST", shown)
+
+
+def test_no_text_that_is_logged_kept_or_shown_holds_the_password_of_an_address():
+    for before, after in [
+        ("at redis://:p%40ss@h:1/0, a@b.example", "at redis://:********@h:1/0, a@b.example"),
+        ('{"a": "amqp://me:p@ss@h//;amqp://me:other@h2", "to": "a@b"}',
+         '{"a": "amqp://me:********@h//;amqp://me:********@h2", "to": "a@b"}'),
+        ("postgres://h/db?sslmode=on&password=pass'", "postgres://h/db?sslmode=on&password=********'"),
+        ("http://127.0.0.1:8000/a?b=c@d:e", "http://127.0.0.1:8000/a?b=c@d:e"),
+    ]:  # fmt: skip
+        assert redact(before) == after

@@ -9,12 +9,14 @@ from celery import Celery
 
 import backroom
 import shop  # noqa: F401 - makes the ledger's app first, so that this one becomes the current app
+from backroom.runtime.app import hide_secrets
 from lab.faults.naive.task import enqueue_all
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lab.faults.naive.settings")
 
 app = Celery("naive", task_cls="lab.faults.naive.task:NaiveTask")
 app.config_from_object("django.conf:settings", namespace="NAIVE")
+hide_secrets(app)
 app.autodiscover_tasks()
 app.set_default()  # in all threads of the web server, instead of the ledger's app
 
