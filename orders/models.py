@@ -1,4 +1,4 @@
-"""The tables of orders, their lines, invoices, credit notes, loyalty points and repairs.
+"""The tables of orders, their lines, loyalty points and repairs.
 
 A status changes by compare-and-set only (`filter(number=…, status=<from>).update(status=<to>)`): of two concurrent
 changes one matches the row and the other matches none. Amounts are gross, VAT included.
@@ -15,6 +15,7 @@ from catalog.models import Product
 from catalog.text import plain_line
 from notifications.addresses import deliverable
 from orders.cart import Cart, new_token  # noqa: F401 - migrations name new_token
+from orders.documents import CreditNote, Invoice  # noqa: F401 - Django finds models here
 from orders.link import Linked
 
 
@@ -164,28 +165,6 @@ class OrderLine(models.Model):
     @property
     def total(self) -> Decimal:
         return self.unit_price * self.quantity
-
-
-class Invoice(models.Model):
-    """The invoice of one order. It never changes; after its retention privacy.py empties its PDF."""
-
-    order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="invoice")
-    pdf = models.BinaryField()
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    def __str__(self) -> str:
-        return f"Invoice {self.order_id}"
-
-
-class CreditNote(models.Model):
-    """The document that cancels an order's invoice, kept as that is."""
-
-    order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="credit_note")
-    pdf = models.BinaryField()
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    def __str__(self) -> str:
-        return f"Credit note CN-{self.order_id}"
 
 
 class LoyaltyAccount(models.Model):

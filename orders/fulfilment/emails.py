@@ -27,7 +27,7 @@ def send_cancellation(number: int) -> None:
     """After a cancellation once paid: what happens to the money, with the credit note if there is one."""
     order = Order.objects.get(number=number)
     notes = CreditNote.objects.filter(order=order)
-    files = [(f"credit-note-CN-{number}.pdf", bytes(note.pdf), "application/pdf") for note in notes]
+    files = [(f"credit-note-{number}.pdf", bytes(note.pdf), "application/pdf") for note in notes]
     _to_customer(order, "cancellation", f"Your order {number} was cancelled", {"credited": bool(files)}, files)
 
 

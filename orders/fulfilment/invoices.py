@@ -5,6 +5,7 @@ rendered at import: workers load this module and fork, and their children render
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, reduce
 from operator import add
@@ -16,8 +17,9 @@ import typst
 from backroom import Permanent
 from catalog import fonts
 from catalog.templatetags.money import money
+from orders.documents import CreditNote, Invoice
 from orders.fulfilment.vat import VatLine, breakdown, per_cent
-from orders.models import CreditNote, Invoice, Order, OrderLine, Status
+from orders.models import Order, OrderLine, Status
 
 TEMPLATE = Path(__file__).parent / "typst" / "invoice.typ"
 SELLER = {
@@ -36,7 +38,7 @@ def make_invoice(number: int) -> None:
     """
     order = Order.objects.select_for_update(no_key=True).get(number=number)
     if order.status != Status.CANCELLED and not Invoice.objects.filter(order=order).exists():
-        Invoice.objects.create(order=order, pdf=render(invoice(order)))
+        _make(Invoice(order=order), invoice)
 
 
 def make_credit_note(number: int) -> None:
@@ -44,7 +46,14 @@ def make_credit_note(number: int) -> None:
     Invoice.DoesNotExist without an invoice."""
     order = Order.objects.select_related("invoice").get(number=number)
     if not CreditNote.objects.filter(order=order).exists():
-        CreditNote.objects.create(order=order, pdf=render(credit_note(order, datetime.now(UTC))))
+        _make(CreditNote(order=order), credit_note)
+
+
+def _make(document: Invoice | CreditNote, text: Callable[..., dict[str, Any]]) -> None:
+    """The date is read once the number is taken, so the dates of a series ascend with its numbers."""
+    document.number = document.take_number()
+    document.pdf = render(text(document, datetime.now(UTC)))
+    document.save(force_insert=True)
 
 
 def render(data: dict[str, Any]) -> bytes:
@@ -67,31 +76,31 @@ def _fonts() -> typst.Fonts:
     return typst.Fonts(include_system_fonts=False, font_paths=[fonts.FOLDER])
 
 
-def invoice(order: Order) -> dict[str, Any]:
+def invoice(document: Invoice, at: datetime) -> dict[str, Any]:
     """An invoice's text as the template takes it: strings, ready to print; and `made_at` (Unix time). Raises Permanent
     for an order that was never paid. It never changes, so it says when the card is charged, not whether it was."""
-    if order.paid_at is None:
-        raise Permanent(f"order {order.number} is not paid: it gets no invoice")
+    if document.order.paid_at is None:
+        raise Permanent(f"order {document.order_id} is not paid: it gets no invoice")
     payment = ["PAYMENT", "by card, charged before shipping"]
-    return _document(order, "Invoice", str(order.number), order.paid_at, payment, "Thank you for your order!")
+    return _text(document, "Invoice", at, payment, "Thank you for your order!")
 
 
-def credit_note(order: Order, at: datetime) -> dict[str, Any]:
-    """The same of a credit note, made at a time. Its number is the invoice's with "CN-"."""
-    cancels = ["CANCELS", f"invoice {order.number}"]
-    closing = f"This credit note cancels invoice {order.number} in full."
-    return _document(order, "Credit note", f"CN-{order.number}", at, cancels, closing)
+def credit_note(document: CreditNote, at: datetime) -> dict[str, Any]:
+    """The same of a credit note."""
+    cancelled = f"invoice {document.order.invoice.label}"
+    return _text(document, "Credit note", at, ["CANCELS", cancelled], f"This credit note cancels {cancelled} in full.")
 
 
-def _document(order: Order, title: str, number: str, at: datetime, fact: list[str], closing: str) -> dict[str, Any]:
+def _text(document: Invoice | CreditNote, title: str, at: datetime, fact: list[str], closing: str) -> dict[str, Any]:
+    order = document.order
     return {
         "seller": SELLER,
         "made_at": int(at.timestamp()),
         "title": title,
-        "number": number,
+        "number": document.label,
         "date": f"{at:%-d %B %Y}",
         "issued": {"year": at.year, "month": at.month, "day": at.day},
-        "fact": fact,
+        "facts": [["ORDER", str(order.number)], fact],
         "closing": closing,
         "bill_to": [order.name, order.address, f"{order.postcode} {order.city}", order.country_name],
         "lines": [_line(line) for line in order.lines.all()] + [_delivery(order)] * bool(order.delivery),

@@ -70,7 +70,7 @@ def invoice(request: HttpRequest, number: int) -> HttpResponse:
 @require_safe
 def credit_note(request: HttpRequest, number: int) -> HttpResponse:
     """The credit note's PDF; 404 until it exists."""
-    return _pdf(get_object_or_404(CreditNote, order=_opened(request, number)), f"credit-note-CN-{number}")
+    return _pdf(get_object_or_404(CreditNote, order=_opened(request, number)), f"credit-note-{number}")
 
 
 def _pdf(document: Invoice | CreditNote, name: str) -> HttpResponse:

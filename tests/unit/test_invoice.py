@@ -33,8 +33,8 @@ def invoice(*lines: dict[str, str], bill_to: tuple[str, ...] = ("A Customer", "1
         "seller": SELLER,
         "made_at": 1_795_305_600,
         "title": "Invoice",
-        "number": "1001",
-        "fact": ["PAYMENT", "by card, charged before shipping"],
+        "number": "INV-7",
+        "facts": [["ORDER", "1001"], ["PAYMENT", "by card, charged before shipping"]],
         "closing": "Thank you for your order!",
         "date": "22 November 2026",
         "issued": {"year": 2026, "month": 11, "day": 22},
@@ -54,8 +54,9 @@ def pages(data: dict) -> list[str]:
 
 def test_a_short_invoice_is_one_page_that_says_all_of_it():
     (page,) = pages(invoice(line("Braeburn apples")))
-    for text in ("Backroom Greengrocer", "7 Market Hall Lane", "BILL TO", "A Customer", "1001", "22 November 2026",
-                 "Braeburn apples", "2.40 / kg", "4.57", "0.23", "Total", "4.80", "page 1 of 1"):  # fmt: skip
+    for text in ("Backroom Greengrocer", "7 Market Hall Lane", "BILL TO", "A Customer", "INV-7", "ORDER", "1001",
+                 "22 November 2026", "Braeburn apples", "2.40 / kg", "4.57", "0.23", "Total", "4.80",
+                 "page 1 of 1"):  # fmt: skip
         assert text in page, text
 
 

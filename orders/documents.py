@@ -1,0 +1,57 @@
+"""The tables of invoices and credit notes. A document never changes; after its retention privacy.py empties its PDF.
+
+Each has a series of its own without gaps, as the law of many countries demands. A series counts what it numbers.
+"""
+
+from django.db import connection, models
+from django.db.models.functions import Now
+
+
+class Document(models.Model):
+    """A numbered PDF of one order. An older release leaves `number` empty and prints the order's number; the label's
+    prefix is new, so no printed number comes twice."""
+
+    number = models.PositiveIntegerField(null=True, unique=True, editable=False)
+    pdf = models.BinaryField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} {self.label}".capitalize()
+
+    @property
+    def label(self) -> str:
+        """The number as it is printed."""
+        raise NotImplementedError
+
+    @classmethod
+    def take_number(cls) -> int:
+        """The next number of the series, for a row of the same transaction.
+
+        Race: two workers at once. The second waits for the first's commit, then reads its row. A rollback leaves no
+        gap, which a sequence would. A worker that freezes here stops the series until PostgreSQL's
+        idle_in_transaction_session_timeout; until then the others' jobs meet lock_timeout, and wait.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [cls._meta.db_table])
+        return (cls._default_manager.aggregate(last=models.Max("number"))["last"] or 0) + 1
+
+
+class Invoice(Document):
+    order = models.OneToOneField("orders.Order", on_delete=models.CASCADE, primary_key=True, related_name="invoice")
+
+    @property
+    def label(self) -> str:
+        return f"INV-{self.number}" if self.number else str(self.order_id)
+
+
+class CreditNote(Document):
+    """It cancels an order's invoice."""
+
+    order = models.OneToOneField("orders.Order", on_delete=models.CASCADE, primary_key=True, related_name="credit_note")
+
+    @property
+    def label(self) -> str:
+        return f"CRN-{self.number}" if self.number else f"CN-{self.order_id}"
