@@ -20,8 +20,8 @@ demo: .venv/.ready ## run the whole shop on this machine, place one order, stay 
 ctl: ## DO="stop valkey" or DO=status: supervisorctl of the demo in BACKROOM_VAR
 	@$(RUN) -m supervisor.supervisorctl -c "$${BACKROOM_VAR:-var}/supervisord.conf" $(DO)
 
-test: .venv/.ready ## run all tests in two processes, with servers of their own; can run beside a demo
-	@$(RUN) -m pytest -n 2 tests
+test: .venv/.ready ## run all tests in three processes, with servers of their own; can run beside a demo
+	@$(RUN) -m pytest -n 3 tests
 
 CORE := tests/unit/test_retry*.py $(addprefix tests/integration/test_, ledger*.py worker.py publisher.py beat.py \
 	database_trouble_of_jobs.py)

@@ -1,4 +1,4 @@
-"""A pytest plugin (`-p tests.side_by_side`): the pieces of work that `pytest -n 2` hands to its processes.
+"""A pytest plugin (`-p tests.side_by_side`): the pieces of work that `pytest -n` hands to its processes.
 
 Tests that share running processes are one piece. Otherwise each process of pytest-xdist would start a stack of its own.
 """
