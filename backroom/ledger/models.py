@@ -66,7 +66,7 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["run_at"], name="backroom_waiting", condition=models.Q(state="waiting")),
             models.Index(
-                fields=["run_at"], name="backroom_retrying", condition=models.Q(state="waiting", attempts__gt=0)
+                fields=["run_at"], name="backroom_retrying", condition=models.Q(state="waiting", claims__gt=0)
             ),
             models.Index(fields=["published_at"], name="backroom_ready", condition=models.Q(state="ready")),
             models.Index(fields=["worker"], name="backroom_running", condition=models.Q(state="running")),

@@ -64,7 +64,8 @@ def test_retrying_scheduled_and_followers_have_a_tab_each(jobs):
     transitions.defer(transitions.claim(jobs[0], "one"), 60, "OSError: x")
     found.using(run_after=timedelta(hours=1)).enqueue(7)
     enqueue_all(keyless.call().then(found.call(8)).then(found.call(9)))
-    assert names(state="retrying") == {"found:1001"}
+    transitions.defer(transitions.claim(jobs[2], "one"), 60, "Away: the breaker is open", uses_attempt=False)
+    assert names(state="retrying") == {"found:1001", "found:1002"}
     assert names(state="scheduled") == {"found:7"}
     assert names(state="behind") == {"found:8", "found:9"}
     assert names(state="retrying", q="1001") == {"found:1001"}

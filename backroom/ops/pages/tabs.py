@@ -32,9 +32,9 @@ TABS = (
         verbs=("cancel",)),
     Tab("running", "Running", "state = 'running'", column="started_at", time="Started", newest_first=False,
         sorted=False),
-    Tab("retrying", "Retrying", "state = 'waiting' AND attempts > 0", column="run_at", time="Next attempt",
+    Tab("retrying", "Retrying", "state = 'waiting' AND claims > 0", column="run_at", time="Next attempt",
         newest_first=False, verbs=("try", "cancel")),
-    Tab("scheduled", "Scheduled", "state = 'waiting' AND run_at IS NOT NULL", "attempts = 0", "run_at", "Due",
+    Tab("scheduled", "Scheduled", "state = 'waiting' AND run_at IS NOT NULL", "claims = 0", "run_at", "Due",
         newest_first=False, verbs=("try", "cancel")),
     Tab("behind", "Behind another job", "state = 'waiting' AND run_at IS NULL", newest_first=False, sorted=False,
         verbs=("cancel",)),
@@ -51,4 +51,4 @@ def kind(job: Job) -> str:
         return job.state
     if job.run_at is None:
         return "behind"
-    return "retrying" if job.attempts else "scheduled"
+    return "retrying" if job.claims else "scheduled"
