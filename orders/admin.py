@@ -109,7 +109,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
             self.message_user(request, f"Choose at most {most} order{pluralize(most)}.", messages.ERROR)
             return None
         typed, wrong = _typed(request, act)
-        confirmed, why = "confirm" in request.POST, request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
+        confirmed, why = "confirm" in request.POST, audit_log.reason(request.POST.get("why", ""))
         if confirmed and why and not wrong:
             self._apply(request, orders, act, why, typed)
             return None

@@ -26,6 +26,11 @@ VERBS = {
 PAST = {"replay": "replayed", "cancel": "cancelled", "try": "set to run now"}
 
 
+def reason(typed: str) -> str:
+    """A typed reason as the audit log keeps it; "" if it has no character to keep."""
+    return typed.replace("\x00", "").strip()[:WHY_LIMIT]
+
+
 def fits(verb: str) -> Q:
     """The jobs that this verb would change. One that waits for another job, not for a time, can't be tried now."""
     return Q(state__in=VERBS[verb]) & (Q(run_at__isnull=False) if verb == "try" else Q())

@@ -17,7 +17,7 @@ from django.utils import timezone
 from backroom.ledger.models import Job, Pause, State
 from backroom.ledger.sql import rows
 from backroom.ops import audit_log
-from backroom.ops.audit_log import PAST, REASON_NEEDED, VERBS, WHY_LIMIT
+from backroom.ops.audit_log import PAST, REASON_NEEDED, VERBS
 from backroom.ops.models import AuditEntry
 from backroom.ops.pages import dead, search
 from backroom.ops.pages.access import acts, looks
@@ -95,8 +95,7 @@ def requested(given: QueryDict) -> Change | None:
         return None
     if "id" not in given:  # else these are fixed, even if they are none
         ids = chosen(verb, task, cause, found)
-    why = given.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
-    return Change(verb, ids, task, cause, found, per_minute, why)
+    return Change(verb, ids, task, cause, found, per_minute, audit_log.reason(given.get("why", "")))
 
 
 def chosen(verb: str, task: str, cause: str, found: str) -> list[str]:

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 
 from backroom.ledger.models import Job, State
 from backroom.ops import audit_log, known
-from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
+from backroom.ops.audit_log import REASON_NEEDED
 from backroom.ops.pages.access import acts
 from backroom.ops.pages.job import found_or_404
 from backroom.runtime.enqueue import check_arguments
@@ -101,7 +101,7 @@ def page(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
         return redirect("ops:job", id)
     text, problem = json.dumps(job.args, indent=2, ensure_ascii=False), ""
     if request.method == "POST":
-        text, why = request.POST.get("args", ""), request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
+        text, why = request.POST.get("args", ""), audit_log.reason(request.POST.get("why", ""))
         try:
             args = read(job, text)
             if not why:

@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 
 from backroom.ledger.models import LIVE, Job, Pause, State
 from backroom.ops import audit_log, known
-from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
+from backroom.ops.audit_log import REASON_NEEDED
 from backroom.ops.pages.access import acts
 
 
@@ -25,8 +25,7 @@ def page(request: HttpRequest, verb: str) -> HttpResponse:
     """GET: the preview. POST: the change."""
     pause = named((request.POST if request.method == "POST" else request.GET).get("what", "").replace("\x00", ""))
     if request.method == "POST":
-        why = request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
-        if why:
+        if why := audit_log.reason(request.POST.get("why", "")):
             change = audit_log.pause if verb == "pause" else audit_log.resume
             if change(pause.what, request.user.get_username(), why):
                 messages.success(request, f"{pause.kind.title()} {pause.name} {verb}d.")

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from backroom.ops import audit_log, schedules
-from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
+from backroom.ops.audit_log import REASON_NEEDED
 from backroom.ops.pages.access import acts
 from backroom.runtime import slots
 
@@ -22,8 +22,7 @@ def run(request: HttpRequest, id: int) -> HttpResponse:
         messages.error(request, f"{entry.name} can't run: {error}")
         return redirect("ops:health")
     if request.method == "POST":
-        why = request.POST.get("why", "").replace("\x00", "").strip()[:WHY_LIMIT]
-        if why:
+        if why := audit_log.reason(request.POST.get("why", "")):
             job, new = audit_log.run(entry.name, call, request.user.get_username(), why)
             if new:
                 messages.success(request, f"{entry.name} runs now.")

@@ -40,9 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); to pause, queue:NAME or task:NAME")
         parser.add_argument("--task", help="all dead letters of this task; for dead, too")
         parser.add_argument("--all", action="store_true", help="all dead letters")
-        parser.add_argument(
-            "--why", default="", type=lambda why: why[: audit_log.WHY_LIMIT], help="reason for the audit log"
-        )
+        parser.add_argument("--why", default="", type=audit_log.reason, help="reason for the audit log")
         parser.add_argument("--json", action="store_true")
         parser.add_argument("--watch", action="store_true", help="show, or running: once a second until Ctrl-C")
 
