@@ -18,7 +18,7 @@ from backroom.ledger import operations, transitions
 from backroom.ledger.limits import DEPTH, LIMIT
 from backroom.ledger.sql import READABLE, Message
 from backroom.observe import context, progress
-from backroom.runtime import publisher
+from backroom.runtime import argument_types, publisher
 
 KEY_LIMIT = 200  # characters, as the column has
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
@@ -107,6 +107,7 @@ class Call:
             check_arguments(self.args)
         except ValueError as error:
             raise ValueError(f"{self.task}: its arguments can't be enqueued: {error}") from error
+        argument_types.check(self.task, self.args, besides=(self.takes_result,))  # the result is yet to come
         if self.key and len(self.key) > KEY_LIMIT:
             raise ValueError(f"{self.task}: its key is over {KEY_LIMIT} characters long")
         if self.queue not in current_app.amqp.queues:

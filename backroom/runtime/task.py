@@ -126,7 +126,7 @@ class LedgerTask(Task):
         """The call with Celery's options. Raises TypeError for what the ledger can't honour."""
         refused = {name for name, value in options.items() if value} - UNDERSTOOD - IRRELEVANT
         if refused:
-            raise TypeError(f"{self.name}: the ledger does not know {', '.join(sorted(refused))}")
+            raise TypeError(f"{self.name}: jobs have no option {', '.join(sorted(refused))}")
         countdown, eta = options.get("countdown"), options.get("eta")
         run_after = timedelta(seconds=countdown) if countdown else eta
         queue = getattr(options.get("queue"), "name", options.get("queue"))

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 @task(name="tests.note", key="note:{number}", retry=Retry(attempts=2))
-def note(number: int) -> int:
+def note(number: object) -> object:
     return number
 
 
@@ -35,6 +35,16 @@ def once(number: int) -> None:
 @task(name="tests.add")
 def add(left: int, right: int) -> int:
     return left + right
+
+
+@task(name="tests.typed")
+def typed(
+    what: dict[str, float] | str | None,
+    several: list[int] | None = None,
+    share: float = 0.5,
+    late: int = None,  # noqa: RUF013 - as was usual once
+) -> None:
+    """Its annotations say what they take."""
 
 
 def state(id: str) -> str:
@@ -262,9 +272,27 @@ def test_arguments_that_do_not_fit_the_task_are_refused_at_once():
         note.enqueue(1, 2)
 
 
+@pytest.mark.parametrize(
+    ("value", "good"), [({"a": 1}, True), ("x", True), (None, True), (1, False), ([1], False), (True, False)]
+)
+def test_a_value_of_another_json_type_than_its_annotation_is_refused_at_once(value, good):
+    if good:
+        assert typed.enqueue(value)
+    else:
+        with pytest.raises(TypeError, match=r"tests.typed takes what: dict\[str, float\] \| str \| None, not "):
+            typed.enqueue(value)
+
+
+def test_a_tuple_a_whole_number_and_a_default_fit_their_annotation():
+    typed.enqueue("x", (1, 2), 1, None)
+    assert Job.objects.get().args == {"what": "x", "several": [1, 2], "share": 1, "late": None}
+    with pytest.raises(TypeError, match='takes share: float, not "1"'):
+        typed.enqueue("x", share="1")
+
+
 @pytest.mark.parametrize("options", [{"expires": 10}, {"link_error": [1]}, {"link": [1]}, {"chord": 1}])
 def test_celery_options_that_the_ledger_can_not_honour_are_refused(options):
-    with pytest.raises(TypeError, match="the ledger does not know"):
+    with pytest.raises(TypeError, match="jobs have no option"):
         note.apply_async((1,), **options)
 
 

@@ -2,9 +2,7 @@
 
 import json
 import uuid
-from inspect import formatannotation
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from celery import current_app
 from django.contrib import messages
@@ -16,9 +14,8 @@ from backroom.ops import audit_log, known
 from backroom.ops.audit_log import REASON_NEEDED
 from backroom.ops.pages.access import acts
 from backroom.ops.pages.job import found_or_404
+from backroom.runtime import argument_types
 from backroom.runtime.enqueue import check_arguments
-
-JSON_TYPES = (str, int, float, bool, list, dict, NoneType)
 
 
 def read(job: Job, text: str) -> dict[str, Any]:
@@ -47,10 +44,10 @@ def check_task(job: Job, args: dict[str, Any]) -> None:
         raise ValueError(f"There is no task {job.task} in this release, so its arguments can't be checked.")
     try:
         task.parameters.bind(**args)
+        argument_types.check(job.task, args)
         key = _key(task, args)
     except (TypeError, KeyError) as error:
         raise ValueError(f"The arguments don't fit {job.task}{task.parameters}: {error}.") from error
-    check_types(task, args)
     try:
         declared = _key(task, job.args) == job.key
     except (TypeError, KeyError):  # its present arguments don't fit either, which may be why they are edited
@@ -59,29 +56,6 @@ def check_task(job: Job, args: dict[str, Any]) -> None:
         raise ValueError(
             f"These arguments give the key {key}, but the job's key is {job.key}. Enqueue a new job for another effect."
         )
-
-
-def check_types(task: Any, args: dict[str, Any]) -> None:
-    """Raises ValueError for a value of another JSON type than its annotation: "1164" gives the key that 1164 gives."""
-    try:
-        hints = get_type_hints(task.run)
-    except NameError:  # a name that only a type checker imports
-        return
-    for name, hint in hints.items():
-        if name in args and not fits(args[name], hint):
-            raise ValueError(f"{task.name} takes {name}: {formatannotation(hint)}, not {json.dumps(args[name])}.")
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value has this type. What JSON has no type for, fits."""
-    if get_origin(hint) in (Union, UnionType):
-        return any(fits(value, each) for each in get_args(hint))
-    kind = get_origin(hint) or hint
-    if kind not in JSON_TYPES:
-        return True
-    if isinstance(value, bool):  # which is an int to Python
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _key(task: Any, args: Any) -> str | None:
