@@ -4,25 +4,36 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django_celery_beat import admin as theirs
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
-from backroom.ops import audit_log, schedules
+from backroom.ops import audit_log, known, schedules
 from backroom.runtime import slots
 
 UNFIT = (TypeError, ValueError, RecursionError)
+
+
+# Celery's options that a job does not have, and what to do instead.
+UNUSED = {
+    "priority": "Leave it empty. Jobs have no priority: choose a queue.",
+    "exchange": "Leave it empty. The queue alone decides which worker runs a job.",
+    "routing_key": "Leave it empty. The queue alone decides which worker runs a job.",
+    "expire_seconds": f"Leave it empty. To skip a late slot, set {slots.DEADLINE} in the headers.",
+}
 
 
 class EntryForm(theirs.PeriodicTaskForm):
     """Refuses an entry whose slots could not be enqueued."""
 
     class Meta(theirs.PeriodicTaskForm.Meta):
-        help_texts = {
+        help_texts = UNUSED | {
             "headers": f'{{"{slots.DEADLINE}": 3600}}: a slot is skipped if it is over an hour late. '
             f'{{"{slots.DEADLINE}": null}}: it runs however late. Neither: as BACKROOM_SLOT_DEADLINE says.'
         }
@@ -34,12 +45,23 @@ class EntryForm(theirs.PeriodicTaskForm):
             raise ValidationError("It is nested too deep.") from None
 
     def clean(self) -> dict[str, Any]:
-        data = super().clean()
+        """Each error once. django-celery-beat's own `clean` repeats that of a missing task."""
+        forms.ModelForm.clean(self)
+        data = self.cleaned_data
+        data["task"] = task = data.get("regtask") or data.get("task")
+        if not task or (task.startswith(known.CELERYS) and task != self.initial.get("task")):
+            self.add_error("task", "Choose a task of the project.")
+        for name, sentence in UNUSED.items():
+            if data.get(name) not in (None, ""):
+                self.add_error(name, sentence)
+        now, ends = timezone.now(), data.get("expires")
+        if ends and "expires" in self.changed_data and ends <= max(now, data.get("start_time") or now):
+            self.add_error("expires", "The schedule would never run: enter a time to come, after its start.")
         if not self.errors:
             try:
                 slots.call(SimpleNamespace(**data))
             except UNFIT as error:
-                raise ValidationError(str(error)) from error
+                raise ValidationError(f"This schedule can't be enqueued: {error}.") from error
         return data
 
 

@@ -1,6 +1,7 @@
 """Schedules in the hands of staff: who may change and run them, the entries that are refused, and the audit log."""
 
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.django_db
 
 ADMIN = "/admin/django_celery_beat"
+TOMORROW = {"expires_0": f"{timezone.now() + timedelta(days=1):%Y-%m-%d}", "expires_1": "00:00"}
 
 
 @task(name="tests.report", key="report:{day}")
@@ -108,11 +110,18 @@ def test_an_entry_enabled_again_does_not_run_the_slots_of_the_time_between(entry
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"expire_seconds": 60}, "the ledger does not know expire_seconds"),
-        ({"exchange": "x"}, "the ledger does not know exchange"),
+        ({"expire_seconds": 60}, "To skip a late slot, set slot_deadline in the headers."),
+        ({"exchange": "x"}, "The queue alone decides which worker runs a job."),
+        ({"priority": 3}, "Jobs have no priority: choose a queue."),
+        ({"expires_0": "2020-01-01", "expires_1": "00:00"}, "enter a time to come"),
+        (TOMORROW | {"start_time_0": "2999-01-01", "start_time_1": "00:00"}, "after its start"),
+        ({"task": "celery.backend_cleanup"}, "Choose a task of the project."),
+        ({"task": ""}, "Choose a task of the project."),
+        ({"crontab": ""}, "One of clocked, interval, crontab"),
         ({"queue": "nowhere"}, "no queue &#x27;nowhere&#x27;"),
         ({"task": "no.such"}, "there is no task &#x27;no.such&#x27;"),
         ({"args": "[1, 2]"}, "too many positional arguments"),
+        ({"args": "[1]"}, "tests.report takes day: str, not 1"),
         ({"args": '{"day": 1}'}, "args: not a JSON array"),
         ({"kwargs": "[1]"}, "kwargs: not a JSON object"),
         ({"args": "[" * 3000}, "nested too deep"),
@@ -126,7 +135,8 @@ def test_an_entry_enabled_again_does_not_run_the_slots_of_the_time_between(entry
 )
 def test_an_entry_that_the_ledger_can_not_enqueue_is_refused_in_the_form(entry, changes, words):
     response = editor().post(f"{ADMIN}/periodictask/{entry.pk}/change/", form(entry, **changes))
-    assert words in response.content.decode()
+    errors = " ".join(re.findall('class="errorlist.*?</ul>', response.content.decode(), re.DOTALL))
+    assert errors.count(words) == 1, errors
     assert PeriodicTask.objects.get(pk=entry.pk).date_changed == entry.date_changed
 
 
