@@ -1,7 +1,7 @@
 """The schedules of django-celery-beat, if the project has it: their slots, and why one is not deleted."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
@@ -10,6 +10,7 @@ from django.db.models.signals import pre_delete
 from django.utils import timezone
 
 APP = "django_celery_beat"
+LONG_AGO, NO_TIME = timedelta(days=10_000), timedelta()
 KINDS = ("interval", "crontab", "solar", "clocked")  # an entry has one of these
 
 
@@ -18,23 +19,31 @@ def entries() -> Any:
     return apps.get_model(APP, "PeriodicTask").objects.select_related(*KINDS).order_by("name")
 
 
-def lines(now: datetime) -> list[dict[str, Any]] | None:
-    """Each schedule with its last and its next slot. A disabled one has no next slot, one that can't be read has an
-    error. None in a project without django-celery-beat."""
-    return [_line(entry, now) for entry in entries()] if apps.is_installed(APP) else None
+def lines() -> list[dict[str, Any]] | None:
+    """Each schedule with its last and its next slot. One that is disabled or has ended has no next slot, one that can't
+    be read has an error. None in a project without django-celery-beat."""
+    return [_line(entry) for entry in entries()] if apps.is_installed(APP) else None
 
 
-def _line(entry: Any, now: datetime) -> dict[str, Any]:
+def _line(entry: Any) -> dict[str, Any]:
     last = entry.last_run_at
     line = {"id": entry.id, "name": entry.name, "task": entry.task, "enabled": entry.enabled, "next": None, "error": ""}
     line["last"] = last if entry.total_run_count else None  # until then `last_run_at` is the time to count from
     if entry.enabled:
         try:
-            left = entry.schedule.remaining_estimate(last or now)
-            line["next"] = timezone.now() + left  # read after Celery's clock: the slot of 01:00 is never shown as 00:59
+            line["next"] = _next_slot(entry)
         except Exception as error:  # a row that a script wrote
             line["error"] = str(error)
     return line
+
+
+def _next_slot(entry: Any) -> datetime | None:
+    """As beat counts it: from the last slot, or else from the entry's last change; one with a start runs first then."""
+    begin, end = entry.start_time, entry.expires
+    left = entry.schedule.remaining_estimate(entry.last_run_at or entry.date_changed - (LONG_AGO if begin else NO_TIME))
+    found = timezone.now() + left  # read after Celery's clock: the slot of 01:00 is never shown as 00:59
+    found = max(found, begin or found)
+    return None if end and found >= end else found
 
 
 def users(times: Iterable[Model]) -> list[Any]:

@@ -164,6 +164,18 @@ def test_a_schedule_shows_its_last_and_next_run_and_when_it_is_overdue():
     assert f"off t {now - timedelta(minutes=90):%a %H:%M} off" in page
 
 
+def test_a_new_schedule_counts_from_its_change_runs_first_at_its_start_and_not_after_its_end():
+    every = IntervalSchedule.objects.create(every=1, period="hours")
+    now = timezone.now().replace(second=30)
+    for name, times in {"new": {}, "later": {"start_time": now + timedelta(days=2)}, "short": {"expires": now}}.items():
+        entry = PeriodicTask.objects.create(name=name, task="t", interval=every, **times)
+        PeriodicTask.objects.filter(pk=entry.pk).update(date_changed=now - timedelta(minutes=20))
+    page = text(reader().get("/ops/"))
+    assert f"new t never {now + timedelta(minutes=40):%a %H:%M}" in page
+    assert f"later t never {now + timedelta(days=2):%a %H:%M}" in page
+    assert "short t never ended" in page
+
+
 def test_an_open_breaker_is_said_and_shown_with_its_partner():
     breaker.reset()
     assert "warehouse closed 0 - 100" in text(reader().get("/ops/"))

@@ -46,7 +46,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "alerts": alerts.lines(rules.findings(now)),
         "notes": list(rules.notes(now)),
         "queues": list(queues(now)),
-        "schedules": schedules.lines(now.now),
+        "schedules": schedules.lines(),
         "part": part,
     }
     if part:
