@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from backroom.ops.pages import actions, alerts, dead, edit, job, jobs, overview, pauses, schedules
+from backroom.ops.pages import access, actions, alerts, dead, edit, job, jobs, overview, pauses, schedules
 
 app_name = "ops"
 urlpatterns = [
@@ -19,4 +19,5 @@ urlpatterns = [
     path("schedules/<int:id>/run/", schedules.run, name="run"),
     path("actions/", actions.recorded, name="actions"),
     path("alerts/", alerts.page, name="alerts"),
+    path("<path:address>/", access.missing),
 ]

@@ -1,6 +1,7 @@
 """The first operations page: who sees it, what it says, and what it costs the database."""
 
 import re
+import uuid
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_only_staff_with_a_role_see_the_page():
 def test_a_session_that_ended_leads_to_the_login_and_not_to_a_form_inside_the_page():
     response = Client().get("/ops/", headers={"HX-Request": "true"})
     assert response["HX-Redirect"] == "/admin/login/"
+
+
+def test_an_unknown_address_and_a_missing_right_have_pages_of_the_operations():
+    for address in "/ops/nowhere/", f"/ops/jobs/{uuid.uuid4()}/", "/ops/pause/?what=queue:x", "/ops/schedules/7/run/":
+        page = operator().get(address)
+        assert (page.status_code, "Backroom operations" in page.content.decode()) == (404, True), address
+    page = reader().get("/ops/schedules/7/run/")
+    assert (page.status_code, "reader may look, but not act" in page.content.decode()) == (403, True)
+    assert reader().get("/ops/jobs").headers["Location"] == "/ops/jobs/"
+    assert Client().get("/ops/nowhere/").status_code == 302
 
 
 def test_all_is_well():

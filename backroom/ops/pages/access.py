@@ -8,8 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import resolve_url
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render, resolve_url
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
@@ -27,7 +27,8 @@ def login_url() -> str:
 
 
 def staff(permission: str) -> Callable[[View], View]:
-    """Staff with this permission only. Anonymous visitors go to the login; others get 403."""
+    """Staff with this permission only. Anonymous visitors go to the login; others get the project's 403. Staff who may
+    look get the 403 and the 404 of these pages."""
 
     def guard(view: View) -> View:
         @wraps(view)
@@ -38,9 +39,14 @@ def staff(permission: str) -> Callable[[View], View]:
                     return HttpResponse(headers={"HX-Redirect": login_url()})
                 return redirect_to_login(request.get_full_path(), login_url())
             if not (user.is_active and user.is_staff and user.has_perm(permission)):
-                raise PermissionDenied
-            with timezone.override(UTC):  # of the pages' templates, whatever the project's TIME_ZONE; base.html says so
-                return view(request, *args, **kwargs)
+                if not (user.is_staff and user.has_perm(LOOK)):
+                    raise PermissionDenied
+                return render(request, "ops/refused.html", {"refused": True}, status=403)
+            try:
+                with timezone.override(UTC):  # of the templates, whatever the project's TIME_ZONE; base.html says so
+                    return view(request, *args, **kwargs)
+            except Http404:
+                return render(request, "ops/refused.html", status=404)
 
         return guarded
 
@@ -49,3 +55,9 @@ def staff(permission: str) -> Callable[[View], View]:
 
 looks = staff(LOOK)
 acts = staff(ACT)
+
+
+@looks
+def missing(request: HttpRequest, address: str) -> HttpResponse:
+    """Any other address under /ops/ that ends with a slash: so CommonMiddleware still adds one to an address."""
+    raise Http404
