@@ -5,7 +5,7 @@ for `lasting` seconds, and mails once more when it has recovered for as long. `m
 for Prometheus, which has monitoring/prometheus/rules.yml from it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
@@ -184,13 +184,14 @@ def findings(now: Snapshot) -> list[Finding]:
     return found
 
 
-def notes(now: Snapshot) -> Iterable[str]:
-    """What staff should know although no rule is broken."""
+def notes(now: Snapshot, broken: Collection[str] = ()) -> Iterable[str]:
+    """What staff should know beside the `broken` rules, which are named."""
     for pause in now.pauses.values():
         yield f"{pause.kind.title()} {pause.name} is paused by {pause.who}: {pause.why}"
     if now.foreign and now.now - now.foreign[0].at < FOREIGN_NEWS:
         yield "A queue held messages that are no job's: see Foreign messages. Check who else has the broker's password."
-    if dead := sum(queue.level.dead for queue in now.queues):
+    dead = sum(queue.level.dead for queue in now.queues)
+    if dead and "dead-letters-growing" not in broken:  # which says how many there are in all
         yield f"{dead} dead letter{' needs' if dead == 1 else 's need'} a decision."
     for partner, failing_s, detail in readings.failing_partners(now):
         if failing_s <= BY_NAME["partner-failing"].over:

@@ -17,6 +17,7 @@ from backroom.ops.watcher import Watcher
 from backroom.runtime.dispatcher import Dispatcher
 from tests.integration.attempts import attempt, raising
 from tests.integration.minutes import QUEUES, finished, last_minute, noted
+from tests.integration.staff import reader, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,6 +105,8 @@ def test_a_watcher_writes_what_no_dispatcher_is_there_to_write_and_its_rules_see
     assert not rates.minutes(rules.WINDOW, now)
     Watcher().look()
     assert "dead-letters-growing" in {finding.rule.name for finding in rules.findings(stats.snapshot(rules.WINDOW))}
+    page = text(reader().get("/ops/"))
+    assert ("within ten minutes (3 in all)" in page, "need a decision" in page) == (True, False)
 
 
 def test_a_wait_of_many_hours_is_not_cut_to_one():

@@ -40,11 +40,12 @@ def page(request: HttpRequest) -> HttpResponse:
     """The page; for htmx only the part that refreshes every five seconds."""
     part = bool(request.headers.get("HX-Request"))
     now = snapshot(rules.WINDOW if part else HOUR.seconds)
+    wrong = alerts.lines(rules.findings(now))
     context = {
         "tab": "health",
         "now": now,
-        "alerts": alerts.lines(rules.findings(now)),
-        "notes": list(rules.notes(now)),
+        "alerts": wrong,
+        "notes": list(rules.notes(now, [line.rule.name for line in wrong])),
         "queues": list(queues(now)),
         "schedules": schedules.lines(),
         "part": part,
