@@ -31,8 +31,11 @@ def test_the_demo_prints_the_address_of_its_operations_pages(demo):
 
 def test_make_ctl_reaches_the_demo_of_its_folder(demo):
     words = ["make", "--silent", "ctl", "DO=pid worker-bulk"]
-    done = subprocess.run(words, cwd=CHECKOUT, env=os.environ | {"BACKROOM_VAR": str(demo.var)}, capture_output=True)
+    env = os.environ | {"BACKROOM_VAR": str(demo.var)}
+    done = subprocess.run(words, cwd=CHECKOUT, env=env, capture_output=True)
     assert int(done.stdout) in demo.processes("--queues=bulk")
+    done = subprocess.run([*words[:-1], "DO=status"], cwd=CHECKOUT, env=env, capture_output=True)
+    assert (done.returncode, b"STOPPED" in done.stdout) == (0, True), "those that only the lab starts"
 
 
 def test_colours_are_for_terminals_only(demo):
