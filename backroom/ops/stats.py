@@ -21,7 +21,7 @@ from backroom.ops.levels import Level, levels
 from backroom.ops.models import TaskMinute
 from backroom.ops.running import Running, running
 from backroom.outbound import breaker
-from backroom.runtime import broker, heartbeat
+from backroom.runtime import broker, heartbeat, scripts
 
 # An error of a partner begins with its name (backroom/outbound).
 WAITING_FOR = """
@@ -61,6 +61,17 @@ class Broker(NamedTuple):
 
     problem: str
     partners: list[dict[str, Any]] | None
+
+    @property
+    def why_unknown(self) -> str:
+        """Why `partners` is None, in a phrase."""
+        if self.problem:
+            return f"the broker, which holds them, fails: {self.problem}"
+        return (
+            "the broker takes messages again since a moment ago"
+            if scripts.client()
+            else "only Redis and Valkey hold them"
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from django.core.management import call_command
 
 from backroom import Permanent, RetryAfter, Snooze
 from backroom.ops import rules
-from backroom.ops.stats import snapshot
+from backroom.ops.stats import Broker, snapshot
 from backroom.outbound import breaker
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from tests.integration.attempts import attempt
@@ -252,6 +252,7 @@ def test_a_memory_that_is_lost_closes_it():
     assert state() == "closed"
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("hangs", [True, False], ids=["hung", "refused"])
 def test_without_the_broker_everybody_is_let_through_soon(hangs):
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -263,6 +264,9 @@ def test_without_the_broker_everybody_is_let_through_soon(hangs):
                 assert type(fail("receipt:1", PartnerUnreachable)) is PartnerUnreachable
             assert time.monotonic() - begin < 0.6
             assert breaker.states() is None
+            shown = StringIO()
+            call_command("jobs", stdout=shown)
+            assert len(re.findall(r"(the broker takes no messages|holds them, fails): \w+", shown.getvalue())) == 2
 
 
 def test_another_broker_keeps_no_gates():
@@ -270,3 +274,4 @@ def test_another_broker_keeps_no_gates():
         for number in range(3 * breaker.THRESHOLD):
             assert type(fail(f"receipt:{number}", PartnerUnreachable)) is PartnerUnreachable
         assert breaker.states() is None
+        assert Broker("", None).why_unknown == "only Redis and Valkey hold them"

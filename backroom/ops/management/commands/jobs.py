@@ -148,12 +148,14 @@ class Command(BaseCommand):
         self.table(queues, ["queue", "ready", "waiting", "running", "dead", "oldest_s"])
         for pause in now["paused"]:
             self.stdout.write(f"{pause['what']} is paused, by {pause['who']}: {pause['why']}")
+        if found.broker.problem:
+            self.stdout.write(f"the broker takes no messages: {found.broker.problem}")
         self.stdout.write(f"\nthe last {now['window_s']} s")
         columns = ["task", "per_minute", "retry_rate", "failure_rate", "wait_ms_p50", "run_ms_p50"]
         self.table([task for task in now["tasks"] if not task["task"].startswith(known.CELERYS)], columns)
         self.stdout.write("")
         if now["partners"] is None:
-            self.stdout.write("breakers: unknown, as the broker is down or keeps none")
+            self.stdout.write(f"breakers: unknown, as {found.broker.why_unknown}")
         else:
             gates = [{**gate, "since": gate["since"] or "-"} for gate in now["partners"]]
             self.table(gates, ["partner", "state", "since", "failures", "next_s", "rate"])
