@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from backroom.conf import SETTINGS, conf
 from backroom.runtime import slots
+from backroom.runtime.parameters import NoJob
 from backroom.runtime.session_checks import check_sessions
 from backroom.runtime.task import LedgerTask
 
@@ -94,9 +95,8 @@ def _tasks() -> Iterator[CheckMessage]:
                         id="backroom.E004")  # fmt: skip
         try:
             _ = task.parameters
-        except TypeError as error:
-            yield Error(str(error), hint="make it a plain function of its own, with named parameters",
-                        id="backroom.E007")  # fmt: skip
+        except NoJob as error:
+            yield Error(str(error), hint=error.hint, id="backroom.E007")
 
 
 def _time_limits() -> Iterator[CheckMessage]:

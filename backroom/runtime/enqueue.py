@@ -105,8 +105,8 @@ class Call:
         """Raises TypeError or ValueError for what can't be enqueued."""
         try:
             check_arguments(self.args)
-        except ValueError as error:
-            raise ValueError(f"{self.task}: its arguments can't be enqueued: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.task}: its arguments can't be enqueued: {error}") from error
         argument_types.check(self.task, self.args, besides=(self.takes_result,))  # the result is yet to come
         if self.key and len(self.key) > KEY_LIMIT:
             raise ValueError(f"{self.task}: its key is over {KEY_LIMIT} characters long")

@@ -53,7 +53,7 @@ def perform(task: Executable, id: str) -> Any:
     try:
         job = job._replace(args=task.arguments(job.args))
     except TypeError as error:
-        _defer_unknown(job, f"{task.name}: {error}")
+        _defer_unknown(job, str(error))
     with context.of_attempt(task.name, job), progress.of_attempt(job.id, job.claims, job.attempts):
         return _attempt(task, job)
 

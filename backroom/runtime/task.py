@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.ledger.retry import Retry
-from backroom.runtime import execution, heartbeat
+from backroom.runtime import execution, heartbeat, parameters
 from backroom.runtime.enqueue import Call, enqueue_all
 
 UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain"}
@@ -25,8 +25,6 @@ IRRELEVANT = {  # Celery's own bookkeeping, and options that change neither whet
     "retry", "retry_policy", "ignore_result", "add_to_parent", "publisher", "app", "retries", "router", "shadow",
     "stamped_headers", "immutable", "subtask_type", "task_type", "cast", "task_name", "priority", "serializer",
 }  # fmt: skip
-LAZY = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
-NAMELESS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY
 
 
 @dataclass(frozen=True)
@@ -61,43 +59,37 @@ class LedgerTask(Task):
 
     @property
     def parameters(self) -> inspect.Signature:
-        """The task's parameters, without the `self` of a bound one. Raises TypeError for a function that can't be a
-        job: so the system checks, enqueueing and a worker refuse it alike."""
+        """The task's parameters. Raises NoJob for a function that can't be a job: so the system checks, enqueueing and
+        a worker refuse it alike."""
         if twins := getattr(self.app, "twins", {}).get(self.name):
-            raise TypeError(f"{self.name}: two functions are tasks of this name: {twins}")
+            raise parameters.NoJob(f"{self.name}: two functions are tasks of this name: {twins}", "rename one of them")
         return self._parameters
 
     @cached_property
     def _parameters(self) -> inspect.Signature:
-        if any(is_lazy(self.run) for is_lazy in LAZY):
-            raise TypeError(f"{self.name}: a call of an async function or a generator does not run its body")
-        signature = inspect.signature(self.run)
-        if any(p.kind in NAMELESS for p in signature.parameters.values()):
-            raise TypeError(f"{self.name}: the ledger keeps arguments by name, so no *args, **kwargs or `/`")
-        return signature
+        return parameters.of(self.name, self.run, self.job_key)
 
     def call(self, *args: Any, **kwargs: Any) -> Call:
-        """A call of this task, not yet enqueued. Raises TypeError for arguments that don't fit."""
-        bound = self.parameters.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return self._call(dict(bound.arguments))
+        """A call of this task, not yet enqueued. Raises TypeError for arguments that don't fit, and ValueError for
+        those that give no key."""
+        arguments = parameters.bind(self.name, self.parameters, *args, **kwargs)
+        try:
+            key = self.job_key.format(**arguments) if self.job_key else None
+        except RecursionError as error:
+            raise ValueError(f"{self.name}: its arguments are nested too deep to be enqueued") from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.name}: its arguments give no key {self.job_key!r}: {error}") from error
+        queue = self.job_queue or self.app.conf.task_default_queue
+        return Call(self.name, arguments, queue, self.policy.attempts, key)
 
     def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
         """A job's arguments as this version of the task names them. Raises TypeError for those of another version that
         don't fit."""
         if not isinstance(kept, dict):
-            raise TypeError("the arguments are not a JSON object")
+            raise TypeError(f"{self.name}: the arguments are not a JSON object")
         given = {self.renamed.get(name, name): value for name, value in kept.items()}
-        self.parameters.bind(**given)
+        parameters.bind(self.name, self.parameters, **given)
         return given
-
-    def _call(self, arguments: dict[str, Any]) -> Call:
-        try:
-            key = self.job_key.format(**arguments) if self.job_key else None
-        except RecursionError as error:
-            raise ValueError(f"{self.name}: its arguments are nested too deep to be enqueued") from error
-        queue = self.job_queue or self.app.conf.task_default_queue
-        return Call(self.name, arguments, queue, self.policy.attempts, key)
 
     def using(self, **options: Any) -> Using:
         """Options for the next call: run_after (timedelta or aware datetime), queue_name, key."""

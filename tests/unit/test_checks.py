@@ -1,5 +1,7 @@
 """A setting that would break a promise is an error at boot."""
 
+import re
+
 import pytest
 from celery import Task, current_app
 from django.db import connections
@@ -18,6 +20,9 @@ def nameless(*args: int) -> None: ...
 
 
 def positional(n, /) -> None: ...
+
+
+def numbered(number) -> None: ...
 
 
 async def asynchronous() -> None: ...
@@ -145,13 +150,33 @@ def test_a_task_for_a_queue_without_a_declaration_is_an_error(declared):
     assert found() == ["backroom.E004"]
 
 
-@pytest.mark.parametrize("function", [nameless, positional, asynchronous, generator])
-def test_a_function_that_can_not_be_a_job_is_an_error_and_can_not_be_enqueued(declared, function):
-    made = declared()(function)
+@pytest.mark.parametrize(
+    ("function", "key", "why", "hint"),
+    [
+        (nameless, None, "the ledger keeps arguments by name", "give each parameter a name"),
+        (positional, None, "the ledger keeps arguments by name", "give each parameter a name"),
+        (asynchronous, None, "a call of an async", "make it a plain function"),
+        (generator, None, "a call of an async", "make it a plain function"),
+        (numbered, "receipt:{order}", "its key 'receipt:{order}' names no parameter", "correct order"),
+        (numbered, "receipt:{}", "its key 'receipt:{}' names no parameter", "correct {}"),
+        (numbered, "receipt:{number", "its key 'receipt:{number' is no format", 'as "receipt:{number}"'),
+    ],
+)
+def test_what_can_not_be_a_job_is_an_error_with_its_way_out_and_can_not_be_enqueued(declared, function, key, why, hint):
+    made = declared(key=key)(function)
     assert made.name  # Celery makes it at its first use
-    assert found() == ["backroom.E007"]
-    with pytest.raises(TypeError, match=r"tests.declared: (the ledger keeps arguments by name|a call of an async)"):
+    (error,) = check_backroom(None)
+    assert (error.id, error.msg.startswith(f"tests.declared: {why}"), hint in error.hint) == (
+        "backroom.E007", True, True,
+    )  # fmt: skip
+    with pytest.raises(TypeError, match=f"^{re.escape(error.msg)}$"):
         made.enqueue(1)
+
+
+@pytest.mark.parametrize("wrong", [(), (1, 2), (object(),), ("\0",), ("x",)])
+def test_a_refusal_of_arguments_names_the_task(declared, wrong):
+    with pytest.raises((TypeError, ValueError), match=r"^tests.declared\b"):
+        declared(key="receipt:{number:d}" if wrong == ("x",) else None)(numbered).call(*wrong).check()
 
 
 def test_two_tasks_of_one_name_are_an_error_and_neither_can_be_enqueued(declared, monkeypatch):

@@ -1,0 +1,51 @@
+"""The parameters of a task's function: the ledger keeps a job's arguments by their names, and its key has some."""
+
+import inspect
+import re
+from collections.abc import Callable
+from string import Formatter
+from typing import Any
+
+LAZY = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+NAMELESS = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY
+
+
+class NoJob(TypeError):
+    """The calls of this task can't be jobs. `hint` is the way out."""
+
+    def __init__(self, text: str, hint: str) -> None:
+        super().__init__(text)
+        self.hint = hint
+
+
+def of(name: str, function: Callable[..., Any], key: str | None) -> inspect.Signature:
+    """The parameters of the task of this name, without the `self` of a bound one. Raises NoJob."""
+    if any(is_lazy(function) for is_lazy in LAZY):
+        raise NoJob(f"{name}: a call of an async function or a generator does not run its body",
+                    "make it a plain function, which awaits with asyncio.run() or loops itself")  # fmt: skip
+    signature = inspect.signature(function)
+    if any(p.kind in NAMELESS for p in signature.parameters.values()):
+        raise NoJob(f"{name}: the ledger keeps arguments by name, so no *args, **kwargs or `/`",
+                    "give each parameter a name, or take one list or dict")  # fmt: skip
+    if key and (unknown := _fields(name, key) - set(signature.parameters)):
+        raise NoJob(f"{name}: its key {key!r} names no parameter of {name}{signature}",
+                    f"correct {', '.join(sorted(unknown)) or '{}'} in key=")  # fmt: skip
+    return signature
+
+
+def _fields(name: str, key: str) -> set[str]:
+    """The parameters that this format names."""
+    try:
+        return {re.split(r"[.\[]", field)[0] for _, field, _, _ in Formatter().parse(key) if field is not None}
+    except ValueError as error:
+        raise NoJob(f"{name}: its key {key!r} is no format: {error}", 'write key= as "receipt:{number}"') from error
+
+
+def bind(name: str, signature: inspect.Signature, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """The arguments by name, with the defaults. Raises TypeError, with the task's name, for those that don't fit."""
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}{signature}: {error}") from None
+    bound.apply_defaults()
+    return dict(bound.arguments)
