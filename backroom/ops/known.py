@@ -4,7 +4,7 @@ from functools import cache
 
 from celery import current_app
 
-CELERYS = "celery."  # chain, chord, backend_cleanup and the like
+from backroom.runtime.app import CELERYS
 
 
 @cache

@@ -14,11 +14,9 @@ from django.utils import timezone
 from django_celery_beat import admin as theirs
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
-from backroom.ops import audit_log, known, schedules
+from backroom.ops import audit_log, schedules
 from backroom.runtime import slots
-
-UNFIT = (TypeError, ValueError, RecursionError)
-
+from backroom.runtime.app import CELERYS
 
 # Celery's options that a job does not have, and what to do instead.
 UNUSED = {
@@ -49,7 +47,7 @@ class EntryForm(theirs.PeriodicTaskForm):
         forms.ModelForm.clean(self)
         data = self.cleaned_data
         data["task"] = task = data.get("regtask") or data.get("task")
-        if not task or (task.startswith(known.CELERYS) and task != self.initial.get("task")):
+        if not task or (task.startswith(CELERYS) and task != self.initial.get("task")):
             self.add_error("task", "Choose a task of the project.")
         for name, sentence in UNUSED.items():
             if data.get(name) not in (None, ""):
@@ -60,7 +58,7 @@ class EntryForm(theirs.PeriodicTaskForm):
         if not self.errors:
             try:
                 slots.call(SimpleNamespace(**data))
-            except UNFIT as error:
+            except slots.UNFIT as error:
                 raise ValidationError(f"This schedule can't be enqueued: {error}.") from error
         return data
 
@@ -129,7 +127,7 @@ class EntryAdmin(Audited, theirs.PeriodicTaskAdmin):
                 job, new = audit_log.run(entry.name, slots.call(entry), request.user.get_username(), "")
                 said = f"{entry.name} runs as job {job}." if new else f"{entry.name}: job {job} has its key already."
                 self.message_user(request, said, messages.SUCCESS if new else messages.WARNING)
-            except UNFIT as error:
+            except slots.UNFIT as error:
                 self.message_user(request, f"{entry.name} can't run: {error}", messages.ERROR)
 
 

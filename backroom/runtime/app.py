@@ -12,6 +12,8 @@ from kombu import Queue
 
 from backroom.observe.redact import without_passwords
 
+CELERYS = "celery."  # how its own tasks' names begin: chain, chord, backend_cleanup and the like
+
 # The ledger makes results and the broker's acknowledgements redundant, and prefetching would hide waiting messages in a
 # worker. A project's settings override these, and the system checks refuse what breaks a promise.
 DEFAULTS: dict[str, Any] = {

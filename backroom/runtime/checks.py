@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from backroom.conf import SETTINGS, conf
 from backroom.runtime import slots
+from backroom.runtime.app import CELERYS
 from backroom.runtime.parameters import NoJob
 from backroom.runtime.session_checks import check_sessions
 from backroom.runtime.task import LedgerTask
@@ -82,7 +83,7 @@ def _tasks() -> Iterator[CheckMessage]:
     known = set(current_app.amqp.queues)
     _import_tasks()
     for task in current_app.tasks.values():
-        if task.name.startswith("celery."):  # Celery's own: chain, chord, ...
+        if task.name.startswith(CELERYS):
             continue
         if not isinstance(task, LedgerTask):
             yield Error(f"{task.name} has no row in the ledger: its base class is Celery's",
@@ -114,7 +115,7 @@ def _schedule() -> Iterator[CheckMessage]:
     for name, entry in current_app.conf.beat_schedule.items():
         try:
             slots.call_of(entry["task"], entry.get("args", ()), entry.get("kwargs", {}), entry.get("options", {}))
-        except (TypeError, ValueError) as error:
+        except slots.UNFIT as error:
             yield Error(f"the schedule {name!r} can't be enqueued: {error}",
                         hint="correct CELERY_BEAT_SCHEDULE", id="backroom.E009")  # fmt: skip
 

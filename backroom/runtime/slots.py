@@ -12,6 +12,7 @@ from backroom.runtime.task import LedgerTask
 
 DEADLINE = "slot_deadline"  # the name in an entry's headers
 SHORTEST, LONGEST = 60, 315_360_000  # seconds: in which a new beat starts, and ten years
+UNFIT = (TypeError, ValueError, RecursionError)  # an entry that the ledger can't enqueue
 OPTIONS = ("queue", "exchange", "routing_key", "expire_seconds", "priority")
 
 

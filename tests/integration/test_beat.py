@@ -19,7 +19,7 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from backroom.ledger.models import Job
 from backroom.runtime.scheduler import LedgerScheduler
-from tests.integration.sessions import some_session_waits_for_a_lock
+from tests.integration.sick_database import a_session_waits
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -249,7 +249,7 @@ def test_a_beat_stopped_in_the_middle_of_a_slot_ends_and_the_next_one_fires_it_h
     with transaction.atomic():
         PeriodicTask.objects.select_for_update().get(pk=slot.pk)
         with beat_process():
-            until(some_session_waits_for_a_lock, 60)
+            until(a_session_waits, 60)
     assert purges() == 0
     with beat_process():
         until(lambda: PeriodicTask.objects.get(pk=slot.pk).total_run_count == 1, 60)

@@ -29,6 +29,7 @@ from tests.integration.buying import (
     traffic,
 )
 from tests.integration.gates import pause_over
+from tests.integration.sick_database import a_session_waits
 from tests.waiting import until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
@@ -284,12 +285,6 @@ def test_baskets_filled_in_opposite_order_do_not_block_each_other():
     assert (stock_of("apples"), stock_of("pears")) == (100, 100)
 
 
-def a_session_waits_for_a_row() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
-        return cursor.fetchone() is not None
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("change", "refusal"),
@@ -305,7 +300,7 @@ def test_what_changes_in_the_very_moment_of_buying_is_not_sold(change, refusal):
         with transaction.atomic():
             Product.objects.update(**change)
             bought = buyer.submit(all_at_once, buy)  # reads the product as it was, then waits for our row
-            until(a_session_waits_for_a_row)
+            until(a_session_waits)
         (result,) = bought.result(30)
     assert isinstance(result, refusal)
     assert not Order.objects.exists()

@@ -10,10 +10,10 @@ from django.db import connection, transaction
 
 from backroom import enqueue_all
 from backroom.ledger.models import Job, State
-from backroom.ledger.sql import rows
 from catalog.models import BoughtTogether
 from orders.models import LoyaltyAccount
 from tests.integration.paid_orders import call_of, job_of, paid_order, perform
+from tests.integration.sick_database import a_session_waits
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +90,7 @@ def test_points_of_a_worker_that_finishes_too_late_are_rolled_back():
     with transaction.atomic():
         LoyaltyAccount.objects.select_for_update().get(pk=account.pk)  # the worker gets as far as its UPDATE
         worker_thread.start()
-        until(lambda: rows("SELECT 1 FROM pg_locks WHERE NOT granted"), what="the worker waits for the account")
+        until(a_session_waits, what="the worker waits for the account")
         Job.objects.filter(pk=id).update(state=State.WAITING)  # as a rescue does with a job of a silent worker
     worker_thread.join()
     assert [type(error) for error in late] == [Ignore]

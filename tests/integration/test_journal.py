@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from backroom import Permanent, Snooze, progress, report, task
-from backroom.ledger import operations, rescue, sql, transitions
+from backroom.ledger import operations, rescue, transitions
 from backroom.ledger.errors import Superseded
 from backroom.ledger.limits import LIMIT, LINE
 from backroom.ledger.models import Job
@@ -26,6 +26,7 @@ from backroom.observe import recorder
 from backroom.observe.models import Progress
 from backroom.ops.formats import bar
 from backroom.runtime import execution
+from tests.integration.sick_database import a_session_waits
 from tests.integration.staff import reader, text
 from tests.waiting import until
 
@@ -246,7 +247,7 @@ def test_a_body_does_not_notice_that_nothing_can_be_written_meanwhile(often, of)
 
     def body() -> None:
         report(1, 2)
-        until(lambda: waiting_for_a_lock())
+        until(a_session_waits)
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         report(2, 2)
@@ -257,10 +258,6 @@ def test_a_body_does_not_notice_that_nothing_can_be_written_meanwhile(often, of)
         job = attempt(body, of)
     assert job.state == "succeeded"
     assert Progress.objects.get(job_id=job.id).done == 2
-
-
-def waiting_for_a_lock() -> list:
-    return sql.rows("SELECT pid FROM pg_locks WHERE NOT granted")
 
 
 def test_purging_a_job_deletes_its_progress():

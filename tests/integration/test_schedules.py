@@ -16,7 +16,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from backroom import task
 from backroom.ledger.models import Job
 from backroom.ops.models import AuditEntry
-from tests.integration.sessions import some_session_waits_for_a_lock
+from tests.integration.sick_database import a_session_waits
 from tests.integration.staff import customer, operator, reader, text
 from tests.waiting import until
 
@@ -172,7 +172,7 @@ def test_staff_who_saves_an_entry_while_beat_fires_it_does_not_make_it_fire_agai
     with transaction.atomic():
         PeriodicTask.objects.filter(pk=entry.pk).update(last_run_at=fired)
         save.start()
-        until(some_session_waits_for_a_lock)
+        until(a_session_waits)
     save.join()
     entry.refresh_from_db()
     assert entry.last_run_at == fired

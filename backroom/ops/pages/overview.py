@@ -9,12 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from backroom.ledger.models import Pause
-from backroom.ops import known, rates, rollups, rules, schedules
+from backroom.ops import rates, rollups, rules, schedules
 from backroom.ops.models import QueueMinute
 from backroom.ops.pages import alerts
 from backroom.ops.pages.access import looks
 from backroom.ops.pages.charts import SPANS, Span, charts
 from backroom.ops.stats import Queue, Snapshot, snapshot
+from backroom.runtime.app import CELERYS
 
 HOUR = SPANS["hour"]
 LOOK_BACK = timedelta(minutes=10)  # for the forecast
@@ -70,7 +71,7 @@ def tasks(ended: dict[str, rates.Ended], span: float, pauses: Iterable[Pause]) -
     """Each task that is paused or had attempts that ended, but for Celery's own."""
     paused = {pause.name: pause for pause in pauses if pause.kind == "task"}
     for name in sorted(ended.keys() | paused.keys()):
-        if not name.startswith(known.CELERYS):
+        if not name.startswith(CELERYS):
             yield TaskLine(name, ended.get(name) or rates.Ended(span), paused.get(name))
 
 

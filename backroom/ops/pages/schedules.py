@@ -18,7 +18,7 @@ def run(request: HttpRequest, id: int) -> HttpResponse:
     entry = get_object_or_404(schedules.entries(), id=id)
     try:
         call = slots.call(entry)
-    except (TypeError, ValueError, RecursionError) as error:
+    except slots.UNFIT as error:
         messages.error(request, f"{entry.name} can't run: {error}")
         return redirect("ops:health")
     if request.method == "POST":

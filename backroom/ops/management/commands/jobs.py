@@ -21,6 +21,7 @@ from backroom.ops.formats import bar
 from backroom.ops.rates import WINDOW
 from backroom.ops.report import queue, report
 from backroom.ops.running import running
+from backroom.runtime.app import CELERYS
 
 WATCH_EVERY = 1.0  # seconds
 CLEAR = "\033[H\033[2J"
@@ -152,7 +153,7 @@ class Command(BaseCommand):
             self.stdout.write(f"the broker takes no messages: {found.broker.problem}")
         self.stdout.write(f"\nthe last {now['window_s']} s")
         columns = ["task", "per_minute", "retry_rate", "failure_rate", "wait_ms_p50", "run_ms_p50"]
-        self.table([task for task in now["tasks"] if not task["task"].startswith(known.CELERYS)], columns)
+        self.table([task for task in now["tasks"] if not task["task"].startswith(CELERYS)], columns)
         self.stdout.write("")
         if now["partners"] is None:
             self.stdout.write(f"breakers: unknown, as {found.broker.why_unknown}")
