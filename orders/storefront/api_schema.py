@@ -155,7 +155,11 @@ class Products(Schema):
 
 
 class FieldError(Schema):
-    pointer: str | None = None
+    """One wrong value: of the body, the query or the headers."""
+
+    pointer: str | None = Field(None, description="JSON pointer to the field of the body")
+    query: str | None = Field(None, description="name of the parameter")
+    header: str | None = None
     detail: str
 
 
@@ -167,3 +171,6 @@ class Problem(Schema):
     status: int
     detail: str | None = None
     errors: list[FieldError] | None = None
+    product: str | None = Field(None, description="slug of the product that the order was refused for")
+    number: int | None = Field(None, description="of the unpaid order")
+    order: str | None = Field(None, description="the unpaid order's status")

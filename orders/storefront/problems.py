@@ -27,7 +27,22 @@ REFUSALS: dict[type[refusals.Refused], tuple[int, str, str]] = {
     refusals.KeyReused: (422, "key-reused", "The Idempotency-Key names another order"),
 }
 
-
+SENTENCES = {  # by pydantic's kind of error, whose own words are for Python's developers
+    "extra_forbidden": "This field is unknown.",
+    "greater_than_equal": "Send {ge} or more.",
+    "int_parsing": "Send a whole number.",
+    "int_type": "Send a whole number.",
+    "less_than_equal": "Send {le} or less.",
+    "list_type": "Send an array.",
+    "literal_error": "Send {expected}.",
+    "missing": "This field is required.",
+    "model_attributes_type": "Send an object.",
+    "string_pattern_mismatch": "Send text of the pattern {pattern}",
+    "string_type": "Send text.",
+    "too_long": "Send at most {max_length} items.",
+    "too_short": "Send at least {min_length} items.",
+    "value_error": "{error}",
+}
 MEDIA_TYPE = "application/problem+json"
 SAME_KEY = "With the same key it is the same order, charged once, even if it was placed already."
 NO_KEY = "Nothing was charged. With an Idempotency-Key, an order can be sent again safely."
@@ -48,8 +63,12 @@ def refused(request: HttpRequest, error: refusals.Refused) -> HttpResponse:
 
 def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """Invalid fields, each by its JSON pointer, or by its name in the query or the headers."""
-    errors = [{**_place(item["loc"]), "detail": item["msg"].removeprefix("Value error, ")} for item in error.errors]
+    errors = [{**_place(item["loc"]), "detail": _sentence(item)} for item in error.errors]
     return problem(422, "invalid", "The request is not valid", "See errors for each field.", errors=errors)
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    return SENTENCES.get(error["type"], "This value is not valid.").format(**error.get("ctx", {}))
 
 
 def _place(loc: tuple) -> dict[str, str]:
@@ -100,7 +119,7 @@ def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
     """ninja's own refusals of a body."""
     if isinstance(error.__cause__, NotJSON):
         return problem(415, "", "Unsupported Media Type", "Send the body as application/json.")
-    return problem(error.status_code, "", "Bad Request", error.message)
+    return problem(error.status_code, "", "Bad Request", "The body is not JSON in UTF-8.")
 
 
 HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
@@ -123,7 +142,7 @@ class JSONParser(Parser):
     def parse_body(self, request: HttpRequest) -> Any:
         if request.content_type != "application/json":
             raise NotJSON
-        return super().parse_body(request)
+        return json.loads(request.body.decode("utf-8-sig"))  # of bytes it takes UTF-16 and UTF-32, too
 
 
 class ProblemAPI(NinjaAPI):

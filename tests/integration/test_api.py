@@ -14,6 +14,7 @@ from django.test import Client
 from backroom.ledger.models import Job
 from catalog.models import Product
 from orders.models import Order
+from orders.storefront.api_schema import FieldError, Problem
 from tests.integration.buying import FORM, attempt, effects, fault, product, stock_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners")]
@@ -34,7 +35,9 @@ def problem(response, status: int) -> dict[str, Any]:
     assert response["Content-Type"] == "application/problem+json"
     document = response.json()
     assert document["status"] == status
-    assert {"type", "title"} <= document.keys()
+    assert {"type", "title"} <= document.keys() <= Problem.model_fields.keys()
+    assert all(error.keys() <= FieldError.model_fields.keys() for error in document.get("errors", []))
+    assert not re.search("[Ii]nput|String|List|validation|parse", response.content.decode()), "pydantic's words"
     return document
 
 
@@ -224,8 +227,9 @@ def test_an_unknown_product_is_422(client):
 
 
 @pytest.mark.parametrize(
-    "body", ["{", "nope", b"\xff\xfe", "[" * 30_000, '{"quantity":' + "9" * 5000 + "}", "{'email': 1}"]
-)
+    "body", ["{", "nope", b"\xff\xfe", "[" * 30_000, '{"quantity":' + "9" * 5000 + "}", "{'email': 1}",
+             *('{"city": "Orléans"}'.encode(other) for other in ("utf-16", "utf-32-be", "latin-1"))]
+)  # fmt: skip
 def test_malformed_json_is_400(client, body):
     problem(post(client, body), 400)
 
