@@ -319,6 +319,7 @@ def test_the_documentation_loads_nothing_from_elsewhere(client):
     page = client.get("/api/docs").content.decode()
     assert "/static/ninja/swagger-ui-bundle.js" in page
     assert "://" not in page
+    assert 'name="viewport"' in page, "a phone shows the page at the width of a desktop"
     schema = client.get("/api/openapi.json").json()
     assert set(schema["paths"]) == {"/api/products", "/api/orders", "/api/orders/{number}"}
     assert client.get("/api/").url == "/api/docs"
