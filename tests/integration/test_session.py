@@ -34,6 +34,20 @@ def sql(text: str) -> Callable[[], None]:
     return run
 
 
+def raw(work: Callable[[object], object], name: str) -> Callable[[], None]:
+    """A body that uses the driver's connection, behind Django's cursors."""
+
+    def run() -> None:
+        work(connection.connection)
+
+    run.__name__ = name
+    return run
+
+
+def driver_autocommit_off(driver: object) -> None:
+    driver.autocommit = False
+
+
 def write() -> None:
     Session.objects.create(session_key="a", expire_date="2030-01-01T00:00Z")
 
@@ -78,13 +92,15 @@ def failing(work: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
-TRANSACTIONS = [autocommit_off, raw_begin, entered_transaction]
+TRANSACTIONS = [autocommit_off, raw_begin, entered_transaction, raw(driver_autocommit_off, "the driver's autocommit")]
 LASTING = [
     sql("SELECT pg_advisory_lock(7)"),
     sql("SET lock_timeout = '7s'"),
     sql("SELECT set_config('lock_timeout', '7s', false)"),
     sql("CREATE TEMP TABLE leftover (id int)"),
-    sql("SELECT 1 AS id INTO TEMP leftover"),
+    sql("SELECT 1 AS id INTO  TEMP leftover"),
+    raw(lambda driver: driver.execute("SET lock_timeout = '7s'"), "the driver's SET"),
+    raw(lambda driver: driver.cursor().execute(b"SELECT pg_advisory_lock(7)"), "the driver's lock"),
     sql("SET ROLE pg_monitor"),
 ]
 
@@ -174,12 +190,31 @@ def test_a_body_that_does_nothing_unusual_costs_no_statement_and_keeps_its_conne
     assert session()[0] == before
 
 
-@pytest.mark.parametrize("statement", ["COMMIT", " end", "ROLLBACK", "BEGIN"])
-def test_an_atomic_body_can_not_end_its_transaction(statement):
+ENDS = [
+    sql("COMMIT"), sql(" end"), sql("ROLLBACK"), sql("BEGIN"), sql("SELECT 1; COMMIT"), sql("/* x */ -- y\nCOMMIT"),
+    sql("SELECT ';' ;\n rollback  work"), raw(lambda driver: driver.execute("COMMIT"), "the driver's COMMIT"),
+    raw(lambda driver: driver.commit(), "the driver's commit()"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_an_atomic_body_can_not_end_its_transaction(end):
     def work() -> None:
         write()
-        sql(statement)()
+        end()
 
     job = attempt(work, atomic_body)
     assert job.error.startswith("TransactionManagementError")
     assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DO $$ BEGIN PERFORM 1; END $$",
+        "SELECT '; COMMIT', E'\\'; COMMIT', \"a\" FROM (SELECT 1 AS a) AS \"; COMMIT\" -- ; COMMIT",
+        "SAVEPOINT a; ROLLBACK  TO a; ROLLBACK WORK TO SAVEPOINT a",
+    ],
+)
+def test_what_only_looks_like_an_end_is_none(text):
+    assert attempt(sql(text), atomic_body).state == "succeeded"
