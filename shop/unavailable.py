@@ -21,12 +21,9 @@ def page(request: HttpRequest, error: BaseException) -> HttpResponse:
     log.error("%s %s: the database failed: %s", request.method, request.path, db_errors.summary(error))
     db_errors.close_connection()
     ours = request.method == "POST" and request.resolver_match and request.resolver_match.namespace == "orders"
-    fields = list(request.POST.items()) if ours else []
+    fields = list(request.POST.items()) if ours and "HX-Request" not in request.headers else []  # htmx keeps its form
     content = render_to_string("503.html", {"fields": fields, "action": request.get_full_path()})
-    response = HttpResponse(content, status=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
-    if request.method == "POST" and "HX-Request" in request.headers:
-        response["HX-Refresh"] = "true"  # htmx drops an error's page, and the form would look as if it was sent
-    return response
+    return HttpResponse(content, status=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

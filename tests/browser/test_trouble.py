@@ -94,6 +94,26 @@ def test_what_is_wrong_in_a_form_is_said_beside_its_field_and_the_focus_is_on_th
     assert only_answers(troubles, 422)
 
 
+def test_a_failed_request_of_a_script_is_told_and_the_field_shows_what_the_cart_has(page: Page, troubles: list[str]):
+    put_in_cart(page, "garlic")
+    message, quantity = page.locator("#messages"), page.get_by_label("Quantity of")
+    page.context.set_offline(True)
+    quantity.fill("7")
+    page.keyboard.press("Tab")
+    expect(message).to_contain_text("The shop did not answer. Check your connection and try again.")
+    expect(quantity).to_have_value("1")
+    page.context.set_offline(False)
+    quantity.fill("2")
+    page.keyboard.press("Tab")
+    expect(page.locator("#cart-link")).to_contain_text("2 items")
+    expect(message).not_to_contain_text("did not answer")
+    page.context.clear_cookies()
+    quantity.fill("3")
+    page.keyboard.press("Tab")
+    expect(message).to_contain_text("Your form was not sent.")
+    troubles.clear()
+
+
 def test_a_slow_card_is_being_confirmed_and_then_turns_paid_before_the_customers_eyes(page: Page):
     put_in_cart(page, "strawberries")
     check_out(page, "demo-slow")

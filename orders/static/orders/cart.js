@@ -21,11 +21,17 @@ let changes = 0; // whose answer is not here yet
 let next = null;
 document.addEventListener("change", (event) => { if (event.target.closest(".basket")) changes += 1; });
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
-  if (!detail.xhr.status) return; // aborted, as a later change replaced it
+  if (!detail.successful) return; // failed, or aborted, as a later change replaced it
   changes = 0;
   if (next) location.assign(next);
 });
-document.addEventListener("htmx:sendError", () => { changes = 0; next = null; });
+
+// After a failed request the field shows the quantity that the cart still has.
+for (const failure of ["htmx:responseError", "htmx:sendError"]) document.addEventListener(failure, ({ detail }) => {
+  changes = 0;
+  next = null;
+  detail.elt.closest(".basket form")?.reset();
+});
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='/checkout/']");
   if (link && changes) { event.preventDefault(); next = link.href; }
