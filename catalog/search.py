@@ -38,9 +38,21 @@ def search(products: QuerySet[Product], text: str) -> QuerySet[Product]:
 
 
 def respelt(text: str) -> str:
-    """The text with each word replaced by the most similar one of all names: "aple" as "apples". It reads all names,
-    which costs milliseconds for hundreds of products; for thousands PostgreSQL's pg_trgm has an index."""
+    """The text with each word replaced by the most similar one of all names: "appel" as "apples". A word that is left
+    out ("-sweet") stays. It reads all names, which costs milliseconds for hundreds of products; for thousands
+    PostgreSQL's pg_trgm has an index."""
     names = Product.objects.filter(active=True).values_list("name", "also_called")
-    known = {word for pair in names for word in " ".join(pair).casefold().split()}
-    words = text.casefold().split()
-    return " ".join(next(iter(get_close_matches(word, known, 1, ALIKE)), word) for word in words)
+    words = {word for pair in names for word in " ".join(pair).casefold().split()}
+    # People type the singular, and letters without accents or with wrong ones.
+    known = {_plain(form): word for word in sorted(words) for form in (word.removesuffix("s"), word)}
+
+    def closest(typed: str) -> str:
+        matches = get_close_matches(_plain(typed), known, 1, ALIKE)
+        return known[matches[0]] if matches and not typed.startswith("-") else typed
+
+    return " ".join(map(closest, text.casefold().split()))
+
+
+def _plain(word: str) -> str:
+    """The word without accents."""
+    return "".join(letter for letter in unicodedata.normalize("NFD", word) if not unicodedata.combining(letter))

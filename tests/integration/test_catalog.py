@@ -62,6 +62,9 @@ def test_a_product_is_found_by_its_name_its_other_names_and_their_beginnings(typ
         ("brocolli", "broccoli"),
         ("zuchini", "courgettes"),
         ("red onin", "red-onions"),
+        ("appel", "braeburn-apples"),
+        ("äpple", "braeburn-apples"),
+        ("red oniom", "red-onions"),
     ],
 )
 def test_a_product_is_found_in_spite_of_a_typing_error_and_the_page_says_what_was_guessed(client, typed, slug):
@@ -72,7 +75,7 @@ def test_a_product_is_found_in_spite_of_a_typing_error_and_the_page_says_what_wa
 
 
 @pytest.mark.usefixtures("shelves")
-@pytest.mark.parametrize("typed", ["parsley", "bicycle", "xyz", "whisky"])
+@pytest.mark.parametrize("typed", ["parsley", "bicycle", "xyz", "whisky", "apple -apple"])
 def test_a_search_for_what_we_do_not_sell_finds_nothing(client, typed):
     page = client.get("/products/", {"q": typed})
     assert slugs_on(page) == []
