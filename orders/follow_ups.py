@@ -52,19 +52,21 @@ class FollowUp:
     retry: Retry = field(default_factory=Retry)
     atomic: bool = False
     argument: str = "number"
+    also: str = ""  # a second argument, by which the order can have more than one such job
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key_format(self) -> str:
-        return f"{self.kind}:{{{self.argument}}}"
+        return f"{self.kind}:{{{self.argument}}}" + (f"-{{{self.also}}}" if self.also else "")
 
-    def key(self, number: int) -> str:
-        return f"{self.kind}:{number}"
+    def key(self, number: int, **also: int) -> str:
+        return self.key_format.format(**{self.argument: number}, **also)
 
-    def call(self, number: int, run_after: timedelta | None = None) -> Call:
+    def call(self, number: int, run_after: timedelta | None = None, **also: int) -> Call:
         """The call for an order, not yet enqueued."""
         arguments = {self.argument: number}
-        return Call(self.task, arguments, self.queue, self.retry.attempts, self.key(number), run_after)
+        key = self.key(number, **also)
+        return Call(self.task, arguments | also, self.queue, self.retry.attempts, key, run_after)
 
 
 SETTLE = FollowUp(
@@ -144,6 +146,12 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
 def of(*when: When) -> list[FollowUp]:
     """The follow-ups that these changes enqueue."""
     return [follow_up for follow_up in FOLLOW_UPS if follow_up.when in when]
+
+# The customer asks for it. `slot` is of time, and has one mail; no order has the number 0.
+LINK = FollowUp(
+    "link", "orders.mail_link", "orders.fulfilment.emails.send_link", "Link by email", MAIL_FAILS,
+    also="slot", queue="critical", retry=PATIENT,
+)  # fmt: skip
 
 
 def ending(credited: bool) -> tuple[When, ...]:

@@ -7,7 +7,7 @@ from django.utils.module_loading import import_string
 
 from backroom import Retry, task
 from orders import privacy
-from orders.follow_ups import FOLLOW_UPS, PATIENT, FollowUp
+from orders.follow_ups import FOLLOW_UPS, LINK, PATIENT, FollowUp
 from orders.fulfilment import emails
 from orders.ordering import settlement
 from orders.reconciliation import reconcile as reconciliation
@@ -26,14 +26,8 @@ def declare(follow_up: FollowUp) -> None:
     declaration(import_string(follow_up.verb))
 
 
-for each in (*FOLLOW_UPS, privacy.ERASE):
+for each in (*FOLLOW_UPS, LINK, privacy.ERASE):
     declare(each)
-
-
-@task(name="orders.mail_link", queue="critical", key="link:{number}-{slot}", retry=PATIENT)
-def mail_link(number: int, slot: int) -> None:
-    """Mail the customer the link to an order; no order has the number 0. One mail for each slot of time."""
-    emails.send_link(number, slot)
 
 
 @task(name="orders.release_unpaid")

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from notifications import mail
+from orders.follow_ups import LINK
 from orders.fulfilment.sales_report import sales_of
 from orders.fulfilment.vat import breakdown
 from orders.models import CreditNote, LoyaltyAccount, Order, Repair, Status
@@ -46,7 +47,7 @@ def send_link(number: int, slot: int) -> None:
     if order:
         accounts = LoyaltyAccount.objects.filter(email=order.email.lower())
         context = {"points": accounts.values_list("points", flat=True).first()}
-        _to_customer(order, "link", f"The link to your order {number}", context, key=f"link:{number}-{slot}")
+        _to_customer(order, "link", f"The link to your order {number}", context, key=LINK.key(number, slot=slot))
 
 
 def _to_customer(

@@ -11,10 +11,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from backroom import Call, enqueue_all
+from backroom import enqueue_all
 from backroom.inbound import limits
 from backroom.inbound.client import client_of
-from orders.follow_ups import PATIENT
+from orders.follow_ups import LINK
 from orders.models import Order
 from orders.storefront.forms import FindForm
 
@@ -37,7 +37,5 @@ def find(request: HttpRequest) -> HttpResponse:
 def mail_link(number: int, email: str) -> None:
     """Enqueue the mail to the order's own address. The job of a stranger's guess has the number 0, and sends none."""
     known = Order.objects.filter(number=number, email__iexact=email).exists()
-    arguments = {"number": number if known else 0, "slot": int(time() // PAUSE)}
-    key = "link:{number}-{slot}".format(**arguments)
     with transaction.atomic():
-        enqueue_all(Call("orders.mail_link", arguments, "critical", PATIENT.attempts, key))
+        enqueue_all(LINK.call(number if known else 0, slot=int(time() // PAUSE)))
