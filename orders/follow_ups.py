@@ -46,6 +46,7 @@ class FollowUp:
     counted: Q | None = None  # of an Order: our own tables show the effect
     after: str = ""  # the kind that must succeed first
     on_hold: str = ""  # it waits while the order is on hold, and customers read this
+    labels: Mapping[str, str] = field(default_factory=dict)  # by Order.payment, instead of `label`
     internal: bool = False  # customers see it only with the whole back room
     stops: bool = False  # a cancellation of the order cancels the job, unless it has begun
     queue: str = "default"
@@ -69,6 +70,10 @@ class FollowUp:
         return Call(self.task, arguments | also, self.queue, self.retry.attempts, key, run_after)
 
 
+# Order.payment of a cancelled order, whose card was not charged and was
+RELEASED = ("releasing", "released")
+REFUNDED = ("refunding", "refunded")
+
 SETTLE = FollowUp(
     "settle", "orders.settle_payment", "orders.ordering.settlement.settle", "Payment confirmation", BANK_FAILS,
     when=When.PLACED, queue="critical", retry=Retry(attempts=70, cap=60),  # longer than stock stays reserved
@@ -78,8 +83,8 @@ VOID = FollowUp(
     when=When.VOIDED, effect=("payments", "void"), retry=MONEY,
 )  # fmt: skip
 REFUND = FollowUp(
-    "refund", "orders.refund_payment", "orders.fulfilment.capture.refund", "Return of the payment", BANK_FAILS,
-    when=When.CANCELLED, effect=("payments", "refund"), retry=MONEY,
+    "refund", "orders.refund_payment", "orders.fulfilment.capture.refund", "Refund", BANK_FAILS,
+    when=When.CANCELLED, effect=("payments", "refund"), retry=MONEY, labels=dict.fromkeys(RELEASED, VOID.label),
 )  # fmt: skip
 
 FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` names an earlier one
@@ -119,6 +124,7 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
         "loyalty", "orders.add_loyalty_points", "orders.fulfilment.loyalty.add_points", "Loyalty points",
         "The points could not be added. We will try again.",
         counted=Q(points__gte=Floor(F("total") - F("delivery"))), atomic=True,  # an order of under a euro brings none
+        labels=dict.fromkeys(RELEASED + REFUNDED, "Return of the loyalty points"),
     ),
     FollowUp(
         "recommendations", "orders.update_recommendations", "orders.fulfilment.recommendations.learn_from",
@@ -142,16 +148,16 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
     ),
 )  # fmt: skip
 
-
-def of(*when: When) -> list[FollowUp]:
-    """The follow-ups that these changes enqueue."""
-    return [follow_up for follow_up in FOLLOW_UPS if follow_up.when in when]
-
 # The customer asks for it. `slot` is of time, and has one mail; no order has the number 0.
 LINK = FollowUp(
     "link", "orders.mail_link", "orders.fulfilment.emails.send_link", "Link by email", MAIL_FAILS,
     also="slot", queue="critical", retry=PATIENT,
 )  # fmt: skip
+
+
+def of(*when: When) -> list[FollowUp]:
+    """The follow-ups that these changes enqueue."""
+    return [follow_up for follow_up in FOLLOW_UPS if follow_up.when in when]
 
 
 def ending(credited: bool) -> tuple[When, ...]:

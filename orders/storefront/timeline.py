@@ -85,7 +85,7 @@ def _row(order: Order, step: FollowUp, job: Job, blocked: bool) -> Row:
     held = step.on_hold if order.status == Status.ON_HOLD else ""
     return Row(
         kind=step.kind,
-        label=step.label,
+        label=step.labels.get(order.payment, step.label),
         internal=step.internal,
         state="waiting" if held and job.state in LIVE else state,
         why=held or {"retrying": step.failing, "failed": BLOCKED if blocked else GAVE_UP}.get(state, ""),

@@ -16,6 +16,7 @@ from catalog.models import Product
 from orders.cart import Cart
 from orders.models import Order
 from orders.ordering import settlement
+from orders.ordering.cancellation import cancel
 from orders.ordering.checkout import take_from_cart
 from shop.tasks import clear_sessions
 from tests.integration.buying import FORM, all_at_once, attempt, buy, effects, fault, product, stock_of
@@ -558,6 +559,20 @@ def test_a_form_to_find_an_order_that_makes_no_sense_is_refused_beside_its_field
     assert list(response.context["form"].errors) == wrong
     assert not Job.objects.exists()
     assert re.findall(r'name="(\w+)"[^>]*autofocus', response.content.decode()) == wrong[:1]
+
+
+@pytest.mark.parametrize(("charged", "payment"), [(False, "Payment release"), (True, "Refund")])
+def test_the_timeline_of_a_cancelled_order_says_what_came_of_points_and_payment(client, charged, payment):
+    product()
+    order = buy()
+    for kind in ("loyalty", "fraud", "capture") if charged else ("loyalty",):
+        attempt(f"{kind}:{order.number}")
+    assert cancel(order.number)
+    attempt(f"refund:{order.number}")
+    rows = client.get(order.get_absolute_url()).context["rows"]
+    said = {row.kind: (row.label, row.state) for row in rows}
+    assert said["loyalty"] == ("Return of the loyalty points", "done")
+    assert said["refund"] == (payment, "done")
 
 
 def test_the_timeline_asks_again_until_all_is_done(client):
