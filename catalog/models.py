@@ -91,6 +91,18 @@ class Product(models.Model):
         return picture_url(self.slug)
 
     @property
+    def available(self) -> int:
+        """The pieces that can be bought now."""
+        return self.stock if self.active else 0
+
+    @property
+    def left(self) -> str:
+        """Why no more than `available` can be bought."""
+        if not self.active:
+            return "no longer available"
+        return f"only {self.stock} left" if self.stock else "sold out"
+
+    @property
     def sold_out(self) -> bool:
         return self.stock <= 0
 

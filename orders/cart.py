@@ -41,8 +41,7 @@ class Cart(models.Model):
         return self.items.aggregate(pieces=models.Sum("quantity"))["pieces"] or 0
 
     def lines(self) -> list["CartItem"]:
-        """The items, in the order in which they were added. Products that are no longer sold are removed."""
-        self.items.filter(product__active=False).delete()
+        """The items, in the order in which they were added."""
         return list(self.items.select_related("product"))
 
     def add(self, product: Product, quantity: int) -> None:
@@ -95,9 +94,8 @@ class Cart(models.Model):
         if quantity == 0:
             self.items.filter(product=product).delete()
             return
-        if quantity > product.stock:
-            left = f"only {product.stock} left" if product.stock else "sold out"
-            raise CartFull(f"{product.name}: {left}.")
+        if quantity > product.available:
+            raise CartFull(f"{product.name}: {product.left}.")
         if quantity > MAX_QUANTITY:
             raise CartFull(f"{product.name}: at most {MAX_QUANTITY} in one order.")
         if not self.items.filter(product=product).exists() and self.items.count() >= MAX_LINES:
@@ -137,4 +135,5 @@ class CartItem(models.Model):
 
     @property
     def too_many(self) -> bool:
-        return self.quantity > self.product.stock
+        """Such an item can't be bought, and no sum counts it."""
+        return self.quantity > self.product.available

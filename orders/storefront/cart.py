@@ -60,7 +60,7 @@ class Offer:
     def of(cls, cart: Cart, country: str) -> "Offer":
         """An unknown country counts as the default one; the form refuses it."""
         lines = cart.lines()
-        products = sum((line.total for line in lines), Decimal(0))
+        products = sum((line.total for line in lines if not line.too_many), Decimal(0))
         known = country if country in delivery.ZONES else delivery.DEFAULT
         return cls(lines, products, delivery.quote(known, products))
 
@@ -90,7 +90,11 @@ class Offer:
         for line in self.lines:
             name, price = line.product.name, line.product.price
             quantity, old = before.pop(line.product.slug, (0, str(price)))
-            if quantity != line.quantity:
+            if line.too_many:
+                found.append(f"{name}: {line.product.left}.")
+            elif not quantity:
+                found.append(f"{name}: new in your cart.")
+            elif quantity != line.quantity:
                 found.append(f"{name}: the quantity is now {line.quantity}, it was {quantity}.")
             if Decimal(old) != price:
                 found.append(f"{name}: the price is now {money(price)}, it was {money(Decimal(old))}.")

@@ -5,6 +5,7 @@ import logging
 from django.contrib import messages
 from django.core.signing import BadSignature
 from django.db import Error
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -14,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from backroom.inbound.limits import LimitReached
 from backroom.ledger import db_errors
 from catalog.models import Product
-from orders.cart import Cart, CartFull
+from orders.cart import Cart, CartFull, CartItem
 from orders.models import Order, Status
 from orders.ordering import checkout, delivery, refusals
 from orders.storefront import limited
@@ -31,15 +32,12 @@ CHANGED = "Your order has changed since this page was shown. Nothing was charged
 def cart(request: HttpRequest) -> HttpResponse:
     """The cart. A changed price is shown once, and then counts as seen."""
     cart = cart_of(request)
-    return render(request, "orders/cart.html", _cart_context(request, cart) if cart else {})
+    return render(request, "orders/cart.html", _cart_context(cart) if cart else {})
 
 
-def _cart_context(request: HttpRequest, cart: Cart, country: str = delivery.DEFAULT) -> dict:
-    before = cart.items.count()
+def _cart_context(cart: Cart, country: str = delivery.DEFAULT) -> dict:
     offer = Offer.of(cart, country)
     cart.accept_prices()
-    if len(offer.lines) < before:
-        messages.warning(request, "A product in your cart is no longer available and was removed.")
     return {"offer": offer, "free_from": delivery.FREE_FROM}
 
 
@@ -57,7 +55,9 @@ def cart_update(request: HttpRequest) -> HttpResponse:
 def _change_cart(request: HttpRequest, form: CartForm, change) -> HttpResponse:
     if not form.is_valid() and "product" in form.errors:
         raise Http404("No product has this slug.")
-    product = get_object_or_404(Product, slug=form.cleaned_data["product"], active=True)
+    in_cart = CartItem.objects.filter(cart=cart_of(request)).values("product")
+    sold = Q(active=True) | Q(pk__in=in_cart)  # what is no longer sold can still be removed
+    product = get_object_or_404(Product, sold, slug=form.cleaned_data["product"])
     try:
         if form.errors:
             raise CartFull(f"{product.name}: {next(iter(form.errors.values()))[0]}")
@@ -100,7 +100,7 @@ def _nothing_to_buy(request: HttpRequest) -> HttpResponse:
 def _checkout_form(
     request: HttpRequest, cart: Cart, form: CheckoutForm, error: str = "", status: int = 200
 ) -> HttpResponse:
-    context = _cart_context(request, cart, str(form["country"].value())) | {"form": form, "error": error}
+    context = _cart_context(cart, str(form["country"].value())) | {"form": form, "error": error}
     return render(request, "orders/checkout.html", context, status=status)
 
 
