@@ -18,15 +18,24 @@ JOINERS = "\u200c\u200d"  # formats that Persian and Sinhala spell with
 BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
 
 
-@cache
 def printable() -> str:
     """The characters that an invoice can show, as the inside of a regular expression's class. 16-bit ones only: in
     JSON Schema others are two characters."""
+    return _classes(_points())
+
+
+def accents() -> str:
+    """Those of them that are drawn over or beside the character before them, in the same form."""
+    return _classes([point for point in _points() if category(chr(point)).startswith("M")])
+
+
+@cache
+def _points() -> list[int]:
     found: set[int] = set()
     for path in sorted(FOLDER.glob("*-Rg.ttf")):
         with TTFont(path, lazy=True) as font:
             found |= font.getBestCmap().keys()
-    return "".join(_class(point, end) for point, end in _ranges(sorted(filter(_shown, found))))
+    return sorted(filter(_shown, found))
 
 
 def _shown(point: int) -> bool:
@@ -39,6 +48,10 @@ def _ranges(points: list[int]) -> list[tuple[int, int]]:
     starts = [point for before, point in zip([-1, *points], points, strict=False) if point != before + 1]
     ends = [point for point, after in zip(points, [*points[1:], -1], strict=False) if after != point + 1]
     return list(zip(starts, ends, strict=True))
+
+
+def _classes(points: list[int]) -> str:
+    return "".join(_class(start, end) for start, end in _ranges(points))
 
 
 def _class(start: int, end: int) -> str:

@@ -13,7 +13,6 @@ from catalog import fonts
 
 # These characters reverse the text after them until another one ends it (UAX 9), so a name could falsify a page.
 TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-INK = r"[^\s\u200c\u200d]"  # no space and no joiner
 
 
 def keeps_its_direction(text: str) -> None:
@@ -28,10 +27,20 @@ def line_pattern() -> str:
     return f"^[{fonts.printable()}]+$"
 
 
+@cache
+def ink_pattern() -> str:
+    """A character that is seen by itself: no space, no joiner, and no accent, which sits on another one."""
+    return rf"[^\s\u200c\u200d{fonts.accents()}]"
+
+
 def plain_line(text: str) -> None:
     """Raises ValidationError for text that is not one visible line, or that an invoice can't show."""
     keeps_its_direction(text)
-    if not re.search(INK, text):
+    if not re.search(ink_pattern(), text):
         raise ValidationError("Write at least one visible character.")
-    if not re.fullmatch(line_pattern(), text):
-        raise ValidationError("Use one line of plain text, without control characters, emoji and rare symbols.")
+    for character in text:
+        if re.fullmatch(line_pattern(), character):
+            continue
+        if character.isprintable() and character not in fonts.BLANK:
+            raise ValidationError(f"Leave out “{character}”. An invoice can't show it.")
+        raise ValidationError("Use one line, without invisible characters.")

@@ -18,4 +18,4 @@ PATTERNS = (rf"^ *{ATOM}(\.{ATOM})*@({LABEL}\.)+{TOP} *$", "^ *[^@ ]{1,64}@")
 def deliverable(address: str) -> None:
     """Raises ValidationError for an address at which no mail would arrive."""
     if address != address.strip() or not all(re.search(pattern, address) for pattern in PATTERNS):
-        raise ValidationError("Enter an email address of plain letters, like name@example.com.")
+        raise ValidationError("Enter a complete email address, like name@example.com, without accented letters.")

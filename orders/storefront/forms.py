@@ -5,20 +5,28 @@ from typing import Any
 from django import forms
 from django_countries import countries
 
-from notifications.addresses import deliverable
 from orders.cart import MAX_QUANTITY
 from orders.ordering import delivery
 from orders.payments import CARDS
-from orders.storefront.text import column
+from orders.storefront import text
 
 
-def _text(field: str, label: str, autocomplete: str) -> forms.CharField:
-    return forms.CharField(
-        label=label,
-        max_length=column(field).max_length,
-        validators=column(field).validators,
-        widget=forms.TextInput(attrs={"autocomplete": autocomplete}),
-    )
+class ColumnField(forms.Field):
+    """A text for an order's column. It has no maxlength, by which a browser would cut a text without a word."""
+
+    def __init__(self, column: str, label: str, autocomplete: str, widget: type[forms.Widget] = forms.TextInput):
+        super().__init__(label=label, widget=widget(attrs={"autocomplete": autocomplete}))
+        self.column = column
+
+    def clean(self, typed: str | None) -> str:
+        return text.clean(self.column, (typed or "").strip())
+
+
+class NumberField(forms.IntegerField):
+    """An order's number, as our pages and mails write it, or with the # of a shorter hand."""
+
+    def to_python(self, typed: Any) -> int | None:
+        return super().to_python(typed.strip().removeprefix("#") if isinstance(typed, str) else typed)
 
 
 def _quantity(least: int, too_few: str) -> forms.IntegerField:
@@ -41,14 +49,14 @@ class TypedForm(forms.Form):
 class FindForm(TypedForm):
     """Which order a customer looks for."""
 
-    number = forms.IntegerField(
+    number = NumberField(
         label="Order number",
         min_value=1,
         max_value=2**63 - 1,
         error_messages=dict.fromkeys(["invalid", "min_value", "max_value"], "Type the number only, for example 1001."),
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
-    email = forms.EmailField(label="Email", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    email = ColumnField("email", "Email", "email", forms.EmailInput)
 
 
 class CartForm(forms.Form):
@@ -68,16 +76,11 @@ class UpdateForm(CartForm):
 class CheckoutForm(TypedForm):
     """A guest's order. `key` is its idempotency key: a form that is sent twice is one order."""
 
-    email = forms.CharField(
-        label="Email",
-        max_length=column("email").max_length,
-        validators=[deliverable],
-        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
-    )
-    name = _text("name", "Name", "name")
-    address = _text("address", "Street and number", "street-address")
-    postcode = _text("postcode", "Postcode", "postal-code")
-    city = _text("city", "City", "address-level2")
+    email = ColumnField("email", "Email", "email", forms.EmailInput)
+    name = ColumnField("name", "Name", "name")
+    address = ColumnField("address", "Street and number", "street-address")
+    postcode = ColumnField("postcode", "Postcode", "postal-code")
+    city = ColumnField("city", "City", "address-level2")
     country = forms.ChoiceField(
         label="Country",
         choices=[each for each in countries if each.code in delivery.ZONES],

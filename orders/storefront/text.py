@@ -16,18 +16,19 @@ def column(field: str) -> CharField:
 
 
 def clean(field: str, typed: str) -> str:
-    """The text without spaces around it. Raises Django's ValidationError."""
+    """The text without spaces around it. Raises Django's ValidationError, with one sentence."""
     limit = cast(int, column(field).max_length)
     if len(typed) > limit:
         raise ValidationError(f"Use at most {limit} characters.")
     trimmed = typed.strip(" ")
     if not trimmed:
         raise ValidationError("This field is required.")
-    column(field).run_validators(trimmed)
+    for validate in reversed(column(field).validators):  # ours come before Django's of the column's type
+        validate(trimmed)
     return trimmed
 
 
 def schema(field: str) -> dict:
     """The same rules as JSON Schema."""
-    patterns = addresses.PATTERNS if field == "email" else (text.line_pattern(), text.INK)
+    patterns = addresses.PATTERNS if field == "email" else (text.line_pattern(), text.ink_pattern())
     return {"maxLength": column(field).max_length, "allOf": [{"pattern": pattern} for pattern in patterns]}

@@ -6,11 +6,13 @@ from decimal import Decimal
 from xml.etree import ElementTree
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from catalog.pictures import FALLBACK, FOLDER, picture_url
 from catalog.search import LONGEST, tidy
 from catalog.seed import SOURCE
 from catalog.templatetags.money import money
+from catalog.text import plain_line
 
 SLUGS = [p["slug"] for shelf in tomllib.loads(SOURCE.read_text(encoding="utf-8"))["shelf"] for p in shelf["products"]]
 
@@ -38,6 +40,22 @@ def test_no_amount_is_empty():
 )
 def test_a_search_is_tidied_before_postgresql_sees_it(typed, searched):
     assert tidy(typed) == searched
+
+
+@pytest.mark.parametrize(
+    ("typed", "wrong"),
+    [
+        ("\u0301", "Write at least one visible character."),  # an accent and no letter
+        ("Zo\u00eb \U0001f98a", "Leave out “\U0001f98a”. An invoice can't show it."),
+        ("\U00020bb7\u91ce", "Leave out “\U00020bb7”. An invoice can't show it."),
+        ("two\nlines", "Use one line, without invisible characters."),
+        ("a\ufe0f", "Use one line, without invisible characters."),
+    ],
+)
+def test_a_name_is_refused_by_a_sentence_that_names_what_is_wrong(typed, wrong):
+    with pytest.raises(ValidationError) as refused:
+        plain_line(typed)
+    assert refused.value.messages == [wrong]
 
 
 @pytest.mark.parametrize("typed", ["x" * 10_000, "ﷺ" * 10_000, "a b " * 5_000])
