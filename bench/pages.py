@@ -52,7 +52,7 @@ PAGES = {
 
 
 def main(jobs: int) -> None:
-    with cluster.running(DEBUG="false", LOG_FORMAT="json"):
+    with cluster.running(DEBUG="false", STAFF_TOTP="false", LOG_FORMAT="json"):
         logging.disable(logging.INFO)
         call_command("collectstatic", verbosity=0, interactive=False)
         sample.fill(jobs)

@@ -13,6 +13,7 @@ class ShopConfig(AppConfig):
     name = "shop"
 
     def ready(self) -> None:
-        import_module("shop.security_events")  # its receivers; by name, as it needs the loaded models
+        for name in ("shop.security_events", "shop.staff.checks"):
+            import_module(name)  # receivers and checks; by name, as they need the loaded models
         if settings.TRACING:
             import_string("shop.tracing.configure")()  # by name: the import costs each start 0.1 s

@@ -60,6 +60,7 @@ Token = Annotated[str, must("should be 20 random characters or more", re.compile
 LIMITS = {  # requests and seconds
     "sign_ins_by_account": (10, 300),
     "sign_ins_by_client": (30, 300),
+    "codes_by_account": (10, 300),  # of the second factor
     "orders_by_client": (30, 60),
     "orders_by_email": (10, 3600),
     "unpaid_by_client": (10, 600),  # declined, or unconfirmed and holding stock
@@ -106,6 +107,9 @@ class Environment(BaseSettings):
     FLOWER_URL: HttpUrl = "http://127.0.0.1:5555"
     FLOWER_BASIC_AUTH: Annotated[list[str], CommaSeparated] = []
     FLOWER_READ_ONLY: bool = True
+    STAFF_TOTP: bool | None = None  # whether staff need a second factor; None is True without DEBUG
+    STAFF_SESSION_HOURS: Annotated[int, Field(ge=1)] = 8
+    STAFF_IDLE_MINUTES: Annotated[int, Field(ge=1)] = 60
     LIMITS: Limits = LIMITS
     CLIENT_HEADER: Annotated[str, must("should be a header's name", re.compile(r"[A-Za-z-]*").fullmatch)] = ""
     PAYMENTS_RATE: Rate = 200

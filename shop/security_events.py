@@ -9,13 +9,15 @@ import structlog
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
-from django.db.models.signals import m2m_changed, pre_save
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from backroom.inbound import limits
 from backroom.inbound.client import client_of
 from shop import request_metrics
+from shop.staff.second_factor import must_verify
 
 log = structlog.get_logger(__name__)
 FLAGS = ("is_active", "is_staff", "is_superuser")
@@ -29,7 +31,8 @@ def record(event: str, request: HttpRequest | None = None, **fields: Any) -> Non
 
 @receiver(user_logged_in)
 def signed_in(request: HttpRequest, user: User, **_: Any) -> None:
-    record("signed in", request, user=user.pk)
+    # With a second factor, shop/staff records the sign-in when it has come.
+    record("password accepted" if must_verify(user) else "signed in", request, user=user.pk)
 
 
 @receiver(user_logged_out)
@@ -42,6 +45,17 @@ def sign_in_failed(credentials: dict[str, Any], request: HttpRequest | None = No
     name = credentials.get(get_user_model().USERNAME_FIELD)
     user = get_user_model().objects.filter(**{get_user_model().USERNAME_FIELD: name}).first()
     record("sign-in failed", request, user=user and user.pk)
+
+
+@receiver(post_save, sender=TOTPDevice)
+def enrolled(instance: TOTPDevice, created: bool, **_: Any) -> None:
+    if created:
+        record("second factor enrolled", user=instance.user_id)
+
+
+@receiver(post_delete, sender=TOTPDevice)
+def unenrolled(instance: TOTPDevice, **_: Any) -> None:
+    record("second factor removed", user=instance.user_id)
 
 
 @receiver(limits.reached)

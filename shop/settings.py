@@ -38,6 +38,9 @@ INSTALLED_APPS = [
     "backroom",
     "backroom.ops",
     "django_celery_beat",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "django_htmx",
     "ninja",
     "django.contrib.admin",
@@ -58,6 +61,8 @@ MIDDLEWARE = [
     "shop.health.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "shop.staff.session.StaffMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -130,9 +135,12 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; no form or API call of ours is larger
 AUTHENTICATION_BACKENDS = ["shop.sign_in.Limits", "django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+STAFF_TOTP = env.STAFF_TOTP if env.STAFF_TOTP is not None else not DEBUG
+STAFF_SESSION_HOURS, STAFF_IDLE_MINUTES = env.STAFF_SESSION_HOURS, env.STAFF_IDLE_MINUTES
+OTP_TOTP_ISSUER = "Backroom"  # what an authenticator app shows beside the username
 
 # Mail
 _mail = urlsplit(env.EMAIL_URL)

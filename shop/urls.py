@@ -6,6 +6,7 @@ from django.urls import include, path
 from orders.storefront.api import api
 from shop import health
 from shop.metrics import metrics
+from shop.staff.views import sign_in
 
 admin.site.site_header = admin.site.site_title = "Backroom"
 admin.site.enable_nav_sidebar = False  # the lists need the width
@@ -16,7 +17,9 @@ urlpatterns = [
     path("", include("orders.urls")),
     path("api/", api.urls),
     path("ops/", include("backroom.ops.urls")),
+    path("admin/login/", sign_in),
     path("admin/", admin.site.urls),
+    path("staff/", include("shop.staff.urls")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics),

@@ -22,7 +22,7 @@ STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
 UNLIMITED = "orders_by_client=off,orders_by_email=off,unpaid_by_client=off,carts_by_client=off,links_by_client=off"
 OVERRIDES = (
     "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH", "WORKER_GRACE",
-    "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS",
+    "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP",
 )  # fmt: skip
 
 

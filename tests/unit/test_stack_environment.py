@@ -124,4 +124,8 @@ def test_two_processes_can_not_run_a_shop_on_one_folder(tmp_path):
 
 def test_the_demo_limits_sign_ins_only(env):
     """Customers of the lab, the chaos and the bench come from one address, at high rates."""
-    assert set(TypeAdapter(Limits).validate_python(env["LIMITS"])) == {"sign_ins_by_account", "sign_ins_by_client"}
+    assert set(TypeAdapter(Limits).validate_python(env["LIMITS"])) == {
+        "sign_ins_by_account",
+        "sign_ins_by_client",
+        "codes_by_account",
+    }
