@@ -96,6 +96,7 @@ class Environment(BaseSettings):
     SECRET_KEY: str
     ALLOWED_HOSTS: Hosts = ["127.0.0.1", "localhost", "[::1]"]
     SITE_URL: HttpUrl = "http://127.0.0.1:8000"
+    HSTS_SCOPE: Literal["host", "subdomains", "preload"] = "host"  # with https
     DATABASE_URL: Annotated[str, url("postgres", "postgresql")]
     DATABASE_STATEMENT_TIMEOUT: int = 10  # seconds; 0 lifts it, for a migration of a large table
     BROKER_URL: Annotated[str, url("redis", "rediss", "amqp", "amqps", "sqs")]

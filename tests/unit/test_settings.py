@@ -27,6 +27,7 @@ WRONG = {
     "METRICS_TOKEN": "too short",
     "LIMITS": "orders_by_moon=1/1",
     "CLIENT_HEADER": "X Real IP",
+    "HSTS_SCOPE": "galaxy",
 }
 
 
@@ -52,6 +53,16 @@ def test_a_secret_key_that_is_too_short_is_refused_in_production():
     env = {**os.environ, "DEBUG": "false", "SECRET_KEY": "short"}
     boot = subprocess.run([sys.executable, "-c", "import shop.settings"], env=env, capture_output=True, text=True)
     assert "SECRET_KEY is too short" in boot.stderr
+
+
+def test_production_demands_a_second_factor_and_binds_no_other_host_of_the_domain():
+    env = {**os.environ, "DEBUG": "false", "SECRET_KEY": "x" * 50, "SITE_URL": "https://shop.example"}
+    source = """from shop import settings
+print(settings.STAFF_TOTP, settings.SECURE_HSTS_SECONDS > 0,
+      settings.SECURE_HSTS_INCLUDE_SUBDOMAINS, settings.SECURE_HSTS_PRELOAD)"""
+    for chosen, printed in [({}, "False False"), ({"HSTS_SCOPE": "subdomains"}, "True False")]:
+        boot = subprocess.run([sys.executable, "-c", source], env=env | chosen, capture_output=True, text=True)
+        assert boot.stdout == f"True True {printed}\n"
 
 
 def test_what_is_missing_is_named():
