@@ -38,7 +38,7 @@ class Progress(models.Model):
 
 
 class ForeignMessage(models.Model):
-    """A message that no publisher of ours wrote. The newest 100 stay; the highest id is the number of all."""
+    """A message that no publisher of ours wrote. The newest 100 stay, BACKROOM_RETENTION_DAYS long; ids count all."""
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField(db_default=Now())

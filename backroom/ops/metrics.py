@@ -32,6 +32,7 @@ ALERTS = (
     "SELECT rule, count(*) FROM backroom_ops_alert WHERE fired_at IS NOT NULL AND recovered_at IS NULL GROUP BY rule"
 )
 COUNTED_UNTIL = "SELECT extract(epoch FROM max(minute) + interval '1 minute')::float FROM backroom_ops_queueminute"
+TAKEN = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('backroom_foreignmessage', 'id')::regclass), 0)"
 
 
 def gauge(name: str, help: str, *labels: str) -> GaugeMetricFamily:
@@ -49,7 +50,7 @@ class BackRoom(Collector):
             with transaction.atomic():
                 rows("SELECT set_config('statement_timeout', %s, true)", f"{TIMEOUT}s")
                 now = stats.snapshot(state=broker)
-                found = [*queues(now), *workers(now), *processes(now), *pauses(now), foreign(now), alerts(), *totals()]
+                found = [*queues(now), *workers(now), *processes(now), *pauses(now), foreign(), alerts(), *totals()]
         except Error as error:
             if not db_errors.is_outage(error):
                 raise
@@ -117,10 +118,11 @@ def pauses(now: stats.Snapshot) -> Iterable[Metric]:
     return paused, tasks
 
 
-def foreign(now: stats.Snapshot) -> Metric:
-    """The table's ids count them, as it keeps the newest."""
+def foreign() -> Metric:
+    """The table's ids count them, as it keeps the newest for a while."""
+    ((count,),) = rows(TAKEN)
     taken = CounterMetricFamily("backroom_foreign_messages", "Messages in the queues that were no job's, taken out")
-    taken.add_metric([], now.foreign[0].id if now.foreign else 0)
+    taken.add_metric([], count)
     return taken
 
 
