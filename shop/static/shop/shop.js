@@ -4,7 +4,7 @@
   if (current) strip.scrollLeft = current.offsetLeft - strip.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
 })();
 
-// htmx drops the page of an error. Its sentence becomes a message here, until a later request succeeds.
+// htmx drops the page of an error. Its sentence is the only message, until a later request succeeds.
 (() => {
   const messages = document.getElementById("messages");
   const failed = () => messages.querySelector(".failed");
@@ -12,8 +12,7 @@
     const page = new DOMParser().parseFromString(xhr.responseText, "text/html");
     const words = page.querySelector(".sorry h1 + p")?.textContent || "The shop did not answer. Check your connection and try again.";
     if (failed()?.textContent === words) return; // a page that polls fails each second, and says it once
-    failed()?.remove();
-    messages.append(Object.assign(document.createElement("p"), { className: "message error failed", textContent: words }));
+    messages.replaceChildren(Object.assign(document.createElement("p"), { className: "message error failed", textContent: words }));
   };
   for (const failure of ["htmx:responseError", "htmx:sendError"]) document.addEventListener(failure, tell);
   document.addEventListener("htmx:afterRequest", ({ detail }) => { if (detail.successful) failed()?.remove(); });
