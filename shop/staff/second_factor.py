@@ -1,8 +1,8 @@
 """The second factor of staff: a code of their authenticator app (TOTP), or one of ten recovery codes.
 
 django-otp keeps them, accepts each code once, and makes a device wait 1, 2, 4, 8 … seconds after wrong codes, without
-the broker, too. The limits: the tables hold the keys in plain text, and the first sign-in with a new account's password
-enrols.
+the broker, too. The limits: the tables hold the keys in plain text, the first sign-in with a new account's password
+enrols, and a stranger who knows a password can make its owner wait.
 """
 
 import time

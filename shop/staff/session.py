@@ -18,6 +18,7 @@ from shop.security_events import record
 from shop.staff.second_factor import must_verify
 
 SIGNED_IN, SEEN = "staff_signed_in", "staff_seen"  # in the session, seconds since 1970
+VERIFIED = "staff_verified"  # in the session: the code has come
 FRESH = 600  # seconds after the password in which the code must come, and a device may be enrolled
 STEP = 60  # seconds; the session is written once in these, not at each request
 
@@ -55,6 +56,8 @@ def over(request: HttpRequest, now: int, waits: bool) -> str:
     signed_in, seen = request.session.get(SIGNED_IN, 0), request.session.get(SEEN, 0)
     if now - signed_in >= settings.STAFF_SESSION_HOURS * 3600:
         return "age"
+    if waits and VERIFIED in request.session:
+        return "second factor removed"  # or replaced: a stolen session ends, too
     if waits and now - signed_in >= FRESH:
         return "no code"
     return "idle" if now - seen >= settings.STAFF_IDLE_MINUTES * 60 else ""

@@ -1,5 +1,6 @@
 """The pages between the password and the admin or /ops/: the code, and the enrolment of a device."""
 
+import re
 from base64 import b32encode
 from typing import Any
 
@@ -18,6 +19,7 @@ from django_otp.models import Device
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice, default_key
 
+from backroom.inbound.limits import LimitReached
 from shop.security_events import record
 from shop.staff import second_factor, session
 from shop.staff.forms import CodeForm, EnrolForm
@@ -60,12 +62,13 @@ class Step(RedirectURLMixin, FormView):
         form.add_error("code", words)
         return self.form_invalid(form)
 
-    def form_invalid(self, form: Form) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(form=form), status=422)
+    def form_invalid(self, form: Form, **response: Any) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), **{"status": 422, **response})
 
     def let_in(self, device: Device) -> None:
         """The session gets a new id, as with the password: one that leaked before is of no use."""
         self.request.session.cycle_key()
+        self.request.session[session.VERIFIED] = True
         self.request.user = self.person
         django_otp.login(self.request, device)
 
@@ -81,7 +84,11 @@ class Code(Step):
         return None if second_factor.enrolled(self.person) else self.go_to("staff:enrol")
 
     def form_valid(self, form: Form) -> HttpResponse:
-        device = second_factor.check(self.request, self.person, form.cleaned_data["code"])
+        try:
+            device = second_factor.check(self.request, self.person, form.cleaned_data["code"])
+        except LimitReached as error:
+            form.add_error("code", str(error))
+            return self.form_invalid(form, status=429, headers={"Retry-After": str(error.seconds)})
         if not device:
             return self.refuse(form, "This code is wrong or was used before. Wait for the next one.")
         self.let_in(device)
@@ -109,7 +116,7 @@ class Enrol(Step):
         key = self.request.session.setdefault(KEY, default_key())
         device = TOTPDevice(user=self.person, key=key)
         picture = segno.make(device.config_url).svg_data_uri(scale=5, light="#fff")
-        secret = b32encode(device.bin_key).decode()
+        secret = " ".join(re.findall("....", b32encode(device.bin_key).decode()))  # to be typed
         return super().get_context_data(picture=picture, secret=secret, verified=self.verified, **kwargs)
 
     def form_valid(self, form: Form) -> HttpResponse:

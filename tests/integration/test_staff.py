@@ -64,7 +64,7 @@ class Person:
     def enrol(self, client: Client):
         """After the password."""
         page = client.get("/staff/enrol/?next=/ops/").content.decode()
-        self.key = b32decode(re.search(r"<code>([A-Z2-7]+)</code>", page)[1])
+        self.key = b32decode(re.search(r"<code>([A-Z2-7 ]+)</code>", page)[1].replace(" ", ""))
         answer = client.post("/staff/enrol/?next=/ops/", {"code": self.code()})
         self.recovery = re.findall(r"<code>(\w+)</code>", answer.content.decode())
         return answer
@@ -157,6 +157,7 @@ def test_wrong_codes_wait_without_the_broker_and_the_fleet_counts_them_with_it(p
         answers = [client.post("/staff/code/", {"code": "000000"}) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [422, 429, 429]
     assert answers[1]["Retry-After"] == "1"
+    assert "Try again in a second." in answers[1].content.decode()
     assert events()[-3:] == [("sign-in failed", "code"), ("limit reached", None), ("limit reached", None)]
     settings.BACKROOM_LIMITS = {"codes_by_account": (1, 3600)}
     answers = [client.post("/staff/code/", {"code": code}) for code in ("no", "no", person.recovery[0])]
@@ -202,8 +203,10 @@ def test_who_has_lost_the_phone_enrols_a_new_one_and_the_old_codes_end(person, e
     call_command("reset_second_factor", person.user.username)
     assert events()[-1] == ("second factor removed", None)
     assert not gets_in(client), "what the lost device opened"
+    assert client.get("/staff/enrol/").url == "/admin/login/?next=/admin/", "nor may it enrol another one"
     with pytest.raises(CommandError, match="has no second factor"):
         call_command("reset_second_factor", person.user.username)
+    person.password(client)
     person.enrol(client)
     assert gets_in(client)
     assert not gets_in(person.sign_in(old))
@@ -214,8 +217,10 @@ def test_a_new_phone_replaces_the_old_one_shortly_after_a_sign_in_only(person, c
     old = person.code(2)
     clock.forward(minutes=10)
     assert client.get("/staff/enrol/?next=/ops/").url == "/admin/login/?next=/staff/enrol/%3Fnext%3D/ops/"
-    client = person.sign_in(person.recovery[0])
+    client, elsewhere = (person.sign_in(code) for code in person.recovery[:2])
     person.enrol(client)
+    assert gets_in(client)
+    assert not gets_in(elsewhere), "the old phone opened it"
     assert TOTPDevice.objects.get(user=person.user).bin_key == person.key
     assert not gets_in(person.sign_in(old))
 
