@@ -12,8 +12,8 @@ from shop.environment import Environment
 
 env = Environment()
 basic_auth = env.FLOWER_BASIC_AUTH
-if not all(account.partition(":")[2] for account in basic_auth or [""]):
-    sys.exit("FLOWER_BASIC_AUTH should be user:password. Without a password Flower shows everything to every visitor.")
+if not all(len(account.partition(":")[2]) >= 12 for account in basic_auth or [""]):
+    sys.exit("FLOWER_BASIC_AUTH should be user:password, of 12 characters or more: Flower shows every job.")
 
 read_only = env.FLOWER_READ_ONLY  # otherwise Flower can revoke tasks, and stop and resize workers
 persistent = True

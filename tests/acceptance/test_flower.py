@@ -99,7 +99,7 @@ def workers(flower: str, account: str) -> list[str]:
 
 def test_without_a_password_of_its_own_it_does_not_start(house: Cluster):
     other = Cluster(house.logs)
-    for junk in "", "staff", "staff:":
+    for junk in "", "staff", "staff:eleven-char":
         other.env["FLOWER_BASIC_AUTH"] = junk
         assert "FLOWER_BASIC_AUTH should be user:password" in said(other)
 
