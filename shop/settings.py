@@ -55,6 +55,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "shop.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
+    "shop.body_limit.BodyLimitMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "shop.no_store.NoStoreMiddleware",
     "shop.unavailable.SessionMiddleware",

@@ -243,6 +243,25 @@ def test_an_oversized_body_is_413(client):
     problem(post(client, "x" * 70_000), 413)
 
 
+class Unread:
+    def read(self, *size: int) -> bytes:
+        raise AssertionError("the body was read")
+
+    readline = read
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/cart/add/", "/ops/", "/admin/login/", "/api/orders", "/nothing"])
+@pytest.mark.parametrize(
+    ("sent", "status"), [({"CONTENT_LENGTH": "120000000"}, 413), ({"HTTP_TRANSFER_ENCODING": "chunked"}, 411)]
+)
+def test_a_body_that_is_too_large_or_without_a_length_is_refused_before_it_is_read(path, sent, status):
+    form = {"wsgi.input": Unread(), "CONTENT_TYPE": "multipart/form-data; boundary=x", **sent}
+    response = Client(enforce_csrf_checks=True).generic("POST", path, **form)
+    if path.startswith("/api/"):
+        problem(response, status)
+    assert response.status_code == status
+
+
 @pytest.mark.parametrize("key", ["", "with space", "ż", "x" * 101])
 def test_a_key_that_can_not_be_one_is_422(client, key):
     assert problem(post(client, ORDER, key), 422)["errors"][0]["header"] == "Idempotency-Key"
