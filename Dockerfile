@@ -2,12 +2,9 @@
 
 FROM python:3.13-slim-trixie AS packages
 WORKDIR /build
-COPY requirements.in requirements.txt ./
-# Only what the shop imports: no embedded servers, which are containers here, and no test tools.
-# requirements.txt pins the versions.
-RUN sed '/^# a whole house/,$d' requirements.in > shop.in \
-    && python -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --requirement shop.in --constraint requirements.txt
+COPY requirements.txt ./
+RUN python -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --only-binary=:all: --require-hashes --requirement requirements.txt
 
 FROM python:3.13-slim-trixie
 # A numeric user, so Kubernetes can check "not root" without reading /etc/passwd. /data is for volumes: a new volume

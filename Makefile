@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://shop:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo ctl test test-core chaos soak mail-instant pictures naive outage fuzz check bench smoke deploy-drill lock clean lint-containers
+.PHONY: help demo ctl test test-core chaos soak mail-instant pictures naive outage fuzz check bench smoke deploy-drill audit-dependencies sbom lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -66,12 +66,23 @@ outage: .venv/.ready ## 2,000 mails wait out a mail server that is down for a mi
 	@$(RUN) -m pytest tests/acceptance -m slow -s
 
 FUZZ := var-fuzz/bin/schemathesis
-fuzz: .venv/.ready $(FUZZ) ## the public fuzzer schemathesis, all its checks, against the API of a shop of its own; an audit
+fuzz: .venv/.ready var-fuzz/.ready ## the public fuzzer schemathesis, all its checks, against the API of a shop of its own; an audit
 	@$(RUN) -m tests.fuzz $(CURDIR)/$(FUZZ)
 
-$(FUZZ): requirements-fuzz.txt
-	@$(PYTHON) -m venv --clear var-fuzz
-	@var-fuzz/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --requirement requirements-fuzz.txt
+AUDIT := var-audit/bin/pip-audit --strict --disable-pip --progress-spinner=off
+audit-dependencies: var-audit/.ready ## known vulnerabilities of all that is pinned; fails, too, if it could not ask
+	@# A service without an entry for a Django of 2021 would call ours safe, too.
+	@echo django==3.2 | $(AUDIT) --no-deps --requirement /dev/stdin --format=json 2>/dev/null | grep -q '"fix_versions": \[\"' \
+		|| { echo "nothing was audited: the service did not report the known vulnerabilities of Django 3.2"; exit 1; }
+	@for each in requirements*.txt; do $(AUDIT) --require-hashes --requirement $$each || failed=1; done; exit $${failed:-0}
+
+sbom: var-audit/.ready ## the image's Python packages with their hashes, CycloneDX, into var/sbom.json
+	@mkdir -p var
+	@var-audit/bin/cyclonedx-py requirements requirements.txt --output-reproducible --output-file var/sbom.json
+
+var-%/.ready: requirements-%.txt
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes --requirement $<
 	@touch $@
 
 bench: .venv/.ready ## what the ledger costs and saves, as ratios of this machine
@@ -86,16 +97,16 @@ smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, aud
 deploy-drill: .venv/.ready ## a rolling deploy and its way back under load, two releases mixed, and an audit
 	@$(RUN) -m tests.drill
 
-lock: .venv/.ready ## pin requirements.txt and requirements-fuzz.txt anew from their .in
+lock: .venv/.ready ## pin each requirements*.txt anew from its .in, with the hashes of all its files
 	$(RUN) -m pip install --quiet pip-tools
-	for each in requirements requirements-fuzz; do \
-		$(RUN) -m piptools compile --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+	for each in requirements requirements-dev requirements-fuzz requirements-audit; do \
+		$(RUN) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
 			--annotation-style=line --output-file=$$each.txt $$each.in || exit 1; \
 	done
 
-clean: ## remove .venv, var-fuzz and var, the shop's data with them
-	rm -rf .venv var-fuzz var
+clean: ## remove .venv, var-fuzz, var-audit and var, the shop's data with them
+	rm -rf .venv var-fuzz var-audit var
 
-.venv/.ready: requirements.txt
+.venv/.ready: requirements.txt requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) stack/bootstrap.py

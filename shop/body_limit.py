@@ -29,4 +29,6 @@ def _refuse(request: HttpRequest, status: int, title: str, detail: str) -> HttpR
     if request.path_info.startswith("/api/"):
         return problems.problem(status, "", title, detail)
     # Without the request, as no session is there yet.
-    return HttpResponse(render_to_string("413.html", {"status": status, "title": title, "detail": detail}), status=status)
+    return HttpResponse(
+        render_to_string("413.html", {"status": status, "title": title, "detail": detail}), status=status
+    )

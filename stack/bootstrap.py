@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 OLDEST = (3, 11)
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 CHECKOUT = Path(__file__).resolve().parent.parent
 VENV = CHECKOUT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -50,10 +51,10 @@ def make_venv():
 
 
 def install():
-    """Install requirements.txt from wheels only, without a compiler. Returns an error text, or None."""
-    print("Installing requirements.txt into .venv (the first time takes some minutes)", flush=True)
+    """Install wheels with the hashes that the requirements name, without a compiler. Returns an error text, or None."""
+    print(f"Installing {' and '.join(REQUIREMENTS)} into .venv (the first time takes some minutes)", flush=True)
     pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:")
-    code, output = run(*pip, "--requirement", CHECKOUT / "requirements.txt")
+    code, output = run(*pip, "--require-hashes", *(f"--requirement={CHECKOUT / name}" for name in REQUIREMENTS))
     if code:
         return missing_wheel(output) or f"pip failed:\n{output}"
     (VENV / ".ready").touch()
