@@ -55,12 +55,21 @@ class LedgerScheduler(DatabaseScheduler):
     """django-celery-beat's scheduler, enqueueing each slot once."""
 
     Entry = LedgerEntry
+    starting = False  # whether this process is making one
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Read the schedule. Race: Celery's handler of SIGTERM makes another one to close it, whose statement would
+        wait forever for the one that this one has sent."""
+        if LedgerScheduler.starting:
+            raise SystemExit
+        LedgerScheduler.starting = True
         self.heartbeat = Heartbeat("beat")
         self.outage = OutageLog(log)
         self.ticking = False
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        finally:
+            LedgerScheduler.starting = False
 
     def setup_schedule(self) -> None:
         """Copy the code's schedule into the tables. An entry that never ran counts from its last change, and this copy

@@ -241,6 +241,14 @@ def beat_process() -> Iterator[None]:
         process.kill()
 
 
+def test_a_beat_stopped_while_it_reads_its_schedule_ends():
+    new = entry(last_run_at=None)
+    with transaction.atomic():
+        PeriodicTask.objects.select_for_update().get(pk=new.pk)
+        with beat_process():
+            until(a_session_waits, 60)
+
+
 def test_a_beat_stopped_in_the_middle_of_a_slot_ends_and_the_next_one_fires_it_hours_late():
     PeriodicTask.objects.all().delete()
     now = datetime.now(UTC)
