@@ -16,6 +16,7 @@ from backroom.ledger.models import Heartbeat
 from stack import ports, processes, readiness
 from tests.waiting import until
 
+PATIENCE = 60  # seconds for a start: on two busy cores a web process once took over 30
 CUSTOMER = {
     "email": "customer@example.org",
     "name": "Kawiarnia Łąka",
@@ -56,7 +57,7 @@ class Cluster:
         for name in missing:
             self.begin(name, **env)
         for name in missing:
-            until(lambda name=name: self.ready(name, begin), 30, f"{name}: see {self.logs}")
+            until(lambda name=name: self.ready(name, begin), PATIENCE, f"{name}: see {self.logs}")
 
     def begin(self, name: str, **env: str) -> subprocess.Popen:
         """Start one, without waiting for it."""

@@ -9,6 +9,7 @@ from celery import current_app
 from django.core.management import call_command
 
 from backroom.ledger.models import Job
+from tests import truncate
 from tests.cluster import Cluster
 
 MAIL_RATE = float(os.environ.get("MAIL_RATE", "10"))  # a second
@@ -26,7 +27,7 @@ def open_house(django_db_setup, django_db_blocker, partners_process, tmp_path_fa
             yield house
         finally:
             house.stop()
-            call_command("flush", interactive=False, verbosity=0, reset_sequences=False)
+            truncate.tables()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.db import connections
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from tests import truncate
 from tests.cluster import Cluster
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -47,7 +48,7 @@ def house(chromium, django_db_setup, django_db_blocker, partners_process, tmp_pa
             yield house
         finally:
             house.stop()
-            call_command("flush", interactive=False, verbosity=0, reset_sequences=False)
+            truncate.tables()
 
 
 @pytest.fixture(scope="package")

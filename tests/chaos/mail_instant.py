@@ -18,12 +18,12 @@ import psutil
 import pytest
 import urllib3
 from celery import current_app
-from django.core.management import call_command
 from django.db.models import Avg, F, QuerySet
 
 from backroom import enqueue_all
 from backroom.ledger.models import Job
 from orders.models import Invoice
+from tests import truncate
 from tests.chaos.smtp_proxy import Proxy
 from tests.cluster import Cluster
 from tests.integration.paid_orders import call_of, paid_order
@@ -92,7 +92,7 @@ def senders(django_db_setup, django_db_blocker, partners_process, tmp_path_facto
             yield cluster
         finally:
             cluster.stop()
-            call_command("flush", interactive=False, verbosity=0, reset_sequences=False)
+            truncate.tables()
 
 
 def enqueue(mails: int) -> set[str]:

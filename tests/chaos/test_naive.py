@@ -17,6 +17,7 @@ from backroom.ledger.models import Job
 from lab.faults import CHECKLIST, NAIVE
 from lab.faults.naive import pending, processes
 from orders.reconciliation import audit
+from tests import truncate
 from tests.cluster import Cluster
 from tests.waiting import until
 
@@ -53,7 +54,7 @@ def naive(django_db_setup, django_db_blocker, partners_process, tmp_path_factory
         finally:
             cluster.stop()
             current_app.control.purge()
-            call_command("flush", interactive=False, verbosity=0, reset_sequences=False)
+            truncate.tables()
 
 
 @pytest.fixture
