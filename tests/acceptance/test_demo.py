@@ -1,11 +1,18 @@
 """`make demo` as a person lives it: started for real on free ports, its processes killed, stopped by Ctrl-C."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
+from functools import partial
+from http.cookiejar import CookieJar
+from pathlib import Path
 
+import celery
 import psycopg
 import pytest
 import redis
@@ -60,6 +67,83 @@ def test_servers_and_flower_refuse_a_login_without_the_password(demo):
     user, password = re.search(r"Flower .*\((\S+) / (\S+)\)", demo.text).groups()
     known = urllib3.make_headers(basic_auth=f"{user}:{password}")
     assert urllib3.request("GET", flower, headers=known).status == 200
+
+
+def test_wrong_passwords_at_flower_are_limited_and_logged(demo):
+    flower = f"http://{ports.HOST}:{demo.numbers['FLOWER_PORT']}/workers"
+    wrong = urllib3.make_headers(basic_auth="stranger:guess")
+    answers = [urllib3.request("GET", flower, headers=wrong, retries=False) for _ in range(11)]
+    assert [answer.status for answer in answers] == [401] * 10 + [429]
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 30
+    assert answers[-1].data.startswith(b"Too many requests. Try again in ")
+    log = (demo.var / "log" / "flower.log").read_text()
+    assert log.count("what='sign-in failed'") == 11
+    assert "limit=sign_ins_by_account what='limit reached'" in log
+
+
+def test_no_secret_is_served_logged_or_given_to_a_process_that_does_not_need_it(demo):
+    env = dict(line.split("=", 1) for line in (demo.var / "env").read_text().splitlines()[1:])
+    secrets = {path.name: path.read_text().strip() for path in (demo.var / "secrets").iterdir()}
+    assert secrets.keys() >= {"database", "broker", "staff", "key", "metrics"}
+    shown = flower_shows(env) | site_shows(env) | workers_say(env)
+    shown |= {path.name: path.read_text(errors="replace") for path in (demo.var / "log").iterdir()}
+    given = {name: environ(demo, text) for name, text in PROCESSES.items()}
+    found = {(where, name) for where, text in (shown | given).items() for name, one in secrets.items() if one in text}
+    assert found == {("flower", "broker"), ("flower", "staff")}
+    for where, text in given.items():
+        assert {"DATABASE_URL", "SECRET_KEY"} & {line.partition("=")[0] for line in text.split("\0")} == set(), where
+
+
+PROCESSES = {"partners": "-m partners", "postgres": "bin/postgres", "flower": "shop.flower"}
+
+
+def environ(demo: Demo, text: str) -> str:
+    """The environment of a process and of its children."""
+    found = [Path(f"/proc/{pid}/environ").read_text(errors="replace") for pid in demo.processes(text)]
+    assert found, text
+    return "\0".join(found)
+
+
+def flower_shows(env: dict[str, str]) -> dict[str, str]:
+    account = urllib3.make_headers(basic_auth=env["FLOWER_BASIC_AUTH"])
+
+    def get(path: str) -> str:
+        answer = urllib3.request("GET", env["FLOWER_URL"] + path, headers=account, timeout=20)
+        assert answer.status == 200, path
+        return answer.data.decode()
+
+    workers = json.loads(get("/api/workers?refresh=1"))
+    assert len(workers) == 3
+    paths = ["/workers", "/tasks", "/broker", "/metrics", "/api/workers", *(f"/worker/{name}" for name in workers)]
+    pages = {path: get(path) for path in paths}
+    assert all("redis://:********@" in pages[f"/worker/{name}"] for name in workers)
+    return pages
+
+
+def site_shows(env: dict[str, str]) -> dict[str, str]:
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar := CookieJar()))
+    login = f"{env['SITE_URL']}/admin/login/"
+    browser.open(login, timeout=20).close()
+    token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
+    form = {"username": "staff", "password": env["STAFF_PASSWORD"], "csrfmiddlewaretoken": token, "next": "/ops/"}
+    browser.open(login, urllib.parse.urlencode(form).encode(), timeout=20).close()
+    paths = [
+        "/ops/",
+        "/ops/jobs/",
+        "/ops/alerts/",
+        "/metrics",
+        "/admin/",
+        "/api/products",
+        "/api/openapi.json",
+        "/lab/",
+    ]
+    return {path: browser.open(env["SITE_URL"] + path, timeout=20).read().decode() for path in paths}
+
+
+def workers_say(env: dict[str, str]) -> dict[str, str]:
+    with celery.Celery("ask", broker=env["BROKER_URL"], set_as_current=False) as app:
+        ask = partial(app.control.broadcast, reply=True, timeout=20, limit=3)
+        return {command: str(ask(command)) for command in ("conf", "stats", "report")}
 
 
 @pytest.mark.parametrize("words", ["--queues=critical", "shop.wsgi", "manage.py dispatcher", "bin/postgres"])

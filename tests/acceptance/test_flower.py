@@ -36,7 +36,7 @@ ACTS = [path for path in paths() if DOES.match(path)]
 @pytest.fixture(scope="module")
 def flower(open_house: Cluster) -> str:
     """The shop's own Flower; its address."""
-    open_house.start("flower")
+    open_house.start("flower", LIMITS="sign_ins_by_account=off,sign_ins_by_client=off")
     return open_house.env["FLOWER_URL"]
 
 

@@ -23,11 +23,11 @@ INSIDE = {"WEB_PORT": "8000", "FLOWER_PORT": "5555", "BACKROOM_VAR": "/data"}  #
 STACK = {process.name: process for process in processes.shop(INSIDE)}
 SECRETS = {
     "SECRET_KEY": "0123456789abcdef" * 4,
-    "POSTGRES_PASSWORD": "database",
-    "REDIS_PASSWORD": "broker",
-    "FLOWER_BASIC_AUTH": "staff:flower",
-    "METRICS_TOKEN": "0123456789abcdef0123",
-    "GRAFANA_PASSWORD": "grafana",
+    "POSTGRES_PASSWORD": "of-the-database",
+    "REDIS_PASSWORD": "of-the-broker",
+    "FLOWER_BASIC_AUTH": "staff:of-flower",
+    "METRICS_TOKEN": "of-metrics-0123456789",
+    "GRAFANA_PASSWORD": "of-grafana",
 }
 PORTS = {**ports.DEFAULTS, "PROMETHEUS_PORT": 9090, "GRAFANA_PORT": 3000}  # these two are in containers only
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^${}]*))?\}")
@@ -138,13 +138,26 @@ def test_the_guide_sets_every_secret():
     assert required == SECRETS.keys() == set(re.findall(r"^([A-Z_]+)=\S*\$\(", guide, re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["web", "flower"])
-def test_settings_accept_the_environment_of_compose(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("web", ["manage.py", "check"]), ("flower", ["-c", "import shop.flower, django; django.setup()"])],
+)
+def test_settings_accept_the_environment_of_compose(name, start, tmp_path):
     given_by_compose = {key: filled_in(value, SECRETS) for key, value in SERVICES[name]["environment"].items()}
-    check = [sys.executable, "manage.py", "check"]
     env = {"PATH": os.environ["PATH"], "BACKROOM_VAR": str(tmp_path), **given_by_compose}
-    done = subprocess.run(check, env=env, cwd=CHECKOUT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *start], env=env, cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_container_gets_only_the_secrets_that_it_needs():
+    given = {name: filled_in(str(service.get("environment", "")), SECRETS) for name, service in SERVICES.items()}
+    held = {name: {key for key, value in SECRETS.items() if value in text} for name, text in given.items()}
+    assert held["flower"] == {"REDIS_PASSWORD", "FLOWER_BASIC_AUTH"}
+    assert held["postgres"] == {"POSTGRES_PASSWORD"}
+    assert held["redis"] == {"REDIS_PASSWORD"}
+    assert held["prometheus"] == {"METRICS_TOKEN"}
+    assert held["grafana"] == {"GRAFANA_PASSWORD"}
+    assert held["partners"] == held["mailpit"] == set()
 
 
 def test_the_image_holds_every_package_that_it_runs_and_no_secret():

@@ -51,6 +51,17 @@ def test_no_command_line_shows_a_secret(tmp_path, env):
     assert not [secret for secret in secrets if secret in shown]
 
 
+def test_a_variable_that_holds_a_secret_is_named_as_one(tmp_path, env):
+    """Else a process that does not need it would get it."""
+    secrets = [path.read_text().strip() for path in (tmp_path / "secrets").iterdir()]
+    holding = {name for name, value in env.items() if any(secret in value for secret in secrets)}
+    assert holding <= set(environment.SECRETS)
+    command = [*environment.keeping("BROKER_URL"), "env"]
+    shown = subprocess.run(command, env={"PATH": os.environ["PATH"], **env}, capture_output=True, text=True).stdout
+    assert {line.partition("=")[0] for line in shown.splitlines()} >= {"BROKER_URL", "SITE_URL"}
+    assert [secret for secret in secrets if secret in shown] == [environment.secret(tmp_path, "broker")]
+
+
 def test_servers_of_the_users_own_replace_ours(tmp_path):
     given = {"DATABASE_URL": "postgres://me@db/shop", "BROKER_URL": "", "HOME": "/root"}
     env = environment.build(tmp_path, ports.DEFAULTS, given)
