@@ -218,7 +218,7 @@ def test_a_correction_needs_one_order_an_address_that_mail_reaches_and_a_reason(
     first, second = buy(), buy()
     assert "Enter a reason." in corrected(admin_client, first, why=" ").content.decode()
     page = corrected(admin_client, first, "x@y").content.decode()
-    assert "Enter a valid email address" in page
+    assert "Enter a complete email address" in page
     assert 'value="x@y"' in page
     assert 'value="mistyped"' in page
     both = {"action": "correct_email", "_selected_action": [first.number, second.number]}
