@@ -5,22 +5,32 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from backroom.ledger.models import Job, State
 from backroom.ops import roles
+from backroom.runtime.enqueue import new_id
 from tests.browser.shopping import expect_all_green, row
 from tests.browser.staff import PASSWORD, log_in
 from tests.cluster import Cluster
 from tests.integration.buying import fault
+
+LONG = new_id()
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 
 
 @pytest.fixture(scope="module")
 def people(house: Cluster) -> None:
-    """An operator and a reader. Of the module's scope, as what a test itself writes is never committed."""
+    """An operator and a reader, and a job of long words. Of the module's scope, as what a test itself writes is never
+    committed."""
     for name, group in ("operator", roles.OPERATORS), ("reader", roles.READERS):
         User.objects.create_user(name, password=PASSWORD, is_staff=True).groups.add(Group.objects.get(name=group))
+    Job.objects.create(
+        id=LONG, task="t" * 200, queue="bulk", key="k" * 200, args={"a": "a" * 200}, state=State.CANCELLED,
+        worker="w" * 200, error="e" * 400, finished_at=timezone.now(),
+    )  # fmt: skip
 
 
 def enter(page: Page, name: str) -> None:
@@ -104,3 +114,14 @@ def test_a_reader_finds_nothing_to_press_and_the_charts_of_a_week(house: Cluster
     expect(page.get_by_role("heading", name="The last week")).to_be_visible()
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    expect(page.get_by_text("Scheduled: not due yet")).to_be_hidden()  # as is the column, while no row has a number
+
+
+def test_the_longest_words_of_a_job_are_wrapped_and_not_cut(people: None, page: Page):
+    enter(page, "reader")
+    for address in "/ops/jobs/?state=cancelled", f"/ops/jobs/{LONG}/":
+        page.goto(address)
+        for width in 390, 1280:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert page.evaluate("[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)")
