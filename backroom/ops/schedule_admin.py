@@ -18,12 +18,12 @@ from backroom.ops import audit_log, schedules
 from backroom.runtime import slots
 from backroom.runtime.app import CELERYS
 
-# Celery's options that a job does not have, and what to do instead.
+# Celery's options that a job does not have, with what to do instead, as the form says below each.
 UNUSED = {
-    "priority": "Leave it empty. Jobs have no priority: choose a queue.",
-    "exchange": "Leave it empty. The queue alone decides which worker runs a job.",
-    "routing_key": "Leave it empty. The queue alone decides which worker runs a job.",
-    "expire_seconds": f"Leave it empty. To skip a late slot, set {slots.DEADLINE} in the headers.",
+    "priority": "Jobs have no priority: choose a queue.",
+    "exchange": "The queue alone decides which worker runs a job.",
+    "routing_key": "The queue alone decides which worker runs a job.",
+    "expire_seconds": f"To skip a late slot, set {slots.DEADLINE} in the headers.",
 }
 
 
@@ -49,9 +49,9 @@ class EntryForm(theirs.PeriodicTaskForm):
         data["task"] = task = data.get("regtask") or data.get("task")
         if not task or (task.startswith(CELERYS) and task != self.initial.get("task")):
             self.add_error("task", "Choose a task of the project.")
-        for name, sentence in UNUSED.items():
+        for name in UNUSED:
             if data.get(name) not in (None, ""):
-                self.add_error(name, sentence)
+                self.add_error(name, "Leave it empty: a job has no such option.")
         now, ends = timezone.now(), data.get("expires")
         if ends and "expires" in self.changed_data and ends <= max(now, data.get("start_time") or now):
             self.add_error("expires", "The schedule would never run: enter a time to come, after its start.")

@@ -39,9 +39,9 @@ def _json(entry: Any, name: str, kind: type) -> Any:
     try:
         value = json.loads(getattr(entry, name) or "null")
     except ValueError as error:
-        raise ValueError(f"{name}: not JSON: {error}") from error
+        raise ValueError(f"{name} is not JSON: {error}") from error
     if not isinstance(value, kind | None):
-        raise ValueError(f"{name}: not a JSON {'array' if kind is list else 'object'}")
+        raise ValueError(f"{name} is not a JSON {'array' if kind is list else 'object'}")
     return value or kind()
 
 
