@@ -7,7 +7,6 @@ takes the old one's place, and what the old one had more is what the body left. 
 """
 
 import logging
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -18,23 +17,11 @@ from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 from psycopg.pq import TransactionStatus
-from psycopg.sql import Composable
+
+from backroom.runtime import statements
 
 log = logging.getLogger(__name__)
 
-PLAIN = re.compile(
-    r"[\s(]*(SELECT|INSERT|UPDATE|DELETE|WITH|LOCK|SHOW|SET (LOCAL|TRANSACTION|CONSTRAINTS)"
-    r"|(ROLLBACK TO |RELEASE )?SAVEPOINT)\b", re.I
-)  # fmt: skip
-LASTING = re.compile(r"advisory_(un)?lock|set_config|\b(pg_)?temp(orary)?\b|;", re.I)
-PARTS = ("advisory_", "set_config", "temp", ";")  # of it: looked for first, as that costs a tenth
-ENDING = re.compile(
-    r"(?:^|;)[\s(]*(COMMIT|END|ABORT|ROLLBACK(?!(?:\s+(?:WORK|TRANSACTION))?\s+TO\b)"
-    r"|PREPARE\s+TRANSACTION|BEGIN|START\s+TRANSACTION)\b", re.I
-)  # fmt: skip
-QUOTED = re.compile(  # in which a word is no command
-    r"""--[^\n]*|/\*.*?\*/|\bE'(?:[^'\\]|\\.|'')*'|'[^']*'|"[^"]*"|\$(\w*)\$.*?\$\1\$""", re.I | re.S
-)
 OPEN = (TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 # Each thing, its value, and whether the session made it.
@@ -129,11 +116,10 @@ class _Session:
 
     def look(self, sql: Any) -> None:
         """Note a statement that the ORM would not send."""
-        text = sql.decode() if isinstance(sql, bytes) else sql.as_string() if isinstance(sql, Composable) else str(sql)
-        if PLAIN.match(text) and not (any(map(text.lower().__contains__, PARTS)) and LASTING.search(text)):
+        if statements.is_plain(sql):
             return
-        if self.connection.in_atomic_block and (found := ENDING.search(QUOTED.sub(" ", text))):
-            self._end(found[1])
+        if self.connection.in_atomic_block and (word := statements.ending(sql)):
+            self._end(word)
         self.suspect = True
 
     def _end(self, word: str, end: Callable[[], object] = bool) -> None:

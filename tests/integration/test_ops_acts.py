@@ -282,7 +282,7 @@ def test_what_the_arguments_were_before_an_edit_is_kept_whole():
         ('{"number": 1, "hurry": "yes"}', "tests.fails takes hurry: bool, not &quot;yes&quot;"),
         ('{"number": true}', "tests.fails takes number: int, not true"),
         ('{"number": NaN}', "no NaN"),
-        ('{"nummer": 1}', "don&#x27;t fit tests.fails(number: int, hurry: bool = False)"),
+        ('{"nummer": 1}', "don&#x27;t fit: tests.fails(number: int, hurry: bool = False)"),
         ("{}", "missing a required argument"),
         ('{"number": 2}', "These arguments give the key fails:2, but the job&#x27;s key is fails:1"),
         ('{"number": 1, "hurry": "' + 9000 * "x" + '"}', "over 8000 bytes"),

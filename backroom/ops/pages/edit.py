@@ -40,26 +40,21 @@ def check_task(job: Job, args: dict[str, Any]) -> None:
     """Raises ValueError for arguments that don't fit the job's task, or change the job's key."""
     known.load_tasks()
     task = current_app.tasks.get(job.task)
-    if task is None or not hasattr(task, "parameters"):
+    if task is None or not hasattr(task, "call"):
         raise ValueError(f"There is no task {job.task} in this release, so its arguments can't be checked.")
     try:
-        task.parameters.bind(**args)
         argument_types.check(job.task, args)
-        key = _key(task, args)
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"The arguments don't fit {job.task}{task.parameters}: {error}.") from error
+        key = task.call(**args).key
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The arguments don't fit: {error}.") from error
     try:
-        declared = _key(task, job.args) == job.key
-    except (TypeError, KeyError):  # its present arguments don't fit either, which may be why they are edited
+        declared = task.call(**job.args).key == job.key
+    except (TypeError, ValueError):  # its present arguments don't fit either, which may be why they are edited
         declared = task.job_key is not None
     if declared and job.key != key:
         raise ValueError(
             f"These arguments give the key {key}, but the job's key is {job.key}. Enqueue a new job for another effect."
         )
-
-
-def _key(task: Any, args: Any) -> str | None:
-    return task.job_key.format(**args) if task.job_key else None
 
 
 def _reject(constant: str) -> None:
