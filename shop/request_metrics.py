@@ -60,7 +60,7 @@ def _metrics() -> tuple[Histogram, Counter] | None:
         buckets=BUCKETS,
     )
     events = Counter(
-        "backroom_security_events", "Sign-ins, changed rights and reached limits", ["event"], registry=None
+        "backroom_security_events", "Sign-ins, changed rights and passwords, reached limits", ["event"], registry=None
     )
     return requests, events
 

@@ -1,4 +1,4 @@
-"""Sign-ins, changed rights and reached limits: one log line and one count for each, with the client's address.
+"""Sign-ins, changed rights and passwords, reached limits: a log line and a count of each, with the client's address.
 
 A line names an account by its id: in the place of a name, people also type passwords.
 """
@@ -78,3 +78,10 @@ def flags_changed(instance: User, **_: Any) -> None:
     before = User.objects.filter(pk=instance.pk).values(*FLAGS).first() or dict.fromkeys(FLAGS[1:], False)
     if changed := {flag: getattr(instance, flag) for flag in before if getattr(instance, flag) != before[flag]}:
         record("rights changed", of=str(instance._meta.label), id=instance.pk, **changed)
+
+
+@receiver(pre_save, sender=User)
+def password_changed(instance: Any, **_: Any) -> None:
+    """By its owner or another. `_password` is None when a sign-in only hashes it anew."""
+    if instance.pk and instance._password is not None:
+        record("password changed", user=instance.pk)

@@ -203,6 +203,8 @@ def test_security_events_are_lines_and_counts(lines):
     person.groups.add(group)
     person.is_superuser = True
     person.save()
+    person.set_password("right again")
+    person.save()
     found = [line for line in lines if line["event"] == "security"]
     address = client.defaults["REMOTE_ADDR"]
     assert [(line["what"], line.get("client"), line.get("user", line.get("id"))) for line in found] == [
@@ -211,6 +213,7 @@ def test_security_events_are_lines_and_counts(lines):
         ("signed in", address, person.pk),
         ("rights changed", None, person.pk),
         ("rights changed", None, person.pk),
+        ("password changed", None, person.pk),
     ]
     assert "typed too early" not in json.dumps(lines)
     folder = request_metrics.settings.METRICS_DIR
