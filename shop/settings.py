@@ -116,6 +116,8 @@ WHITENOISE_USE_FINDERS = DEBUG
 # Security. With https all cookies and links are secure; the demo on 127.0.0.1 uses http.
 SECURE = SITE_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE
+if SECURE:  # a browser takes such a cookie from this host only, and from no page without https
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 # A choice: both bind the other hosts of the domain, and a browser's preload list keeps a domain for months.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE and env.HSTS_SCOPE != "host"

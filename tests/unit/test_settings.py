@@ -65,6 +65,30 @@ print(settings.STAFF_TOTP, settings.SECURE_HSTS_SECONDS > 0,
         assert boot.stdout == f"True True {printed}\n"
 
 
+def test_production_sends_the_headers_and_cookies_that_a_browser_protects():
+    env = {**os.environ, "DEBUG": "false", "SECRET_KEY": "x" * 50, "SITE_URL": "https://shop.example"}
+    source = """import django, json
+from django.test import Client
+from shop import settings
+settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"  # uncollected
+django.setup()
+client = Client(SERVER_NAME="localhost")
+answer = client.get("/admin/login/", secure=True)
+print(json.dumps([answer.status_code, dict(answer.headers), answer.cookies.output(), client.get("/")["Location"]]))"""
+    boot = subprocess.run([sys.executable, "-c", source], env=env, capture_output=True, text=True)
+    assert boot.returncode == 0, boot.stderr
+    status, headers, cookies, redirect = json.loads(boot.stdout.splitlines()[-1])
+    assert (status, redirect) == (200, "https://localhost/")
+    assert headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert (headers["X-Content-Type-Options"], headers["Cross-Origin-Opener-Policy"]) == ("nosniff", "same-origin")
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert "no-store" in headers["Cache-Control"]
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "Access-Control-Allow-Origin" not in headers
+    assert cookies.startswith("Set-Cookie: __Host-csrftoken=")
+    assert cookies.endswith("; Path=/; SameSite=Lax; Secure")
+
+
 def test_what_is_missing_is_named():
     env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"} | {
         "BACKROOM_VAR": "/nonexistent"
