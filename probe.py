@@ -37,11 +37,15 @@ def silent_for(role: str, queue: str, host: str) -> float | None:
 
 
 def address() -> str:
-    """The database, from the environment or, in a demo, from the file `env`. Raises OSError and KeyError."""
-    if url := os.environ.get("DATABASE_URL"):
+    """The database, for a role that only reads if there is one. Raises OSError and KeyError.
+
+    From the environment or, in a demo, from the file `env`.
+    """
+    if url := os.environ.get("READER_DATABASE_URL") or os.environ.get("DATABASE_URL"):
         return url
     var = Path(os.environ.get("BACKROOM_VAR") or HERE / "var")
-    return dict(line.split("=", 1) for line in (var / "env").read_text().splitlines() if "=" in line)["DATABASE_URL"]
+    found = dict(line.split("=", 1) for line in (var / "env").read_text().splitlines() if "=" in line)
+    return found.get("READER_DATABASE_URL") or found["DATABASE_URL"]
 
 
 def expire(*_: Any) -> None:

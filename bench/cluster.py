@@ -10,14 +10,15 @@ from pathlib import Path
 import django
 from django.core.management import call_command
 
-from stack import servers
+from stack import environment, servers
 
 
 @contextmanager
 def running(**more: str) -> Iterator[dict[str, str]]:
     """A seeded database and an empty broker. Yields the environment, which has `more` in it."""
     with tempfile.TemporaryDirectory(prefix="backroom-bench-") as folder, servers.running(Path(folder)) as env:
-        os.environ.update(env, DJANGO_SETTINGS_MODULE="shop.settings", **more)
+        url = environment.database_url(Path(folder), env["DATABASE_PORT"], environment.SUPERUSER)
+        os.environ.update(env, DATABASE_URL=url, DJANGO_SETTINGS_MODULE="shop.settings", **more)
         django.setup()
         call_command("migrate", verbosity=0)
         call_command("seed", stdout=io.StringIO())

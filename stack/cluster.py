@@ -96,7 +96,9 @@ def _start(supervisor: Supervisor, embedded: Sequence[Process]) -> None:
 
 def _prepare(env: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "stack.prepare"]
-    done = subprocess.run(command, env=env, cwd=CHECKOUT, capture_output=True, text=True, start_new_session=True)
+    done = subprocess.run(
+        command, env=environment.of_owner(env), cwd=CHECKOUT, capture_output=True, text=True, start_new_session=True
+    )
     output = done.stdout + done.stderr
     log = environment.private_file(Path(env["BACKROOM_VAR"]) / "log" / "prepare.log", output)
     if done.returncode:

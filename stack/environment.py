@@ -17,16 +17,19 @@ from stack.ports import HOST
 CHECKOUT = Path(__file__).resolve().parent.parent
 FILE = "env"
 VERSION = "2"  # of the databases in a var folder; raise it when migrations begin anew
+SUPERUSER = "backroom"  # of PostgreSQL; only the set-up knows its password
+OWNER, SHOP, READER = ROLES = ("shop_owner", "shop", "shop_reader")  # see roles.sql
 STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
 # All customers of the lab, the chaos, the bench and the tests come from one address, at high rates.
 UNLIMITED = "orders_by_client=off,orders_by_email=off,unpaid_by_client=off,carts_by_client=off,links_by_client=off"
 # No process gets those that it does not need; the file `env` has all of them.
 SECRETS = (
-    "SECRET_KEY", "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "FLOWER_BASIC_AUTH", "STAFF_PASSWORD", "METRICS_TOKEN",
+    "SECRET_KEY", "DATABASE_URL", "OWNER_DATABASE_URL", "READER_DATABASE_URL", "BROKER_URL", "EMAIL_URL",
+    "FLOWER_BASIC_AUTH", "STAFF_PASSWORD", "METRICS_TOKEN",
 )  # fmt: skip
 OVERRIDES = (
-    "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT", "FLOWER_BASIC_AUTH", "WORKER_GRACE",
-    "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP",
+    "DATABASE_URL", "READER_DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT",
+    "FLOWER_BASIC_AUTH", "WORKER_GRACE", "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP",
 )  # fmt: skip
 
 
@@ -84,16 +87,31 @@ def secret(var: Path, name: str) -> str:
     return path.read_text().strip()
 
 
+def database_url(var: Path, port: int | str, role: str, database: str = "backroom") -> str:
+    """The address of the embedded PostgreSQL for a role."""
+    password = secret(var, "database" if role == SUPERUSER else role)
+    return f"postgres://{role}:{password}@{HOST}:{port}/{database}"
+
+
+def of_owner(env: Mapping[str, str]) -> dict[str, str]:
+    """The same for a migration, which connects as the tables' owner. No other process has the owner's password."""
+    var, port = Path(env["BACKROOM_VAR"]), env["DATABASE_PORT"]
+    embedded = env["DATABASE_URL"] == database_url(var, port, SHOP)
+    url = database_url(var, port, OWNER) if embedded else env.get("OWNER_DATABASE_URL") or env["DATABASE_URL"]
+    return {**env, "DATABASE_URL": url}
+
+
 def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of the shop's processes. OVERRIDES in `given` (e.g. the user's own servers) win."""
-    database, broker, staff = (secret(var, name) for name in ("database", "broker", "staff"))
+    broker, staff = secret(var, "broker"), secret(var, "staff")
     http = f"http://{HOST}"
     env = {
         "BACKROOM_VAR": str(var),
         "DEBUG": "true",
         "LOG_FORMAT": "pretty",
         "SECRET_KEY": secret(var, "key"),
-        "DATABASE_URL": f"postgres://backroom:{database}@{HOST}:{ports['DATABASE_PORT']}/backroom",
+        "DATABASE_URL": database_url(var, ports["DATABASE_PORT"], SHOP),
+        "READER_DATABASE_URL": database_url(var, ports["DATABASE_PORT"], READER),
         "BROKER_URL": f"redis://:{broker}@{HOST}:{ports['BROKER_PORT']}/0",
         "EMAIL_URL": f"smtp://{HOST}:{ports['SMTP_PORT']}",
         "PARTNERS_URL": f"{http}:{ports['PARTNERS_PORT']}",
@@ -107,7 +125,10 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
         "LIMITS": UNLIMITED,
     }
     env |= {name: str(port) for name, port in ports.items()}
-    return env | {name: given[name] for name in OVERRIDES if given and given.get(name)}
+    own = {name: given[name] for name in OVERRIDES if given and given.get(name)}
+    if "DATABASE_URL" in own:
+        del env["READER_DATABASE_URL"]  # it is of another server
+    return env | own
 
 
 def write(var: Path, env: Mapping[str, str]) -> Path:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 import celery
 import kombu.exceptions
@@ -22,7 +23,7 @@ Check = Callable[[], bool]
 def checks(env: Mapping[str, str]) -> dict[str, Check]:
     """The check of each process. A process without one is ready when it runs."""
     found: dict[str, Check] = {
-        "postgres": partial(servers.create_database, env["DATABASE_URL"]),
+        "postgres": partial(servers.set_up_database, Path(env["BACKROOM_VAR"]), env["DATABASE_PORT"]),
         "valkey": partial(servers.broker_answers, env["BROKER_URL"]),
         "partners": partial(http_ok, f"{env['PARTNERS_URL']}/healthz"),
         "web": partial(http_ok, f"{env['SITE_URL']}/readyz"),

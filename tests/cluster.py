@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from backroom.ledger.models import Heartbeat
-from stack import ports, processes, readiness
+from stack import environment, ports, processes, readiness, servers
 from tests.waiting import until
 
 PATIENCE = 60  # seconds for a start: on two busy cores a web process once took over 30
@@ -33,10 +33,12 @@ class Cluster:
 
     def __init__(self, logs: Path) -> None:
         database = connection.settings_dict["NAME"]
-        url = os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{database}"
+        var, port = Path(os.environ["BACKROOM_VAR"]), os.environ["DATABASE_PORT"]
+        servers.make_roles(var, port, database)
         self.env = {
             **os.environ,
-            "DATABASE_URL": url,
+            "DATABASE_URL": environment.database_url(var, port, environment.SHOP, database),
+            "READER_DATABASE_URL": environment.database_url(var, port, environment.READER, database),
             "LOG_FORMAT": "json",
             **{k: str(v) for k, v in ports.free(["WEB_PORT"]).items()},
         }

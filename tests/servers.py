@@ -12,16 +12,22 @@ from pathlib import Path
 
 import psycopg
 
-from stack import servers
+from stack import environment, servers
 
 _running = ExitStack()
 
 
 def start() -> None:
-    """Put both servers into the environment. The power never fails here, so PostgreSQL need not wait for the disk."""
+    """Put both servers into the environment. The power never fails here, so PostgreSQL need not wait for the disk.
+
+    Tests connect as the superuser: they create databases and rename tables. A Cluster connects as the shop.
+    """
     var = Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="backroom-test-")))
     (var / "static").mkdir()  # WhiteNoise warns where it is missing
-    os.environ.update(_running.enter_context(servers.running(var)))
+    env = _running.enter_context(servers.running(var))
+    env["READER_DATABASE_URL"] = ""  # settings would read it from the file `env`
+    env["DATABASE_URL"] = environment.database_url(var, env["DATABASE_PORT"], environment.SUPERUSER)
+    os.environ.update(env)
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as postgres:
         for setting in ("fsync", "full_page_writes"):
             postgres.execute(f"ALTER SYSTEM SET {setting} = off")

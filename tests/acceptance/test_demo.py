@@ -146,6 +146,15 @@ def workers_say(env: dict[str, str]) -> dict[str, str]:
         return {command: str(ask(command)) for command in ("conf", "stats", "report")}
 
 
+def test_the_shop_may_change_rows_only_and_no_process_has_a_password_for_more(demo):
+    """tests/integration/test_roles.py has all that its role may not."""
+    url = re.search("^DATABASE_URL=(.+)$", (demo.var / "env").read_text(), re.MULTILINE).group(1)
+    with psycopg.connect(url) as shop, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        shop.execute("COPY (SELECT 1) TO PROGRAM 'true'")
+    for name in "database", "shop_owner":
+        assert demo.processes((demo.var / "secrets" / name).read_text().strip()) == []
+
+
 @pytest.mark.parametrize("words", ["--queues=critical", "shop.wsgi", "manage.py dispatcher", "bin/postgres"])
 def test_a_process_killed_by_surprise_is_started_again(demo, words):
     main = min(demo.processes(words))

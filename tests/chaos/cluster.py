@@ -75,7 +75,8 @@ def with_second_ones(shop: list[Process]) -> list[Process]:
 
 def prepare(env: dict[str, str]) -> None:
     """Make the tables and the products."""
+    owner = environment.of_owner({**os.environ, **env})
     made = subprocess.run(
-        [sys.executable, "-m", "stack.prepare"], env={**os.environ, **env}, cwd=CHECKOUT, capture_output=True, text=True
+        [sys.executable, "-m", "stack.prepare"], env=owner, cwd=CHECKOUT, capture_output=True, text=True
     )
     assert made.returncode == 0, made.stdout + made.stderr

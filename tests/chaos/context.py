@@ -14,6 +14,7 @@ from lab.faults import slots
 from lab.faults.failpoints import Armed, Hit
 from lab.faults.stack import send
 from orders.models import Order, Status
+from stack import environment
 from tests.chaos.cluster import Cluster
 from tests.waiting import until
 
@@ -96,7 +97,8 @@ class Context:
 
         Yields a function that returns a Hit while the dispatcher is in that statement.
         """
-        with psycopg.connect(self.cluster.env["DATABASE_URL"], autocommit=True) as holder:
+        owner = environment.of_owner(self.cluster.env)["DATABASE_URL"]
+        with psycopg.connect(owner, autocommit=True) as holder:
             holder.execute("SELECT pg_advisory_lock(4711)")
             holder.execute(HOLD)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from stack import Problem
+from stack import Problem, environment
 from stack.supervisor import Supervisor
 from stack.terminal import BOLD, paint, say
 from tests.drill.ledger import Ledger
@@ -71,9 +71,8 @@ class Deploy:
     def manage(self, *words: str, folder: Path | None = None) -> str:
         """Run manage.py of the current release, or of this folder. Returns its output, and prints it if it fails."""
         code = folder or self.releases.link
-        done = subprocess.run(
-            [sys.executable, "manage.py", *words], cwd=code, env=self.supervisor.env, capture_output=True, text=True
-        )
+        env = environment.of_owner(self.supervisor.env) if words[0] == "migrate" else self.supervisor.env
+        done = subprocess.run([sys.executable, "manage.py", *words], cwd=code, env=env, capture_output=True, text=True)
         if done.returncode and words[0] != "audit":
             say("  " + (done.stdout + done.stderr).strip().replace("\n", "\n  "))
         return done.stdout

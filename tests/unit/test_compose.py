@@ -7,13 +7,14 @@ import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from celery import current_app
 from django.conf import settings
 
-from stack import ports, processes, servers
+from stack import environment, ports, processes, servers
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
@@ -23,13 +24,17 @@ INSIDE = {"WEB_PORT": "8000", "FLOWER_PORT": "5555", "BACKROOM_VAR": "/data"}  #
 STACK = {process.name: process for process in processes.shop(INSIDE)}
 SECRETS = {
     "SECRET_KEY": "0123456789abcdef" * 4,
-    "POSTGRES_PASSWORD": "of-the-database",
+    "POSTGRES_PASSWORD": "of-the-superuser",
+    "OWNER_PASSWORD": "of-the-owner",
+    "SHOP_PASSWORD": "of-the-shop",
+    "READER_PASSWORD": "of-the-reader",
     "REDIS_PASSWORD": "of-the-broker",
     "FLOWER_BASIC_AUTH": "staff:of-flower",
     "METRICS_TOKEN": "of-metrics-0123456789",
     "GRAFANA_PASSWORD": "of-grafana",
 }
 PORTS = {**ports.DEFAULTS, "PROMETHEUS_PORT": 9090, "GRAFANA_PORT": 3000}  # these two are in containers only
+ONCE = {"roles", "migrate"}  # each ends when it is done
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^${}]*))?\}")
 
 
@@ -115,7 +120,7 @@ def test_images_are_pinned():
         assert re.search(r":v?\d+\.\d+|^backroom:local$", image), image
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"migrate"}))
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONCE))
 def test_a_service_is_restarted_and_has_a_health_check(name):
     assert SERVICES[name]["restart"] == "unless-stopped"
     assert SERVICES[name]["healthcheck"]["test"]
@@ -124,6 +129,40 @@ def test_a_service_is_restarted_and_has_a_health_check(name):
 @pytest.mark.parametrize("name", sorted(STACK.keys() - {"partners"}))
 def test_a_service_starts_only_after_the_migrations(name):
     assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_only_migrations_connect_as_the_owner_and_none_as_the_superuser():
+    urls = {name: service.get("environment", {}).get("DATABASE_URL") for name, service in SERVICES.items()}
+    users = {name: urlsplit(filled_in(url, SECRETS)).username for name, url in urls.items() if url}
+    assert users.pop("migrate") == environment.OWNER
+    assert set(users.values()) == {environment.SHOP}
+
+
+def test_the_roles_are_those_of_the_demo_and_older_than_the_tables():
+    roles = SERVICES["roles"]
+    (mounted,) = roles["volumes"]
+    source, inside, _ = mounted.split(":")
+    assert (CHECKOUT / source).samefile(servers.ROLES)
+    assert f"--file={inside}" in roles["command"]
+    assert re.findall(r"-c roles\.(\w+)=", roles["environment"]["PGOPTIONS"]) == list(environment.ROLES)
+    assert SERVICES["migrate"]["depends_on"] == {"roles": {"condition": "service_completed_successfully"}}
+
+
+def test_only_the_shop_reaches_the_database_and_the_broker():
+    for server in "postgres", "redis":
+        assert SERVICES[server]["networks"] == ["data"]
+    assert COMPOSE["networks"]["data"] == {"internal": True}
+    reach = {name for name, service in SERVICES.items() if "data" in service["networks"]}
+    assert reach == {"postgres", "redis", *ONCE, *STACK} - {"partners"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_reaches_each_that_it_needs_and_its_port_can_be_published(name):
+    networks = set(SERVICES[name]["networks"])
+    needed = {*SERVICES[name].get("depends_on", ()), *{"prometheus": ["web"], "grafana": ["prometheus"]}.get(name, ())}
+    for other in needed - ONCE:
+        assert networks & set(SERVICES[other]["networks"]), other
+    assert "ports" not in SERVICES[name] or networks - {"data"}
 
 
 @pytest.mark.parametrize("missing", SECRETS)
@@ -154,6 +193,8 @@ def test_a_container_gets_only_the_secrets_that_it_needs():
     held = {name: {key for key, value in SECRETS.items() if value in text} for name, text in given.items()}
     assert held["flower"] == {"REDIS_PASSWORD", "FLOWER_BASIC_AUTH"}
     assert held["postgres"] == {"POSTGRES_PASSWORD"}
+    assert {name for name in held if "POSTGRES_PASSWORD" in held[name]} == {"postgres", "roles"}
+    assert {name for name in held if "OWNER_PASSWORD" in held[name]} == ONCE
     assert held["redis"] == {"REDIS_PASSWORD"}
     assert held["prometheus"] == {"METRICS_TOKEN"}
     assert held["grafana"] == {"GRAFANA_PASSWORD"}
