@@ -1,4 +1,4 @@
-"""System checks of the database's sessions: what DATABASES sends them, and what the server says that they have.
+"""System checks of the database's sessions: what DATABASES sends them, and what the server says that they have and may.
 
 A pooler may drop it: PgBouncer in transaction mode does, with `ignore_startup_parameters = options`.
 """
@@ -19,6 +19,8 @@ LIMITS = {  # of a session: the promise that rests on it
 ASK = "SELECT current_setting('transaction_isolation'), current_setting('default_transaction_isolation')" + "".join(
     f", current_setting('{name}')" for name in LIMITS
 )
+EXCESS = ("is a superuser: it runs programs and reads files of the server", "may create tables")
+ASK_ROLE = "SELECT current_setting('is_superuser')::bool, has_schema_privilege(current_schema(), 'CREATE')"
 HINT = 'add -c {0}=... to "options" in the OPTIONS of DATABASES["default"]; '
 UNSENT = HINT + "if ALTER ROLE sets it, put backroom.W003 into SILENCED_SYSTEM_CHECKS"
 UNSET = HINT + "if it is there, a pooler drops it: use ALTER ROLE ... SET {0}"
@@ -38,21 +40,37 @@ def check_options(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register(Tags.database)
 def check_sessions(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """What a new session has. Nothing where the database is away."""
+    found = _answer(databases, ASK)
+    return list(_faults(found[:2], dict(zip(LIMITS, found[2:], strict=True)))) if found else []
+
+
+@register(Tags.database, deploy=True)
+def check_role(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """What the role of the processes may do beside their rows: an injected statement may do it, too."""
+    found = _answer(databases, ASK_ROLE)
+    return [
+        Warning(f"the database's role {what}", hint="connect as a plain role, and as the tables' owner to migrate only",
+                id="backroom.W009")
+        for what, may in zip(EXCESS, found or (), strict=False) if may
+    ]  # fmt: skip
+
+
+def _answer(databases: Sequence[str] | None, question: str) -> tuple | None:
+    """A new session's first row. None where the database is away or no PostgreSQL."""
     if "default" not in (databases or ()):
-        return []
+        return None
     probe = connections["default"].copy()
     if probe.vendor != "postgresql":
-        return []
+        return None
     try:
         probe.set_autocommit(False)
         with probe.cursor() as cursor:
-            cursor.execute(ASK)
-            found = cursor.fetchone()
+            cursor.execute(question)
+            return cursor.fetchone()
     except DatabaseError:
-        return []
+        return None
     finally:
         probe.close()
-    return list(_faults(found[:2], dict(zip(LIMITS, found[2:], strict=True))))
 
 
 def _faults(levels: tuple[str, str], limits: dict[str, str]) -> Iterator[CheckMessage]:

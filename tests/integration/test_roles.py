@@ -3,9 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from django.core.checks import Tags, run_checks
+from django.db import connection
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
@@ -55,3 +58,17 @@ def test_the_tables_of_an_older_version_and_of_later_migrations_are_covered():
             shop.execute(sql.SQL("UPDATE {} SET id = id + 1").format(table))
             assert reader.execute(sql.SQL("SELECT id FROM {}").format(table)).fetchone() == (2,)
             shop.execute(sql.SQL("DELETE FROM {}").format(table))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("role", "excess"),
+    [(SUPERUSER, ["is a superuser", "may create tables"]), (OWNER, ["may create tables"]), (SHOP, [])],
+)
+def test_the_checks_of_a_deployment_warn_of_a_role_that_may_do_more_than_change_rows(monkeypatch, role, excess):
+    url = urlsplit(environment.database_url(VAR, PORT, role))
+    for name, value in ("USER", url.username), ("PASSWORD", url.password), ("NAME", "former"):
+        monkeypatch.setitem(connection.settings_dict, name, value)
+    warnings = run_checks(tags=[Tags.database], include_deployment_checks=True, databases=["default"])
+    found = [(each.id, each.msg.partition(":")[0].removeprefix("the database's role ")) for each in warnings]
+    assert found == [("backroom.W009", each) for each in excess]
