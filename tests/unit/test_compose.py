@@ -114,6 +114,13 @@ def test_a_port_is_published_on_this_machine_only_under_a_variable_of_its_own(na
         assert PORTS[variable] == int(default)
 
 
+def test_the_web_is_reached_through_the_proxy_only_which_names_the_client():
+    assert "ports" not in SERVICES["web"]
+    proxy = (CHECKOUT / "proxy/nginx.conf").read_text()
+    assert f"proxy_set_header {SERVICES['web']['environment']['CLIENT_HEADER']} $remote_addr;" in proxy
+    assert f"client_max_body_size {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024}k;" in proxy
+
+
 def test_images_are_pinned():
     bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     for image in [*bases, *(service["image"] for service in SERVICES.values())]:
@@ -230,7 +237,7 @@ def test_a_service_without_pages_is_probed_by_its_heartbeat(name):
     assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "python", "probe.py", role]
 
 
-@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+@pytest.mark.parametrize("name", ["prometheus", "grafana", "proxy"])
 def test_mounted_folders_exist_and_are_read_only(name):
     ours = [volume.split(":") for volume in SERVICES[name]["volumes"] if volume.startswith("./")]
     assert ours
