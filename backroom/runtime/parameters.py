@@ -46,6 +46,6 @@ def bind(name: str, signature: inspect.Signature, /, *args: Any, **kwargs: Any) 
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{name}{signature}: {error}") from None
+        raise TypeError(f"{name}{signature.replace(return_annotation=signature.empty)}: {error}") from None
     bound.apply_defaults()
     return dict(bound.arguments)

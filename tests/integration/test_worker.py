@@ -317,7 +317,7 @@ def test_a_job_whose_arguments_nobody_knows_is_handed_on_and_then_a_dead_letter_
         execution.perform(renamed, id)
     job.refresh_from_db()
     assert job.state == "dead"
-    assert job.error.startswith("tests.renamed: ")
+    assert job.error.startswith("tests.renamed(order: int, source: str = 'web'): ")
     assert "argument" in job.error
 
 
