@@ -17,8 +17,8 @@ NONE = {"lost": 0, "twice": 0, "unfinished": 0}
 class Totals:
     """One period for each start of a shop; the last one is the shop that runs. `periods` is part of the lab's state.
 
-    A period counts its orders: `first` is the last number before them. `now`: their totals by now. `end`: their totals
-    when it closed.
+    A period counts the orders placed between `since` and `until`. `now`: their totals by now. `end`: their totals when
+    it closed.
     """
 
     def __init__(self, stack: DemoStack, periods: list[dict[str, Any]]) -> None:
@@ -30,25 +30,24 @@ class Totals:
             if self.periods[-1]["shop"] == shop:
                 return
             self.close()
-        since = timezone.now().isoformat()
-        period = {"shop": shop, "first": effects.newest(), "since": since, "now": NONE}
-        self.periods.append(period | {"last": None, "until": None, "end": None})  # all keys, as another thread reads it
+        period = {"shop": shop, "since": timezone.now().isoformat(), "now": NONE}
+        self.periods.append(period | {"until": None, "end": None})  # all keys, as another thread reads it
         del self.periods[:-KEPT]
 
     def close(self) -> None:
         """Keep the totals as they are now, before the reconciler repairs anything."""
         end = as_dict(self.count())
-        self.periods[-1] |= {"last": effects.newest(), "until": timezone.now().isoformat(), "end": end, "now": end}
+        self.periods[-1] |= {"until": timezone.now().isoformat(), "end": end, "now": end}
 
     def count(self, period: dict[str, Any] | None = None) -> effects.Counts:
         """The effects of a period's orders by now, by default the last one's. Raises audit.PartnersSilent and
         django.db.Error."""
         period = period or self.periods[-1]
-        orders = Order.objects.filter(number__gt=period["first"])
-        if period["end"]:
-            orders = orders.filter(number__lte=period["last"])
         since = datetime.fromisoformat(period["since"])
         until = datetime.fromisoformat(period["until"]) if period["until"] else None
+        orders = Order.objects.filter(created_at__gte=since)
+        if until:
+            orders = orders.filter(created_at__lt=until)
         broker = "" if until or period["shop"] == LEDGERED else self.stack.broker
         return effects.count(list(orders.values_list("number", flat=True)), since, until, broker)
 

@@ -17,6 +17,7 @@ from notifications.addresses import deliverable
 from orders.cart import Cart, new_token  # noqa: F401 - migrations name new_token
 from orders.documents import CreditNote, Invoice  # noqa: F401 - Django finds models here
 from orders.link import Linked
+from orders.numbers import new_number
 
 
 class Status(models.TextChoices):
@@ -30,9 +31,10 @@ class Status(models.TextChoices):
 
 
 class Order(Linked):
-    """One purchase. Numbers start at 1001: people read them out on the phone."""
+    """One purchase."""
 
-    number = models.BigAutoField(primary_key=True)
+    # An older release lets the column count.
+    number = models.BigAutoField(primary_key=True, default=new_number)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PLACED)
     email = models.EmailField(validators=[deliverable])
     name = models.CharField(max_length=100, validators=[plain_line])
@@ -74,7 +76,7 @@ class Order(Linked):
     learned = models.BooleanField(db_default=False, editable=False, help_text="counted in the recommendations")
 
     class Meta:
-        ordering = ["-number"]
+        ordering = ["-created_at", "-number"]
         permissions = [("cancel_order", "Can cancel and refund an order")]
         indexes = [
             models.Index(fields=["created_at"], name="orders_created"),

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from lab.faults.naive import pending
-from orders.models import Order, Status
+from orders.models import Status
 from orders.reconciliation import audit
 from orders.reconciliation.expected import OrderState
 from stack.processes import QUEUES
@@ -70,11 +70,6 @@ def mark_unfinished(ours: dict[int, OrderState], broker: str) -> None:
     for number, order in ours.items():
         if number in busy or (order.paid_at and order.paid_at > young):
             order.moved = True
-
-
-def newest() -> int:
-    """The number of the latest order; 0 without any."""
-    return Order.objects.order_by("number").values_list("number", flat=True).last() or 0
 
 
 def keys_of(findings: Sequence[dict[str, Any]], most: int = 4) -> str:

@@ -23,7 +23,7 @@ from backroom.observe import context
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from catalog.models import Product
 from catalog.templatetags.money import money
-from orders import payments
+from orders import numbers, payments
 from orders.cart import Cart
 from orders.follow_ups import SETTLE
 from orders.models import Order, OrderLine, Status
@@ -68,7 +68,7 @@ def place(customer: Customer, wanted: Sequence[Wanted], card: str, key: str | No
     """
     fingerprint = fingerprint_of(customer, wanted, card)
     try:
-        order = db_errors.retry_on_clash(reserve, customer, wanted, key, fingerprint)
+        order = numbers.retry_if_taken(db_errors.retry_on_clash, reserve, customer, wanted, key, fingerprint)
     except (Refused, IntegrityError):
         # A repetition. A concurrent one waits for the first INSERT and then violates the unique key; a later one may
         # find the stock sold out, to its own first order. In both cases the first order is the answer.

@@ -86,7 +86,7 @@ def settle(number: int) -> None:
 def release_unpaid() -> None:
     """Cancel the orders whose payment stayed unconfirmed beyond UNPAID_LIMIT."""
     overdue = Order.objects.filter(status=Status.PLACED, created_at__lt=Now() - UNPAID_LIMIT)
-    for number in overdue.order_by("number").values_list("number", flat=True):
+    for number in overdue.order_by("created_at").values_list("number", flat=True):
         cancel(number)
 
 

@@ -5,9 +5,11 @@ import time
 import traceback
 from collections import Counter
 from contextlib import suppress
+from datetime import datetime
 
 import urllib3
 from django.db import DatabaseError, connection
+from django.utils import timezone
 
 from backroom.ledger.models import LIVE, Job
 from catalog.models import Product
@@ -44,14 +46,14 @@ class Runner:
         result = Result(row.part, row.boundary, row.fault, self.cluster.shop, row.within, row.twice)
         try:
             self.prepare(row)
-            last = effects.newest()
+            begun = timezone.now()
             email = f"row{time.time_ns()}@example.org"
             with Customers(self.cluster.site, self.products, email, row.retries, PAUSE) as customers:
                 time.sleep(BEFORE)
                 row.inject(context)
                 time.sleep(AFTER)
             self.wait_until_idle(context, row, result)
-            self.check(context, customers, last, result)
+            self.check(context, customers, begun, result)
         except Exception as error:
             result.failed = True
             result.notes.append(f"the row itself failed: {type(error).__name__}: {error}")
@@ -103,7 +105,7 @@ class Runner:
         nets = [held.arguments["number"] for held in found.held if held.task == effects.SAFETY_NET]
         return not found.queued and len(nets) == len(found.held) and not placed.intersection(nets)
 
-    def check(self, context: Context, customers: Customers, last: int, result: Result) -> None:
+    def check(self, context: Context, customers: Customers, begun: datetime, result: Result) -> None:
         """Fill in what the audit finds for the first time, and the seconds until the last job was done."""
         report = self.report()
         for name, field in (("lost", "lost"), ("duplicated", "twice"), ("unexpected", "stray")):
@@ -118,7 +120,7 @@ class Runner:
         self.check_mails(context, result)
         check_answers(customers, result)
         if self.cluster.ledgered and context.struck and result.idle:
-            result.seconds, slowest = seconds_to_recover(context, last)
+            result.seconds, slowest = seconds_to_recover(context, begun)
             result.findings.append(f"the last job: {slowest}")
 
     def report(self) -> audit.Report:
@@ -164,16 +166,15 @@ def busy(context: Context) -> bool:
     return bool(audit.still_busy()) or own.exists() or unsent
 
 
-def seconds_to_recover(context: Context, last: int) -> tuple[float, str]:
+def seconds_to_recover(context: Context, begun: datetime) -> tuple[float, str]:
     """Seconds until the last job of the row's earlier orders was done, and which job that was.
 
-    They count from the fault, or from when the server or partner was back, for orders after number `last` placed by
-    then.
+    They count from the fault, or from when the server or partner was back, for orders placed between `begun` and then.
     """
     since = context.recovered or context.struck
     assert since
     with connection.cursor() as cursor:
-        cursor.execute(SLOWEST, [last, since, context.struck])
+        cursor.execute(SLOWEST, [begun, since, context.struck])
         found = cursor.fetchone()
     if found is None:
         return 0.0, "none was left"
@@ -184,7 +185,7 @@ def seconds_to_recover(context: Context, last: int) -> tuple[float, str]:
 SLOWEST = """
 SELECT job.finished_at, task, key, state, 'claims', claims, 'attempts', attempts, error
 FROM backroom_job job LEFT JOIN orders_order ON split_part(key, ':', 2) = number::text
-WHERE finished_at IS NOT NULL AND ((number > %s AND orders_order.created_at <= %s)
+WHERE finished_at IS NOT NULL AND (orders_order.created_at BETWEEN %s AND %s
       OR (task = 'orders.mail_sales_report' AND job.created_at > %s))
 ORDER BY finished_at DESC LIMIT 1
 """

@@ -3,15 +3,16 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from backroom.ledger.models import Job, State
 from backroom.outbound import breaker
 from catalog.models import Product
-from orders import payments
+from orders import numbers, payments
 from orders.models import Order, OrderLine, Status
 from orders.ordering import cancellation, checkout, settlement
 from orders.ordering.checkout import Wanted, place
@@ -57,11 +58,20 @@ def test_an_approved_card_pays_the_order_and_enqueues_its_follow_ups():
     assert Job.objects.get(key=f"settle:{order.number}").state == State.CANCELLED
 
 
-def test_order_numbers_start_at_1001():
-    product()
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE orders_order ALTER COLUMN number RESTART")  # rolled back with the test
-    assert buy().number == 1001
+def test_order_numbers_do_not_count_the_sales():
+    product(stock=99)
+    bought = [buy().number for _ in range(6)]
+    assert {len(str(number)) for number in bought} == {8}
+    assert 1 not in {after - before for before, after in pairwise(bought)}
+
+
+def test_an_order_whose_drawn_number_is_taken_gets_another(monkeypatch):
+    """Of three numbers only: each order but the first is likely to draw a taken one."""
+    product(stock=99)
+    monkeypatch.setattr(numbers, "NUMBERS", range(4711, 4714))
+    orders = [buy(key=f"key-{n}") for n in range(3)]
+    assert {order.number for order in orders} == {4711, 4712, 4713}
+    assert stock_of() == 96
 
 
 def test_a_declined_card_gives_the_pieces_back_and_enqueues_nothing():
