@@ -21,14 +21,14 @@ from backroom import Permanent, RetryAfter, enqueue_all
 from backroom.ledger import db_errors, operations
 from backroom.observe import context
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
-from catalog.models import Product
 from catalog.templatetags.money import money
 from orders import numbers, payments
 from orders.cart import Cart
 from orders.follow_ups import SETTLE
 from orders.models import Order, OrderLine, Status
-from orders.ordering import delivery, settlement, stock
-from orders.ordering.refusals import KeyReused, PriceChanged, Refused, SoldOut, TooLarge, UnknownProduct
+from orders.ordering import basket, delivery, settlement, stock
+from orders.ordering.basket import Wanted
+from orders.ordering.refusals import KeyReused, Refused, TooLarge
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +48,6 @@ class Customer:
     city: str
     postcode: str
     country: str
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One product of a basket; each product once. `price` is the one that the customer saw; None accepts any."""
-
-    slug: str
-    quantity: int
-    price: Decimal | None = None
 
 
 def place(customer: Customer, wanted: Sequence[Wanted], card: str, key: str | None = None) -> Order:
@@ -112,7 +103,7 @@ def fingerprint_of(customer: Customer, wanted: Sequence[Wanted], card: str) -> s
 def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, fingerprint: str) -> Order:
     """Transaction A. The order is inserted first: a key in use fails here, before any product row is locked."""
     with transaction.atomic(durable=True):
-        picked = _pick(wanted)
+        picked = basket.pick(wanted)
         products = sum((product.price * quantity for product, quantity in picked), Decimal(0))
         parcel = delivery.quote(customer.country, products)
         total = products + parcel.cost
@@ -131,63 +122,19 @@ def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, finge
         context.bind(order=order.number)
         for product, quantity in picked:
             if not stock.reserve(product, quantity):
-                raise _refusal(product, quantity)
-        OrderLine.objects.bulk_create(_line(order, product, quantity) for product, quantity in picked)
+                raise basket.refusal(product, quantity)
+        OrderLine.objects.bulk_create(basket.order_line(order, product, quantity) for product, quantity in picked)
         enqueue_all(SETTLE.call(order.number, run_after=SETTLE_AFTER))
     return order
-
-
-def _pick(wanted: Sequence[Wanted]) -> list[tuple[Product, int]]:
-    """The products with their quantities, by id. Raises Refused for anything visible without a lock."""
-    by_slug = {
-        product.slug: product for product in Product.objects.filter(slug__in=[w.slug for w in wanted], active=True)
-    }
-    for line in wanted:
-        product = by_slug.get(line.slug)
-        if product is None:
-            raise UnknownProduct("This product is no longer available.", line.slug)
-        if line.price is not None and line.price != product.price:
-            raise _price_changed(product)
-        if product.stock < line.quantity:
-            raise _sold_out(product)
-    return sorted(((by_slug[line.slug], line.quantity) for line in wanted), key=lambda pair: pair[0].pk)
-
-
-def _price_changed(product: Product) -> PriceChanged:
-    return PriceChanged(f"The price of {product.name} is now {money(product.price)}.", product.slug)
-
-
-def _sold_out(product: Product) -> SoldOut:
-    left = f"only {product.stock} left" if product.stock else "sold out"
-    return SoldOut(f"{product.name}: {left}.", product.slug)
-
-
-def _refusal(product: Product, quantity: int) -> Refused:
-    """Why a product could not be reserved that could be a moment ago."""
-    product.refresh_from_db(fields=["price", "stock", "active"])
-    if not product.active:
-        return UnknownProduct(f"{product.name} is no longer available.", product.slug)
-    return _sold_out(product) if product.stock < quantity else _price_changed(product)
-
-
-def _line(order: Order, product: Product, quantity: int) -> OrderLine:
-    return OrderLine(
-        order=order,
-        product=product,
-        name=product.name,
-        unit=product.unit,
-        unit_price=product.price,
-        vat_rate=product.vat_rate,
-        quantity=quantity,
-        taken=quantity,
-    )
 
 
 def _earlier(key: str | None, fingerprint: str) -> Order | None:
     """The first order with this key. Raises KeyReused if its content differs, or if it is old.
 
-    The answer opens the order. So a key alone gives away that it was used; a copy of the whole request, with the
-    customer's name, address and card, gives the order away for as long as a client retries.
+    The answer opens the order, so a key belongs to its request: views.py takes the form's key with its own cart only,
+    and the API, which knows no callers, is left with the whole request. A guessed key gives away that it was used; used
+    first, it blocks the other client's order. Each guess counts as an order in the limits. A copy of the whole request,
+    with the customer's name, address and card, gives the order away for a day, as a client may retry from anywhere.
     """
     order = Order.objects.filter(idempotency_key=key).first() if key else None
     if order and order.fingerprint != fingerprint:

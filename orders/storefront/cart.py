@@ -18,7 +18,7 @@ from catalog.models import Product
 from catalog.templatetags.money import money
 from orders.cart import Cart, CartItem
 from orders.ordering import delivery
-from orders.ordering.checkout import Wanted
+from orders.ordering.basket import Wanted
 
 KEY = "cart_id"
 

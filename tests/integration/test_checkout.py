@@ -14,7 +14,7 @@ from backroom.outbound import breaker
 from catalog.models import Product
 from orders import numbers, payments
 from orders.models import Order, OrderLine, Status
-from orders.ordering import cancellation, checkout, settlement
+from orders.ordering import cancellation, checkout, refusals, settlement
 from orders.ordering.checkout import Wanted, place
 from tests.integration import mailbox as smtp
 from tests.integration.buying import (
@@ -225,10 +225,10 @@ def test_settling_what_is_settled_changes_nothing():
 @pytest.mark.parametrize(
     ("wanted", "refusal"),
     [
-        (Wanted("nectar", 1), checkout.UnknownProduct),
-        (Wanted("quinces", 1), checkout.UnknownProduct),
-        (Wanted("apples", 11), checkout.SoldOut),
-        (Wanted("apples", 1, price=2), checkout.PriceChanged),
+        (Wanted("nectar", 1), refusals.UnknownProduct),
+        (Wanted("quinces", 1), refusals.UnknownProduct),
+        (Wanted("apples", 11), refusals.SoldOut),
+        (Wanted("apples", 1, price=2), refusals.PriceChanged),
     ],
 )
 def test_a_refused_order_leaves_nothing_behind(wanted, refusal):
@@ -244,7 +244,7 @@ def test_a_refused_order_leaves_nothing_behind(wanted, refusal):
 
 def test_an_absurd_total_is_refused():
     product(price="9999.00", stock=99)
-    with pytest.raises(checkout.TooLarge, match=r"at most €100,000\.00"):
+    with pytest.raises(refusals.TooLarge, match=r"at most €100,000\.00"):
         buy(quantity=99)
 
 
@@ -258,7 +258,7 @@ def test_the_same_key_again_is_the_same_order_and_one_charge():
 def test_the_same_key_for_another_order_is_refused():
     product()
     buy(key="k")
-    with pytest.raises(checkout.KeyReused):
+    with pytest.raises(refusals.KeyReused):
         buy(key="k", quantity=2)
     assert Order.objects.count() == 1
 
@@ -277,7 +277,7 @@ def test_fifty_buyers_of_ten_pieces_buy_exactly_ten():
     results = all_at_once(*[buy] * 50)
     paid = [result for result in results if isinstance(result, Order)]
     assert [order.status for order in paid] == [Status.PAID] * 10
-    assert [type(result) for result in results if result not in paid] == [checkout.SoldOut] * 40
+    assert [type(result) for result in results if result not in paid] == [refusals.SoldOut] * 40
     assert stock_of() == 0
     assert len(effects()) == 10
 
@@ -299,9 +299,9 @@ def test_baskets_filled_in_opposite_order_do_not_block_each_other():
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [
-        ({"price": "3.00"}, checkout.PriceChanged),
-        ({"stock": 0}, checkout.SoldOut),
-        ({"active": False}, checkout.UnknownProduct),
+        ({"price": "3.00"}, refusals.PriceChanged),
+        ({"stock": 0}, refusals.SoldOut),
+        ({"active": False}, refusals.UnknownProduct),
     ],
 )
 def test_what_changes_in_the_very_moment_of_buying_is_not_sold(change, refusal):
