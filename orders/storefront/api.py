@@ -29,7 +29,10 @@ UNPAID: dict[str, str] = {
 }
 
 After = Annotated[str, Query(pattern=r"^[-a-zA-Z0-9_]{0,50}$", description="the last slug of the previous page")]
-SAME_KEY = "for a day, a repeated request with the same key returns the same order; it never charges twice"
+SAME_KEY = (
+    "for a day, a repeated request with the same key returns the same order; it never charges twice. Make it random, "
+    "such as a UUID: another request with a used key is refused"
+)
 Key = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,100}$", description=SAME_KEY)]
 
 about = "A greengrocer's shop. " + __doc__

@@ -135,8 +135,10 @@ def test_a_declined_order_stays_declined_under_its_key(client):
 
 def test_the_same_key_with_another_body_is_422(client):
     product()
-    post(client, ORDER, "key-1")
-    assert problem(post(client, ORDER | {"city": "Sopot"}, "key-1"), 422)["type"].endswith(":key-reused")
+    placed = post(client, ORDER, "key-1").json()
+    guess = post(client, ORDER | {"city": "Sopot"}, "key-1")
+    assert problem(guess, 422)["type"].endswith(":key-reused")
+    assert not [name for name in ("number", "token") if str(placed[name]) in guess.content.decode()], "of the first"
 
 
 def test_a_copied_request_does_not_open_the_order_after_a_day_and_is_no_second_order(client):
