@@ -24,6 +24,7 @@ from stack import Problem, environment, servers
 from stack.processes import Process
 
 CHECKOUT = environment.CHECKOUT
+SUPERVISORD = Path(__file__).with_name("supervisord.py")
 LONGEST_SOCKET = 90  # bytes; the kernel allows 107, and supervisord adds a suffix while it binds
 GONE = ("STOPPED", "EXITED", "FATAL")
 
@@ -62,7 +63,7 @@ def _program(process: Process, code: Path) -> str:
         priority=process.stage,
         autostart="false",  # a stage starts when the one before is ready, which supervisord can't check
         autorestart="true",
-        startretries=10,
+        startretries=1_000_000,  # each a second later than the one before; a full disk may last
         stopsignal=process.stop.name.removeprefix("SIG"),
         stopwaitsecs=process.grace,
         # Not `stopasgroup`: a SIGTERM to a worker's pool kills the jobs that a warm shutdown finishes.
@@ -133,7 +134,7 @@ class Supervisor(Control):
         self.spare = Path(tempfile.mkdtemp(prefix="backroom-")) if too_long else None
         super().__init__((self.spare or var) / "supervisor.sock")
         file = environment.private_file(var / "supervisord.conf", config(self.socket, self.processes, code))
-        command = [*servers.DIE_WITH_PARENT, "TERM", sys.executable, "-m", "supervisor.supervisord", "-c", str(file)]
+        command = [*servers.DIE_WITH_PARENT, "TERM", sys.executable, "-I", str(SUPERVISORD), "-c", str(file)]
         with (self.logs / "supervisord.log").open("ab") as log:
             # A session of its own: Ctrl-C goes to the whole foreground group, and would stop all at once.
             self.child = subprocess.Popen(

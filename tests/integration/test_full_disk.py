@@ -1,0 +1,69 @@
+"""A disk without room: a real one of 6 MB, mounted for the test."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from stack.processes import Process
+from stack.supervisor import Supervisor
+from tests.waiting import until
+
+# Once the disk is full it writes more than its pipe holds, line by line, and then a sign that it went on.
+WRITER = """
+import itertools, pathlib, sys, time
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+for line in itertools.count():
+    print("x" * 2000, flush=True)
+    time.sleep(0.005)
+    if line == 100:
+        pathlib.Path(sys.argv[2]).touch()
+"""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "var"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("a small disk can't be mounted here: it needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that leaves no byte."""
+    with suppress(OSError), (disk / "filling").open("wb", buffering=0) as file:
+        while file.write(bytes(1024)):
+            pass
+    return disk / "filling"
+
+
+def test_supervisord_outlives_a_full_disk_restarts_what_dies_and_logs_again_when_there_is_room(disk, tmp_path):
+    full, wrote = tmp_path / "full", tmp_path / "wrote"
+    (disk / "log").mkdir()
+    (disk / "log" / "writer.log").write_bytes(b"\n" * (5 * 1024 * 1024 - 100))  # its next lines rotate it
+    (tmp_path / "writer.py").write_text(WRITER)
+    command = [sys.executable, str(tmp_path / "writer.py"), str(full), str(wrote)]
+    supervisor = Supervisor(disk, [Process("writer", command, stage=1)], os.environ)
+    try:
+        until(supervisor.answers)
+        supervisor.start(["writer"])
+        pid = until(lambda: supervisor.call("getProcessInfo", "writer")["pid"])
+        filling = fill(disk)
+        full.touch()
+        until(wrote.exists, what="its lines were read, if not kept")
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: supervisor.call("getProcessInfo", "writer")["pid"] not in (0, pid), what="another process")
+        filling.unlink()
+        until(lambda: b"x" in supervisor.log("writer").read_bytes(), what="a line in the log")
+    finally:
+        supervisor.close()
