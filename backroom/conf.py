@@ -82,6 +82,7 @@ SETTINGS: dict[str, Setting] = {
         lambda value: isinstance(value, bool),
         "True or False: workers obey each command of Celery's remote control, or only those that look",
     ),
+    "DISKS": Setting([], _are_words, "a list of folders: an alert names one whose disk is full"),
     "CONTEXT_IDS": Setting(("request_id",), _are_words, "a list: the ids of log lines that a request's jobs take on"),
     "SITE_URL": Setting("", _is_url, URL + "this site's, for links in alert mails"),
     "FLOWER_URL": Setting("", _is_url, URL + "Flower's, for links on the pages"),

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from django.contrib.sessions import middleware
 from django.contrib.sessions.exceptions import SessionInterrupted
@@ -12,6 +13,7 @@ from django.template.loader import render_to_string
 from django.views import defaults
 
 from backroom.ledger import db_errors
+from backroom.ops import disks
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,8 @@ def page(request: HttpRequest, error: BaseException) -> HttpResponse:
     db_errors.close_connection()
     ours = request.method == "POST" and request.resolver_match and request.resolver_match.namespace == "orders"
     fields = list(request.POST.items()) if ours and "HX-Request" not in request.headers else []  # htmx keeps its form
-    content = render_to_string("503.html", {"fields": fields, "action": request.get_full_path()})
+    full = [Path(folder).name for folder, free in disks.full().items() if free and request.path.startswith("/ops/")]
+    content = render_to_string("503.html", {"fields": fields, "action": request.get_full_path(), "full": full})
     return HttpResponse(content, status=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
 
 

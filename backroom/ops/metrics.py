@@ -16,7 +16,7 @@ from prometheus_client.utils import floatToGoString
 
 from backroom.ledger import db_errors
 from backroom.ledger.sql import rows
-from backroom.ops import stats
+from backroom.ops import disks, stats
 from backroom.ops.levels import STATES
 from backroom.ops.models import TaskTotal
 from backroom.ops.rollups import COUNTS
@@ -58,7 +58,14 @@ class BackRoom(Collector):
             db_errors.close_connection()
             found = []
         up.add_metric([], float(bool(found) and not now.read_only))
-        return iter([up, *found, *breakers(broker)])
+        return iter([up, full_disks(), *found, *breakers(broker)])
+
+
+def full_disks() -> Metric:
+    full = gauge("disk_full", "Whether the disk of this machine has hardly any room", "folder")
+    for folder, free in disks.full().items():
+        full.add_metric([folder], float(bool(free)))
+    return full
 
 
 def queues(now: stats.Snapshot) -> Iterable[Metric]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from backroom.ops import disks
 from backroom.ops.stats import Snapshot, failing_s, waiting_for
 
 WINDOW = 600  # seconds over which rates are measured
@@ -59,6 +60,11 @@ def failing_partners(now: Snapshot) -> Iterable[Reading]:
 
 def broker_down(now: Snapshot) -> Iterable[Reading]:
     return [Reading("", float(bool(now.broker.problem)), now.broker.problem)]
+
+
+def full_disks(now: Snapshot) -> Iterable[Reading]:
+    """Of the machine that shows the page, and of the watcher's."""
+    return (Reading(folder, float(bool(free)), free) for folder, free in disks.full().items())
 
 
 def database_down(now: Snapshot) -> Iterable[Reading]:

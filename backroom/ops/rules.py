@@ -117,6 +117,12 @@ RULES = (
         do="Bring Valkey or Redis back, or mend what it says. A dispatcher then publishes the waiting jobs.",
         expr="backroom_broker_up == 0",
     ),
+    Rule(
+        "disk-full", readings.full_disks, over=0, label="folder",
+        when="a disk in BACKROOM_DISKS has less than 5 % and less than 1 GB free",
+        says="The disk of {subject} is full", do="Free space there. What stopped for it starts again by itself.",
+        expr="backroom_disk_full == 1",
+    ),
     silent(
         "dispatcher", "due jobs are not published, and lost jobs are not rescued",
         "Start one: manage.py dispatcher. If one is running, read its log.",

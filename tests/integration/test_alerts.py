@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from backroom.ledger import transitions
 from backroom.ledger.models import Attempt, Job
-from backroom.ops import alerts, audit_log, rules, stats
+from backroom.ops import alerts, audit_log, disks, rules, stats
 from backroom.ops.models import Alert, TaskMinute
 from backroom.ops.watcher import Watcher
 from backroom.outbound import breaker
@@ -123,9 +123,18 @@ def database_away() -> Iterator[None]:
         yield
 
 
+def disk_full() -> Iterator[None]:
+    usual = disks.SHARE, disks.MOST
+    disks.SHARE, disks.MOST = 2, 2**60  # test_full_disk has a disk that is full
+    try:
+        yield
+    finally:
+        disks.SHARE, disks.MOST = usual
+
+
 TROUBLES = [
     dispatcher_silent, beat_silent, queue_without_worker, queue_late, failure_rate, dead_letters_growing,
-    partner_failing, broker_away, database_away,
+    partner_failing, broker_away, database_away, disk_full,
 ]  # fmt: skip
 
 

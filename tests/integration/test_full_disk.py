@@ -9,9 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
+from django.test import RequestFactory
 
+from shop import unavailable
 from stack.processes import Process
 from stack.supervisor import Supervisor
+from tests.integration.scraping import TOKEN, Scrape
+from tests.integration.staff import reader, text
 from tests.waiting import until
 
 # Once the disk is full it writes more than its pipe holds, line by line, and then a sign that it went on.
@@ -67,3 +72,17 @@ def test_supervisord_outlives_a_full_disk_restarts_what_dies_and_logs_again_when
         until(lambda: b"x" in supervisor.log("writer").read_bytes(), what="a line in the log")
     finally:
         supervisor.close()
+
+
+@pytest.mark.django_db
+def test_the_operations_page_says_which_disk_is_full_also_while_the_database_fails(disk, settings):
+    settings.BACKROOM_DISKS, settings.METRICS_TOKEN = [str(disk), "/nonexistent"], TOKEN
+    client, says = reader(), f"The disk of {disk} is full (0 MB free)."
+    assert says not in text(client.get("/ops/"))
+    assert Scrape()("disk_full", folder=str(disk)) == 0
+    fill(disk)
+    assert says in text(client.get("/ops/"))
+    assert Scrape()("disk_full", folder=str(disk)) == 1
+    failed = unavailable.page(RequestFactory().get("/ops/"), OperationalError("no space"))
+    assert b"The disk of <code>var</code> is full" in failed.content
+    assert b"is full" not in unavailable.page(RequestFactory().get("/"), OperationalError("no space")).content
