@@ -13,7 +13,7 @@ class ShopConfig(AppConfig):
     name = "shop"
 
     def ready(self) -> None:
-        for name in ("shop.security_events", "shop.staff.checks", "shop.staff.session"):
+        for name in ("shop.security_events", "shop.checks", "shop.staff.session"):
             import_module(name)  # receivers and checks; by name, as they need the loaded models
         if settings.TRACING:
             import_string("shop.tracing.configure")()  # by name: the import costs each start 0.1 s

@@ -1,4 +1,4 @@
-"""System checks: alerts have a recipient, and limits can tell clients apart."""
+"""System checks: alerts have a recipient, limits can tell clients apart, and the broker commands no worker."""
 
 from typing import Any
 
@@ -26,4 +26,15 @@ def check_clients(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         Warning("no limit holds for a client: behind the proxy all have one address",
                 hint="set BACKROOM_CLIENT_HEADER to the header in which the proxy sends the client's address",
                 id="backroom.W008")
+    ]  # fmt: skip
+
+
+@register(deploy=True)
+def check_remote_control(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if not conf.REMOTE_CONTROL:
+        return []
+    return [
+        Warning("workers obey Celery's remote control: the broker's password ends or reconfigures them",
+                hint="remove BACKROOM_REMOTE_CONTROL: what only looks, as Flower does, works without",
+                id="backroom.W010")
     ]  # fmt: skip

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
-from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -246,18 +245,3 @@ def test_a_password_has_twelve_characters_and_the_one_of_the_demo_is_good(tmp_pa
     validate_password(environment.build(tmp_path, ports.DEFAULTS)["STAFF_PASSWORD"])
     with pytest.raises(ValidationError, match="at least 12"):
         validate_password("leek-Kohl-9")
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "warnings"),
-    [
-        ("STAFF_TOTP", True, []),
-        ("STAFF_TOTP", False, ["shop.W001"]),
-        ("STAFF_SESSION_HOURS", 25, ["shop.W002"]),
-        ("STAFF_IDLE_MINUTES", 61, ["shop.W002"]),
-    ],
-)
-def test_a_deployer_is_warned_of_easy_sign_ins(settings, name, value, warnings):
-    setattr(settings, name, value)
-    found = [warning.id for warning in run_checks(include_deployment_checks=True)]
-    assert [id for id in found if id.startswith("shop.")] == warnings

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from celery import Task, current_app
+from django.core.checks import run_checks
 from django.db import connections
 
 from backroom import task
@@ -11,6 +12,7 @@ from backroom.conf import SETTINGS, conf
 from backroom.ops.checks import check_clients, check_ops
 from backroom.runtime.checks import check_backroom
 from backroom.runtime.session_checks import LIMITS, check_options
+from shop import environment
 
 
 def nothing() -> None: ...
@@ -233,3 +235,24 @@ def test_a_proxy_without_its_header_is_a_warning(settings):
     assert [warning.id for warning in check_clients(None)] == ["backroom.W008"]
     settings.BACKROOM_CLIENT_HEADER = "X-Real-IP"
     assert check_clients(None) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "warnings"),
+    [
+        ("STAFF_TOTP", False, ["shop.W001"]),
+        ("STAFF_SESSION_HOURS", 25, ["shop.W002"]),
+        ("STAFF_IDLE_MINUTES", 61, ["shop.W002"]),
+        ("BACKROOM_LIMITS", {"orders_by_email": (1, 1)}, ["shop.W003"]),
+        ("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0", ["shop.W004"]),
+        ("BACKROOM_REMOTE_CONTROL", True, ["backroom.W010"]),
+    ],
+)
+def test_a_deployer_is_warned_of_what_is_left_open(settings, name, value, warnings):
+    settings.STAFF_TOTP = True
+    settings.BACKROOM_LIMITS = environment.LIMITS
+    settings.BACKROOM_REMOTE_CONTROL = False
+    safe = {warning.id for warning in run_checks(include_deployment_checks=True)}
+    setattr(settings, name, value)
+    found = [warning.id for warning in run_checks(include_deployment_checks=True)]
+    assert [id for id in found if id not in safe] == warnings
