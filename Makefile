@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 # `make check` needs no server, but settings that are complete.
 SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example ALLOWED_HOSTS=shop.example CLIENT_HEADER=X-Real-IP \
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
-	DATABASE_URL=postgres://shop:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
+	DATABASE_URL=postgres://shop:none@127.0.0.1:9/none BROKER_URL=redis://:none@127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
 .PHONY: help demo ctl test test-core chaos soak mail-instant pictures naive outage fuzz check bench smoke deploy-drill audit-dependencies sbom lock clean lint-containers
 .DEFAULT_GOAL := help
