@@ -93,6 +93,12 @@ def database_url(var: Path, port: int | str, role: str, database: str = "backroo
     return f"postgres://{role}:{password}@{HOST}:{port}/{database}"
 
 
+def broker_url(var: Path, port: int | str, administrator: bool = False) -> str:
+    """The address of the embedded Valkey, for the shop's user or for its administrator, who may empty it."""
+    account = f":{secret(var, 'broker_admin')}" if administrator else f"{SHOP}:{secret(var, 'broker')}"
+    return f"redis://{account}@{HOST}:{port}/0"
+
+
 def of_owner(env: Mapping[str, str]) -> dict[str, str]:
     """The same for a migration, which connects as the tables' owner. No other process has the owner's password."""
     var, port = Path(env["BACKROOM_VAR"]), env["DATABASE_PORT"]
@@ -103,7 +109,7 @@ def of_owner(env: Mapping[str, str]) -> dict[str, str]:
 
 def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of the shop's processes. OVERRIDES in `given` (e.g. the user's own servers) win."""
-    broker, staff = secret(var, "broker"), secret(var, "staff")
+    staff = secret(var, "staff")
     http = f"http://{HOST}"
     env = {
         "BACKROOM_VAR": str(var),
@@ -112,7 +118,7 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
         "SECRET_KEY": secret(var, "key"),
         "DATABASE_URL": database_url(var, ports["DATABASE_PORT"], SHOP),
         "READER_DATABASE_URL": database_url(var, ports["DATABASE_PORT"], READER),
-        "BROKER_URL": f"redis://:{broker}@{HOST}:{ports['BROKER_PORT']}/0",
+        "BROKER_URL": broker_url(var, ports["BROKER_PORT"]),
         "EMAIL_URL": f"smtp://{HOST}:{ports['SMTP_PORT']}",
         "PARTNERS_URL": f"{http}:{ports['PARTNERS_PORT']}",
         "SITE_URL": f"{http}:{ports['WEB_PORT']}",

@@ -23,6 +23,8 @@ from stack import Problem, environment, ports, unprivileged
 DIE_WITH_PARENT = (sys.executable, "-I", str(Path(__file__).with_name("die_with_parent.py")))
 DATABASE = "backroom"
 ROLES = Path(__file__).with_name("roles.sql")
+# No FLUSHALL, KEYS, MONITOR, CONFIG SET, MODULE, ACL, SHUTDOWN, REPLICAOF. The shop reads the eviction policy.
+BROKER_RIGHTS = "~* &* +@all -@admin -@dangerous +info +config|get"
 START_SECONDS = 30
 STOP_SECONDS = 30
 
@@ -72,7 +74,8 @@ def prepare_valkey(var: Path, port: int) -> None:
     lines = [
         f"bind {ports.HOST}",
         f"port {port}",
-        f"requirepass {environment.secret(var, 'broker')}",
+        f"user default on >{environment.secret(var, 'broker_admin')} ~* &* +@all",
+        f"user {environment.SHOP} on >{environment.secret(var, 'broker')} {BROKER_RIGHTS}",
         f'dir "{data}"',
         'save ""',
         "appendonly yes",

@@ -20,12 +20,13 @@ _running = ExitStack()
 def start() -> None:
     """Put both servers into the environment. The power never fails here, so PostgreSQL need not wait for the disk.
 
-    Tests connect as the superuser: they create databases and rename tables. A Cluster connects as the shop.
+    Tests connect as the administrators: they create databases and rename tables. A Cluster connects as the shop.
     """
     var = Path(_running.enter_context(tempfile.TemporaryDirectory(prefix="backroom-test-")))
     (var / "static").mkdir()  # WhiteNoise warns where it is missing
     env = _running.enter_context(servers.running(var))
     env["READER_DATABASE_URL"] = ""  # settings would read it from the file `env`
+    env["BROKER_URL"] = environment.broker_url(var, env["BROKER_PORT"], administrator=True)
     env["DATABASE_URL"] = environment.database_url(var, env["DATABASE_PORT"], environment.SUPERUSER)
     os.environ.update(env)
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as postgres:

@@ -15,7 +15,7 @@ import urllib3
 
 from lab.faults import CHECKLIST, NAIVE
 from lab.faults.failpoints import Failpoints
-from stack import Problem, readiness, servers
+from stack import Problem, environment, readiness, servers
 from stack.supervisor import GONE, Control, Refused
 
 PARTNERS = ("payments", "warehouse", "fraud", "analytics", "mail")
@@ -53,7 +53,8 @@ class RunningStack:
 
     def __init__(self, control: Control, env: Mapping[str, str]) -> None:
         self.control, self.env, self.var = control, env, Path(env["BACKROOM_VAR"])
-        self.site, self.partners, self.broker = env["SITE_URL"], env["PARTNERS_URL"], env["BROKER_URL"]
+        self.site, self.partners = env["SITE_URL"], env["PARTNERS_URL"]
+        self.broker = environment.broker_url(Path(env["BACKROOM_VAR"]), env["BROKER_PORT"], administrator=True)
         self.points = Failpoints(self.var / "failpoints")
         self.checks = readiness.checks(env)
         self.marks: dict[str, int] = {}  # the size of a process's log when it was started here

@@ -116,7 +116,7 @@ def flower_shows(env: dict[str, str]) -> dict[str, str]:
     assert len(workers) == 3
     paths = ["/workers", "/tasks", "/broker", "/metrics", "/api/workers", *(f"/worker/{name}" for name in workers)]
     pages = {path: get(path) for path in paths}
-    assert all("redis://:********@" in pages[f"/worker/{name}"] for name in workers)
+    assert all("redis://shop:********@" in pages[f"/worker/{name}"] for name in workers)
     return pages
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's roles: the shop changes rows only, the probe reads them, and migrations have an owner of their own."""
+"""The rights of the shop, its migrations and its probes at PostgreSQL and at the broker: each has what it needs."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import redis
 from django.core.checks import Tags, run_checks
 from django.db import connection
 from psycopg import sql
@@ -72,3 +73,14 @@ def test_the_checks_of_a_deployment_warn_of_a_role_that_may_do_more_than_change_
     warnings = run_checks(tags=[Tags.database], include_deployment_checks=True, databases=["default"])
     found = [(each.id, each.msg.partition(":")[0].removeprefix("the database's role ")) for each in warnings]
     assert found == [("backroom.W009", each) for each in excess]
+
+
+@pytest.mark.parametrize(
+    "command", ["FLUSHALL", "KEYS *", "CONFIG SET dir /tmp", "MODULE LIST", "ACL LIST", "SHUTDOWN"]
+)
+def test_the_shop_can_neither_empty_nor_configure_its_broker(command: str):
+    with (
+        redis.Redis.from_url(environment.broker_url(VAR, os.environ["BROKER_PORT"])) as broker,
+        pytest.raises(redis.exceptions.NoPermissionError),
+    ):
+        broker.execute_command(*command.split())

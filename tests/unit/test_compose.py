@@ -77,10 +77,11 @@ def test_a_worker_knows_the_grace_that_it_is_granted(given):
 
 def test_the_broker_keeps_its_queues_as_the_demos_does(tmp_path):
     servers.prepare_valkey(tmp_path, 1)
-    own = {"bind", "port", "requirepass", "dir"}
+    own = {"bind", "port", "user", "dir"}
     lines = [shlex.split(line) for line in (tmp_path / "valkey.conf").read_text().splitlines()]
-    kept = [f"--{name} {shlex.quote(value)}" for name, value in lines if name not in own]
+    kept = [f"--{name} {shlex.quote(value)}" for name, value, *_ in lines if name not in own]
     assert len(kept) == 4
+    assert f"'user default off\\nuser shop on >%s {servers.BROKER_RIGHTS}\\n'" in SERVICES["redis"]["command"][-1]
     assert not [option for option in kept if option not in SERVICES["redis"]["command"][-1]]
 
 
