@@ -53,7 +53,7 @@ class FindForm(TypedForm):
         label="Order number",
         min_value=1,
         max_value=2**63 - 1,
-        error_messages=dict.fromkeys(["invalid", "min_value", "max_value"], "Type the number only, for example 1001."),
+        error_messages=dict.fromkeys(["invalid", "min_value", "max_value"], "Type the number only, such as 48210937."),
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
     email = ColumnField("email", "Email", "email", forms.EmailInput)
