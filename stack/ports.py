@@ -56,21 +56,17 @@ def check_free(ports: Mapping[str, int], command: str = "make demo") -> None:
 
 
 def free(names: Iterable[str] = tuple(DEFAULTS)) -> dict[str, int]:
-    """A free port for each name. Another process may take it before its server starts."""
-    sockets = {name: _bind_any() for name in names}  # all bound at once, so they differ
-    ports = {name: held.getsockname()[1] for name, held in sockets.items()}
-    for held in sockets.values():
-        held.close()
-    return ports
+    """A free port for each name, no two the same. Another process may take it before its server starts."""
+    candidates = iter(random.sample(FREE, len(FREE)))
+    return {name: next(port for port in candidates if _is_free(port)) for name in names}
 
 
-def _bind_any() -> socket.socket:
-    for port in random.sample(FREE, len(FREE)):
-        try:
-            return _bind(port)
-        except OSError:
-            continue
-    raise PortError(f"no port from {FREE.start} to {FREE.stop - 1} is free")
+def _is_free(port: int) -> bool:
+    try:
+        _bind(port).close()
+    except OSError:
+        return False
+    return True
 
 
 def _bind(port: int) -> socket.socket:
@@ -86,11 +82,5 @@ def _bind(port: int) -> socket.socket:
 
 
 def _free_after(port: int, taken: set[int]) -> int:
-    for candidate in range(port + 1, 65536):
-        if candidate not in taken:
-            try:
-                _bind(candidate).close()
-            except OSError:
-                continue
-            return candidate
-    return free(["any"])["any"]
+    later = (port for port in range(port + 1, 65536) if port not in taken and _is_free(port))
+    return next(later, None) or free(["any"])["any"]
