@@ -1,7 +1,7 @@
 """gunicorn reads this file from its working folder, at its start and at each HUP. The commands hold its options.
 
 The main process must import none of our packages, because a HUP does not reload them. `shop` also imports Celery,
-which puts the current release's folder first in sys.path. So this file runs shop/logs.py by its path.
+which puts the current release's folder first in sys.path. So this file runs our modules by their paths.
 """
 
 import ctypes
@@ -13,7 +13,9 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1
 
-logger_class = runpy.run_path(str(Path(__file__).resolve().parent / "shop" / "logs.py"))["GunicornLogger"]
+SHOP = Path(__file__).resolve().parent / "shop"
+logger_class = runpy.run_path(str(SHOP / "logs.py"))["GunicornLogger"]
+worker_class = runpy.run_path(str(SHOP / "web_worker.py"))["Worker"]
 
 
 def post_fork(server: Any, worker: Any) -> None:

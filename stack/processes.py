@@ -68,7 +68,7 @@ def _celery(*arguments: str) -> list[str]:
 def _web(port: str) -> list[str]:
     # Two processes use the CPUs; four threads each wait for the payment partner.
     address, secrets = f"--bind={HOST}:{port}", (*SECRETS, "METRICS_TOKEN")
-    server = _python("-m", "gunicorn", "shop.wsgi", address, "--worker-class=gthread", secrets=secrets)
+    server = _python("-m", "gunicorn", "shop.wsgi", address, secrets=secrets)
     return [*server, "--workers=2", "--threads=4", "--graceful-timeout=25", "--no-control-socket"]
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+from contextlib import ExitStack
 
 import pytest
 import urllib3
@@ -46,3 +48,23 @@ def test_whichever_process_is_asked_it_tells_of_all_also_of_those_that_died_or_w
     until(lambda: other not in children(house.processes["web"].pid), 60)
     pages(house, 20)
     assert {counted(house) for _ in range(10)} == {before + 60}
+
+
+UNFINISHED = {
+    "idle": b"",
+    "half a header": b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+    "half a body": b"POST /cart/add/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf",
+    "half a chunk": b"POST /cart/add/ HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+    "no end": b"GET /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", UNFINISHED.values(), ids=UNFINISHED)
+def test_clients_that_hold_their_connections_hold_no_thread_of_the_web(house: Cluster, sent):
+    address = ("127.0.0.1", int(house.env["WEB_PORT"]))
+    with ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(address)).sendall(sent)
+        for _ in range(20):  # some for each process
+            with urllib3.PoolManager() as visitor:
+                assert visitor.request("GET", f"{house.site}/healthz", retries=False, timeout=5).status == 200
