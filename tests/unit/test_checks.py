@@ -89,6 +89,7 @@ WRONG = {
     "SITE_URL": "shop.example.com",
     "FLOWER_URL": None,
     "JOB_LINKS": "backroom.nowhere.links",
+    "DISKS": "/var",
 }
 
 
