@@ -40,8 +40,7 @@ def _price_changed(product: Product) -> PriceChanged:
 
 
 def _sold_out(product: Product) -> SoldOut:
-    left = f"only {product.stock} left" if product.stock else "sold out"
-    return SoldOut(f"{product.name}: {left}.", product.slug)
+    return SoldOut(f"{product.name}: {product.left}.", product.slug)
 
 
 def refusal(product: Product, quantity: int) -> Refused:

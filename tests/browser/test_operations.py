@@ -67,6 +67,18 @@ def test_a_dead_letter_is_found_by_its_cause_and_replayed_until_the_customer_see
     expect_all_green(customer)
 
 
+def test_a_page_that_can_not_refresh_itself_says_so_until_it_can(people: None, page: Page, troubles: list[str]):
+    enter(page, "reader")
+    refresh = "htmx.ajax('GET', '/ops/', {target: '#health', swap: 'none'}).catch(() => 0)"  # as each five seconds
+    page.context.set_offline(True)
+    page.evaluate(refresh)
+    expect(page.get_by_role("status")).to_have_text(re.compile(r"^\s*The web does not answer. This page is of \d\d:"))
+    page.context.set_offline(False)
+    page.evaluate(refresh)
+    expect(page.get_by_role("status")).to_have_text("")
+    troubles.clear()
+
+
 def test_a_phone_folds_the_panels_and_keeps_open_what_was_opened(people: None, open_page: Callable):
     page = open_page(viewport={"width": 390, "height": 844})
     enter(page, "reader")
