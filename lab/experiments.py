@@ -72,9 +72,8 @@ ALL = (
         "The shipment is lost: its message was acknowledged before the task ran.",
         "The shipment runs again: Celery rejects the dead child's message, and the broker delivers it again. If the"
         " whole worker dies, that takes half an hour.",
-        "Every two seconds a worker compares its running jobs in the ledger with those that its processes run. It"
-        " requeues the jobs that no process runs.",
-        "backroom/ledger/rescue.py:requeue_abandoned.change",
+        "When a child dies, its worker's main process requeues its job at once, by the fencing token.",
+        "backroom/runtime/lost_children.py:LostChildren.requeue",
         "lab/faults/naive/checklist.py:NAIVE_TASK_ACKS_LATE..NAIVE_TASK_REJECT_ON_WORKER_LOST",
         ("https://github.com/celery/celery/issues/1628", "a killed child's message is acknowledged"),
         20,

@@ -25,6 +25,7 @@ from backroom.observe.outages import OutageLog
 from backroom.runtime import heartbeat, memory, sigterm, subprocesses
 from backroom.runtime.checks import log_findings
 from backroom.runtime.heartbeat import Heartbeat
+from backroom.runtime.lost_children import LostChildren
 from backroom.runtime.project_warnings import EveryMinute, warn_of_missing_dispatcher
 
 log = logging.getLogger(__name__)
@@ -41,11 +42,12 @@ class Pulse:
     """
 
     def __init__(self) -> None:
-        self.stopped = threading.Event()
+        self.stopped, self.woken = threading.Event(), threading.Event()
         self.thread: threading.Thread | None = None
         self.deadline = math.inf  # by time.monotonic, until which running jobs may go on
         self.heartbeat: Heartbeat | None = None
         self.consumer: Any = None
+        self.lost_children = LostChildren()
         self.warn_of_missing_dispatcher = EveryMinute(warn_of_missing_dispatcher)
 
     def start(self, sender: Any, **_: Any) -> None:
@@ -53,6 +55,7 @@ class Pulse:
         self.consumer = sender
         self.consumer.turn()
         self.heartbeat = Heartbeat("worker", heartbeat.worker_name, pool=sender.pool.limit)
+        self.lost_children.watch(sender.pool, self._wake)
         self.thread = threading.Thread(target=self._run, args=(sender.pool,), daemon=True, name="heartbeat")
         self.thread.start()
         log_findings()
@@ -67,6 +70,7 @@ class Pulse:
 
     def stop(self, **_: Any) -> None:
         self.stopped.set()
+        self.woken.set()
         if self.thread and self.heartbeat:
             if self.thread is not threading.current_thread():
                 self.thread.join(STOP_MARGIN)  # a beat on its way would write the row again
@@ -106,7 +110,13 @@ class Pulse:
             except Exception as error:
                 outage.begin(error)
                 connection.close()
-            self.stopped.wait(max(0.0, min(heartbeat.EVERY, self.deadline - time.monotonic())))
+            self.woken.wait(max(0.0, min(heartbeat.EVERY, self.deadline - time.monotonic())))
+            self.woken.clear()
+
+    def _wake(self) -> None:
+        """Beat now. The main thread calls this, so it turns."""
+        self.consumer.turn()
+        self.woken.set()
 
     @property
     def stops(self) -> bool:
@@ -125,6 +135,7 @@ class Pulse:
 
     def _beat(self, pool: BasePool) -> None:
         assert self.heartbeat  # noqa: S101 - the thread starts after it is made
+        self.lost_children.requeue(heartbeat.worker_name, _running)
         self.heartbeat.beat("" if self.stops else self.consumer.queues, _memory(pool))
         for id in rescue.requeue_abandoned(heartbeat.worker_name, _running()):
             subprocesses.end(id)

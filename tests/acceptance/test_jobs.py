@@ -189,6 +189,8 @@ def test_the_job_of_a_killed_worker_runs_again(house: Cluster, partners: str, vi
     assert time.monotonic() - begin < 15 + 5  # 15 s is the promise, counted here with a worker's start
     assert job(key).attempts == 2
     assert [effect["count"] for effect in effects(partners, key)] == [1]
+    if victim == "child":  # its main process waits neither for the heartbeat nor for the slack
+        assert f"job {job(key).id}: its child died" in (house.logs / "worker-bulk.log").read_text()
 
 
 def test_workers_outlive_a_broker_that_refuses_messages_and_go_on_by_themselves(house: Cluster, partners: str):

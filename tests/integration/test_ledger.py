@@ -16,6 +16,7 @@ from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime import dispatcher
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.enqueue import enqueue_all, new_id
+from backroom.runtime.lost_children import LostChildren
 from backroom.runtime.pulse import requeue_unfinished
 from tests.integration.heartbeats import worker_beats
 
@@ -156,6 +157,17 @@ def test_a_job_that_kills_its_workers_is_dead_after_its_attempts():
         age(id)
         rescue.requeue_abandoned()
         assert state(id) == outcome
+
+
+def test_a_dead_childs_job_is_requeued_at_once_but_not_one_that_another_child_has_claimed_since():
+    dead, again, last = note.enqueue(1), note.enqueue(2), once.enqueue(3)
+    for id in (dead, again, last):
+        transitions.claim(id, "worker")
+    lost = LostChildren()
+    lost.ids = [dead, again, last]
+    lost.requeue("worker", lambda: [again])
+    assert [state(dead), state(again), state(last)] == ["waiting", "running", "dead"]
+    assert lost.ids == []
 
 
 def test_a_worker_requeues_jobs_that_it_is_not_running():
