@@ -2,7 +2,7 @@
 
 A line has: the median time of a whole request, middleware and templates included; mean CPU times of the web process
 and of its PostgreSQL session; statements; size of the answer. Other load on the machine changes the CPU times least.
-Requests run one at a time with DEBUG off. Linux only.
+Requests run one at a time. Linux only.
 """
 
 import logging
@@ -52,7 +52,7 @@ PAGES = {
 
 
 def main(jobs: int) -> None:
-    with cluster.running(DEBUG="false", STAFF_TOTP="false", LOG_FORMAT="json"):
+    with cluster.running(STAFF_TOTP="false"):
         logging.disable(logging.INFO)
         call_command("collectstatic", verbosity=0, interactive=False)
         sample.fill(jobs)
