@@ -12,11 +12,13 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import redis
 
 from bench import cluster
 from bench.compare import compare
+from stack import environment
 
 ROUNDS = 3
 WORKER = ["worker", "--queues=default", "--concurrency=2", "--without-gossip", "--without-mingle", "--loglevel=ERROR"]
@@ -24,7 +26,8 @@ WORKER = ["worker", "--queues=default", "--concurrency=2", "--without-gossip", "
 
 def main(jobs: int) -> None:
     with cluster.running() as env:
-        broker = redis.Redis.from_url(env["BROKER_URL"])
+        url = environment.broker_url(Path(env["BACKROOM_VAR"]), env["BROKER_PORT"], administrator=True)
+        broker = redis.Redis.from_url(url)
         ways = {name: partial(drain, broker, app, enqueue, jobs) for name, (app, enqueue) in build().items()}
         compare(ways, ROUNDS, "jobs/s")
 
