@@ -1,4 +1,4 @@
-"""A worker's connection to the broker: its turns, a broker that answers and refuses writes, and foreign messages."""
+"""A worker's connection to the broker: its turns, its events, a broker that refuses writes, foreign messages."""
 
 import logging
 import time
@@ -14,6 +14,7 @@ from backroom.runtime import broker, foreign
 log = logging.getLogger(__name__)
 
 TURN_EVERY = 1.0  # seconds
+EVENTS_EVERY = 0.25  # seconds
 
 
 class Consumer(CeleryConsumer):
@@ -34,6 +35,20 @@ class Consumer(CeleryConsumer):
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
         hub.call_repeatedly(TURN_EVERY, self.turn)
+        hub.call_repeatedly(EVENTS_EVERY, self._flush_events)
+
+    def on_send_event_buffered(self) -> None:
+        """Leave the task events of a hub to its timer, and to Celery, which publishes 24 at once. Celery's flush at
+        the next turn is one PUBLISH an event: over half of the CPU time of a busy main process."""
+
+    def stop(self) -> None:
+        self._flush_events()  # before the worker says that it is offline
+        super().stop()
+
+    def shutdown(self) -> None:
+        """The pool has ended: publish the events of its last jobs."""
+        self._flush_events()
+        super().shutdown()
 
     def perform_pending_operations(self) -> None:
         """Part of each turn where a transport has no event loop."""
@@ -53,6 +68,7 @@ class Consumer(CeleryConsumer):
         foreign.guard(conn.transport)
         conn.connect()
         self.first_connection_attempt = False
+        self._flush_events()  # the last connection's, before Celery drops its dispatcher
         return conn
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:

@@ -9,7 +9,10 @@ import urllib3
 from flower.urls import handlers
 from tornado.web import URLSpec
 
-from backroom.ledger.models import Heartbeat
+from backroom import enqueue_all
+from backroom.ledger.models import Heartbeat, Job
+from backroom.ops.tasks import purge_history
+from backroom.runtime import broker
 from stack import ports
 from tests.cluster import Cluster
 from tests.waiting import until
@@ -66,6 +69,27 @@ def test_with_the_password_it_shows_all_and_does_nothing(flower: str, open_house
     for path in ACTS:
         answer = ask("POST", flower + filled_in(path), account, json={"args": []})
         assert (answer.status, answer.data) == (403, b"Read only mode is enabled"), path
+
+
+def test_it_shows_each_step_of_a_burst_of_jobs_and_few_messages_carry_them(flower: str, house: Cluster):
+    account, before = house.env["FLOWER_BASIC_AUTH"], published()
+    ids = enqueue_all(*[purge_history.call() for _ in range(100)])
+    until(lambda: Job.objects.filter(id__in=ids, state="succeeded").count() == len(ids), 60)
+
+    def seen() -> bool:
+        tasks = ask("GET", f"{flower}/api/tasks?taskname=backroom.purge_history", account).json()
+        shown = [tasks[id] for id in ids if id in tasks]
+        steps = [(task["state"], *map(bool, (task["received"], task["started"], task["succeeded"]))) for task in shown]
+        return steps == [("SUCCESS", True, True, True)] * len(ids)
+
+    until(seen)
+    assert published() - before < 150  # for 300 events
+
+
+def published() -> int:
+    """Messages since the broker started, to those who listen now."""
+    with broker.connection() as connected:
+        return connected.default_channel.client.info("commandstats")["cmdstat_publish"]["calls"]
 
 
 def test_it_acts_only_when_told_so_by_its_own_variable(house: Cluster, obedient, tmp_path: Path):
