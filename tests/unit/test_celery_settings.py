@@ -1,5 +1,6 @@
 """What Celery's settings promise, each by what it does: docs/guarantees.md names the test of each."""
 
+import json
 import os
 import re
 import subprocess
@@ -44,11 +45,25 @@ def test_every_body_is_told_to_end_and_then_ended_before_its_worker_is_killed():
             assert 0 < soft < hard < settings.BACKROOM_WORKER_GRACE, task.name
 
 
-def test_a_process_that_imports_nothing_else_knows_every_task_that_may_be_in_the_ledger():
-    """As a worker does it."""
-    source = "from shop.celery import app; app.loader.import_default_modules(); print(*app.tasks)"
-    worker = subprocess.run([sys.executable, "-c", source], env=os.environ, capture_output=True, text=True, check=True)
-    known = set(worker.stdout.split())
+@pytest.fixture(scope="module")
+def worker() -> dict:
+    """What a worker's main process knows when its pool is about to fork."""
+    source = """if True:
+        import gc, json
+        from shop.celery import app
+        app.Worker(quiet=True).on_start()
+        objects = {"frozen": gc.get_freeze_count(), "objects": len(gc.get_objects())}
+        print(json.dumps({"tasks": list(app.tasks), **objects}))"""
+    run = subprocess.run([sys.executable, "-c", source], env=os.environ, capture_output=True, text=True, check=True)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def test_no_garbage_collection_in_a_workers_child_writes_to_the_memory_that_it_shares(worker: dict):
+    assert worker["frozen"] > 100 * worker["objects"]
+
+
+def test_a_process_that_imports_nothing_else_knows_every_task_that_may_be_in_the_ledger(worker: dict):
+    known = set(worker["tasks"])
     assert {"orders.settle_payment", "orders.void_payment", "orders.mail_receipt", "backroom.purge"} <= known
     scheduled = {entry["task"] for entry in SCHEDULE.values()}
     assert {name for name in known if name.startswith("backroom.")} <= scheduled <= known
