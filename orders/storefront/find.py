@@ -19,7 +19,7 @@ from orders.models import Order
 from orders.storefront.forms import FindForm
 
 PAUSE = 600  # seconds; an order has one mail in each, however often it is asked for
-ANSWER = "If we have an order with this number and email, its link is on the way to you. This can take a minute."
+ANSWER = "If we have an order with this number and email, its link is on the way, or came within the last ten minutes."
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
