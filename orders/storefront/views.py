@@ -25,7 +25,8 @@ from orders.storefront.forms import CartForm, CheckoutForm, UpdateForm
 log = logging.getLogger(__name__)
 
 EXPIRED = "This form has expired. Check your order and place it again."
-CHANGED = "Your order has changed since this page was shown. Nothing was charged. Check the total and place it again."
+CHANGED = "Your order has changed since this page was shown. Nothing was charged."
+FORM = ["GET", "HEAD", "POST"]
 
 
 @require_safe
@@ -129,7 +130,8 @@ def _buy(request: HttpRequest, cart: Cart) -> HttpResponse:
     except BadSignature:
         return _again(request, cart, EXPIRED, 409)
     if changes:
-        return _checkout_form(request, cart, form, " ".join([CHANGED, *changes]), 409)
+        then = "Check the total and place it again." if offer.buyable else "Edit your cart."
+        return _checkout_form(request, cart, form, " ".join([CHANGED, then, *changes]), 409)
     return _place(request, cart, offer, form)
 
 

@@ -401,7 +401,7 @@ def test_what_can_not_be_bought_is_to_be_removed_and_no_sum_counts_it(client, ch
     put_in_cart(client, 1, "honey")
     page = checkout(client, "IE")
     Product.objects.filter(slug="apples").update(**change)
-    refused = send(client, page, country="IE").context["error"].partition("place it again. ")[2]
+    refused = send(client, page, country="IE").context["error"].partition("Edit your cart. ")[2]
     assert (
         refused == f"Apples: {words.partition('.')[0].lower()}. Delivery to Ireland costs €4.90; the page showed €0.00."
     )
@@ -412,6 +412,11 @@ def test_what_can_not_be_bought_is_to_be_removed_and_no_sum_counts_it(client, ch
     assert words in text
     assert text.count('class="stepper"') == (2 if change == {"stock": 1} else 1)
     assert "Check out" not in text
+    Product.objects.filter(slug="honey").update(active=False)
+    text = client.get("/checkout/").content.decode()
+    assert "Total" not in text, "with nothing to buy, a total would be the delivery alone"
+    assert "Some products are not available. Edit your cart" in text
+    Product.objects.filter(slug="honey").update(active=True)
     client.post("/cart/update/", {"product": "apples", "quantity": 0})
     assert in_cart(client) == {"honey": 1}
     assert "Check out" in client.get("/cart/").content.decode()
