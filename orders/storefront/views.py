@@ -5,17 +5,16 @@ import logging
 from django.contrib import messages
 from django.core.signing import BadSignature
 from django.db import Error
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from backroom.inbound.limits import LimitReached
 from backroom.ledger import db_errors
 from catalog.models import Product
-from orders.cart import Cart, CartFull, CartItem
+from orders.cart import Cart, CartFull
 from orders.models import Order, Status
 from orders.ordering import checkout, delivery, refusals
 from orders.storefront import limited
@@ -42,23 +41,23 @@ def _cart_context(cart: Cart, country: str = delivery.DEFAULT) -> dict:
     return {"offer": offer, "free_from": delivery.FREE_FROM}
 
 
-@require_POST
+@require_http_methods(FORM)
 def cart_add(request: HttpRequest) -> HttpResponse:
     return _change_cart(request, CartForm(request.POST), Cart.add)
 
 
-@require_POST
+@require_http_methods(FORM)
 def cart_update(request: HttpRequest) -> HttpResponse:
     """Set the quantity of a product in the cart; 0 removes it."""
     return _change_cart(request, UpdateForm(request.POST), Cart.set)
 
 
 def _change_cart(request: HttpRequest, form: CartForm, change) -> HttpResponse:
+    if request.method != "POST":  # a browser repeats the address of an error page by GET
+        return redirect("orders:cart")
     if not form.is_valid() and "product" in form.errors:
         raise Http404("No product has this slug.")
-    in_cart = CartItem.objects.filter(cart=cart_of(request)).values("product")
-    sold = Q(active=True) | Q(pk__in=in_cart)  # what is no longer sold can still be removed
-    product = get_object_or_404(Product, sold, slug=form.cleaned_data["product"])
+    product = get_object_or_404(Product, slug=form.cleaned_data["product"])
     try:
         if form.errors:
             raise CartFull(f"{product.name}: {next(iter(form.errors.values()))[0]}")
@@ -78,7 +77,7 @@ def _next(request: HttpRequest) -> str:
     return target if ours else reverse("orders:cart")
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_http_methods(FORM)
 def checkout_page(request: HttpRequest) -> HttpResponse:
     """The checkout form, and the order that it places."""
     cart = cart_of(request)

@@ -431,10 +431,17 @@ def test_the_cart_can_be_changed_and_emptied(client):
     assert in_cart(client) == {}
 
 
-@pytest.mark.parametrize("slug", ["nectar", "", "a b", "apples\0", "hidden"])
+@pytest.mark.parametrize("slug", ["nectar", "", "a b", "apples\0"])
 def test_an_unknown_product_is_a_404(client, slug):
-    Product.objects.filter(pk=product("hidden").pk).update(active=False)
     assert put_in_cart(client, slug=slug).status_code == 404
+
+
+def test_a_product_that_was_withdrawn_after_its_page_was_shown_is_refused_by_its_name(client):
+    Product.objects.filter(pk=product().pk).update(active=False)
+    response = put_in_cart(client, next="/products/")
+    assert (response.status_code, response.url) == (302, "/products/")
+    assert messages_of(response) == "Apples: no longer available."
+    assert in_cart(client) == {}
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:alert(1)", ""])
@@ -450,8 +457,10 @@ def test_a_foreign_page_can_not_make_a_visitor_buy(path):
 
 
 @pytest.mark.parametrize("path", ["/cart/add/", "/cart/update/"])
-def test_looking_changes_nothing(client, path):
-    assert client.get(path).status_code == 405
+def test_looking_changes_nothing_and_leads_to_the_cart(client, path):
+    product()
+    assert client.get(path, {"product": "apples", "quantity": 1}).url == "/cart/"
+    assert in_cart(client) == {}
 
 
 def test_an_empty_cart_has_no_checkout(client):
