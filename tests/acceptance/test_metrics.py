@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 import urllib3
@@ -54,6 +54,7 @@ UNFINISHED = {
     "idle": b"",
     "half a header": b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n",
     "half a body": b"POST /cart/add/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf",
+    "half a body, its length padded": b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0000000009\r\n\r\nhalf",
     "half a chunk": b"POST /cart/add/ HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf",
     "no end": b"GET /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n",
 }
@@ -68,3 +69,17 @@ def test_clients_that_hold_their_connections_hold_no_thread_of_the_web(house: Cl
         for _ in range(20):  # some for each process
             with urllib3.PoolManager() as visitor:
                 assert visitor.request("GET", f"{house.site}/healthz", retries=False, timeout=5).status == 200
+
+
+def test_a_client_that_asks_on_before_it_takes_an_answer_gets_no_other(house: Cluster):
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)  # less than one answer
+        client.connect(("127.0.0.1", int(house.env["WEB_PORT"])))
+        client.sendall(b"GET /static/ops/htmx.min.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100)
+        received = b""
+        with suppress(ConnectionResetError):
+            while data := client.recv(65536):
+                received += data
+                if received.count(b"HTTP/1.1 200") == 100:
+                    break
+    assert 1 <= received.count(b"HTTP/1.1 200") < 100
