@@ -56,6 +56,7 @@ class Rule:
     limits: Mapping[str, float] = field(default_factory=dict)  # subjects with a limit of their own
     left: str = ""  # what remains to be done after recovery
     lasting: float = LASTING  # seconds
+    needs_broker: bool = False  # whether the broker must answer before anything else can mend it
     watched: bool = True  # False: for the page and Prometheus only
 
     def limit(self, subject: str) -> float:
@@ -140,14 +141,14 @@ RULES = (
         when="no worker of a queue has been seen for {limit}",
         says="No worker serves queue {subject}",
         do="Start a worker for this queue. The jobs of a lost worker are requeued automatically.",
-        expr="backroom_queue_workers == 0",
+        expr="backroom_queue_workers == 0", needs_broker=True,
     ),
     Rule(
         "queue-late", readings.oldest, over=120, limits=conf.QUEUE_OBJECTIVES, label="queue",
         when="the oldest job of a queue has been due for longer than its objective: {limit}",
         says="Queue {subject} is late: its oldest job has been due for {value}", detail="objective {limit}, {detail}",
         do="Check what its workers are running. Add workers, or pause the task that floods the queue.",
-        expr="backroom_queue_oldest_seconds > on (queue) backroom_queue_objective_seconds",
+        expr="backroom_queue_oldest_seconds > on (queue) backroom_queue_objective_seconds", needs_broker=True,
     ),
     Rule(
         "failure-rate", readings.failures, over=0.05, unit=SHARE, label="task",
@@ -180,13 +181,15 @@ BY_NAME = {rule.name: rule for rule in RULES}
 
 
 def findings(now: Snapshot) -> list[Finding]:
-    """Each value above its limit, or not far enough below it for a recovery; in the order of the rules."""
+    """Each value above its limit, or not far enough below it for a recovery; in the order of the rules. While the
+    broker is away, its own alert stands for those that need it: they neither begin nor recover."""
     found = []
     for rule in RULES:
         for reading in rule.reads(now):
             limit = rule.limit(reading.subject)
             if reading.value > CALM * limit:
-                found.append(Finding(rule, reading.subject, rule.text(reading), reading.value > limit))
+                wrong = reading.value > limit and not (rule.needs_broker and now.broker.problem)
+                found.append(Finding(rule, reading.subject, rule.text(reading), wrong))
     return found
 
 

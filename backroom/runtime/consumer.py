@@ -30,7 +30,7 @@ class Consumer(CeleryConsumer):
         """Note that the main thread runs: its loop calls this, and its wait for the broker."""
         self.turned_at = time.monotonic()
         if tasks := getattr(self, "task_consumer", None):
-            self.queues = ",".join(sorted(queue.name for queue in tasks.queues if tasks.consuming_from(queue)))
+            self.queues = ",".join(sorted(queue.name for queue in tasks.queues))
 
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)

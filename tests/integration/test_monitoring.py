@@ -97,9 +97,11 @@ def test_each_query_of_the_dashboard_and_the_rules_finds_a_metric():
     samples: dict[str, list[dict[str, str]]] = {}
     for name, labels in Scrape().samples:
         samples.setdefault(name, []).append(dict(labels))
-    for where, query in {**PANELS, **ALERTS}.items():
-        groups = {label.strip() for found in GROUPING.findall(query) for label in found.split(",")}
-        for name, matchers in SELECTOR.findall(query):
+    for where, part in (
+        (where, part) for where, query in {**PANELS, **ALERTS}.items() for part in query.split(" unless ")
+    ):
+        groups = {label.strip() for found in GROUPING.findall(part) for label in found.split(",")}
+        for name, matchers in SELECTOR.findall(part):
             wanted = {label: value for label, _, value in MATCHER.findall(matchers)}
             matching = [
                 labels

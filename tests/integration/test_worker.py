@@ -13,12 +13,14 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
+from celery import current_app
 from celery.concurrency.base import BasePool
 from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
+from kombu import Connection, Queue
 
 from backroom import Permanent, RetryAfter, Snooze, enqueue_all, task
 from backroom.ledger import operations, transitions
@@ -26,6 +28,7 @@ from backroom.ledger.limits import LIMIT, LINE
 from backroom.ledger.models import Job
 from backroom.outbound.errors import Away
 from backroom.runtime import execution, heartbeat, pulse, worker
+from backroom.runtime.consumer import Consumer
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.pulse import Pulse
 from tests.integration.attempts import atomic_body, attempt, bodies, body, raising
@@ -354,6 +357,20 @@ def test_no_heartbeat_outlives_a_worker_that_stopped():
     stop.join()
     late.thread.join()
     assert heartbeat.alive("worker") == []
+
+
+def test_a_worker_without_its_broker_still_serves_its_queues_but_not_one_that_it_gave_up():
+    consumer = Consumer.__new__(Consumer)  # without its steps, which need a pool
+    with Connection("memory://") as broker:
+        consumer.task_consumer = current_app.amqp.TaskConsumer(broker, queues=[Queue("bulk"), Queue("default")])
+        consumer.task_consumer.consume()
+        for ends in (lambda: None, consumer.task_consumer.cancel):  # as Celery does before it reconnects
+            ends()
+            consumer.turn()
+            assert consumer.queues == "bulk,default"
+        consumer.task_consumer.cancel_by_queue("bulk")
+        consumer.turn()
+        assert consumer.queues == "default"
 
 
 def test_cancelling_a_job_that_is_being_claimed_leaves_its_followers():

@@ -13,14 +13,15 @@ from backroom.ops.stats import Broker, Queue, Snapshot
 GUIDE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
 
-def snapshot(queue: Queue) -> Snapshot:
-    return Snapshot(datetime.now(UTC), [queue], [], {}, Broker("", []), [])
+def snapshot(queue: Queue, problem: str = "") -> Snapshot:
+    """Of a broker with this problem."""
+    return Snapshot(datetime.now(UTC), [queue], [], {}, Broker(problem, []), [])
 
 
-def late(queue: str, seconds: float) -> list[tuple[str, bool]]:
+def late(queue: str, seconds: float, problem: str = "") -> list[tuple[str, bool]]:
     """The findings where a queue's oldest job has been due for so long."""
     level = Level(queue, ready=1, oldest_s=seconds)
-    found = findings(snapshot(Queue(queue, level, 0, None)))
+    found = findings(snapshot(Queue(queue, level, 0, None), problem))
     return [(finding.subject, finding.wrong) for finding in found if finding.rule.name == "queue-late"]
 
 
@@ -39,3 +40,9 @@ def test_above_its_limit_a_figure_is_wrong_and_a_little_below_not_well_yet(queue
     assert late(queue, limit + 0.1) == [(queue, True)]
     assert late(queue, limit) == late(queue, CALM * limit + 0.1) == [(queue, False)]
     assert late(queue, CALM * limit) == []
+
+
+def test_without_a_broker_only_the_broker_is_wrong_and_no_queues_alert_recovers():
+    queue = Queue("bulk", Level("bulk", ready=1, oldest_s=1000), 0, None)
+    found = [each for each in findings(snapshot(queue, "it is away")) if each.rule.label == "queue"]
+    assert [(each.rule.name, each.wrong) for each in found] == [("queue-without-worker", False), ("queue-late", False)]

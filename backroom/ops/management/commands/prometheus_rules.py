@@ -25,7 +25,8 @@ class Command(BaseCommand):
 def lines(rule: Rule) -> Iterable[str]:
     """The rule in YAML."""
     yield f"      - alert: {''.join(word.capitalize() for word in rule.name.split('-'))}"
-    yield f"        expr: {quoted(rule.expr % {'limit': rule.over})}"
+    expr = rule.expr % {"limit": rule.over}
+    yield f"        expr: {quoted(f'{expr} unless on() backroom_broker_up == 0' if rule.needs_broker else expr)}"
     yield f"        for: {rule.lasting / 60:g}m"
     yield "        labels: {severity: page}"
     yield "        annotations:"
