@@ -16,6 +16,7 @@ from catalog.models import Product
 
 MAX_QUANTITY = 99  # of one product
 MAX_LINES = 50
+MAX_PIECES = 200  # of all products: one unpaid order must not empty the shop
 
 
 def new_token() -> str:
@@ -98,8 +99,13 @@ class Cart(models.Model):
             raise CartFull(f"{product.name}: {product.left}.")
         if quantity > MAX_QUANTITY:
             raise CartFull(f"{product.name}: at most {MAX_QUANTITY} in one order.")
-        if not self.items.filter(product=product).exists() and self.items.count() >= MAX_LINES:
+        item = self.items.filter(product=product).first()
+        if item is None and self.items.count() >= MAX_LINES:
             raise CartFull(f"At most {MAX_LINES} different products fit in one order.")
+        more = quantity - (item.quantity if item else 0)
+        # An unpaid order that comes back may have filled the cart beyond it. Fewer are always possible.
+        if more > 0 and self.pieces + more > MAX_PIECES:
+            raise CartFull(f"{product.name}: an order can have at most {MAX_PIECES} pieces in all.")
         self.items.update_or_create(
             product=product,
             defaults={"quantity": quantity},

@@ -23,7 +23,7 @@ from backroom.observe import context
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from catalog.templatetags.money import money
 from orders import numbers, payments
-from orders.cart import Cart
+from orders.cart import MAX_PIECES, Cart
 from orders.follow_ups import SETTLE
 from orders.models import Order, OrderLine, Status
 from orders.ordering import basket, delivery, settlement, stock
@@ -103,6 +103,8 @@ def fingerprint_of(customer: Customer, wanted: Sequence[Wanted], card: str) -> s
 def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, fingerprint: str) -> Order:
     """Transaction A. The order is inserted first: a key in use fails here, before any product row is locked."""
     with transaction.atomic(durable=True):
+        if sum(line.quantity for line in wanted) > MAX_PIECES:
+            raise TooLarge(f"An order can have at most {MAX_PIECES} pieces in all.")
         picked = basket.pick(wanted)
         products = sum((product.price * quantity for product, quantity in picked), Decimal(0))
         parcel = delivery.quote(customer.country, products)

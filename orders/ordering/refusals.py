@@ -26,7 +26,7 @@ class NoCarrier(Refused):
 
 
 class TooLarge(Refused):
-    """The total exceeds LARGEST_TOTAL."""
+    """The total exceeds LARGEST_TOTAL, or the pieces MAX_PIECES."""
 
 
 class KeyReused(Refused):

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from orders.cart import MAX_LINES, MAX_PIECES, MAX_QUANTITY
 from orders.ordering import delivery
 from orders.storefront import text
 
@@ -62,7 +63,7 @@ class LineIn(Schema):
     product: Annotated[str, StringConstraints(strict=True, pattern=r"^[-a-zA-Z0-9_]{1,50}$")] = Field(
         description="the product's slug"
     )
-    quantity: Annotated[int, Field(strict=True, ge=1, le=99)]
+    quantity: Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY)]
     price: Price | None = Field(None, description="the price that the customer saw")
 
 
@@ -90,7 +91,9 @@ class OrderIn(Schema):
     postcode: Annotated[str, Strict(), _clean("postcode"), _schema("postcode")]
     country: Country
     card: Literal["demo-approve", "demo-decline", "demo-slow"]
-    lines: Annotated[list[LineIn], Field(min_length=1, max_length=50, json_schema_extra={"uniqueItems": True})]
+    lines: Annotated[
+        list[LineIn], Field(min_length=1, max_length=MAX_LINES, json_schema_extra={"uniqueItems": True})
+    ] = Field(description=f"at most {MAX_PIECES} pieces in all")
 
     @field_validator("lines")
     @classmethod

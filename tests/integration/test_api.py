@@ -223,6 +223,18 @@ def test_a_wrong_field_is_422_and_pointed_at(client, pointer, change):
     assert not Job.objects.exists()
 
 
+def test_one_order_can_not_empty_the_shop(client):
+    lines = [{"product": product(slug, stock=99).slug, "quantity": 99} for slug in ("apples", "pears", "plums")]
+    document = problem(post(client, ORDER | {"card": "demo-slow", "lines": lines}), 422)
+    assert document["type"] == "urn:backroom:problem:too-large"
+    assert "at most 200 pieces" in document["detail"]
+    assert not Order.objects.exists()
+    fields = client.get("/api/openapi.json").json()["components"]["schemas"]["OrderIn"]["properties"]
+    assert "200 pieces" in fields["lines"]["description"]
+    lines[2]["quantity"] = 2
+    assert post(client, ORDER | {"lines": lines}).status_code == 201
+
+
 def test_an_unknown_product_is_422(client):
     lines = [{"product": "nectar", "quantity": 1}]
     assert problem(post(client, ORDER | {"lines": lines}), 422)["product"] == "nectar"

@@ -13,7 +13,7 @@ from backroom.ledger.models import Job
 from backroom.ops.models import AuditEntry
 from backroom.outbound import breaker
 from catalog.models import Product
-from orders.cart import Cart
+from orders.cart import Cart, CartItem
 from orders.models import Order
 from orders.ordering import settlement
 from orders.ordering.cancellation import cancel
@@ -376,6 +376,19 @@ def test_a_quantity_is_limited_by_a_sentence_of_ours(client, path, quantity, wor
         text = client.get(page).content.decode()
         assert "novalidate" in text
         assert 'max="' not in text
+
+
+def test_a_cart_holds_no_more_pieces_than_one_order_but_can_always_hold_fewer(client):
+    for slug in "apples", "pears", "plums":
+        product(slug, stock=500)
+    put_in_cart(client, 99)
+    put_in_cart(client, 99, "pears")
+    assert "Plums: an order can have at most 200 pieces in all." in messages_of(put_in_cart(client, 3, "plums"))
+    put_in_cart(client, 2, "plums")
+    CartItem.objects.filter(product__slug="plums").update(quantity=9)  # an unpaid order came back
+    assert "at most 200 pieces" in send(client, checkout(client)).context["error"]
+    client.post("/cart/update/", {"product": "plums", "quantity": 8})
+    assert in_cart(client) == {"apples": 99, "pears": 99, "plums": 8}
 
 
 def test_the_steps_beside_a_quantity_change_it_by_one_without_a_script(client):
