@@ -148,6 +148,12 @@ class Heartbeat(models.Model):
     queues = models.CharField(max_length=200, default="", help_text="of a worker, with commas")
     pool = models.PositiveSmallIntegerField(null=True, help_text="how many jobs a worker runs at a time")
     memory = models.BigIntegerField(null=True, help_text="bytes, of a worker's main process and its children")
+    session = models.CharField(
+        max_length=200,
+        default="",
+        db_default="",
+        help_text="role/application_name of a worker's sessions, if it can tell",
+    )
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
 

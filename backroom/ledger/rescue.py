@@ -11,27 +11,32 @@ from backroom.ledger.sql import Claimed, recording, returned_ids, rows
 SILENCE = 10  # seconds without a heartbeat after which a worker counts as dead
 SLACK = 5  # seconds granted between a message's publishing, its delivery and its claim
 
+# Whether a worker has ended, and the kernel has closed all its sessions. This session is older than the worker's last
+# heartbeat, so PostgreSQL has not restarted since. A role sees the names of its own sessions only.
+GONE = """starts_with(beat.session, session_user || '/')
+    AND beat.session <> ALL(ARRAY(SELECT usename || '/' || application_name FROM pg_stat_activity
+                                  WHERE application_name <> ''))
+    AND beat.seen_at > (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"""
+
 
 def requeue_abandoned(worker: str | None = None, running: Sequence[str] = ()) -> list[str]:
     """Requeue running jobs that no process runs: those of dead workers; or, with `worker`, this live worker's that are
-    not among the `running` ones, as a child was killed or the answer to a claim got lost. Returns the ids.
+    not among the `running` ones, as the answer to a claim got lost. Returns the ids.
 
     The attempt counts, so a job that kills its worker is dead after its last one; each rescue waits a second longer.
 
     Race: a worker claims before its first heartbeat is written, or before it lists the job as running. SLACK leaves
-    young claims alone. Two rescues at once: SKIP LOCKED gives each rows of its own.
+    young claims alone. Or PostgreSQL restarts, so no session is left: see GONE. Two rescues at once: SKIP LOCKED.
     """
+    young = f"job.started_at > clock_timestamp() - {SLACK} * interval '1 second'"
     if worker is None:
-        why, condition = (
-            "its worker fell silent",
-            f"""NOT EXISTS (SELECT FROM backroom_heartbeat beat
-            WHERE beat.name = job.worker AND beat.seen_at > clock_timestamp() - {SILENCE} * interval '1 second')""",
-        )
+        silent = f"(beat.seen_at > clock_timestamp() - {SILENCE} * interval '1 second') IS NOT TRUE"
+        why, condition = "its worker died or fell silent", f"({silent} AND NOT {young} OR {GONE})"
     else:
-        why, condition = "its worker process died", "worker = %s AND id <> ALL(%s::uuid[])"
+        why, condition = "its worker process died", f"worker = %s AND id <> ALL(%s::uuid[]) AND NOT {young}"
     change = f"""
-        WITH lost AS (SELECT id FROM backroom_job job WHERE state = 'running' AND {condition}
-                      AND started_at < clock_timestamp() - {SLACK} * interval '1 second' FOR UPDATE SKIP LOCKED)
+        WITH lost AS (SELECT id FROM backroom_job job LEFT JOIN backroom_heartbeat beat ON beat.name = job.worker
+                      WHERE state = 'running' AND {condition} FOR UPDATE OF job SKIP LOCKED)
         UPDATE backroom_job SET error = %s, unknown_since = NULL,
             state = CASE WHEN attempts < max_attempts THEN 'waiting' ELSE 'dead' END,
             run_at = clock_timestamp() + (attempts - 1) * interval '1 second',

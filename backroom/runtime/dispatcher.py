@@ -22,7 +22,7 @@ from backroom.runtime.project_warnings import EveryMinute, warn_of_eviction, war
 log = logging.getLogger(__name__)
 
 POLL = 0.25  # seconds between looks for due jobs
-RESCUE_EVERY = 2.0
+RESCUE_EVERY = 1.0
 BATCH = 500
 CHORES_EVERY = 5.0
 GRACE = 5.0  # seconds for live workers to beat after the database, or the broker, came back

@@ -1,11 +1,14 @@
 """Heartbeats: each process writes its row every two seconds. Only this module and the rescue's join use the table."""
 
+import os
 import socket
 import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from django.db import connection
 
 from backroom.ledger.rescue import SILENCE
 from backroom.ledger.sql import rows
@@ -20,8 +23,11 @@ READ = Path(__file__).with_name("heartbeats.sql").read_text()
 BEAT = """
 WITH silent AS (DELETE FROM backroom_heartbeat WHERE name <> %s AND seen_at < clock_timestamp()
     - CASE role WHEN 'worker' THEN %s ELSE %s END * interval '1 second')
-INSERT INTO backroom_heartbeat (name, role, queues, pool, memory) VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp(), queues = excluded.queues, memory = excluded.memory
+INSERT INTO backroom_heartbeat (name, role, queues, pool, memory, session) VALUES (%s, %s, %s, %s, %s, COALESCE((
+    SELECT usename || '/' || application_name FROM pg_stat_activity
+    WHERE pid = pg_backend_pid() AND pid = %s AND application_name = %s), ''))
+ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp(), queues = excluded.queues, memory = excluded.memory,
+    session = excluded.session
 RETURNING name
 """
 
@@ -31,6 +37,18 @@ worker_name = ""  # of this worker; set before the pool forks, so that its child
 def new_name(host: str = "") -> str:
     """A process's name. A restarted process is another one, hence the random part."""
     return f"{host or socket.gethostname()}/{uuid.uuid4().hex[:8]}"
+
+
+def name_worker(host: str) -> None:
+    """Name this process, and all database sessions of it and of its children: the rescue sees when none is left."""
+    global worker_name
+    worker_name = new_name(host)
+    os.environ.setdefault("PGAPPNAME", session_name(worker_name))
+
+
+def session_name(worker: str) -> str:
+    """PostgreSQL keeps 63 bytes. The random part is at the end."""
+    return worker[-63:]
 
 
 @dataclass(frozen=True)
@@ -79,8 +97,14 @@ class Heartbeat:
 
     def beat(self, queues: str = "", memory: int | None = None) -> None:
         """Write the heartbeat, and delete those of processes long silent. `queues` are those that a worker consumes
-        now, with commas; `memory` is in bytes."""
-        rows(BEAT, self.name, KEPT_WORKER, KEPT, self.name, self.role, queues, self.pool, memory)
+        now, with commas; `memory` is in bytes.
+
+        The row names the worker's sessions only if PostgreSQL sees their end: it is the backend that answers which
+        greeted the driver, so there is no pooler that keeps the session, or closes it, as it likes."""
+        connection.ensure_connection()
+        greeted = connection.connection.info.backend_pid if self.role == "worker" else 0
+        about = self.name, self.role, queues, self.pool, memory
+        rows(BEAT, self.name, KEPT_WORKER, KEPT, *about, greeted, session_name(self.name))
 
     def stop(self) -> None:
         """Delete the row: the process ends on purpose."""

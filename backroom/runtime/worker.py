@@ -28,7 +28,7 @@ class Worker(CeleryWorker):
     def on_before_init(self, **options: Any) -> None:
         """Name this process before the pool forks, and connect the parts."""
         super().on_before_init(**options)
-        heartbeat.worker_name = heartbeat.new_name(self.hostname or "")
+        heartbeat.name_worker(self.hostname or "")
         sigterm.spare_bodies()
         remote_control.limit()
         # At a stop billiard waits up to 30 s for a result that may never be counted: one stop in eight, measured. The

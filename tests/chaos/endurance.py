@@ -23,7 +23,7 @@ PAUSES = (2.0, 6.0)  # seconds between two faults
 SAMPLE_EVERY, LINE_EVERY = 10.0, 60.0  # seconds
 IDLE_WITHIN = 300.0  # seconds after the last fault
 LONG_ENOUGH = 10.0  # minutes from which growth counts
-CRASHED = ("its worker process died", "its worker fell silent")
+CRASHED = ("its worker process died", "its worker died or fell silent")
 
 
 class Endurance:

@@ -14,7 +14,9 @@ from django.db import OperationalError, close_old_connections, connection
 from django.test import Client
 from psycopg import IsolationLevel
 
+from backroom.ledger.models import Heartbeat as HeartbeatRow
 from backroom.runtime.checks import log_findings
+from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.session_checks import check_sessions
 from stack import ports, unprivileged
 from tests.integration import sick_database as sick
@@ -116,3 +118,13 @@ def test_a_pooler_that_drops_the_limits_is_in_the_log_of_a_process_that_starts(p
     lost = [f"(backroom.W007) a session of the database has no {limit}:" for limit in LIMITS]
     assert [any(each in message for message in caplog.messages) for each in lost] == [True] * 3
     assert len(caplog.messages) == 3
+
+
+@pytest.mark.slow
+def test_a_worker_behind_a_pooler_is_not_judged_by_its_sessions(pgbouncer, monkeypatch):
+    """The pooler ends them as it likes."""
+    monkeypatch.setenv("PGAPPNAME", "tests/1")
+    for direct in (True, False):
+        with sick.connecting_to(**({} if direct else {"PORT": pgbouncer})):
+            Heartbeat("worker", "tests/1").beat()
+        assert bool(HeartbeatRow.objects.get().session) == direct

@@ -41,7 +41,7 @@ def test_a_lost_attempt_is_kept_and_so_is_the_one_after_which_a_job_is_dead():
     transitions.claim(id, "gone")
     Job.objects.update(started_at=timezone.now() - timedelta(minutes=1))
     assert rescue.requeue_abandoned() == [id]
-    assert Attempt.objects.get().error == "its worker fell silent"
+    assert Attempt.objects.get().error == "its worker died or fell silent"
     assert Attempt.objects.get(job_id=attempt(raising(Permanent("no such order"))).id).outcome == "dead"
 
 
