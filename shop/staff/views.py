@@ -11,8 +11,8 @@ from django.contrib.auth import get_user
 from django.contrib.auth.models import User
 from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
 from django.forms import Form
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.generic import FormView
 from django_otp.models import Device
@@ -80,7 +80,7 @@ class Code(Step):
 
     def elsewhere(self) -> HttpResponseBase | None:
         if self.verified:
-            return redirect(self.get_success_url())
+            return HttpResponseRedirect(self.get_success_url())  # `redirect` would take "foo" for the name of a view
         return None if second_factor.enrolled(self.person) else self.go_to("staff:enrol")
 
     def form_valid(self, form: Form) -> HttpResponse:

@@ -231,6 +231,12 @@ def test_a_sign_in_leads_to_no_other_site(person):
     assert answer.url == "/admin/"
 
 
+def test_who_is_in_already_is_led_to_an_address_never_to_a_view_by_its_name(person):
+    client = person.sign_in(person.code(1))
+    found = [client.get(f"/staff/code/?next={name}").url for name in ("foo", "ops", "%0dfoo", "orders.cart", "/ops/")]
+    assert found == ["foo", "ops", "%0Dfoo", "orders.cart", "/ops/"]
+
+
 def test_the_admin_can_remove_a_device_and_neither_read_nor_make_one(person, events):
     client = person.sign_in(person.code(1))
     device = TOTPDevice.objects.get(user=person.user)
