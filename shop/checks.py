@@ -33,3 +33,6 @@ def _strangers() -> Iterator[CheckMessage]:
     if not urlsplit(settings.CELERY_BROKER_URL).password:
         yield Warning("the broker has no password: each program of the network may empty its queues",
                       hint="give it one, and write it into BROKER_URL", id="shop.W004")  # fmt: skip
+    if "*" in settings.ALLOWED_HOSTS:
+        yield Warning("any host name is accepted: links and redirects may lead to a stranger's",
+                      hint="write the shop's own names into ALLOWED_HOSTS", id="shop.W005")  # fmt: skip

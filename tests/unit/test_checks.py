@@ -246,11 +246,13 @@ def test_a_proxy_without_its_header_is_a_warning(settings):
         ("STAFF_IDLE_MINUTES", 61, ["shop.W002"]),
         ("BACKROOM_LIMITS", {"orders_by_email": (1, 1)}, ["shop.W003"]),
         ("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0", ["shop.W004"]),
+        ("ALLOWED_HOSTS", ["shop.example", "*"], ["shop.W005"]),
         ("BACKROOM_REMOTE_CONTROL", True, ["backroom.W010"]),
     ],
 )
 def test_a_deployer_is_warned_of_what_is_left_open(settings, name, value, warnings):
     settings.STAFF_TOTP = True
+    settings.ALLOWED_HOSTS = ["shop.example"]
     settings.BACKROOM_LIMITS = environment.LIMITS
     settings.BACKROOM_REMOTE_CONTROL = False
     safe = {warning.id for warning in run_checks(include_deployment_checks=True)}
