@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,7 @@ def _call(method: str, url: str, **options: Any) -> Any:
         response = urllib3.request(method, url, timeout=15, retries=False, **options)
     except urllib3.exceptions.HTTPError as error:
         raise OrderFailed(f"{method} {url}: {error}") from None
-    if response.status >= 400:
-        raise OrderFailed(f"{method} {url} answered {response.status}: {response.data.decode()[:2000]}")
-    return response.json()
+    with suppress(ValueError):  # no JSON: a proxy's page, or another program at this address
+        if response.status < 400:
+            return response.json()
+    raise OrderFailed(f"{method} {url} answered {response.status}: {response.data.decode(errors='replace')[:2000]}")
