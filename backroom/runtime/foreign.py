@@ -55,7 +55,7 @@ def keep(message: Any) -> None:
     """Write it down for a person. A database that is away costs the row: the message is gone."""
     queue = str(message.delivery_info.get("routing_key", ""))[:100]
     content = {"headers": message.headers, "body": message.body} if message.headers else message.body
-    text = saferepr(content, maxlen=SHOWN).replace("\0", "\\0")  # PostgreSQL stores no NUL and no lone surrogate
+    text = _text(content)[:SHOWN].replace("\0", "\\0")  # PostgreSQL stores no NUL and no lone surrogate
     text = text.encode("ascii", "backslashreplace").decode()[:SHOWN]
     log.warning("a message in queue %s is no job's, it was taken out: see /ops/", queue)
     try:
@@ -63,6 +63,13 @@ def keep(message: Any) -> None:
     except Exception:
         log.exception("the message could not be kept")
         connection.close()
+
+
+def _text(content: Any) -> str:
+    """A text stays as it is: Message and `_readable` have quoted it, and kombu may have encoded it."""
+    if isinstance(content, bytes):
+        return content.decode(errors="backslashreplace")
+    return content if isinstance(content, str) else saferepr(content, maxlen=SHOWN)
 
 
 def keep_if_jobless(message: Any) -> bool:
@@ -81,7 +88,7 @@ class Message(virtual.Message):
             super().__init__(payload, channel=channel, **options)
             hash(self.delivery_tag)
         except Exception:
-            super().__init__({"body": saferepr(payload), "properties": {"delivery_tag": str(uuid.uuid4())}}, channel)
+            super().__init__({"body": _text(payload), "properties": {"delivery_tag": str(uuid.uuid4())}}, channel)
 
 
 class Channel:

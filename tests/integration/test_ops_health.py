@@ -1,5 +1,6 @@
 """The first operations page: who sees it, what it says, and what it costs the database."""
 
+import json
 import re
 import uuid
 from contextlib import suppress
@@ -14,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from kombu import Connection
 
 from backroom.ledger import rescue, transitions
 from backroom.ledger.models import Heartbeat, Job
@@ -25,7 +27,7 @@ from backroom.ops.pages import charts
 from backroom.ops.pages.found import LOOK
 from backroom.outbound import breaker
 from backroom.outbound.errors import PartnerUnavailable
-from backroom.runtime.foreign import KEPT, SHOWN, keep
+from backroom.runtime.foreign import KEPT, SHOWN, Message, _readable, keep
 from backroom.tasks import purge
 from bench import sample
 from tests.integration.heartbeats import process, worker_beats
@@ -96,6 +98,15 @@ def test_foreign_messages_are_bounded_shown_and_counted():
     purge()
     assert not ForeignMessage.objects.exists()
     assert foreign().samples[0].value - before == KEPT + 5
+
+
+@pytest.mark.parametrize(
+    ("item", "shown"), [(b"it's", 'b"it\'s"'), (b"\xff", r"b'\xff'"), (b'[7, "x"]', "[7, 'x']"), (b'"x"', "x")]
+)
+def test_a_foreign_message_is_quoted_once(item, shown):
+    _, payload = _readable((b"bulk", item))
+    keep(Message(json.loads(payload), Connection("memory://").channel()))
+    assert ForeignMessage.objects.latest("id").text == shown
 
 
 def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_first():
