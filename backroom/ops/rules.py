@@ -8,7 +8,7 @@ for Prometheus, which has monitoring/prometheus/rules.yml from it.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from backroom.conf import conf
 from backroom.ops import readings
@@ -193,12 +193,15 @@ def findings(now: Snapshot) -> list[Finding]:
     return found
 
 
-def notes(now: Snapshot, broken: Collection[str] = ()) -> Iterable[str]:
-    """What staff should know beside the `broken` rules, which are named."""
+def notes(now: Snapshot, broken: Collection[str] = (), schedules: Iterable[Mapping[str, Any]] = ()) -> Iterable[str]:
+    """What staff should know beside the `broken` rules, which are named; of the lines of schedules.py the errors."""
     for pause in now.pauses.values():
         yield f"{pause.kind.title()} {pause.name} is paused by {pause.who}: {pause.why}"
     if now.foreign and now.now - now.foreign[0].at < FOREIGN_NEWS:
         yield "A queue held messages that are no job's: see Foreign messages. Check who else has the broker's password."
+    for line in schedules:
+        if line["error"]:
+            yield f"Schedule {line['name']} does not run: {line['error']}"
     dead = sum(queue.level.dead for queue in now.queues)
     if dead and "dead-letters-growing" not in broken:  # which says how many there are in all
         yield f"{dead} dead letter{' needs' if dead == 1 else 's need'} a decision."

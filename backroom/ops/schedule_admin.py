@@ -56,11 +56,31 @@ class EntryForm(theirs.PeriodicTaskForm):
         if ends and "expires" in self.changed_data and ends <= max(now, data.get("start_time") or now):
             self.add_error("expires", "The schedule would never run: enter a time to come, after its start.")
         if not self.errors:
+            if data.get("enabled"):
+                for kind in schedules.KINDS:
+                    _refuse_if_never(data.get(kind))
             try:
                 slots.call(SimpleNamespace(**data))
             except slots.UNFIT as error:
                 raise ValidationError(f"This schedule can't be enqueued: {error}.") from error
         return data
+
+
+class TimeForm(forms.ModelForm):
+    """Refuses a time that never occurs: 31 February."""
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_bound and not self.errors:
+            try:
+                _refuse_if_never(self.instance)
+            except ValidationError as error:
+                self.add_error(None, error)
+
+
+def _refuse_if_never(time: Model | None) -> None:
+    if time and (why := schedules.why_never(time)):
+        raise ValidationError(f"The schedule would never run: {why}")
 
 
 class Audited(admin.ModelAdmin):
@@ -133,6 +153,8 @@ class EntryAdmin(Audited, theirs.PeriodicTaskAdmin):
 
 class TimeAdmin(Audited):
     """A crontab, interval or the like."""
+
+    form = TimeForm
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         *found, protected = super().get_deleted_objects(objs, request)

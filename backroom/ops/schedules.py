@@ -46,6 +46,15 @@ def _next_slot(entry: Any) -> datetime | None:
     return None if end and found >= end else found
 
 
+def why_never(time: Any) -> str:
+    """Why this crontab, interval or the like has no slot to come; "" if it has one."""
+    try:
+        time.schedule.remaining_estimate(timezone.now())
+    except Exception as error:
+        return str(error)
+    return ""
+
+
 def users(times: Iterable[Model]) -> list[Any]:
     """The entries that use these crontabs, intervals or the like."""
     return [entry for time in times for entry in time.periodictask_set.all()]  # type: ignore[attr-defined]

@@ -140,6 +140,19 @@ def test_an_entry_that_the_ledger_can_not_enqueue_is_refused_in_the_form(entry, 
     assert PeriodicTask.objects.get(pk=entry.pk).date_changed == entry.date_changed
 
 
+def test_a_time_that_never_occurs_is_refused_in_both_forms_and_named_first_on_the_page(entry):
+    client, time = editor(), {"minute": "0", "hour": "0", "day_of_month": "31", "month_of_year": "2"}
+    for model, row, sent in [
+        ("crontabschedule", entry.crontab, time | {"day_of_week": "*", "timezone": "UTC"}),
+        ("periodictask", entry, form(entry)),
+    ]:
+        said = client.post(f"{ADMIN}/{model}/{row.pk}/change/", sent).content.decode()
+        assert said.count("would never run: Invalid crontab") == 1
+        CrontabSchedule.objects.filter(pk=entry.crontab_id).update(**time)  # as a script does
+    assert "Schedule the report does not run: Invalid crontab" in text(reader().get("/ops/"))
+    assert client.post(f"{ADMIN}/periodictask/{entry.pk}/change/", form(entry, enabled="")).status_code == 302
+
+
 def test_an_entry_with_a_deadline_and_an_end_is_saved(entry):
     changes = {"headers": '{"slot_deadline": 3600}', "expires_0": "2030-01-01", "expires_1": "00:00"}
     response = editor().post(f"{ADMIN}/periodictask/{entry.pk}/change/", form(entry, **changes))

@@ -41,14 +41,14 @@ def page(request: HttpRequest) -> HttpResponse:
     """The page; for htmx only the part that refreshes every five seconds."""
     part = bool(request.headers.get("HX-Request"))
     now = snapshot(rules.WINDOW if part else HOUR.seconds)
-    wrong = alerts.lines(rules.findings(now))
+    wrong, known = alerts.lines(rules.findings(now)), schedules.lines()
     context = {
         "tab": "health",
         "now": now,
         "alerts": wrong,
-        "notes": list(rules.notes(now, [line.rule.name for line in wrong])),
+        "notes": list(rules.notes(now, [line.rule.name for line in wrong], known or ())),
         "queues": list(queues(now)),
-        "schedules": schedules.lines(),
+        "schedules": known,
         "part": part,
     }
     if part:
