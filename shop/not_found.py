@@ -11,15 +11,19 @@ from shop.unavailable import server_error
 
 
 class NotFoundMiddleware:
-    """Replace a 404 page under DEBUG. It comes last, as an unknown address never reaches `process_exception`."""
+    """Replace Django's page under DEBUG. A 404 that a view renders stays, such as that of the operations' pages. It
+    comes last, as an unknown address, without a view, never reaches `process_exception`."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        page = response.status_code == 404 and response.get("Content-Type", "").startswith("text/html")
+        page = response.status_code == 404 and request.resolver_match is None
         return _ours(request) if settings.DEBUG and page else response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return _ours(request) if settings.DEBUG and isinstance(error, Http404) else None
 
 
 def _ours(request: HttpRequest) -> HttpResponse:

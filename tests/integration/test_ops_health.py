@@ -57,7 +57,9 @@ def test_a_session_that_ended_leads_to_the_login_and_not_to_a_form_inside_the_pa
     assert response["HX-Redirect"] == "/admin/login/"
 
 
-def test_an_unknown_address_and_a_missing_right_have_pages_of_the_operations():
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_unknown_address_and_a_missing_right_have_pages_of_the_operations(settings, debug):
+    settings.DEBUG = debug
     for address in "/ops/nowhere/", f"/ops/jobs/{uuid.uuid4()}/", "/ops/pause/?what=queue:x", "/ops/schedules/7/run/":
         page = operator().get(address)
         assert (page.status_code, "Backroom operations" in page.content.decode()) == (404, True), address
