@@ -23,6 +23,7 @@ VERBS = {
     "cancel": (State.DEAD, State.READY, State.WAITING),
     "try": (State.WAITING,),
 }
+ALREADY = {"pause": "paused already", "resume": "not paused"}
 PAST = {"replay": "replayed", "cancel": "cancelled", "try": "set to run now"}
 
 

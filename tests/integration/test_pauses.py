@@ -109,13 +109,22 @@ def test_the_command_line_pauses_and_resumes_too_and_knows_what_there_is(capsys)
     call_command("jobs", "resume", "task:tests.paused", "--why=over")
     assert [action.verb for action in AuditEntry.objects.order_by("id")] == ["paused", "resumed"]
     call_command("jobs", "resume", "task:tests.paused")
-    assert "nothing to do" in capsys.readouterr().out
-    with pytest.raises(CommandError, match=r"Did you mean queue:bulk"):
-        call_command("jobs", "pause", "queue:bulks")
+    assert capsys.readouterr().out.endswith("nothing to do: task:tests.paused is not paused\n")
+    for verb in "pause", "resume":
+        with pytest.raises(CommandError, match=r"Did you mean queue:bulk"):
+            call_command("jobs", verb, "queue:bulks")
+    Pause.objects.create(what="task:tests.removed", who="me", why="its release is gone")
+    call_command("jobs", "resume", "task:tests.removed")
     for nonsense in ([], ["queue:bulk", "queue:default"], ["queue:bulk", "--all"]):
         with pytest.raises(CommandError, match="name one queue or task"):
             call_command("jobs", "pause", *nonsense)
     assert not Pause.objects.exists()
+
+
+def test_what_is_paused_or_resumed_already_is_said_without_a_question():
+    for verb, said in ("resume", "Queue bulk is not paused."), ("pause", "Queue bulk is paused already."):
+        assert said in text(operator().get(f"/ops/{verb}/", {"what": "queue:bulk"}, follow=True))
+        audit_log.pause("queue:bulk", "me", "why")
 
 
 def test_neither_without_a_reason_nor_for_an_unknown_name():

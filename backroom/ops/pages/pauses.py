@@ -24,13 +24,16 @@ def named(what: str) -> Pause:
 def page(request: HttpRequest, verb: str) -> HttpResponse:
     """GET: the preview. POST: the change."""
     pause = named((request.POST if request.method == "POST" else request.GET).get("what", "").replace("\x00", ""))
+    if bool(pause.who) is (verb == "pause"):
+        messages.warning(request, f"{pause.kind.title()} {pause.name} is {audit_log.ALREADY[verb]}.")
+        return redirect("ops:health")
     if request.method == "POST":
         if why := audit_log.reason(request.POST.get("why", "")):
             change = audit_log.pause if verb == "pause" else audit_log.resume
             if change(pause.what, request.user.get_username(), why):
                 messages.success(request, f"{pause.kind.title()} {pause.name} {verb}d.")
             else:
-                messages.warning(request, f"{pause.kind.title()} {pause.name} was {verb}d already.")
+                messages.warning(request, f"{pause.kind.title()} {pause.name} is {audit_log.ALREADY[verb]}.")
             return redirect("ops:health")
         messages.error(request, REASON_NEEDED)
     its = Job.objects.filter(**{pause.kind: pause.name})

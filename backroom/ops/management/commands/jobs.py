@@ -15,7 +15,7 @@ from django.db import Error
 from django.db.models import QuerySet
 
 from backroom.ledger import db_errors
-from backroom.ledger.models import Job
+from backroom.ledger.models import Job, Pause
 from backroom.ops import audit_log, known, stats
 from backroom.ops.formats import bar
 from backroom.ops.rates import WINDOW
@@ -76,7 +76,7 @@ class Command(BaseCommand):
         change = audit_log.replay if action == "replay" else audit_log.cancel
         done = change(chosen, audit_log.at_the_command_line(), options["why"])
         count, behind = audit_log.summary(chosen, done)
-        self.stdout.write(f"{count} of {len(chosen)} jobs{behind}: {action} done")
+        self.stdout.write(f"{count} of {len(chosen)} jobs{behind} {audit_log.PAST[action]}")
         only = f"only {' or '.join(audit_log.VERBS[action])} jobs are {audit_log.PAST[action]}"
         for job in Job.objects.filter(id__in=set(chosen) - set(done)).exclude(state__in=audit_log.VERBS[action]):
             self.stdout.write(f"{job} is {job.state}: {only}")
@@ -96,8 +96,8 @@ class Command(BaseCommand):
     def reject_unused_arguments(self, action: str, which: list[str], task: str | None, all: bool, **_: Any) -> None:
         """Raises CommandError for arguments that this action would ignore."""
         if action in ("show", "running", "dead") and (which or all or (task is not None and action != "dead")):
-            more = "" if action == "dead" else ", nor --task"
-            raise CommandError(f"{action} takes no ids, keys or --all{more}; replay and cancel do", returncode=2)
+            unused = "ids, keys or --all" if action == "dead" else "ids, keys, --task or --all"
+            raise CommandError(f"{action} takes no {unused}. Only replay and cancel do.", returncode=2)
 
     def set_pause(self, action: str, which: list[str], why: str, task: str | None, all: bool, **_: Any) -> None:
         """Pause or resume a queue or task. Raises CommandError for an unknown one."""
@@ -105,11 +105,11 @@ class Command(BaseCommand):
             raise CommandError("name one queue or task: queue:NAME or task:NAME", returncode=2)
         what = which[0]
         names = [f"queue:{name}" for name in current_app.amqp.queues] + [f"task:{name}" for name in known.tasks()]
-        if action == "pause" and what not in names:
+        if what not in names and (action == "pause" or not Pause.objects.filter(what=what).exists()):
             raise unknown(f"there is no {what!r}", what, names)
         change = audit_log.pause if action == "pause" else audit_log.resume
         done = change(what, audit_log.at_the_command_line(), why)
-        self.stdout.write(f"{what} is {action}d" if done else f"nothing to do: {what} is {action}d already")
+        self.stdout.write(f"{what} is {action}d" if done else f"nothing to do: {what} is {audit_log.ALREADY[action]}")
 
     def dead(self, task: str | None) -> QuerySet[Job]:
         """The dead letters of a task, or all. A task that a release removed may have left some. Raises CommandError for
@@ -187,5 +187,6 @@ class Command(BaseCommand):
 
 def unknown(problem: str, name: str, names: Iterable[str]) -> CommandError:
     """An error that suggests the nearest names, or all of them if none is near."""
-    near = difflib.get_close_matches(name, names := list(names), 3, 0) or names
-    return CommandError(f"{problem}. Did you mean {', '.join(near)}?")
+    if near := difflib.get_close_matches(name, names := list(names), 3):
+        return CommandError(f"{problem}. Did you mean {', '.join(near)}?")
+    return CommandError(f"{problem}. There are {', '.join(names)}.")
