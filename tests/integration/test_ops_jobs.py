@@ -70,6 +70,8 @@ def test_retrying_scheduled_and_followers_have_a_tab_each(jobs):
     assert names(state="behind") == {"found:8", "found:9"}
     assert names(state="retrying", q="1001") == {"found:1001"}
     assert "behind found:8 behind" in text(reader().get("/ops/jobs/?state=behind"))
+    for address, says in ("state=running", "No job is running."), ("state=running&q=x", "No job found. Succeeded and"):
+        assert says in text(reader().get(f"/ops/jobs/?{address}"))
 
 
 def test_a_job_is_found_by_a_part_of_its_error_and_of_its_workers_name(jobs):
