@@ -75,7 +75,7 @@ def test_a_product_is_found_in_spite_of_a_typing_error_and_the_page_says_what_wa
 
 
 @pytest.mark.usefixtures("shelves")
-@pytest.mark.parametrize("typed", ["parsley", "bicycle", "xyz", "whisky", "apple -apple"])
+@pytest.mark.parametrize("typed", ["parsley", "bicycle", "xyz", "whisky", "apple -apple", "te"])
 def test_a_search_for_what_we_do_not_sell_finds_nothing(client, typed):
     page = client.get("/products/", {"q": typed})
     assert slugs_on(page) == []
