@@ -163,8 +163,9 @@ class Runner:
         """Let one shop finish its orders, and start the other one instead. Raises Stopped."""
         if variant == self.stack.variant:
             return "This shop runs already."
+        if self.load.customers:
+            line("The customers leave. Orders in progress may finish.")
         self.load.end()
-        line("The customers have left. Orders in progress may finish.")
         left = self.drain()
         line("Stopping one shop and starting the other. The page is offline meanwhile, up to a minute.")
         self.totals.close()

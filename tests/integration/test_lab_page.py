@@ -102,6 +102,17 @@ def test_the_table_of_results_has_a_column_for_each_shop_and_is_open(files: Stat
     assert "Lost for good: shipment:7." in row.partition('data-variant="naive"')[2]
 
 
+@pytest.mark.parametrize(
+    ("slug", "seen", "failed"),
+    [("kill-worker", "as expected, after 1.0 s", "not as expected"), ("switch-naive", "done, after 1.0 s", "failed")],
+)
+def test_only_a_run_with_an_expectation_ends_as_expected_or_not(files: StateFiles, client: Client, slug, seen, failed):
+    for outcome, tag in ("seen", seen), ("failed", failed):
+        run = {"slug": slug, "outcome": outcome, "said": "", "lines": [], "seconds": 1.0}
+        files.write({"at": 0, "run": run})
+        assert f">{tag}</span>" in client.get("/lab/live/").text
+
+
 def test_the_reconciler_needs_the_ledger(files: StateFiles, client: Client):
     given = token(client) | {"HX-Request": "true"}
     files.write({"at": 0, "variant": "naive"})
