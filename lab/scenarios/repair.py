@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from django.template.defaultfilters import pluralize
+
 from backroom.ledger.models import LIVE, Job
 from lab.context import Context
 from orders.reconciliation import reconcile
@@ -24,5 +26,10 @@ def reconcile_now(context: Context) -> str:
     if len(keys) > SHOWN:
         context.show(f"And {len(keys) - SHOWN} more.")
     context.wait(lambda: not Job.objects.filter(key__in=keys, state__in=LIVE).exists(), "the repairs", 60)
-    left = f" Press again: {outcome.left} orders are left." if outcome.left else ""
-    return f"{outcome.orders} orders compared, {len(keys)} effects repaired, {len(outcome.reports)} to review.{left}"
+    left = f" Press again: {_count(outcome.left, 'order')} left." if outcome.left else ""
+    done = f"{_count(outcome.orders, 'order')} compared, {_count(len(keys), 'effect')} repaired"
+    return f"{done}, {len(outcome.reports)} to review.{left}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{pluralize(number)}"
