@@ -40,7 +40,8 @@ def _processes(environ: Mapping[str, str]) -> Callable[[Mapping[str, str]], list
 def _sample_order(site: str) -> None:
     placed = sample_order.place(site)
     say(f"\n{paint('A sample order', BOLD)}")
-    answer = f"answered in {placed.milliseconds:.0f} ms ({placed.status}, {placed.total} {placed.currency})"
+    total = f"{'€' if placed.currency == 'EUR' else placed.currency + ' '}{placed.total}"
+    answer = f"answered in {placed.milliseconds:.0f} ms ({placed.status}, {total})"
     say(f"  order {placed.number} placed: {answer}")
     try:
         for job in sample_order.follow(site, placed):

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 
 def test_the_demo_prints_the_timeline_of_a_sample_order(demo):
-    assert re.search(r"order \d+ placed: answered in \d+ ms \(paid, \d+\.\d\d EUR\)", demo.text)
+    assert re.search(r"order \d+ placed: answered in \d+ ms \(paid, €\d+\.\d\d\)", demo.text)
     assert re.search(r"invoice PDF made +after \d+\.\d\d s", demo.text)
     assert re.search(r"receipt mailed +after \d+\.\d\d s", demo.text)
 
