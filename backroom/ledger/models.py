@@ -1,4 +1,4 @@
-"""The ledger's tables. A row is the truth about a job; of the broker's message only the id counts.
+"""The ledger's tables. A row is the truth about a job; workers read only its id from the broker's message.
 
 Only transitions.py, operations.py and rescue.py change jobs, by single SQL statements.
 """
