@@ -60,12 +60,14 @@ CREATE FUNCTION let_reader_read() RETURNS event_trigger LANGUAGE plpgsql SET sea
 DECLARE
     relation regclass;
 BEGIN
+    -- None on a server without the role, where a dump was restored.
     FOR relation IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace
                     AND relkind IN ('r', 'p', 'v', 'm') AND starts_with(relname, 'backroom_')
-                    AND NOT has_table_privilege('shop_reader', oid, 'SELECT') LOOP
+                    AND NOT has_table_privilege(to_regrole('shop_reader')::oid, oid, 'SELECT') LOOP
         EXECUTE format('GRANT SELECT ON %s TO shop_reader', relation);
     END LOOP;
 END $$;
 CREATE EVENT TRIGGER let_reader_read ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'COMMENT')
     EXECUTE FUNCTION let_reader_read();
-COMMENT ON FUNCTION let_reader_read() IS 'Grants shop_reader the tables backroom_*; see roles.sql.';  -- and fires it now
+-- This fires it.
+COMMENT ON FUNCTION let_reader_read() IS 'Grants shop_reader the tables backroom_*; see roles.sql.';

@@ -89,6 +89,12 @@ def test_the_tables_of_an_older_version_and_of_later_migrations_are_covered():
             shop.execute(sql.SQL("DELETE FROM {}").format(table))
 
 
+def test_a_dump_restored_on_a_server_without_the_roles_can_be_migrated():
+    with session(SUPERUSER) as superuser, superuser.transaction(force_rollback=True):
+        superuser.execute("ALTER ROLE shop_reader RENAME TO elsewhere")
+        superuser.execute("CREATE TABLE backroom_fresh (id int)")
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("role", "excess"),
