@@ -67,7 +67,8 @@ class Rule:
         """`when` with the limits filled in."""
         own = "".join(f"{subject} {self.unit.shown(limit)}, " for subject, limit in self.limits.items())
         limit = self.unit.shown(self.over)
-        return self.when.format(limit=f"{own}any other {limit}" if own else limit)
+        when = self.when.format(limit=f"{own}any other {limit}" if own else limit)
+        return f"{when}, while the broker takes messages" if self.needs_broker else when
 
     def text(self, reading: readings.Reading) -> str:
         """One sentence for people."""

@@ -46,3 +46,4 @@ def test_without_a_broker_only_the_broker_is_wrong_and_no_queues_alert_recovers(
     queue = Queue("bulk", Level("bulk", ready=1, oldest_s=1000), 0, None)
     found = [each for each in findings(snapshot(queue, "it is away")) if each.rule.label == "queue"]
     assert [(each.rule.name, each.wrong) for each in found] == [("queue-without-worker", False), ("queue-late", False)]
+    assert found[0].rule.condition.endswith("seen for 10 s, while the broker takes messages")
