@@ -131,6 +131,8 @@ def test_the_page_fits_a_phone_by_day_and_by_night_and_works_with_a_screen_reade
         page.emulate_media(color_scheme=scheme)
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
         assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0
+    code = page.locator(".pair-of-code").first
+    assert code.evaluate("pair => pair.scrollWidth - pair.clientWidth") <= 0, "only an excerpt scrolls, not the pair"
 
 
 @pytest.fixture
