@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
@@ -149,7 +149,7 @@ class ProblemAPI(NinjaAPI):
     """Handles every error here, and documents errors with the media type that they are sent with."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(parser=JSONParser(), **options)
+        super().__init__(parser=JSONParser(), default_router=Router(tags=["Shop"]), **options)
         for kind, handler in HANDLERS.items():
             self.add_exception_handler(kind, handler)
 

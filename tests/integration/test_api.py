@@ -355,6 +355,8 @@ def test_the_documentation_loads_nothing_from_elsewhere(client):
     assert 'name="viewport"' in page, "a phone shows the page at the width of a desktop"
     schema = client.get("/api/openapi.json").json()
     assert set(schema["paths"]) == {"/api/products", "/api/orders", "/api/orders/{number}"}
+    tags = {tuple(each["tags"]) for operations in schema["paths"].values() for each in operations.values()}
+    assert tags == {("Shop",)}, "an operation without a tag is in the group default"
     assert client.get("/api/").url == "/api/docs"
 
 
