@@ -3,11 +3,8 @@
 from collections.abc import Callable
 
 from django.conf import settings
-from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.views.defaults import page_not_found
-
-from shop.unavailable import server_error
 
 
 class NotFoundMiddleware:
@@ -20,14 +17,7 @@ class NotFoundMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         page = response.status_code == 404 and request.resolver_match is None
-        return _ours(request) if settings.DEBUG and page else response
+        return page_not_found(request, Http404()) if settings.DEBUG and page else response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        return _ours(request) if settings.DEBUG and isinstance(error, Http404) else None
-
-
-def _ours(request: HttpRequest) -> HttpResponse:
-    try:
-        return page_not_found(request, Http404())
-    except Error:  # the page's menu needs the database
-        return server_error(request)
+        return page_not_found(request, Http404()) if settings.DEBUG and isinstance(error, Http404) else None

@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "shop.body_limit.BodyLimitMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "shop.no_store.NoStoreMiddleware",
+    "shop.error_pages.ErrorPageMiddleware",
     "shop.unavailable.SessionMiddleware",
     "shop.health.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -95,6 +95,26 @@ def test_an_unknown_address_is_told_to_come_back_as_its_page_needs_the_database(
         retry_later(client.get("/nothing"))
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_refused_form_is_told_to_come_back_as_its_page_needs_the_database(settings, debug):
+    settings.DEBUG = debug
+    stranger = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    with OUTAGES[0]():
+        retry_later(stranger.post("/cart/add/", {"product": "apples"}))
+    assert stranger.post("/cart/add/", {"product": "apples"}).status_code == 403
+
+
+@pytest.mark.parametrize("accept", ["text/html", "text/plain"])
+def test_the_page_of_an_error_is_ours_and_shows_no_setting_with_debug(client, settings, monkeypatch, accept):
+    settings.DEBUG, settings.CELERY_BROKER_URL = True, "redis://shop:the-password@127.0.0.1/0"
+    monkeypatch.setattr("shop.metrics.may_read", None)  # this view fails
+    for path, host, words in ("/metrics", "testserver", "Error 500"), ("/", "evil.example", "Error 400"):
+        answer = client.get(path, headers={"Host": host, "Accept": accept})
+        assert (answer.status_code, words in answer.text) == (int(words[-3:]), True)
+        for inside in ("the-password", "CELERY", "Traceback", "may_read"):
+            assert inside not in answer.text
+
+
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_a_form_comes_back_to_be_sent_once_more_and_is_one_order(client, settings, outage: Outage):
     product(stock=10)
