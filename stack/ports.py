@@ -1,6 +1,7 @@
 """The demo's ports, each from an environment variable, and checked before anything starts."""
 
-import random
+import itertools
+import os
 import socket
 from collections.abc import Iterable, Mapping
 
@@ -18,6 +19,8 @@ DEFAULTS = {
 }
 # Race: Linux gives ports from 32768 on to outgoing connections, so one of them could take a port that was free.
 FREE = range(20_000, 32_768)
+# Each process begins elsewhere, and goes on: two that choose at the same moment choose different ports.
+_places = itertools.count(os.getpid() * 199)
 
 
 class PortError(Problem):
@@ -57,7 +60,7 @@ def check_free(ports: Mapping[str, int], command: str = "make demo") -> None:
 
 def free(names: Iterable[str] = tuple(DEFAULTS)) -> dict[str, int]:
     """A free port for each name, no two the same. Another process may take it before its server starts."""
-    candidates = iter(random.sample(FREE, len(FREE)))
+    candidates = (FREE[place % len(FREE)] for place in _places)
     return {name: next(port for port in candidates if _is_free(port)) for name in names}
 
 

@@ -53,3 +53,7 @@ def test_free_ports_all_differ():
     assert ports.free().keys() == ports.DEFAULTS.keys()
     found = ports.free(map(str, range(1000)))
     assert len(set(found.values())) == len(found)
+
+
+def test_a_port_is_not_chosen_again_before_its_server_can_have_started():
+    assert set(ports.free().values()).isdisjoint(ports.free().values())
