@@ -55,13 +55,20 @@ def products(request: HttpRequest) -> HttpResponse:
 
 
 def matching(shelf: QuerySet[Product], text: str) -> tuple[QuerySet[Product], str]:
-    """The products that match a text, or "" for all; and the text as it was guessed, if only that one matches."""
+    """The products that match a text, or "" for all; and the text as it was guessed, respelt or with any of
+    its words, if only that one matches."""
     found = search(shelf, text) if text else shelf
     if not text or found.exists():
         return found, ""
-    guess = respelt(text)
-    guessed = search(shelf, guess)
-    return (guessed, guess) if guessed.exists() else (found, "")
+    guesses = [respelt(text)]
+    words = guesses[0].split()
+    if "".join(words).isalnum() and "or" not in words:  # a text with operators is exact
+        guesses.append(" or ".join(words))
+    for guess in dict.fromkeys(guesses):
+        guessed = search(shelf, guess)
+        if guessed.exists():
+            return guessed, guess
+    return found, ""
 
 
 def chosen_category(slug: str) -> Category | None:

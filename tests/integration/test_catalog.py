@@ -65,6 +65,7 @@ def test_a_product_is_found_by_its_name_its_other_names_and_their_beginnings(typ
         ("appel", "braeburn-apples"),
         ("äpple", "braeburn-apples"),
         ("red oniom", "red-onions"),
+        ("creme fresh", "creme-fraiche"),
     ],
 )
 def test_a_product_is_found_in_spite_of_a_typing_error_and_the_page_says_what_was_guessed(client, typed, slug):
