@@ -51,6 +51,7 @@ def test_a_get_requests_nothing(files: StateFiles, client: Client):
     assert files.requested() == ""
 
 
+@pytest.mark.django_db
 def test_another_host_name_is_rejected(files: StateFiles, client: Client):
     """DNS rebinding: for the browser it is the same site, so it would send the token."""
     assert client.get("/lab/", headers={"host": "rebound.example:8000"}).status_code == 400
