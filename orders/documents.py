@@ -28,7 +28,8 @@ class Document(models.Model):
 
     @classmethod
     def take_number(cls) -> int:
-        """The next number of the series, for a row of the same transaction.
+        """The next number of the series, for a row of the same transaction. The limit: its PDF is rendered meanwhile,
+        so documents of a series are made one after the other.
 
         Race: two workers at once. The second waits for the first's commit, then reads its row. A rollback leaves no
         gap, which a sequence would. A worker that freezes here stops the series until PostgreSQL's
