@@ -2,6 +2,8 @@
 
 import subprocess
 
+import redis
+
 from backroom.runtime import broker
 
 
@@ -11,5 +13,5 @@ def children(pid: int) -> list[int]:
 
 
 def broker_pid() -> int:
-    with broker.connection() as connected:
-        return int(connected.default_channel.client.info("server")["process_id"])
+    with redis.Redis.from_url(broker.url()) as server:
+        return int(server.info("server")["process_id"])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import redis
 from celery import current_app
 from django.utils import timezone
 
@@ -29,8 +30,8 @@ TASK, PURGE = "orders.send_analytics", "backroom.purge_history"
 
 
 def push(queue: str, *messages: bytes | str) -> None:
-    with broker.connection() as connected:
-        connected.default_channel.client.lpush(queue, *messages)
+    with redis.Redis.from_url(broker.url()) as server:
+        server.lpush(queue, *messages)
 
 
 def message(id: object, task: object = TASK, /, body: object = None, **changes: object) -> dict:
@@ -83,8 +84,7 @@ def test_what_is_no_message_of_ours_is_taken_out_and_kept_and_costs_no_restart(h
 
 def test_a_broadcast_that_is_no_message_costs_no_restart(house: Cluster):
     lives = same_worker(house)
-    with broker.connection() as connected:
-        client = connected.default_channel.client
+    with redis.Redis.from_url(broker.url()) as client:
         channel = f"/{client.connection_pool.connection_kwargs['db']}.celery.pidbox"
         for junk in "5", "nonsense", "{}", '{"properties": {"delivery_tag": [1]}}':
             until(lambda junk=junk: client.publish(channel, junk), what="a worker hears it, after it subscribed anew")

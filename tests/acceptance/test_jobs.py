@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import redis
 import urllib3
 from celery import current_app
 from django.contrib.auth import get_user_model
@@ -59,10 +60,8 @@ def test_what_can_not_run_yet_waits_in_the_broker_and_not_in_a_worker(house: Clu
     numbers = [house.order().json()["number"] for _ in range(6)]  # the worker has two children
     sent = Job.objects.filter(key__in=[f"analytics:{number}" for number in numbers])
     until(lambda: sent.filter(state="running").count() == 2)
-    with broker.connection() as connected:
-        waiting = [
-            json.loads(message)["headers"]["id"] for message in connected.default_channel.client.lrange("bulk", 0, -1)
-        ]
+    with redis.Redis.from_url(broker.url()) as server:
+        waiting = [json.loads(message)["headers"]["id"] for message in server.lrange("bulk", 0, -1)]
     assert {str(id) for id in sent.filter(state="ready").values_list("id", flat=True)} <= set(waiting)
     fault(partners, "analytics")
     until(lambda: sent.filter(state="succeeded").count() == 6, 40)
