@@ -214,6 +214,12 @@ def test_a_project_without_the_app_says_so_at_the_first_use_of_a_task(adopted):
     assert 'ImproperlyConfigured: the ledger has no tables: add "backroom" to INSTALLED_APPS' in written
 
 
+def test_the_projects_tests_run_its_jobs_without_a_worker_or_a_broker(adopted):
+    adopted.plain.apply("9. Test")
+    written = adopted.plain.run("python", "manage.py", "test", "sales", BROKER_URL="redis://127.0.0.1:9/0")
+    assert "Ran 1 test" in written
+
+
 def test_the_logs_warn_of_nothing_that_is_there(adopted):
     for project in (adopted.plain, adopted.with_ops):
         assert not re.search(r"no worker|no dispatcher|maxmemory|backroom\.E", project.log)
