@@ -80,10 +80,15 @@ sbom: var-audit/.ready ## the image's Python packages with their hashes, Cyclone
 	@mkdir -p var
 	@var-audit/bin/cyclonedx-py requirements requirements.txt --output-reproducible --output-file var/sbom.json
 
+define venv
+@$(PYTHON) -m venv --clear $(@D)
+@$(@D)/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes --requirement $<
+@touch $@
+endef
+var-bench/.ready: bench/requirements.txt
+	$(venv)
 var-%/.ready: requirements-%.txt
-	@$(PYTHON) -m venv --clear $(@D)
-	@$(@D)/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes --requirement $<
-	@touch $@
+	$(venv)
 
 bench: .venv/.ready ## what the ledger costs and saves, as ratios of this machine
 	@$(RUN) -m bench.checkout
@@ -99,13 +104,13 @@ deploy-drill: .venv/.ready ## a rolling deploy and its way back under load, two 
 
 lock: .venv/.ready ## pin each requirements*.txt anew from its .in, with the hashes of all its files
 	$(RUN) -m pip install --quiet pip-tools
-	for each in requirements requirements-dev requirements-fuzz requirements-audit; do \
+	for each in requirements requirements-dev requirements-fuzz requirements-audit bench/requirements; do \
 		$(RUN) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
 			--annotation-style=line --output-file=$$each.txt $$each.in || exit 1; \
 	done
 
-clean: ## remove .venv, var-fuzz, var-audit and var, the shop's data with them
-	rm -rf .venv var-fuzz var-audit var
+clean: ## remove .venv, var-fuzz, var-audit, var-bench and var, the shop's data with them
+	rm -rf .venv var-fuzz var-audit var-bench var
 
 .venv/.ready: requirements.txt requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or newer"; exit 1; }
