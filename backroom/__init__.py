@@ -12,7 +12,10 @@ Importing this package starts nothing. docs/adopt.md shows how to use it.
 from backroom.ledger.errors import Permanent, RetryAfter, Snooze
 from backroom.ledger.retry import Retry
 from backroom.observe.progress import progress, report
+from backroom.runtime.backpressure import Overloaded
 from backroom.runtime.enqueue import Call, enqueue_all
 from backroom.runtime.task import task
 
-__all__ = ["Call", "Permanent", "Retry", "RetryAfter", "Snooze", "enqueue_all", "progress", "report", "task"]
+__all__ = [
+    "Call", "Overloaded", "Permanent", "Retry", "RetryAfter", "Snooze", "enqueue_all", "progress", "report", "task",
+]  # fmt: skip

@@ -74,6 +74,9 @@ SETTINGS: dict[str, Setting] = {
         "", lambda value: isinstance(value, str), "the header in which the trusted proxy sends the client's address"
     ),
     "QUEUE_OBJECTIVES": Setting({}, _are_positive, "{queue: seconds for which a job may be due before an alert}"),
+    "QUEUE_DEPTHS": Setting(
+        {}, _are_positive, "{queue: jobs that wait before it refuses tasks with shed=True}; one not named never does"
+    ),
     "ALERT_MAIL_TO": Setting(
         [], lambda value: _are_words(value) and all("@" in each for each in value), "a list of addresses"
     ),

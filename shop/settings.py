@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "csp.middleware.CSPMiddleware",
+    "backroom.inbound.overload.OverloadMiddleware",
     "shop.unavailable.DatabaseErrorMiddleware",
     "shop.limited.LimitMiddleware",
     "shop.not_found.NotFoundMiddleware",

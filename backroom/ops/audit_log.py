@@ -83,8 +83,9 @@ def resume(what: str, who: str, why: str) -> bool:
 
 
 def run(schedule: str, call: Call, who: str, why: str) -> tuple[str, bool]:
-    """Enqueue the call of a schedule. Returns the job's id; False if a job had the call's key already."""
-    fresh = replace(call, id=new_id())
+    """Enqueue the call of a schedule, also on an overloaded queue. Returns the job's id; False if a job had the call's
+    key already."""
+    fresh = replace(call, id=new_id(), shed=False)
     with transaction.atomic():
         (id,) = enqueue_all(fresh)
         if new := id == fresh.id:

@@ -58,7 +58,7 @@ class BackRoom(Collector):
             db_errors.close_connection()
             found = []
         up.add_metric([], float(bool(found) and not now.read_only))
-        return iter([up, full_disks(), *found, *breakers(broker)])
+        return iter([up, full_disks(), *found, *breakers(broker), *backlogs(broker)])
 
 
 def full_disks() -> Metric:
@@ -184,3 +184,15 @@ def breakers(broker: stats.Broker) -> Iterable[Metric]:
     if broker.problem:
         problem.add_metric([broker.problem], 1)
     return up, problem, state, open_, failing
+
+
+def backlogs(broker: stats.Broker) -> Iterable[Metric]:
+    """Of each queue in BACKROOM_QUEUE_DEPTHS, while the broker answers."""
+    refuses = gauge("queue_refuses", "Whether it refuses requests the jobs of tasks with shed=True", "queue")
+    refused = CounterMetricFamily(
+        "backroom_queue_refused_jobs", "Jobs that it refused since the broker was last empty", labels=["queue"]
+    )
+    for name, backlog in broker.backlogs.items():
+        refuses.add_metric([name], float(backlog.full))
+        refused.add_metric([name], backlog.refused)
+    return refuses, refused

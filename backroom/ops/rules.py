@@ -15,6 +15,7 @@ from backroom.ops import readings
 from backroom.ops.formats import seconds
 from backroom.ops.readings import LEAST, WINDOW
 from backroom.ops.stats import Snapshot
+from backroom.runtime.backpressure import OBJECTIVE
 from backroom.runtime.heartbeat import SILENT
 
 LASTING = 60  # seconds: a deploy or a start leaves a process missing for less
@@ -145,7 +146,7 @@ RULES = (
         expr="backroom_queue_workers == 0", needs_broker=True,
     ),
     Rule(
-        "queue-late", readings.oldest, over=120, limits=conf.QUEUE_OBJECTIVES, label="queue",
+        "queue-late", readings.oldest, over=OBJECTIVE, limits=conf.QUEUE_OBJECTIVES, label="queue",
         when="the oldest job of a queue has been due for longer than its objective: {limit}",
         says="Queue {subject} is late: its oldest job has been due for {value}", detail="objective {limit}, {detail}",
         do="Check what its workers are running. Add workers, or pause the task that floods the queue.",
@@ -203,6 +204,12 @@ def notes(now: Snapshot, broken: Collection[str] = (), schedules: Iterable[Mappi
     for line in schedules:
         if line["error"]:
             yield f"Schedule {line['name']} does not run: {line['error']}"
+    for name, backlog in now.broker.backlogs.items():
+        if backlog.full:
+            yield (
+                f"Queue {name} is overloaded: {backlog.depth} jobs wait, the oldest for {seconds(backlog.oldest_s)}. "
+                f"It refuses jobs of tasks with shed=True, {backlog.refused} so far."
+            )
     dead = sum(queue.level.dead for queue in now.queues)
     if dead and "dead-letters-growing" not in broken:  # which says how many there are in all
         yield f"{dead} dead letter{' needs' if dead == 1 else 's need'} a decision."

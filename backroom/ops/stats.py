@@ -21,7 +21,7 @@ from backroom.ops.levels import Level, levels
 from backroom.ops.models import TaskMinute
 from backroom.ops.running import Running, running
 from backroom.outbound import breaker
-from backroom.runtime import broker, heartbeat, scripts
+from backroom.runtime import backpressure, broker, heartbeat, scripts
 
 # An error of a partner begins with its name (backroom/outbound).
 WAITING_FOR = """
@@ -57,10 +57,11 @@ class Queue:
 
 class Broker(NamedTuple):
     """`problem`: why it takes no messages; "" if it does. `partners`: each partner's circuit breaker and rate, with
-    `since` as a datetime; None if the broker is down or keeps none."""
+    `since` as a datetime; None if the broker is down or keeps none. `backlogs`: of each queue that may refuse jobs."""
 
     problem: str
     partners: list[dict[str, Any]] | None
+    backlogs: dict[str, backpressure.Backlog] = {}
 
     @property
     def why_unknown(self) -> str:
@@ -153,7 +154,7 @@ def read_broker() -> Broker:
     gates = breaker.states()
     for gate in gates or ():
         gate |= {name: gate[name] and datetime.fromisoformat(gate[name]) for name in ("since", "failing_since")}
-    return Broker(broker.problem(), gates)
+    return Broker(broker.problem(), gates, backpressure.backlogs())
 
 
 def failing_s(gate: dict[str, Any]) -> float:

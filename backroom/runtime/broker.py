@@ -146,6 +146,11 @@ def oldest_messages(queues: Iterable[str]) -> dict[str, float | None]:
         return {queue: _published_at(client.lindex(f"{_prefix(broker)}{queue}", -1)) for queue in queues}
 
 
+def key(queue: str) -> str:
+    """The list in Redis or Valkey that holds a queue's messages."""
+    return f"{_prefix(template(url()))}{queue}"
+
+
 def eviction_policy() -> str:
     """What Redis or Valkey deletes when its memory is full, such as noeviction; "" for another broker. Raises the
     transport's errors."""

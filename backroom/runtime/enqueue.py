@@ -18,7 +18,7 @@ from backroom.ledger import operations, transitions
 from backroom.ledger.limits import DEPTH, LIMIT
 from backroom.ledger.sql import READABLE, Message
 from backroom.observe import context, progress
-from backroom.runtime import argument_types, publisher
+from backroom.runtime import argument_types, backpressure, publisher
 
 KEY_LIMIT = 200  # characters, as the column has
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
@@ -73,6 +73,7 @@ class Call:
     run_after: timedelta | datetime | None = None
     takes_result: str = ""
     id: str | None = None
+    shed: bool = False  # whether a full queue may refuse it
     followers: tuple["Call", ...] = ()
 
     def then(self, *calls: "Call") -> "Call":
@@ -134,13 +135,16 @@ def enqueue_all(*calls: Call) -> list[str]:
 
     If a job has the key, its id is returned and nothing is enqueued. No job is visible before the commit, and
     none is left after a rollback. A failing broker costs a fraction of a second at most and never raises: the
-    dispatcher publishes later. Raises django.db.Error, and TypeError or ValueError for bad arguments; then nothing is
-    written.
+    dispatcher publishes later. Raises django.db.Error, TypeError or ValueError for bad arguments, and Overloaded if
+    every task has `shed=True` and a queue refuses them; then nothing is written.
     """
     chains = [_chain(call) for call in calls]
     rows = [row for chain in chains for row in chain]
     if len({row["id"] for row in rows}) < len(rows):
         raise ValueError("two of these calls have one id")
+    steps = [step for call in calls for step in (call, *call.followers)]
+    if all(step.shed for step in steps):
+        backpressure.check(step.queue for step in steps)
     # A chain may follow a job that exists already, and a call be refused: then none of the statements counts.
     with transaction.atomic(savepoint=False) if len(rows) > 1 else nullcontext():
         inserted = transitions.insert(rows)

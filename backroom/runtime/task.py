@@ -55,6 +55,7 @@ class LedgerTask(Task):
     job_key: str | None = None
     renamed: Mapping[str, str] = {}
     atomic = False
+    shed = False
     throws = (Permanent,)  # Celery logs it in one line; the ledger has the traceback
 
     @property
@@ -80,7 +81,7 @@ class LedgerTask(Task):
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"{self.name}: its arguments give no key {self.job_key!r}: {error}") from error
         queue = self.job_queue or self.app.conf.task_default_queue
-        return Call(self.name, arguments, queue, self.policy.attempts, key)
+        return Call(self.name, arguments, queue, self.policy.attempts, key, shed=self.shed)
 
     def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
         """A job's arguments as this version of the task names them. Raises TypeError for those of another version that
@@ -168,12 +169,20 @@ def task(
     key: str | None = None,
     retry: Retry | None = None,
     atomic: bool = False,
+    shed: bool = False,
     renamed: Mapping[str, str] | None = None,
     **options: Any,
 ):
     """Declare a task. `key` is the format of its jobs' key, from the arguments: "receipt:{number}". An `atomic` task's
     body and finish are one transaction: its database effects happen exactly once. `renamed` maps former names of
-    arguments to today's, for jobs that another version enqueued (docs/deploying.md). Other options are Celery's."""
+    arguments to today's, for jobs that another version enqueued (docs/deploying.md). A full queue refuses a request the
+    jobs of a task with `shed` (backpressure.py). Other options are Celery's."""
     return shared_task(
-        job_queue=queue, job_key=key, policy=retry or Retry(), atomic=atomic, renamed=renamed or {}, **options
+        job_queue=queue,
+        job_key=key,
+        policy=retry or Retry(),
+        atomic=atomic,
+        shed=shed,
+        renamed=renamed or {},
+        **options,
     )

@@ -12,6 +12,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 
+from backroom import Overloaded
 from backroom.inbound.limits import LimitReached
 from backroom.ledger import db_errors
 from orders.ordering import refusals
@@ -108,6 +109,12 @@ def limited(request: HttpRequest, error: LimitReached) -> HttpResponse:
     return response
 
 
+def overloaded(request: HttpRequest, error: Overloaded) -> HttpResponse:
+    response = problem(503, "", "Service Unavailable", "Try again in a moment.")
+    response["Retry-After"] = str(error.retry_after)
+    return response
+
+
 def not_allowed(*methods: str) -> HttpResponse:
     """405 with the allowed methods."""
     response = problem(405, "", "Method Not Allowed", f"Use {' or '.join(methods)}.")
@@ -125,6 +132,7 @@ def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
 HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
     refusals.Refused: refused,
     LimitReached: limited,
+    Overloaded: overloaded,
     ValidationError: invalid,
     Exception: failed,
     HttpError: unreadable,

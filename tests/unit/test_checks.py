@@ -83,6 +83,7 @@ WRONG = {
     "LIMITS": {"orders": 30},
     "CLIENT_HEADER": None,
     "QUEUE_OBJECTIVES": {"bulk": "900"},
+    "QUEUE_DEPTHS": {"bulk": 0},
     "ALERT_MAIL_TO": "oncall@example.com",
     "REMOTE_CONTROL": "false",
     "CONTEXT_IDS": "request_id",

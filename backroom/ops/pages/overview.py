@@ -27,6 +27,7 @@ class QueueLine:
     queue: Queue
     per_minute: float
     forecast: str
+    refuses: bool  # jobs of tasks with shed=True
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def queues(now: Snapshot) -> Iterable[QueueLine]:
         samples.setdefault(entry.queue, []).append((entry.minute + SAMPLED, entry.depth or 0))
     for queue in now.queues:
         per_minute = recent[queue.name].per_minute if queue.name in recent else 0.0
-        yield QueueLine(queue, per_minute, drains(queue, samples.get(queue.name, []), now.now))
+        backlog = now.broker.backlogs.get(queue.name)
+        forecast = drains(queue, samples.get(queue.name, []), now.now)
+        yield QueueLine(queue, per_minute, forecast, refuses=backlog is not None and backlog.full)
 
 
 def tasks(ended: dict[str, rates.Ended], span: float, pauses: Iterable[Pause]) -> Iterable[TaskLine]:

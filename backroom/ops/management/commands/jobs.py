@@ -149,6 +149,9 @@ class Command(BaseCommand):
         self.table(queues, ["queue", "ready", "waiting", "running", "dead", "oldest_s"])
         for pause in now["paused"]:
             self.stdout.write(f"{pause['what']} is paused, by {pause['who']}: {pause['why']}")
+        for name, backlog in found.broker.backlogs.items():
+            refuses = "refuses jobs of tasks with shed=True now" if backlog.full else "refuses nothing now"
+            self.stdout.write(f"queue {name} {refuses}; {backlog.refused} refused so far")
         if found.broker.problem:
             self.stdout.write(f"the broker takes no messages: {found.broker.problem}")
         self.stdout.write(f"\nthe last {now['window_s']} s")
