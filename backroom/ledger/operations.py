@@ -39,15 +39,17 @@ def cancel(*, ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "", 
     return returned_ids(
         """
         WITH RECURSIVE heads AS MATERIALIZED (
-            SELECT id FROM backroom_job WHERE (id = ANY(%s::uuid[]) OR key = ANY(%s)) AND state = ANY(%s) FOR UPDATE
+            SELECT id FROM backroom_job
+            WHERE id = ANY(%s::uuid[] || ARRAY(SELECT id FROM backroom_job WHERE key = ANY(%s)))
+                  AND state || '' = ANY(%s) FOR UPDATE
         ), chosen AS (
             SELECT id FROM heads
             UNION SELECT child.id FROM backroom_job child JOIN chosen ON child.after_id = chosen.id
-            WHERE child.state = 'waiting' AND child.run_at IS NULL
+            WHERE child.state || '' = 'waiting' AND child.run_at IS NULL
         )
         UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(),
                                 error = CASE WHEN %s = '' THEN error ELSE %s END
-        WHERE id IN (SELECT id FROM chosen) AND state = ANY(%s) RETURNING id
+        WHERE id = ANY(ARRAY(SELECT id FROM chosen)) AND state || '' = ANY(%s) RETURNING id
         """,
         list(ids),
         list(keys),
