@@ -1,8 +1,10 @@
-"""The library's own task, where Celery looks for it. Put it on beat's schedule."""
+"""The library's own task, where Celery looks for it, to put on beat's schedule; and the backend of Django's tasks."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 
 from backroom.conf import conf
 from backroom.ledger import operations
@@ -11,6 +13,13 @@ from backroom.observe.progress import report
 from backroom.runtime.task import task
 
 BATCH = 5_000
+
+
+def __getattr__(name: str) -> Any:
+    """`Backend` for settings.TASKS, made at its first use: not every project has Django's tasks."""
+    if name == "Backend":
+        return import_string("backroom.runtime.django_tasks.Backend")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @task(queue="bulk", name="backroom.purge")

@@ -11,7 +11,7 @@ from backroom.ledger import operations, rescue, transitions
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = ROOT / "docs" / "crash-matrix.md"
-LIMIT = 11_500  # words in all documents but the generated one; a tenth is security.md with its table of requirements
+LIMIT = 11_600  # words in all documents but the generated one; a tenth is security.md with its table of requirements
 TESTS = {
     name
     for file in (ROOT / "tests").rglob("*.py")
