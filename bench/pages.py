@@ -16,12 +16,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from bench import cluster, sample
+from bench import cluster, results, sample
 
 ROUNDS = 15
 TASK = "orders.request_shipment"
 GROUP = f"task={TASK}&cause=Permanent:+shipment+of+order+%23+was+refused"
 POLL = ", poll"  # pages that htmx requests again every few seconds
+LINE = "{page:30} {ms:10.1f} {web_cpu_ms:10.1f} {database_cpu_ms:8.1f} {statements:10} {kb:6.1f}"
 PAGES = {
     "health": "/ops/",
     f"health{POLL}": "/ops/",
@@ -58,9 +59,12 @@ def main(jobs: int) -> None:
         sample.fill(jobs)
         client, ids = operator(), job_ids()
         print(f"{f'{jobs} jobs':30} {'ms':>10} {'web CPU':>10} {'database':>8} {'statements':>10} {'kB':>6}")
+        rows = []
         for name, address in PAGES.items():
             headers = {"HX-Request": "true"} if name.endswith(POLL) else {}
-            print(f"{name:30}", measure(client, address.format(**ids), headers), flush=True)
+            rows.append({"page": name, **measure(client, address.format(**ids), headers)})
+            print(LINE.format(**rows[-1]), flush=True)
+    results.save("pages", rows, jobs=jobs)
 
 
 def operator() -> Client:
@@ -79,8 +83,8 @@ def job_ids() -> dict[str, str]:
         return dict(cursor.fetchall())
 
 
-def measure(client: Client, address: str, headers: dict[str, str]) -> str:
-    """The numbers of one page, as they are printed."""
+def measure(client: Client, address: str, headers: dict[str, str]) -> results.Row:
+    """The numbers of one page."""
     times: list[float] = []
     get(client, address, headers)  # warms up
     web, database = time.process_time(), backend_seconds()
@@ -91,8 +95,13 @@ def measure(client: Client, address: str, headers: dict[str, str]) -> str:
     web, database = time.process_time() - web, backend_seconds() - database
     with CaptureQueriesContext(connection) as queries:
         get(client, address, headers)
-    each = 1000 / ROUNDS
-    return f"{statistics.median(times):10.1f} {web * each:10.1f} {database * each:8.1f} {len(queries):10} {size:6.1f}"
+    return {
+        "ms": statistics.median(times),
+        "web_cpu_ms": web * 1000 / ROUNDS,
+        "database_cpu_ms": database * 1000 / ROUNDS,
+        "statements": len(queries),
+        "kb": size,
+    }
 
 
 def get(client: Client, address: str, headers: dict[str, str]) -> float:
