@@ -19,8 +19,34 @@ DATABASES = {"default": dj_database_url.parse(os.environ["DATABASE_URL"], conn_m
 CELERY_BROKER_URL = BROKER_URL
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_OUTBOX_APP = "bench.contenders.outbox.app"
 
 PROCRASTINATE_IMPORT_PATHS = ["bench.contenders.procrastinated"]
+Q_CLUSTER = {
+    "name": "bench",
+    "orm": "default",
+    "workers": 2,
+    "timeout": 50,
+    "retry": 60,
+    "bulk": 10,
+    "queue_limit": 50,
+    "poll": 0.05,  # seconds; by default 0.2
+}
+RQ_QUEUES = {"default": {"URL": BROKER_URL}}
+RQ = {"COMMIT_MODE": "on_db_commit"}
+DRAMATIQ_BROKER = {
+    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "OPTIONS": {"url": BROKER_URL},
+    # As its README says, without the parts that only look: metrics, and rows for the admin.
+    "MIDDLEWARE": [
+        "dramatiq.middleware.AgeLimit",
+        "dramatiq.middleware.TimeLimit",
+        "dramatiq.middleware.Callbacks",
+        "dramatiq.middleware.Retries",
+        "django_dramatiq.middleware.DbConnectionsMiddleware",
+    ],
+}
+HUEY = {"huey_class": "huey.RedisHuey", "name": "bench", "connection": {"url": BROKER_URL}, "immediate": False}
 
 if "backroom" in INSTALLED_APPS:  # docs/adopt.md, and the shop's logs
     from backroom.observe.redact import redact

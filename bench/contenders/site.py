@@ -5,6 +5,7 @@ All processes are those of this Python, so it must be var-bench's.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -35,20 +36,22 @@ class Site:
     def __init__(self, contender: Contender, env: Mapping[str, str]) -> None:
         self.contender = contender
         self.var = Path(env["BACKROOM_VAR"])
-        self.journal = self.var / f"{contender.module}.journal"
-        self.log = self.var / f"{contender.module}.log"
+        name = re.sub(r"\W+", "_", contender.name.lower())
+        self.journal, self.log = self.var / f"{name}.journal", self.var / f"{name}.log"
         broker = environment.broker_url(self.var, env["BROKER_PORT"], administrator=True)
         self.broker = redis.Redis.from_url(broker)
-        self.database = f"bench_{contender.module}"
+        self.database = f"bench_{name}"
         self.url = environment.database_url(self.var, env["DATABASE_PORT"], environment.SUPERUSER, self.database)
         self.env = {
             **os.environ,
             **env,
-            **dict(contender.env),
+            **contender.env,
             "DJANGO_SETTINGS_MODULE": "bench.contenders.settings",
             "DATABASE_URL": self.url,
             "BROKER_URL": broker,
-            "BENCH_APPS": " ".join(contender.apps),
+            # relier reads the environment alone. By default it refuses more than 500 jobs a second.
+            "RELIER_REDIS_URL": broker,
+            "RELIER_ADMISSION_LIMIT": "1000000",
             "BENCH_JOURNAL": str(self.journal),
         }
 

@@ -1,18 +1,20 @@
-"""Celery on Valkey with acks_late, as Celery's page on Django says."""
+"""Celery on Valkey, as Celery's page on Django says. BENCH_CELERY has the settings that a contender adds."""
 
+import json
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery
 from django.db import transaction
 
 from bench.contenders.work import BODIES
 
 app = Celery("bench")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.update(task_acks_late=True, task_ignore_result=True, worker_prefetch_multiplier=1)
-TASKS: dict[str, Task] = {name: app.task(name=f"bench.{name}")(body) for name, body in BODIES.items()}
+app.conf.update(json.loads(os.environ["BENCH_CELERY"]))
+TASKS = {name: app.task(name=f"bench.{name}")(body) for name, body in BODIES.items()}
 
 
 def enqueue(body: str, calls: Sequence[Sequence[Any]]) -> None:
