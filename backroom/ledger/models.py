@@ -64,13 +64,20 @@ class Job(models.Model):
     class Meta:
         # One small index for each question of the dispatcher and of the pages, and a small BRIN for finished jobs.
         indexes = [
-            models.Index(fields=["run_at"], name="backroom_waiting", condition=models.Q(state="waiting")),
+            models.Index(
+                fields=["run_at"], name="backroom_scheduled", include=["queue"], condition=models.Q(state="waiting")
+            ),
             models.Index(
                 fields=["run_at"], name="backroom_retrying", condition=models.Q(state="waiting", claims__gt=0)
             ),
-            models.Index(fields=["published_at"], name="backroom_ready", condition=models.Q(state="ready")),
+            models.Index(fields=["queue", "published_at"], name="backroom_queued", condition=models.Q(state="ready")),
             models.Index(fields=["worker"], name="backroom_running", condition=models.Q(state="running")),
-            models.Index(fields=["finished_at"], name="backroom_dead", condition=models.Q(state="dead")),
+            models.Index(
+                fields=["finished_at"],
+                name="backroom_dead_letters",
+                include=["queue"],
+                condition=models.Q(state="dead"),
+            ),
             models.Index(fields=["after_id"], name="backroom_after", condition=models.Q(after_id__isnull=False)),
             BrinIndex(fields=["finished_at"], name="backroom_finished", autosummarize=True),
         ]

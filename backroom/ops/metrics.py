@@ -17,7 +17,7 @@ from prometheus_client.utils import floatToGoString
 from backroom.ledger import db_errors
 from backroom.ledger.sql import rows
 from backroom.ops import disks, stats
-from backroom.ops.levels import STATES
+from backroom.ops.levels import MEASURED, STATES
 from backroom.ops.models import TaskTotal
 from backroom.ops.rollups import COUNTS
 from backroom.ops.rules import BY_NAME, RULES
@@ -49,7 +49,7 @@ class BackRoom(Collector):
         try:
             with transaction.atomic():
                 rows("SELECT set_config('statement_timeout', %s, true)", f"{TIMEOUT}s")
-                now = stats.snapshot(state=broker)
+                now = stats.snapshot(state=broker, limit=MEASURED)
                 found = [*queues(now), *workers(now), *processes(now), *pauses(now), foreign(), alerts(), *totals()]
         except Error as error:
             if not db_errors.is_outage(error):
@@ -70,7 +70,9 @@ def full_disks() -> Metric:
 
 def queues(now: stats.Snapshot) -> Iterable[Metric]:
     """Depth and ages of each queue, empty ones too, and the objective that the alert rule holds it to."""
-    jobs = gauge("queue_jobs", "Jobs in each state; due are those to be published", "queue", "state")
+    jobs = gauge(
+        "queue_jobs", f"Jobs in each state, counted to {MEASURED:,}; due are those to be published", "queue", "state"
+    )
     oldest = gauge("queue_oldest_seconds", "Time for which the oldest job that could run has been due", "queue")
     objective = gauge("queue_objective_seconds", "Time for which a job may be due before an alert", "queue")
     longest = gauge("queue_longest_run_seconds", "Time for which the longest of the running jobs has run", "queue")

@@ -28,12 +28,12 @@ def silence_of(role: str) -> Read:
 def silent_queues(now: Snapshot) -> Iterable[Reading]:
     for queue in now.queues:
         if queue.needs_worker:
-            yield Reading(queue.name, now.silent_s("worker", queue.name), f"{queue.level.depth} ready")
+            yield Reading(queue.name, now.silent_s("worker", queue.name), f"{queue.level.shown('depth')} ready")
 
 
 def oldest(now: Snapshot) -> Iterable[Reading]:
     """A paused job is never late (levels.COULD_RUN)."""
-    return (Reading(queue.name, queue.level.oldest_s, f"{queue.level.depth} ready") for queue in now.queues)
+    return (Reading(queue.name, queue.level.oldest_s, f"{queue.level.shown('depth')} ready") for queue in now.queues)
 
 
 def failures(now: Snapshot) -> Iterable[Reading]:
@@ -46,7 +46,7 @@ def deaths(now: Snapshot) -> Iterable[Reading]:
     died = now.ended_by("queue", WINDOW)
     for queue in now.queues:
         if queue.name in died:
-            yield Reading(queue.name, died[queue.name].dead, f"{queue.level.dead} in all")
+            yield Reading(queue.name, died[queue.name].dead, f"{queue.level.shown('dead')} in all")
 
 
 def failing_partners(now: Snapshot) -> Iterable[Reading]:

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from backroom.ledger import db_errors
 from backroom.ledger.sql import rows
-from backroom.ops.levels import Level, levels
+from backroom.ops.levels import MEASURED, Level, levels
 from backroom.ops.models import QueueMinute, TaskHour, TaskMinute, TaskTotal
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def _write_next(queues: list[str], now: datetime | None) -> bool:
     minute = max(last + MINUTE, over - CATCH_UP * MINUTE) if last else over - MINUTE
     if not ours or minute >= over:
         return False
-    _write(minute, queues, levels() if minute + MINUTE == over else None)
+    _write(minute, queues, levels(MEASURED) if minute + MINUTE == over else None)
     return True
 
 

@@ -212,7 +212,8 @@ def notes(now: Snapshot, broken: Collection[str] = (), schedules: Iterable[Mappi
             )
     dead = sum(queue.level.dead for queue in now.queues)
     if dead and "dead-letters-growing" not in broken:  # which says how many there are in all
-        yield f"{dead} dead letter{' needs' if dead == 1 else 's need'} a decision."
+        count = f"{dead:,}+" if any("dead" in queue.level.more for queue in now.queues) else dead
+        yield f"{count} dead letter{' needs' if dead == 1 else 's need'} a decision."
     for partner, failing_s, detail in readings.failing_partners(now):
         if failing_s <= BY_NAME["partner-failing"].over:
             yield f"Calls of {partner} fail ({detail})."

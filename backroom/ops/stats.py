@@ -17,7 +17,7 @@ from backroom.ledger.models import Pause
 from backroom.ledger.sql import rows
 from backroom.observe.models import ForeignMessage
 from backroom.ops import rates
-from backroom.ops.levels import Level, levels
+from backroom.ops.levels import SHOWN, Level, levels
 from backroom.ops.models import TaskMinute
 from backroom.ops.running import Running, running
 from backroom.outbound import breaker
@@ -113,10 +113,10 @@ class Snapshot:
         return rates.by(name, recent, (self.now - begin).total_seconds())
 
 
-def snapshot(span: float = 0, state: Broker | None = None) -> Snapshot:
+def snapshot(span: float = 0, state: Broker | None = None, limit: int | None = SHOWN) -> Snapshot:
     """The back room now, with what ended in the last `span` seconds. Raises django.db.Error.
 
-    `state`: of the broker, if the caller has read it already.
+    `state`: of the broker, if the caller has read it already. `limit`: how far jobs are counted (levels.py).
     """
     ((now, read_only),) = rows("SELECT clock_timestamp(), current_setting('transaction_read_only') = 'on'")
     busy = dict(rows(BUSY))
@@ -124,7 +124,7 @@ def snapshot(span: float = 0, state: Broker | None = None) -> Snapshot:
     pauses = {pause.what: pause for pause in Pause.objects.order_by("what")}
     return Snapshot(
         now=now,
-        queues=_queues(processes, pauses),
+        queues=_queues(processes, pauses, limit),
         processes=processes,
         pauses=pauses,
         broker=state or read_broker(),
@@ -133,9 +133,9 @@ def snapshot(span: float = 0, state: Broker | None = None) -> Snapshot:
     )
 
 
-def _queues(processes: list[Process], pauses: dict[str, Pause]) -> list[Queue]:
+def _queues(processes: list[Process], pauses: dict[str, Pause], limit: int | None) -> list[Queue]:
     """Each declared queue, and each other one that holds jobs."""
-    found = levels()
+    found = levels(limit)
     declared = {queue.name for queue in current_app.amqp.queues.values()}
     return [
         Queue(

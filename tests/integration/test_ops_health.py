@@ -21,6 +21,7 @@ from backroom.ledger import rescue, transitions
 from backroom.ledger.models import Heartbeat, Job
 from backroom.observe.models import ForeignMessage
 from backroom.ops import audit_log, rollups, stats
+from backroom.ops.levels import levels
 from backroom.ops.metrics import foreign
 from backroom.ops.models import TaskHour
 from backroom.ops.pages import charts
@@ -131,6 +132,24 @@ def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_fi
     ):
         assert words in page
     assert "No dispatcher" not in page
+
+
+def test_a_count_stops_at_its_limit_says_so_and_hides_no_other_queue():
+    """A full queue has jobs that are due for longer; the other one's single job has its age all the same."""
+    sample.fill(2_000)  # 40 dead letters and 10 scheduled jobs among them
+    Job.objects.filter(state="succeeded", queue="bulk").update(state="ready")
+    late = Job.objects.filter(state="succeeded", queue="critical").order_by("-id")[:1]
+    Job.objects.filter(id__in=late.values("id")).update(state="ready", published_at=timezone.now())
+    with CaptureQueriesContext(connection) as queries:
+        found = levels(30)
+    assert found["bulk"].shown("depth") == "30+"
+    assert found["critical"].shown("depth") == "1"
+    assert found["critical"].oldest_s > 0
+    assert [level.more >= {"dead"} and level.shown("dead")[-1] for level in found.values()] == ["+", "+", "+"]
+    assert {level.shown("later")[-1] for level in found.values()} <= set("0123456789")
+    (plan,) = plans(queries)
+    assert "Seq Scan on backroom_job" not in plan
+    assert reads(plan) <= 31, plan  # the limit of the full queue, and the other queue's job
 
 
 def test_a_task_that_ended_is_counted_with_its_times():

@@ -13,6 +13,7 @@ from typing import Any
 from backroom.ledger.models import Job
 from backroom.ledger.sql import returned_ids, rows
 from backroom.ops.audit_log import VERBS
+from backroom.ops.levels import READY_QUEUES
 from backroom.ops.pages.keys import named
 from backroom.ops.pages.search import Search, moment_of, position_of, written
 
@@ -91,7 +92,12 @@ def _looked(search: Search) -> Sql:
         return f"SELECT * FROM backroom_job WHERE {tab.reads} LIMIT %s", [LOOK]  # noqa: S608
     where, values = _all([(tab.reads, []), *_bounds(search)])
     order = f"{tab.column} {tab.direction}, id {tab.direction}"
-    return f"SELECT * FROM backroom_job WHERE {where} ORDER BY {order} LIMIT %s", [*values, LOOK]  # noqa: S608
+    if tab.name != "ready":
+        return f"SELECT * FROM backroom_job WHERE {where} ORDER BY {order} LIMIT %s", [*values, LOOK]  # noqa: S608
+    # Its index begins with the queue.
+    looked = f"SELECT * FROM backroom_job WHERE {where} AND queue = queues.queue ORDER BY {order} LIMIT %s"  # noqa: S608
+    merged = f"{READY_QUEUES} SELECT job.* FROM queues, LATERAL ({looked}) job ORDER BY {order} LIMIT %s"  # noqa: S608
+    return merged, [*values, LOOK, LOOK]
 
 
 def _bounds(search: Search) -> list[Sql]:

@@ -11,6 +11,7 @@ from django.urls import NoReverseMatch, reverse
 from backroom.conf import conf
 from backroom.ledger.models import Job
 from backroom.ops import formats
+from backroom.ops.levels import Level
 from backroom.ops.pages.tabs import Tab, kind
 
 register = template.Library()
@@ -18,6 +19,7 @@ for name in "seconds", "ms", "percent", "whole_percent", "grouped", "mebibytes",
     register.filter(name, getattr(formats, name))
 
 register.filter("kind", kind)
+register.filter("count", Level.shown)
 
 
 @register.filter

@@ -141,7 +141,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(dead)} dead letters")
 
     def show(self, **options: Any) -> None:
-        found = stats.snapshot(WINDOW)
+        found = stats.snapshot(WINDOW, limit=None)
         now = report(found)
         if options["json"]:
             return self.json(now)
