@@ -1,7 +1,8 @@
-"""Task events, as Flower hears them: none is lost at a worker's stop or with its connection."""
+"""The consumer's timers, and its task events as Flower hears them: none is lost at a stop or with its connection."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from celery.worker.consumer import Connection, Events
 from kombu.asynchronous import Hub
 
 from backroom.runtime.consumer import Consumer
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -66,3 +68,11 @@ def test_events_outlast_a_lost_connection(consumer, heard):
     connect(consumer)
     assert consumer.event_dispatcher is not dispatcher
     assert heard() == "before"
+
+
+def test_a_dead_child_is_looked_for_again_at_once(consumer):
+    """Its pipe, which wakes Celery, may close before waitpid reports it; Celery's next look is up to 5 s later."""
+    looked = Event()
+    consumer.pool.maintain_pool = looked.set
+    consumer.register_with_event_loop(consumer.hub)
+    until(lambda: consumer.hub.fire_timers() and looked.is_set(), 2)
