@@ -5,35 +5,35 @@ change nothing, and the second message finds nothing to claim.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from backroom.ledger.sql import Claimed, recording, returned_ids, rows
 
 SILENCE = 10  # seconds without a heartbeat after which a worker counts as dead
 SLACK = 5  # seconds granted between a message's publishing, its delivery and its claim
 
-# Whether a worker has ended, and the kernel has closed all its sessions. This session is older than the worker's last
-# heartbeat, so PostgreSQL has not restarted since. A role sees the names of its own sessions only.
-GONE = """starts_with(beat.session, session_user || '/')
-    AND beat.session <> ALL(ARRAY(SELECT usename || '/' || application_name FROM pg_stat_activity
-                                  WHERE application_name <> ''))
-    AND beat.seen_at > (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"""
 
-
-def requeue_abandoned(worker: str | None = None, running: Sequence[str] = ()) -> list[str]:
-    """Requeue running jobs that no process runs: those of dead workers; or, with `worker`, this live worker's that are
-    not among the `running` ones, as the answer to a claim got lost. Returns the ids.
+def requeue_abandoned(
+    worker: str | None = None, running: Sequence[str] = (), ended: Sequence[tuple[str, datetime]] = ()
+) -> list[str]:
+    """Requeue running jobs that no process runs: those of silent workers, and of those that `ended` after this last
+    heartbeat; or, with `worker`, this live worker's that are not among the `running` ones, as the answer to a claim got
+    lost. Returns the ids.
 
     The attempt counts, so a job that kills its worker is dead after its last one; each rescue waits a second longer.
 
     Race: a worker claims before its first heartbeat is written, or before it lists the job as running. SLACK leaves
-    young claims alone. Or PostgreSQL restarts, so no session is left: see GONE. Two rescues at once: SKIP LOCKED.
+    young claims alone. Or one that `ended` has sent a heartbeat since. Two rescues at once: SKIP LOCKED.
     """
     young = f"job.started_at > clock_timestamp() - {SLACK} * interval '1 second'"
     if worker is None:
         silent = f"(beat.seen_at > clock_timestamp() - {SILENCE} * interval '1 second') IS NOT TRUE"
-        why, condition = "its worker died or fell silent", f"({silent} AND NOT {young} OR {GONE})"
+        dead = "(beat.name, beat.seen_at) IN (SELECT * FROM unnest(%s::text[], %s::timestamptz[]))"
+        why, condition = "its worker died or fell silent", f"({silent} AND NOT {young} OR {dead})"
+        which: tuple = [name for name, _ in ended], [seen_at for _, seen_at in ended]
     else:
         why, condition = "its worker process died", f"worker = %s AND id <> ALL(%s::uuid[]) AND NOT {young}"
+        which = worker, list(running)
     change = f"""
         WITH lost AS (SELECT id FROM backroom_job job LEFT JOIN backroom_heartbeat beat ON beat.name = job.worker
                       WHERE state = 'running' AND {condition} FOR UPDATE OF job SKIP LOCKED)
@@ -43,7 +43,7 @@ def requeue_abandoned(worker: str | None = None, running: Sequence[str] = ()) ->
             finished_at = CASE WHEN attempts < max_attempts THEN NULL ELSE clock_timestamp() END
         FROM lost WHERE backroom_job.id = lost.id
         """  # noqa: S608 - the conditions stand above
-    return returned_ids(recording(change), *((worker, list(running)) if worker is not None else ()), why)
+    return returned_ids(recording(change), *which, why)
 
 
 def running_on(worker: str) -> list[Claimed]:

@@ -16,6 +16,7 @@ from backroom.ledger import rescue, transitions
 from backroom.ledger.sql import Message
 from backroom.observe.outages import OutageLog
 from backroom.runtime import broker, heartbeat, publisher
+from backroom.runtime.ended import Ended
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.project_warnings import EveryMinute, warn_of_eviction, warn_of_unserved_queues
 
@@ -37,6 +38,7 @@ class Dispatcher:
         self.chores: Sequence[Callable[[], None]] = [*chores, *warnings, EveryMinute(defer_jobs_of_unknown_queues)]
         self.chores_at = 0.0
         self.rescue_at = time.monotonic() + GRACE
+        self.ended = Ended()
         self.batch, self.probe_at = BATCH, 0.0
         self.heartbeat = Heartbeat("dispatcher")
         self.outage, self.broker_outage = OutageLog(log), OutageLog(log, "broker")
@@ -45,8 +47,8 @@ class Dispatcher:
         """Work until stopped, through outages of the broker and the database."""
         while not self.stop.is_set():
             try:
-                busy = self.publish_due()
                 self.rescue_if_due()
+                busy = self.publish_due()
                 self.do_chores_if_due()
                 self.heartbeat.beat_if_due()  # last: one that fails at each round is not alive
                 self.outage.end()
@@ -99,12 +101,13 @@ class Dispatcher:
         return True
 
     def rescue_if_due(self) -> None:
-        """Every RESCUE_EVERY seconds, requeue what was lost."""
+        """Every RESCUE_EVERY seconds, requeue what was lost; at each round while a worker seems to have ended."""
         if time.monotonic() < self.rescue_at:
             return
-        self.rescue_at = time.monotonic() + RESCUE_EVERY
+        ended = self.ended.look()
+        self.rescue_at = time.monotonic() + (POLL if self.ended.since else RESCUE_EVERY)
         for name, ids in [
-            ("of a dead worker", rescue.requeue_abandoned()),
+            ("of a dead worker", rescue.requeue_abandoned(ended=ended)),
             ("behind a finished one", rescue.release_followers()),
             ("behind a deleted one, now dead,", rescue.mark_orphans_dead()),
             ("whose message was lost", self.requeue_lost_messages()),

@@ -9,14 +9,18 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import wait
 from typing import Any, NoReturn
 
+import psycopg
 from celery.concurrency.base import BasePool
 from celery.concurrency.prefork import TaskPool
 from celery.concurrency.solo import TaskPool as SoloPool
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 from django.db import Error, connection
+from psycopg.pq import ConnStatus
 
 from backroom.conf import conf
 from backroom.ledger import rescue, transitions
@@ -42,7 +46,8 @@ class Pulse:
     """
 
     def __init__(self) -> None:
-        self.stopped, self.woken = threading.Event(), threading.Event()
+        self.stopped = threading.Event()
+        self.woken, self.waker = Pipe(duplex=False)
         self.thread: threading.Thread | None = None
         self.deadline = math.inf  # by time.monotonic, until which running jobs may go on
         self.heartbeat: Heartbeat | None = None
@@ -70,7 +75,7 @@ class Pulse:
 
     def stop(self, **_: Any) -> None:
         self.stopped.set()
-        self.woken.set()
+        self.waker.send_bytes(b"stop")
         if self.thread and self.heartbeat:
             if self.thread is not threading.current_thread():
                 self.thread.join(STOP_MARGIN)  # a beat on its way would write the row again
@@ -109,14 +114,25 @@ class Pulse:
                 outage.end()
             except Exception as error:
                 outage.begin(error)
-                connection.close()
-            self.woken.wait(max(0.0, min(heartbeat.EVERY, self.deadline - time.monotonic())))
-            self.woken.clear()
+                _reconnect()
+            self._pause(min(time.monotonic() + heartbeat.EVERY, self.deadline))
+
+    def _pause(self, end: float) -> None:
+        """Return at this time, by time.monotonic, or once woken. A lost session is replaced at once: the rescue takes a
+        worker without sessions for dead."""
+        while (left := end - time.monotonic()) > 0:
+            driver = connection.connection
+            ready = wait([self.woken, *([driver] if driver and not driver.closed else [])], left)
+            if self.woken in ready:
+                self.woken.recv_bytes()
+                return
+            if ready and not _lives(driver):
+                _reconnect()
 
     def _wake(self) -> None:
         """Beat now. The main thread calls this, so it turns."""
         self.consumer.turn()
-        self.woken.set()
+        self.waker.send_bytes(b"beat")
 
     @property
     def stops(self) -> bool:
@@ -141,6 +157,19 @@ class Pulse:
             subprocesses.end(id)
             log.warning("job %s: its process is gone, it was requeued", id)
         self.warn_of_missing_dispatcher()
+
+
+def _lives(driver: Any) -> bool:
+    """Reads what came, which may be a notice."""
+    with suppress(psycopg.OperationalError):
+        driver.pgconn.consume_input()
+    return driver.pgconn.status == ConnStatus.OK
+
+
+def _reconnect() -> None:
+    connection.close()
+    with suppress(Error):
+        connection.ensure_connection()
 
 
 def requeue_unfinished(worker: str) -> list[str]:

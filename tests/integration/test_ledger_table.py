@@ -13,6 +13,7 @@ from backroom import task
 from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ops import stats
 from backroom.ops.rates import WINDOW
+from backroom.runtime.ended import Ended
 from tests.integration.heartbeats import worker_beats
 
 
@@ -35,6 +36,7 @@ QUESTIONS: dict[str, Callable[[], object]] = {
     "dispatcher: due jobs": lambda: transitions.stage_due(500),
     "dispatcher: jobs whose message is lost": lambda: rescue.lost_messages("default", None),
     "dispatcher: jobs of a dead worker": rescue.requeue_abandoned,
+    "dispatcher: workers that have ended": lambda: Ended().look(),
     "dispatcher: followers of a finished job": rescue.release_followers,
     "dispatcher: requeue ready jobs": lambda: transitions.requeue_ready([JOB.id]),
     "worker: heartbeat": lambda: worker_beats("worker", "default", []),

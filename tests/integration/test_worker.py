@@ -23,10 +23,9 @@ from django.db.models import ProtectedError
 from kombu import Connection, Queue
 
 from backroom import Permanent, RetryAfter, Snooze, enqueue_all, task
-from backroom.ledger import operations, rescue, transitions
+from backroom.ledger import operations, transitions
 from backroom.ledger.limits import LIMIT, LINE
 from backroom.ledger.models import Job
-from backroom.ledger.sql import rows
 from backroom.outbound.errors import Away
 from backroom.runtime import execution, heartbeat, pulse, worker
 from backroom.runtime.consumer import Consumer
@@ -429,35 +428,3 @@ def test_a_worker_without_a_heartbeat_runs_no_job():
     finally:
         body.pop_request()
     assert Job.objects.get().state == "ready"
-
-
-def beat_as(name: str, monkeypatch) -> None:
-    """A worker's heartbeat, over a session that has ended when this returns."""
-    monkeypatch.setenv("PGAPPNAME", heartbeat.session_name(name))
-    beat = Thread(target=lambda: (Heartbeat("worker", name).beat(), connection.close()))
-    beat.start()
-    beat.join()
-    monkeypatch.delenv("PGAPPNAME")
-
-
-def test_a_worker_is_dead_once_its_last_session_has_ended_but_not_after_a_restart_of_the_database(monkeypatch):
-    id, name = body.enqueue("now"), "tests/1"
-    transitions.claim(id, name)
-    monkeypatch.setenv("PGAPPNAME", name)
-    with another_session() as child:
-        child.execute("SELECT 1")
-        beat_as(name, monkeypatch)
-        assert rescue.requeue_abandoned() == []
-    until(lambda: not rows("SELECT FROM pg_stat_activity WHERE application_name = %s", name))
-    connection.close()  # as at a restart of PostgreSQL: no session is older than the heartbeat
-    assert rescue.requeue_abandoned() == []
-    beat_as(name, monkeypatch)
-    until(lambda: rescue.requeue_abandoned() == [id])
-
-
-def test_a_worker_that_does_not_name_its_sessions_has_until_its_heartbeat_is_old(monkeypatch):
-    beat_as("tests/1", monkeypatch)
-    Heartbeat("worker", "tests/2").beat()  # this session has no such name
-    named = dict(rows("SELECT name, session FROM backroom_heartbeat"))
-    assert named["tests/1"].endswith("/tests/1")
-    assert named["tests/2"] == ""
