@@ -90,9 +90,9 @@ var-bench/.ready: bench/requirements.txt
 var-%/.ready: requirements-%.txt
 	$(venv)
 
-bench: .venv/.ready ## what the ledger costs and saves, as ratios of this machine
+bench: .venv/.ready var-bench/.ready ## what the ledger costs and saves, as ratios of this machine
 	@$(RUN) -m bench.checkout
-	@$(RUN) -m bench.drain 2>/dev/null
+	@var-bench/bin/python -m bench.jobs
 	@$(RUN) -m bench.table
 	@$(RUN) -m bench.pages
 

@@ -1,4 +1,4 @@
-"""A bare Celery app that loads Django and the shop's tasks, which bench.start compares with the shop's app."""
+"""A bare Celery app that loads Django and the shop's tasks, the measure of bench.start and bench.enqueue."""
 
 import os
 

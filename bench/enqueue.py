@@ -7,7 +7,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,12 @@ def main(jobs: int) -> None:
 def enqueueing(jobs: int) -> list[results.Row]:
     """Jobs per second of each way, and how much the process grows for one call."""
     with cluster.running():
-        from bench import plain, tasks  # noqa: PLC0415 - need Django to be set up
+        from bench import bare, tasks  # noqa: PLC0415 - need Django to be set up
 
         # A .delay() costs the same each time, so a tenth of the jobs tells its speed.
         ways: dict[str, tuple[int, Callable[[int], Any]]] = {
             "one call": (jobs, tasks.enqueue),
-            ".delay() loop": (jobs // 10, partial(plain.enqueue, plain.nothing)),
+            ".delay() loop": (jobs // 10, bare.enqueue),
         }
         for count, enqueue in ways.values():
             enqueue(count // 10)  # warms up

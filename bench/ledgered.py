@@ -1,4 +1,4 @@
-"""The shop's Celery app with two more tasks: a no-op for bench.drain and bench.table, and one that is held."""
+"""The shop's Celery app with two more tasks: a no-op for bench.start and bench.table, and one that is held."""
 
 import os
 import time

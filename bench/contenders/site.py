@@ -84,12 +84,12 @@ class Site:
     @contextmanager
     def processes(self) -> Iterator[list[subprocess.Popen]]:
         """The services and the workers during the block. Yields the workers; `start` can start more."""
-        services = self.start(self.contender.services)
-        workers = self.start(self.contender.workers)
+        self.services = self.start(self.contender.services)
+        self.workers = self.start(self.contender.workers)
         try:
-            yield workers
+            yield self.workers
         finally:
-            end([*workers, *services])
+            end([*self.workers, *self.services])
 
     @contextmanager
     def client(self) -> Iterator["Client"]:
