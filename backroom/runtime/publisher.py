@@ -3,44 +3,88 @@
 After a failure this process stops publishing until the broker takes messages again. Meanwhile the dispatcher publishes.
 """
 
+import base64
+import json
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
-from celery import current_app
+from celery import current_app, signals
 from kombu.pools import producers
 
 from backroom.ledger import transitions
 from backroom.ledger.sql import Message
 from backroom.observe import context
-from backroom.runtime import broker
+from backroom.runtime import broker, foreign
 
 log = logging.getLogger(__name__)
+
+BODY = base64.b64encode(foreign.BODY).decode()
 
 
 def send(messages: Sequence[Message]) -> None:
     """Publish all in one round trip. Raises the transport's errors; some may have arrived all the same."""
     pool = producers[broker.template(broker.url())]
-    with (
-        context.of_publishing(messages),
-        pool.acquire(block=True, timeout=broker.TIMEOUT) as producer,
-        producer.batch(),
-    ):
-        for message in messages:
-            _send_one(producer, message)
+    with context.of_publishing(messages), pool.acquire(block=True, timeout=broker.TIMEOUT) as producer:
+        if producer.connection.transport.driver_type == "redis" and not _watched():
+            _push(producer.channel.client, messages)
+        else:
+            _send_by_celery(producer, messages)
 
 
-def _send_one(producer, message: Message) -> None:
+def _watched() -> bool:
+    """Whether the project receives Celery's signals about messages."""
+    return bool(signals.before_task_publish.receivers or signals.after_task_publish.receivers)
+
+
+def _push(client: Any, messages: Sequence[Message]) -> None:
+    """One LPUSH for each queue. Celery and kombu take five times as long to make these messages one by one."""
+    items = defaultdict(list)
+    for message in messages:
+        items[message.queue].append(_item(message))
+    with client.pipeline(transaction=False) as pipeline:
+        for queue, its in items.items():
+            pipeline.lpush(queue, *its)
+        pipeline.execute()
+
+
+def _item(message: Message) -> str:
+    """The message as kombu writes it into a list, with those of Celery's headers that a worker reads."""
+    headers = {
+        "lang": "py",
+        "id": message.id,
+        "task": message.task,
+        "argsrepr": "()",
+        "kwargsrepr": repr(message.args),
+        "published_at": message.published_at,
+    }
+    properties = {
+        "correlation_id": message.id,
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": message.queue},
+        "priority": 0,
+        "body_encoding": "base64",
+        "delivery_tag": f"{message.id} {message.published_at}",
+    }
+    kind = {"content-type": "application/json", "content-encoding": "utf-8"}
+    return json.dumps({"body": BODY, **kind, "headers": headers, "properties": properties})
+
+
+def _send_by_celery(producer: Any, messages: Sequence[Message]) -> None:
     amqp = current_app.amqp
-    body = amqp.create_task_message(message.id, message.task, argsrepr="()", kwargsrepr=repr(message.args))
-    amqp.send_task_message(
-        producer,
-        message.task,
-        body,
-        queue=message.queue,
-        retry=False,
-        declare=[] if producer.connection.transport.driver_type == "redis" else None,  # a Redis list needs no declaring
-        headers={"published_at": message.published_at},
-    )
+    with producer.batch():
+        for message in messages:
+            body = amqp.create_task_message(message.id, message.task, argsrepr="()", kwargsrepr=repr(message.args))
+            amqp.send_task_message(
+                producer,
+                message.task,
+                body,
+                queue=message.queue,
+                retry=False,
+                declare=[] if producer.connection.transport.driver_type == "redis" else None,  # a list needs none
+                headers={"published_at": message.published_at},
+            )
 
 
 def publish(messages: Sequence[Message]) -> None:

@@ -1,5 +1,6 @@
 """Publishing against a real broker: well, refusing connections, hanging, and refusing messages."""
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 import redis
-from celery import current_app
+from celery import current_app, signals
 from django.db import connection, transaction
 
 from backroom import task
@@ -17,7 +18,7 @@ from backroom.ledger.models import Job
 from backroom.ops import rules
 from backroom.ops.metrics import BackRoom
 from backroom.ops.stats import snapshot
-from backroom.runtime import broker
+from backroom.runtime import broker, foreign
 from backroom.runtime.dispatcher import Dispatcher
 from tests.integration import broker as sick
 from tests.waiting import until
@@ -201,6 +202,35 @@ def test_messages_under_a_projects_key_prefix_are_not_taken_for_lost(monkeypatch
         assert broker.oldest_messages(["default"]) == {"default": stamp}
     finally:
         broker.template.cache_clear()
+
+
+def test_a_worker_reads_our_messages_as_celerys_own_which_go_out_where_code_receives_its_signals():
+    id = nothing.enqueue()
+    seen = []
+
+    def receive(headers, **_):
+        seen.append(headers["id"])
+
+    signals.before_task_publish.connect(receive)
+    try:
+        transitions.requeue_ready([id])
+        Dispatcher().publish_due()
+    finally:
+        signals.before_task_publish.disconnect(receive)
+    assert seen == [id]
+    with redis.Redis.from_url(broker.url()) as server:
+        celerys, ours = (as_a_worker_reads(item) for item in server.lrange("default", 0, -1))
+    assert ours.pop("published_at") < celerys.pop("published_at")
+    assert ours == celerys
+
+
+def as_a_worker_reads(item: bytes) -> dict:
+    message = foreign.Message(json.loads(item), channel=broker.connection().default_channel)
+    assert foreign.is_job(message)
+    tag = message.delivery_tag
+    foreign.strip(message)
+    assert tag
+    return {**message.headers, "payload": message.payload}
 
 
 def test_two_dispatchers_at_once_publish_each_due_job_once():
