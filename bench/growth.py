@@ -85,7 +85,7 @@ def measure(jobs: int, looks: int) -> dict[str, float]:
         found[name] = (backend_seconds() - begin) / count * 1e6
         return answers
 
-    rows = [{**Call("bench.nothing", {}, "default", 16).row(None), "delay": 0} for _ in range(jobs)]
+    rows = [{**Call("bench.nothing", {}, "default", 16).row(None, {}), "delay": 0} for _ in range(jobs)]
     timed("insert", jobs, [partial(transitions.insert, rows)])
     (due,) = timed("due", jobs, [partial(transitions.stage_due, jobs)])
     claimed = timed("claim", jobs, [partial(transitions.claim, each.id, "bench") for each in due])

@@ -84,7 +84,7 @@ class Call:
             raise ValueError(f"{late[0]} can't have a time of its own: it runs when the one before has succeeded")
         return replace(self, followers=self.followers + steps)
 
-    def row(self, after_id: str | None) -> dict[str, Any]:
+    def row(self, after_id: str | None, captured: dict[str, Any]) -> dict[str, Any]:
         """The ledger's row for this call. Raises TypeError or ValueError for what can't be an argument."""
         self.check()
         moment = self.run_after if isinstance(self.run_after, datetime) else None
@@ -97,7 +97,7 @@ class Call:
             "max_attempts": self.max_attempts,
             "after_id": after_id,
             "takes_result": self.takes_result,
-            "context": context.capture(),
+            "context": captured,
             "delay": self.run_after.total_seconds() if isinstance(self.run_after, timedelta) else None,
             "moment": moment and moment.isoformat(),
         }
@@ -113,12 +113,18 @@ class Call:
             raise ValueError(f"{self.task}: its key is over {KEY_LIMIT} characters long")
         if self.queue not in current_app.amqp.queues:
             raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
-        if not isinstance(self.run_after, timedelta | datetime | None):
-            raise TypeError(f"{self.task}: run_after is a timedelta or an aware datetime, not {self.run_after!r}")
-        if isinstance(self.run_after, datetime) and not is_aware(self.run_after):
-            raise ValueError(f"{self.task}: run_after needs a time zone")
-        if not _readable(self.run_after or timedelta()):
-            raise ValueError(f"{self.task}: run_after is beyond the years 1 to 9999")
+        if self.run_after is not None:
+            _check_time(self.task, self.run_after)
+
+
+def _check_time(task: str, when: Any) -> None:
+    """Raises TypeError or ValueError for what can't be a job's time."""
+    if not isinstance(when, timedelta | datetime):
+        raise TypeError(f"{task}: run_after is a timedelta or an aware datetime, not {when!r}")
+    if isinstance(when, datetime) and not is_aware(when):
+        raise ValueError(f"{task}: run_after needs a time zone")
+    if not _readable(when):
+        raise ValueError(f"{task}: run_after is beyond the years 1 to 9999")
 
 
 def _readable(when: timedelta | datetime) -> bool:
@@ -138,7 +144,8 @@ def enqueue_all(*calls: Call) -> list[str]:
     dispatcher publishes later. Raises django.db.Error, TypeError or ValueError for bad arguments, and Overloaded if
     every task has `shed=True` and a queue refuses them; then nothing is written.
     """
-    chains = [_chain(call) for call in calls]
+    captured = context.capture()
+    chains = [_chain(call, captured) for call in calls]
     rows = [row for chain in chains for row in chain]
     if len({row["id"] for row in rows}) < len(rows):
         raise ValueError("two of these calls have one id")
@@ -164,11 +171,11 @@ def enqueue_all(*calls: Call) -> list[str]:
     return [known.get(head["id"], head["id"]) for head, *_ in chains]
 
 
-def _chain(call: Call) -> list[dict[str, Any]]:
+def _chain(call: Call, captured: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of a call and its followers, each behind the one before."""
     rows: list[dict[str, Any]] = []
     for step in (call, *call.followers):
-        rows.append(step.row(after_id=rows[-1]["id"] if rows else None))
+        rows.append(step.row(rows[-1]["id"] if rows else None, captured))
     return rows
 
 

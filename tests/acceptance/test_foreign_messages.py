@@ -50,7 +50,7 @@ def message(id: object, task: object = TASK, /, body: object = None, **changes: 
 def ready_job(key: str, task: str) -> str:
     """A job whose message a test writes itself; its id."""
     id = new_id()
-    transitions.insert([Call(task, {}, "bulk", 1, f"{key}:{id}", id=id).row(None)])
+    transitions.insert([Call(task, {}, "bulk", 1, f"{key}:{id}", id=id).row(None, {})])
     return id
 
 

@@ -137,7 +137,7 @@ def test_what_is_purged_makes_room_so_that_the_table_stays_as_large_as_it_is():
 
 def cycle(begin: int) -> int:
     """A thousand jobs come, run, are finished and purged, and vacuum comes by; bytes of table and indexes then."""
-    ids = list(transitions.insert([aged.call(number).row(None) for number in range(begin, begin + 1_000)]))
+    ids = list(transitions.insert([aged.call(number).row(None, {}) for number in range(begin, begin + 1_000)]))
     assert len(ids) == 1_000
     for change in ("state = 'running', worker = 'a'", "state = 'succeeded', finished_at = now() - interval '2 days'"):
         for half in (ids[::2], ids[1::2]):
