@@ -1,27 +1,22 @@
 """Enqueueing: rows in the caller's transaction, one INSERT for all; ids to the broker on commit, one round trip."""
 
-import json
-import re
 import secrets
 import time
 import uuid
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import current_app
 from django.db import transaction
-from django.utils.timezone import is_aware
 
 from backroom.ledger import operations, transitions
-from backroom.ledger.limits import DEPTH, LIMIT
-from backroom.ledger.sql import READABLE, Message
+from backroom.ledger.sql import Message
 from backroom.observe import context, progress
-from backroom.runtime import argument_types, backpressure, publisher
+from backroom.runtime import argument_types, backpressure, publisher, storable
 
 KEY_LIMIT = 200  # characters, as the column has
-NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
 
 
 def new_id() -> str:
@@ -30,31 +25,6 @@ def new_id() -> str:
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     parts = (milliseconds << 80) | (7 << 76) | ((rest * 4096 // 1_000_000) << 64) | (2 << 62)
     return str(uuid.UUID(int=parts | secrets.randbits(62)))
-
-
-def check_arguments(args: dict[str, Any]) -> None:
-    """Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep, or is too long or too deep."""
-    too_deep = f"nested deeper than {DEPTH} levels: pass the id of a row instead"
-    try:
-        text = json.dumps(args, allow_nan=False, ensure_ascii=False)
-    except RecursionError as error:
-        raise ValueError(too_deep) from error
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise ValueError("the text holds an unpaired surrogate (U+D800 to U+DFFF)") from error
-    if NUL.search(text):
-        raise ValueError("PostgreSQL keeps no NUL character")
-    if size > LIMIT:
-        raise ValueError(f"over {LIMIT} bytes: pass the id of a row instead")
-    if _is_deeper(args, DEPTH):
-        raise ValueError(too_deep)
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether anything in it lies more levels down, as the table's constraint counts them."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return any(levels == 0 or _is_deeper(part, levels - 1) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -105,7 +75,7 @@ class Call:
     def check(self) -> None:
         """Raises TypeError or ValueError for what can't be enqueued."""
         try:
-            check_arguments(self.args)
+            storable.check_arguments(self.args)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.task}: its arguments can't be enqueued: {error}") from error
         argument_types.check(self.task, self.args, besides=(self.takes_result,))  # the result is yet to come
@@ -114,26 +84,7 @@ class Call:
         if self.queue not in current_app.amqp.queues:
             raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
         if self.run_after is not None:
-            _check_time(self.task, self.run_after)
-
-
-def _check_time(task: str, when: Any) -> None:
-    """Raises TypeError or ValueError for what can't be a job's time."""
-    if not isinstance(when, timedelta | datetime):
-        raise TypeError(f"{task}: run_after is a timedelta or an aware datetime, not {when!r}")
-    if isinstance(when, datetime) and not is_aware(when):
-        raise ValueError(f"{task}: run_after needs a time zone")
-    if not _readable(when):
-        raise ValueError(f"{task}: run_after is beyond the years 1 to 9999")
-
-
-def _readable(when: timedelta | datetime) -> bool:
-    """Whether Python can read this time back from the database."""
-    try:
-        moment = when if isinstance(when, datetime) else datetime.now(UTC) + when
-    except OverflowError:
-        return False
-    return READABLE[0] <= moment <= READABLE[1]
+            storable.check_time(self.task, self.run_after)
 
 
 def enqueue_all(*calls: Call) -> list[str]:

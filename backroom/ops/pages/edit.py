@@ -15,7 +15,7 @@ from backroom.ops.audit_log import REASON_NEEDED
 from backroom.ops.pages.access import acts
 from backroom.ops.pages.job import found_or_404
 from backroom.runtime import argument_types
-from backroom.runtime.enqueue import check_arguments
+from backroom.runtime.storable import check_arguments
 
 
 def read(job: Job, text: str) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""What the ledger's table can keep: arguments as PostgreSQL's jsonb, and times that Python reads back."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils.timezone import is_aware
+
+from backroom.ledger.limits import DEPTH, LIMIT
+from backroom.ledger.sql import READABLE
+
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
+
+
+def check_arguments(args: dict[str, Any]) -> None:
+    """Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep, or is too long or too deep."""
+    too_deep = f"nested deeper than {DEPTH} levels: pass the id of a row instead"
+    try:
+        text = json.dumps(args, allow_nan=False, ensure_ascii=False)
+    except RecursionError as error:
+        raise ValueError(too_deep) from error
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError("the text holds an unpaired surrogate (U+D800 to U+DFFF)") from error
+    if NUL.search(text):
+        raise ValueError("PostgreSQL keeps no NUL character")
+    if size > LIMIT:
+        raise ValueError(f"over {LIMIT} bytes: pass the id of a row instead")
+    if _is_deeper(args, DEPTH):
+        raise ValueError(too_deep)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether anything in it lies more levels down, as the table's constraint counts them."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return any(levels == 0 or _is_deeper(part, levels - 1) for part in parts)
+
+
+def check_time(task: str, when: Any) -> None:
+    """Raises TypeError or ValueError for what can't be a job's time."""
+    if not isinstance(when, timedelta | datetime):
+        raise TypeError(f"{task}: run_after is a timedelta or an aware datetime, not {when!r}")
+    if isinstance(when, datetime) and not is_aware(when):
+        raise ValueError(f"{task}: run_after needs a time zone")
+    if not _readable(when):
+        raise ValueError(f"{task}: run_after is beyond the years 1 to 9999")
+
+
+def _readable(when: timedelta | datetime) -> bool:
+    """Whether Python can read this time back from the database."""
+    try:
+        moment = when if isinstance(when, datetime) else datetime.now(UTC) + when
+    except OverflowError:
+        return False
+    return READABLE[0] <= moment <= READABLE[1]
