@@ -123,4 +123,4 @@ def backend_seconds() -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000 if results.quick() else 1_000_000)

@@ -1,0 +1,218 @@
+"""The sections of docs/benchmarks.md: the text, the table and the plot of each measurement."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.contenders import OURS
+from bench.targets import Measured, Row
+
+Plot = Callable[[Measured], tuple[str, tuple[Any, ...], dict[str, Any]] | None]  # function of plots.py, its arguments
+
+
+@dataclass(frozen=True)
+class Section:
+    """`columns` names the columns of the table, in order, by their heading; empty: all as they are. The text may use
+    the parameters of the measurement."""
+
+    name: str
+    title: str
+    text: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    plot: Plot | None = None
+    alt: str = ""  # of the plot
+    summary: Callable[[Measured], list[Row]] | None = None  # the rows of a table above; the whole one is folded then
+
+
+def drain_plot(found: Measured) -> Any:
+    rows = sorted(found.rows["jobs"], key=lambda row: -(row.get("drain_per_s") or 0))
+    bars = [(row["contender"], row["drain_per_s"], note(found, row)) for row in rows if row.get("drain_per_s")]
+    return "bars", ("No-op jobs per second, two bodies at a time; jobs lost when hurt", bars, OURS), {}
+
+
+def note(found: Measured, row: Row) -> str:
+    """Jobs per second, and how many jobs all cases of bench.hurt lost."""
+    lost = [each["lost"] for each in found.find("hurt", contender=row["contender"]) if each.get("lost") is not None]
+    return f"{row['drain_per_s']:,.0f}" + (f" · {sum(lost):,} lost" if lost else "")
+
+
+def web_plot(found: Measured) -> Any:
+    level = max((row["concurrency"] for row in found.find("web", what="") if row["concurrency"] <= 8), default=None)
+    rows = sorted(found.find("web", what="", concurrency=level), key=lambda row: row["p50_ms"])
+    bars = [(row["way"], row["p50_ms"], f"{row['p50_ms']:,.0f} ms") for row in rows]
+    return "bars", (f"Median of an order's answer, {level} customers at a time", bars, "shop"), {}
+
+
+def burst_plot(found: Measured) -> Any:
+    rows = found.rows["burst_timeline"]
+    at = [row["at"] for row in rows]
+    memory = [
+        (name, at, [row[f"{name}_mb"] for row in rows]) for name in ("worker-bulk", "web", "dispatcher", "postgres")
+    ]
+    age = ("Age of the oldest job", "seconds since the burst", "s", [("", at, [row["oldest_s"] for row in rows])])
+    return "lines", (age, ("Memory (PSS)", "seconds since the burst", "MB", memory)), {}
+
+
+def scaling_plot(found: Measured) -> Any:
+    panels = []
+    for milliseconds in sorted({row["job_ms"] for row in found.rows["scaling"]}):
+        rows = found.find("scaling", job_ms=milliseconds)
+        xs, ys = [row["processes"] for row in rows], [row["jobs_per_s"] for row in rows]
+        title = f"Jobs of {milliseconds} ms" if milliseconds else "No-op jobs"
+        panels.append((title, "worker processes", "jobs/s", [("", xs, ys)]))
+    return "lines", tuple(panels), {"marker": "o"}
+
+
+def growth_plot(found: Measured) -> Any:
+    rows = found.find("growth", state="finished")
+    sizes = [row["jobs"] for row in rows]
+    series = [(name, sizes, [row[f"{name}_us"] for row in rows]) for name in ("claim", "finish", "due", "rescue")]
+    return (
+        "lines",
+        (("PostgreSQL's CPU for a statement", "finished jobs", "µs", series),),
+        {"marker": "o", "scale": "log"},
+    )
+
+
+IN_SHORT = (
+    "contender",
+    "drain_per_s",
+    "ours_drain_per_s",
+    "p50_ms_at_50",
+    "p99_ms_at_50",
+    "cpu_us",
+    "memory_mb",
+    "reason",
+)
+
+
+def hurt_summary(found: Measured) -> list[Row]:
+    """A row for each contender, a column for each case."""
+    rows: dict[str, Row] = {}
+    for each in found.rows["hurt"]:
+        parts = [f"{each[key]} {word}" for key, word in (("lost", "lost"), ("done_twice", "twice")) if each.get(key)]
+        if each.get("again_s") is not None:
+            parts.append(f"again after {each['again_s']:.1f} s")
+        if each.get("waited_s"):
+            parts.append(f"the caller waited {max(each['waited_s']):.1f} s")
+        if each.get("lost") is None:
+            parts = [str(each.get("note", ""))]
+        rows.setdefault(each["contender"], {"": each["contender"]})[each["case"].replace("_", " ")] = (
+            ", ".join(parts) or "nothing lost"
+        )
+    return list(rows.values())
+
+
+SECTIONS = (
+    Section(
+        "jobs",
+        "Jobs",
+        "Each contender as its own documentation recommends, with events on, production settings and two bodies at a"
+        " time. All run the same bodies, in interleaved rounds: [`bench/contenders`](../bench/contenders/__init__.py).",
+        {
+            "contender": "contender", "drain_per_s": "drained, jobs/s", "ours_drain_per_s": "ours ÷ its",
+            "enqueue_per_s": "enqueued one by one, jobs/s", "enqueue_many_per_s": "in one call",
+            "p50_ms_at_50": "p50 at 50/s, ms", "p99_ms_at_50": "p99", "p50_ms_at_200": "p50 at 200/s, ms",
+            "p99_ms_at_200": "p99", "cpu_us": "CPU a job, µs", "memory_mb": "workers, MB",
+            "services_mb": "its services, MB", "ready_s": "first job after, s", "reason": "not measured",
+        },
+        drain_plot,
+        "No-op jobs per second of each contender, and the jobs that it loses when it is hurt",
+        lambda found: [{key: row.get(key) for key in IN_SHORT} for row in found.rows["jobs"]],
+    ),
+    Section(
+        "hurt",
+        "When it is hurt",
+        "One script hurts all alike: [`bench/hurt.py`](../bench/hurt.py). *Lost*: not done within the limit. *Twice*:"
+        " done, or begun, more than once. *Again*: seconds until a hurt job runs again, median and longest.",
+        {
+            "case": "case", "contender": "contender", "jobs": "jobs", "hurt": "hurt", "lost": "lost",
+            "done_twice": "done twice", "begun_twice": "begun twice", "again_s": "again, s",
+            "again_max_s": "longest, s", "waited_s": "caller waited, s", "runs": "runs", "note": "",
+        },
+        summary=hurt_summary,
+    ),
+    Section(
+        "rescue",
+        "A dead worker's jobs",
+        "Median seconds from the fault until each step: [`bench/rescue.py`](../bench/rescue.py).",
+    ),
+    Section(
+        "web",
+        "Checkout",
+        "An order through gunicorn: two processes with four threads each. *Floor*: the same SQL through psycopg in a"
+        " bare view. A fault is in the first column: [`bench/web.py`](../bench/web.py).",
+        {
+            "what": "fault", "way": "way", "concurrency": "customers", "p50_ms": "p50, ms", "p99_ms": "p99, ms",
+            "per_s": "orders/s", "web_ms": "web CPU, ms", "postgres_ms": "PostgreSQL CPU, ms", "failed": "failed",
+        },
+        web_plot,
+        "The median of an order's answer, for each way of doing its work",
+    ),
+    Section(
+        "enqueue",
+        "Enqueueing",
+        "No worker runs. The memory is what the process grows by, at its peak, for one call.",
+        {"way": "way", "jobs": "jobs", "jobs_per_s": "jobs/s", "growth_mb": "MB more"},
+    ),
+    Section(
+        "burst",
+        "A burst",
+        "{jobs:,} jobs that do nothing come at once into the queue `bulk` of the whole shop, while two customers order"
+        " and a `critical` job comes four times a second. *Before* is the same load without the burst.",
+        {
+            "accepted_s": "accepted in, s", "drained_s": "drained in, s", "jobs_per_s": "jobs/s",
+            "oldest_s": "oldest age, s", "grown_mb": "all processes grow by, MB",
+            "checkout_before_p50_ms": "checkout before, p50, ms", "checkout_p50_ms": "checkout meanwhile, p50, ms",
+            "checkout_before_p99_ms": "checkout before, p99, ms", "checkout_p99_ms": "checkout meanwhile, p99, ms",
+            "critical_before_p50_ms": "critical before, p50, ms", "critical_p50_ms": "critical meanwhile, p50, ms",
+            "critical_before_p99_ms": "critical before, p99, ms", "critical_p99_ms": "critical meanwhile, p99, ms",
+        },
+        burst_plot,
+        "The age of the oldest job, and the memory of four processes, over the seconds of the burst",
+    ),
+    Section(
+        "growth",
+        "Growth",
+        "PostgreSQL's CPU in µs: for one job (insert, due, claim, finish), or for one look of a dispatcher that finds"
+        " nothing (look, rescue). Pages (8 KB) are what a statement touches, in the last round.",
+        plot=growth_plot,
+        alt="PostgreSQL's CPU for a claim, a finish, a due job and a rescue, over the number of finished jobs",
+    ),
+    Section(
+        "scaling",
+        "Scaling",
+        "One prefork worker, on one machine with its servers. The cores are shares of the CPU. The last column is the"
+        " jobs per second at which PostgreSQL would fill all cores of this machine, if workers ran elsewhere.",
+        {
+            "processes": "processes", "job_ms": "job, ms", "jobs_per_s": "jobs/s", "worker_cores": "worker, cores",
+            "postgresql_cores": "PostgreSQL, cores", "valkey_cores": "Valkey, cores",
+            "postgresql_limit_jobs_per_s": "PostgreSQL's limit, jobs/s",
+        },
+        scaling_plot,
+        "Jobs per second over the number of worker processes, for jobs of three durations",
+    ),
+    Section(
+        "start",
+        "A worker",
+        "A worker of two children: seconds until it is ready, and its memory (PSS) after a hundred jobs. The bare"
+        " Celery worker loads Django and the same tasks.",
+        {"worker": "worker", "ready_s": "ready, s", "memory_mb": "memory, MB"},
+    ),
+    Section(
+        "idle",
+        "At rest",
+        "The whole shop without customers.",
+        {"process": "process", "core_percent": "% of a core", "memory_mb": "memory (PSS), MB"},
+    ),
+    Section(
+        "pages",
+        "Staff pages",
+        "Each page with {jobs:,} jobs. A *poll* is what an open page requests every few seconds.",
+        {
+            "page": "page", "ms": "ms", "web_cpu_ms": "web CPU, ms", "database_cpu_ms": "PostgreSQL CPU, ms",
+            "statements": "statements", "kb": "kB",
+        },
+        summary=lambda found: [row for row in found.rows["pages"] if row["page"].endswith("poll")],
+    ),
+)  # fmt: skip

@@ -1,0 +1,119 @@
+"""The targets of the benchmarks: how each is measured, and what bounds it. The only place for both."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.contenders import STOCK
+
+Row = dict[str, Any]
+Figure = float | None  # None: not measured
+STATEMENTS = ("claim", "finish", "due", "rescue")
+
+
+class Measured:
+    """What the measurements saved, by name."""
+
+    def __init__(self, rows: Mapping[str, list[Row]]) -> None:
+        self.rows = rows
+
+    def find(self, name: str, **where: Any) -> list[Row]:
+        """The rows of a measurement in which each column has this value."""
+        return [row for row in self.rows.get(name, []) if all(row.get(each) == is_ for each, is_ in where.items())]
+
+    def figure(self, name: str, column: str, **where: Any) -> Figure:
+        return next((row[column] for row in self.find(name, **where) if row.get(column) is not None), None)
+
+    def ratio(self, name: str, column: str, ours: Row, others: Row) -> Figure:
+        above, below = self.figure(name, column, **ours), self.figure(name, column, **others)
+        return above / below if above is not None and below else None
+
+
+def of_jobs(column: str, contender: str) -> Callable[[Measured], Figure]:
+    """The median of the rounds' ratios."""
+    return lambda found: found.figure("jobs", f"ours_{column}", contender=contender)
+
+
+def of_checkout(way: str) -> Callable[[Measured], Figure]:
+    def measure(found: Measured) -> Figure:
+        one = {"what": "", "concurrency": 1}
+        return found.ratio("web", "p50_ms", {**one, "way": "shop"}, {**one, "way": way})
+
+    return measure
+
+
+def of_growth(state: str) -> Callable[[Measured], Figure]:
+    """The worst of the statements' ratios, from the fewest finished jobs to the most in this state."""
+
+    def measure(found: Measured) -> Figure:
+        few = min(found.find("growth", state="finished"), key=lambda row: row["jobs"], default=None)
+        many = max(found.find("growth", state=state), key=lambda row: row["jobs"], default=None)
+        if few is None or many is None:
+            return None
+        return max(many[f"{each}_us"] / few[f"{each}_us"] for each in STATEMENTS)
+
+    return measure
+
+
+def of_start(column: str) -> Callable[[Measured], Figure]:
+    return lambda found: found.ratio("start", column, {"worker": "ledger"}, {"worker": "bare Celery"})
+
+
+def of_rescue(column: str, *what: str) -> Callable[[Measured], Figure]:
+    """The worst of these faults."""
+    return lambda found: max(
+        (row[column] for each in what for row in found.find("rescue", what=each) if row.get(column) is not None),
+        default=None,
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    what: str
+    limit: float
+    measure: Callable[[Measured], Figure]
+    at_least: bool = False
+    unit: str = "x"
+    bound: str = ""  # what bounds it; shown where it is not met
+
+    def is_met(self, figure: float) -> bool:
+        return figure >= self.limit if self.at_least else figure <= self.limit
+
+
+TARGETS = (
+    Target(f"drain, prefork x 2 ÷ {STOCK}", 1.5, of_jobs("drain_per_s", STOCK), at_least=True),
+    Target("drain ÷ procrastinate", 2, of_jobs("drain_per_s", "procrastinate"), at_least=True),
+    Target("drain ÷ django-celery-outbox", 1.5, of_jobs("drain_per_s", "django-celery-outbox"), at_least=True),
+    Target("drain ÷ relier", 2, of_jobs("drain_per_s", "relier"), at_least=True),
+    Target(f"end to end at 50 jobs/s, median ÷ {STOCK}", 1.2, of_jobs("p50_ms_at_50", STOCK)),
+    Target(f"end to end at 50 jobs/s, 99th percentile ÷ {STOCK}", 1.2, of_jobs("p99_ms_at_50", STOCK)),
+    Target("checkout with its jobs ÷ the same without jobs", 1.1, of_checkout("no jobs")),
+    Target("checkout ÷ on_commit + `.delay()` for each job", 0.75, of_checkout("on_commit + delay")),
+    Target(
+        "20,000 jobs enqueued in one call ÷ a `.delay()` loop",
+        20,
+        lambda found: found.ratio("enqueue", "jobs_per_s", {"way": "one call"}, {"way": ".delay() loop"}),
+        at_least=True,
+    ),
+    Target("claim, finish, due, rescue (the worst): 10 million finished ÷ 10 thousand", 1.1, of_growth("finished")),
+    Target("the same: 1 million waiting ÷ none", 1.3, of_growth("waiting")),
+    Target(
+        "`/ops/` at each look, 1 million jobs: PostgreSQL's CPU",
+        20,
+        lambda found: found.figure("pages", "database_cpu_ms", page="health, poll"),
+        unit="ms",
+    ),
+    Target("memory of a worker with two children ÷ bare Celery worker", 1.2, of_start("memory_mb")),
+    Target("seconds until a worker is ready ÷ bare Celery worker", 1.2, of_start("ready_s")),
+    Target(
+        "all processes of the shop at rest, of a core",
+        3,
+        lambda found: found.figure("idle", "core_percent", process="all"),
+        unit="%",
+    ),
+    Target("a killed worker's jobs run again, median", 2, of_rescue("claimed", "child", "main", "all"), unit="s"),
+    Target(
+        "the same, longest (the target: the 99th percentile)", 3, of_rescue("longest", "child", "main", "all"), unit="s"
+    ),
+    Target("a frozen worker's jobs run again, longest", 12, of_rescue("longest", "frozen"), unit="s"),
+)
