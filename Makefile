@@ -8,7 +8,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://shop:none@127.0.0.1:9/none BROKER_URL=redis://:none@127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo ctl test test-core chaos soak mail-instant pictures naive outage fuzz check bench smoke deploy-drill audit-dependencies sbom lock clean lint-containers
+.PHONY: help demo ctl test test-core chaos soak mail-instant pictures naive outage fuzz check bench bench-quick smoke deploy-drill audit-dependencies sbom lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -90,11 +90,14 @@ var-bench/.ready: bench/requirements.txt
 var-%/.ready: requirements-%.txt
 	$(venv)
 
-bench: .venv/.ready var-bench/.ready ## what the ledger costs and saves, as ratios of this machine
-	@$(RUN) -m bench.checkout
-	@var-bench/bin/python -m bench.jobs
-	@$(RUN) -m bench.table
-	@$(RUN) -m bench.pages
+# BENCH="idle start" measures only these again, and writes the document anew.
+BENCH := jobs hurt rescue web enqueue burst growth scaling start idle pages
+BENCH_QUICK := jobs hurt web enqueue growth start
+bench: .venv/.ready var-bench/.ready ## all measurements, an hour on a quiet machine; writes docs/benchmarks.md
+	@for each in $(BENCH) report; do var-bench/bin/python -m bench.$$each || exit 1; done
+
+bench-quick: .venv/.ready var-bench/.ready ## the most telling ones in their short form, three minutes
+	@for each in $(BENCH_QUICK) report; do BENCH_QUICK=1 var-bench/bin/python -m bench.$$each || exit 1; done
 
 smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, audit, exit
 	@$(RUN) -m stack smoke

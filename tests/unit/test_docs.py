@@ -10,8 +10,9 @@ from backroom.ledger import operations, rescue, transitions
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-GENERATED = ROOT / "docs" / "crash-matrix.md"
-LIMIT = 11_600  # words in all documents but the generated one; a tenth is security.md with its table of requirements
+GENERATED = [ROOT / "docs" / name for name in ("crash-matrix.md", "benchmarks.md")]
+BENCHMARK = re.compile(r"<!-- bench -->\n(.*?)<!-- /bench -->", re.DOTALL)  # bench.report writes it
+LIMIT = 11_600  # words in all documents but the generated ones; a tenth is security.md with its table of requirements
 TESTS = {
     name
     for file in (ROOT / "tests").rglob("*.py")
@@ -31,6 +32,20 @@ def test_what_a_document_names_is_there(document: Path):
     assert [target for target in re.findall(r"`make ([a-z-]+)", text) if target not in TARGETS] == []
     paths = [path for path in re.findall(r"`(\w+/[\w/.-]+)`", text) if path.partition("/")[0] in ROOMS]
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_each_picture_of_a_document_is_there_for_a_light_and_a_dark_page(document: Path):
+    for picture in re.findall(r"<picture>.*?</picture>", document.read_text(), re.DOTALL):
+        light, dark = (re.findall(rf'\b{name}="([^"]+)"', picture) for name in ("src", "srcset"))
+        assert light != dark
+        assert [path for path in light + dark if not (document.parent / path).exists()] == []
+
+
+def test_the_readme_repeats_the_benchmarks():
+    (block,) = BENCHMARK.findall((ROOT / "README.md").read_text())
+    sentence, _, _ = block.partition("<picture>")
+    assert sentence.strip() in (ROOT / "docs" / "benchmarks.md").read_text()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -55,5 +70,6 @@ def test_the_core_explains_every_function_of_the_ledger():
 
 
 def test_the_documents_can_be_read():
-    words = {document.name: len(document.read_text().split()) for document in DOCUMENTS if document != GENERATED}
+    texts = {document.name: document.read_text() for document in DOCUMENTS if document not in GENERATED}
+    words = {name: len(BENCHMARK.sub("", text).split()) for name, text in texts.items()}
     assert sum(words.values()) <= LIMIT, words
