@@ -13,9 +13,10 @@ from backroom.ledger.errors import Permanent, RetryAfter, Snooze
 from backroom.ledger.retry import Retry
 from backroom.observe.progress import progress, report
 from backroom.runtime.backpressure import Overloaded
-from backroom.runtime.enqueue import Call, enqueue_all
+from backroom.runtime.enqueue import Call, enqueue_all, enqueue_many
 from backroom.runtime.task import task
 
 __all__ = [
-    "Call", "Overloaded", "Permanent", "Retry", "RetryAfter", "Snooze", "enqueue_all", "progress", "report", "task",
+    "Call", "Overloaded", "Permanent", "Retry", "RetryAfter", "Snooze", "enqueue_all", "enqueue_many", "progress",
+    "report", "task",
 ]  # fmt: skip

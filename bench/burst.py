@@ -22,8 +22,8 @@ BEFORE = 5 if results.quick() else 15  # seconds of the usual load before the bu
 PROBE_EVERY = 0.25
 SAMPLE_EVERY = 1.0
 STATE = """
-SELECT count(*), COALESCE(extract(epoch FROM clock_timestamp() - min(published_at)), 0)::float
-FROM backroom_job WHERE state = 'ready' AND queue = 'bulk'
+SELECT count(*), COALESCE(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float
+FROM backroom_job WHERE state IN ('ready', 'waiting') AND queue = 'bulk'
 """
 LATENCY = """
 SELECT extract(epoch FROM finished_at - created_at)::float * 1000, extract(epoch FROM created_at)::float

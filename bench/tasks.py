@@ -2,7 +2,7 @@
 
 import time
 
-from backroom import enqueue_all, task
+from backroom import enqueue_many, task
 from shop.celery import app
 
 __all__ = ["app", "enqueue", "probe", "wait"]
@@ -21,4 +21,4 @@ def probe() -> None:
 
 def enqueue(jobs: int, seconds: float = 0) -> None:
     """Enqueue this number of jobs in one call."""
-    enqueue_all(*[wait.call(seconds) for _ in range(jobs)])
+    enqueue_many(wait.call(seconds) for _ in range(jobs))

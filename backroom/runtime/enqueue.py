@@ -3,9 +3,11 @@
 import secrets
 import time
 import uuid
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from celery import current_app
@@ -17,6 +19,7 @@ from backroom.observe import context, progress
 from backroom.runtime import argument_types, backpressure, publisher, storable
 
 KEY_LIMIT = 200  # characters, as the column has
+SLICE = 1_000  # calls that enqueue_many holds at a time
 
 
 def new_id() -> str:
@@ -95,6 +98,34 @@ def enqueue_all(*calls: Call) -> list[str]:
     dispatcher publishes later. Raises django.db.Error, TypeError or ValueError for bad arguments, and Overloaded if
     every task has `shed=True` and a queue refuses them; then nothing is written.
     """
+    ids, messages = _write(calls)
+
+    def publish() -> None:
+        # A nested function: Django 5.2 can't log a failing functools.partial (its ticket 19609).
+        publisher.publish(messages)
+
+    if messages:
+        transaction.on_commit(publish, robust=True)
+    return ids
+
+
+def enqueue_many(calls: Iterable[Call]) -> int:
+    """Enqueue any number of calls, as enqueue_all does; returns how many. It reads and inserts SLICE of them at a time,
+    so memory stays flat.
+
+    Once they are committed, a dispatcher publishes them. This process would have to hold all their messages until the
+    commit, and a request would wait for the broker to take them.
+    """
+    source, count = iter(calls), 0
+    with transaction.atomic():
+        while some := list(islice(source, SLICE)):
+            _write([replace(call, run_after=timedelta()) if call.run_after is None else call for call in some])
+            count += len(some)
+    return count
+
+
+def _write(calls: Sequence[Call]) -> tuple[list[str], list[Message]]:
+    """Insert the jobs of calls with one INSERT; returns the id of each call's job, and the messages to publish."""
     captured = context.capture()
     chains = [_chain(call, captured) for call in calls]
     rows = [row for chain in chains for row in chain]
@@ -107,19 +138,12 @@ def enqueue_all(*calls: Call) -> list[str]:
     with transaction.atomic(savepoint=False) if len(rows) > 1 else nullcontext():
         inserted = transitions.insert(rows)
         known = _existing(rows, inserted)
-
-    def publish() -> None:
-        # A nested function: Django 5.2 can't log a failing functools.partial (its ticket 19609).
-        publisher.publish(messages)
-
     messages = [
         Message(row["id"], row["task"], row["queue"], row["args"], row["context"], stamp)
         for row in rows
         if (stamp := inserted.get(row["id"])) is not None
     ]
-    if messages:
-        transaction.on_commit(publish, robust=True)
-    return [known.get(head["id"], head["id"]) for head, *_ in chains]
+    return [known.get(head["id"], head["id"]) for head, *_ in chains], messages
 
 
 def _chain(call: Call, captured: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The ledger's statements, one by one, on a real PostgreSQL."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,7 @@ from backroom.ledger.limits import DEPTH, RESULT_DEPTH
 from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime import dispatcher
 from backroom.runtime.dispatcher import Dispatcher
-from backroom.runtime.enqueue import enqueue_all, new_id
+from backroom.runtime.enqueue import SLICE, Call, enqueue_all, enqueue_many, new_id
 from backroom.runtime.lost_children import LostChildren
 from backroom.runtime.pulse import requeue_unfinished
 from tests.integration.heartbeats import worker_beats
@@ -57,6 +58,30 @@ def test_a_rollback_leaves_no_job():
         note.enqueue(1)
         transaction.set_rollback(True)
     assert not Job.objects.exists()
+
+
+def test_any_number_of_calls_is_written_as_it_is_read_and_published_by_a_dispatcher():
+    ahead = []
+
+    def calls() -> Iterator[Call]:
+        for number in range(2 * SLICE + 1):
+            if number % 100 == 0:
+                ahead.append(number - Job.objects.count())
+            yield note.call(number)
+
+    assert enqueue_many(calls()) == 2 * SLICE + 1
+    assert max(ahead) < SLICE
+    assert len(transitions.stage_due(3 * SLICE)) == 2 * SLICE + 1
+
+
+def test_of_many_calls_all_are_enqueued_or_none():
+    with transaction.atomic():
+        with pytest.raises(ValueError, match="no queue"):
+            enqueue_many(
+                note.using(queue_name="lost" if number == SLICE else None).call(number) for number in range(SLICE + 1)
+            )
+        id = note.enqueue(1)  # the caller's transaction is as before
+    assert [str(job.id) for job in Job.objects.all()] == [id]
 
 
 def test_a_key_names_one_job():
