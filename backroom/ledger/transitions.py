@@ -14,7 +14,7 @@ from django.db import DataError, IntegrityError
 
 from backroom.ledger.errors import Permanent, Superseded
 from backroom.ledger.limits import LIMIT, RESULT_DEPTH, clipped
-from backroom.ledger.sql import PAUSED, STAMP, Claimed, Message, messages, recording, returned_ids, rows
+from backroom.ledger.sql import PAUSED, STAMP, Claimed, Message, messages, prepared, recording, returned_ids, rows
 
 
 def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
@@ -67,18 +67,13 @@ def claim(id: str, worker: str, task: str = "") -> Claimed | None:
 
     Race: two workers hold a message for the same job. The first UPDATE takes it from `ready`; the other finds nothing.
     """
-    found = rows(
-        f"""
+    sql = f"""
         UPDATE backroom_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
                                 claims = claims + 1, attempts = attempts + 1
         WHERE id = %s AND state || '' = 'ready' AND %s IN ('', task) AND NOT ({PAUSED})
         RETURNING id, args, context, key, claims, attempts, max_attempts
-        """,  # noqa: S608 - PAUSED stands in sql.py
-        worker,
-        id,
-        task,
-    )
-    if not found:
+        """  # noqa: S608 - PAUSED stands in sql.py
+    if not (found := prepared(sql, worker, id, task)):
         requeue_ready([id], paused_only=True)
         return None
     return Claimed(id, *map(json.loads, found[0][1:3]), *found[0][3:])
@@ -99,17 +94,14 @@ def succeed(job: Claimed, result: Any) -> list[Message]:
     except (TypeError, ValueError, DataError) as error:
         raise Permanent(f"the task returned what can't be stored as JSON ({type(error).__name__})") from error
     except (RecursionError, IntegrityError) as error:
-        raise Permanent(
-            f"the task's result is nested deeper than {RESULT_DEPTH} levels, so it can't be stored"
-        ) from error
+        raise Permanent(f"the task's result nests over {RESULT_DEPTH} levels deep, so it can't be stored") from error
     if not found:
         raise Superseded(job)
     return messages(row for row in found if row[1] is not None)
 
 
 def _succeed(job: Claimed, result: str) -> list[tuple]:
-    return rows(
-        f"""
+    sql = f"""
         WITH ended AS (
             UPDATE backroom_job SET state = 'succeeded', finished_at = clock_timestamp(), result = %s::jsonb, error = ''
             WHERE id = %s AND state || '' = 'running' AND claims = %s RETURNING id, result
@@ -122,11 +114,8 @@ def _succeed(job: Claimed, result: str) -> list[tuple]:
         )
         SELECT id, NULL, NULL, NULL, NULL, NULL FROM ended
         UNION ALL SELECT id, task, queue, args, context, {STAMP} FROM next
-        """,  # noqa: S608
-        result,
-        job.id,
-        job.claims,
-    )
+        """  # noqa: S608
+    return prepared(sql, result, job.id, job.claims)
 
 
 def defer(job: Claimed, seconds: float, error: str, uses_attempt: bool = True) -> None:
@@ -158,17 +147,13 @@ def stage_due(limit: int) -> list[Message]:
     Race: two dispatchers look at once. SKIP LOCKED gives each rows of its own. The stamp stands before the broker has
     the message, as in `insert`: a dispatcher that dies in between leaves a lost message, which the rescue finds.
     """
-    return messages(
-        rows(
-            f"""
-            WITH due AS (SELECT id FROM backroom_job WHERE state = 'waiting' AND run_at <= statement_timestamp()
-                         AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
-            UPDATE backroom_job job SET state = 'ready', published_at = clock_timestamp()
-            FROM due WHERE job.id = due.id RETURNING job.id, task, queue, args, context, {STAMP}
-            """,  # noqa: S608
-            limit,
-        )
-    )
+    sql = f"""
+        WITH due AS (SELECT id FROM backroom_job WHERE state = 'waiting' AND run_at <= statement_timestamp()
+                     AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        UPDATE backroom_job job SET state = 'ready', published_at = clock_timestamp()
+        FROM due WHERE job.id = due.id RETURNING job.id, task, queue, args, context, {STAMP}
+        """  # noqa: S608
+    return messages(rows(sql, limit))
 
 
 def requeue_ready(which: Sequence[str], paused_only: bool = False) -> list[str]:

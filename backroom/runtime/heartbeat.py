@@ -2,13 +2,16 @@
 
 import os
 import socket
+import sys
 import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from backroom.ledger.rescue import SILENCE
 from backroom.ledger.sql import rows
@@ -44,6 +47,18 @@ def name_worker(host: str) -> None:
     global worker_name
     worker_name = new_name(host)
     os.environ.setdefault("PGAPPNAME", session_name(worker_name))
+
+
+def let_prepare(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Let the ledger prepare statements in a new session, unless a pooler shares it out: see Heartbeat.beat. Django
+    lets the driver prepare none."""
+    driver: Any = connection.connection
+    if connection.vendor != "postgresql" or driver.prepare_threshold is not None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        if cursor.fetchone() == (driver.info.backend_pid,):
+            driver.prepare_threshold = sys.maxsize  # executions: only what asks to be prepared
 
 
 def session_name(worker: str) -> str:

@@ -12,6 +12,7 @@ from celery.apps.worker import Worker as CeleryWorker
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
+from django.db.backends.signals import connection_created
 
 from backroom.conf import conf
 from backroom.ledger import operations, rescue, transitions
@@ -29,6 +30,7 @@ class Worker(CeleryWorker):
         """Name this process before the pool forks, and connect the parts."""
         super().on_before_init(**options)
         heartbeat.name_worker(self.hostname or "")
+        connection_created.connect(heartbeat.let_prepare)
         sigterm.spare_bodies()
         remote_control.limit()
         # At a stop billiard waits up to 30 s for a result that may never be counted: one stop in eight, measured. The

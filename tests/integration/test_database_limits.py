@@ -16,7 +16,7 @@ from psycopg import IsolationLevel
 
 from backroom.ledger.models import Heartbeat as HeartbeatRow
 from backroom.runtime.checks import log_findings
-from backroom.runtime.heartbeat import Heartbeat
+from backroom.runtime.heartbeat import Heartbeat, let_prepare
 from backroom.runtime.session_checks import check_sessions
 from stack import ports, unprivileged
 from tests.integration import sick_database as sick
@@ -127,4 +127,6 @@ def test_a_worker_behind_a_pooler_is_not_judged_by_its_sessions(pgbouncer, monke
     for direct in (True, False):
         with sick.connecting_to(**({} if direct else {"PORT": pgbouncer})):
             Heartbeat("worker", "tests/1").beat()
+            let_prepare(connection)
+            assert (connection.connection.prepare_threshold is not None) == direct  # nor does it prepare statements
         assert bool(HeartbeatRow.objects.get().session) == direct

@@ -14,6 +14,7 @@ from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ops import stats
 from backroom.ops.rates import WINDOW
 from backroom.runtime.ended import Ended
+from backroom.runtime.heartbeat import let_prepare
 from tests.integration.heartbeats import worker_beats
 
 
@@ -86,6 +87,24 @@ def test_a_job_is_found_by_its_id_and_not_among_the_dead_rows_of_a_state(questio
     fill(2_000, "'succeeded'")
     for _, plan in plans(QUESTIONS[question]):
         assert set(re.findall(r"'Index Name': '(\w+)'", str(plan))) <= {"backroom_job_pkey", "backroom_after"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_postgresql_plans_a_workers_statements_once_and_anew_now_and_then(monkeypatch):
+    """The plan for an empty table reads all of a full one."""
+    kept = "SELECT generic_plans > 0 FROM pg_prepared_statements"
+    connection.ensure_connection()
+    try:
+        let_prepare(connection)
+        monkeypatch.setattr(sql, "random", lambda: 1.0)
+        for number in range(7):
+            transitions.succeed(transitions.claim(aged.enqueue(number), "worker"), None)
+        assert execute(kept) == [(True,), (True,)]
+        monkeypatch.setattr(sql, "random", lambda: 0.0)
+        assert transitions.claim(aged.enqueue(7), "worker")
+        assert execute(kept) == [(False,)]
+    finally:
+        connection.close()
 
 
 @pytest.mark.django_db
