@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from backroom.ledger.limits import LIMIT, LINE, clipped
 
 PARTS = 50  # of an error that is shown as it is: the texts of each name all behind it, so time grows with the square
+PLAIN = re.compile(r"[\w .-]*")  # most texts: a quotation, a password and an odd character have others
 BREAK = re.compile(r"(\n|\\+n)")  # also as repr() and JSON write it
 QUOTING = re.compile(r"^[\s|]*(?:CONTEXT|QUERY|LINE \d+):|\bDETAIL:")
 OWN = re.compile(r"^[\s|]*(?:HINT:|(?:Exception Group )?Traceback \(|The above exception|During handling of|\+[-+ ])")
@@ -32,6 +33,8 @@ def redact(text: str, limit: int = LIMIT) -> str:
 
     A quoted value may have several lines. So all is cut, until a line that a traceback or PostgreSQL writes itself.
     """
+    if len(text) <= limit and PLAIN.fullmatch(text):
+        return text
     kept: list[str] = []
     cut = ""  # the kind of line break before the quotation
     pieces = BREAK.split(text) if "DETAIL:" in text or re.search(r"CONTEXT:|QUERY:|LINE \d+:", text) else [text]
