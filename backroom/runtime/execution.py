@@ -90,7 +90,8 @@ def _attempt(task: Executable, job: Claimed) -> Any:
         if ending is error:
             raise
         raise ending from None
-    publisher.publish(freed)
+    if freed:
+        publisher.publish(freed)
     return result
 
 

@@ -155,12 +155,12 @@ class LedgerTask(Task):
             return self.run(*args, **kwargs)
         if not heartbeat.worker_name:
             raise ImproperlyConfigured("this worker sends no heartbeat: start it with `celery -A PROJECT worker`")
-        id = self.request.id
-        self.push_request(**{**vars(self.request), "called_directly": True})  # the body may call its own task
+        request = self.request
+        request.called_directly = True  # the body may call its own task
         try:
-            return execution.perform(self, id)
+            return execution.perform(self, request.id)
         finally:
-            self.pop_request()
+            request.called_directly = False
 
 
 def task(
