@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.contenders import OURS
+from bench import series
 from bench.targets import Measured, Row
 
 Plot = Callable[[Measured], tuple[str, tuple[Any, ...], dict[str, Any]] | None]  # function of plots.py, its arguments
@@ -22,56 +22,6 @@ class Section:
     plot: Plot | None = None
     alt: str = ""  # of the plot
     summary: Callable[[Measured], list[Row]] | None = None  # the rows of a table above; the whole one is folded then
-
-
-def drain_plot(found: Measured) -> Any:
-    rows = sorted(found.rows["jobs"], key=lambda row: -(row.get("drain_per_s") or 0))
-    bars = [(row["contender"], row["drain_per_s"], note(found, row)) for row in rows if row.get("drain_per_s")]
-    return "bars", ("No-op jobs per second, two bodies at a time; jobs lost when hurt", bars, OURS), {}
-
-
-def note(found: Measured, row: Row) -> str:
-    """Jobs per second, and how many jobs all cases of bench.hurt lost."""
-    lost = [each["lost"] for each in found.find("hurt", contender=row["contender"]) if each.get("lost") is not None]
-    return f"{row['drain_per_s']:,.0f}" + (f" · {sum(lost):,} lost" if lost else "")
-
-
-def web_plot(found: Measured) -> Any:
-    level = max((row["concurrency"] for row in found.find("web", what="") if row["concurrency"] <= 8), default=None)
-    rows = sorted(found.find("web", what="", concurrency=level), key=lambda row: row["p50_ms"])
-    bars = [(row["way"], row["p50_ms"], f"{row['p50_ms']:,.0f} ms") for row in rows]
-    return "bars", (f"Median of an order's answer, {level} customers at a time", bars, "shop"), {}
-
-
-def burst_plot(found: Measured) -> Any:
-    rows = found.rows["burst_timeline"]
-    at = [row["at"] for row in rows]
-    memory = [
-        (name, at, [row[f"{name}_mb"] for row in rows]) for name in ("worker-bulk", "web", "dispatcher", "postgres")
-    ]
-    age = ("Age of the oldest job", "seconds since the burst", "s", [("", at, [row["oldest_s"] for row in rows])])
-    return "lines", (age, ("Memory (PSS)", "seconds since the burst", "MB", memory)), {}
-
-
-def scaling_plot(found: Measured) -> Any:
-    panels = []
-    for milliseconds in sorted({row["job_ms"] for row in found.rows["scaling"]}):
-        rows = found.find("scaling", job_ms=milliseconds)
-        xs, ys = [row["processes"] for row in rows], [row["jobs_per_s"] for row in rows]
-        title = f"Jobs of {milliseconds} ms" if milliseconds else "No-op jobs"
-        panels.append((title, "worker processes", "jobs/s", [("", xs, ys)]))
-    return "lines", tuple(panels), {"marker": "o"}
-
-
-def growth_plot(found: Measured) -> Any:
-    rows = found.find("growth", state="finished")
-    sizes = [row["jobs"] for row in rows]
-    series = [(name, sizes, [row[f"{name}_us"] for row in rows]) for name in ("claim", "finish", "due", "rescue")]
-    return (
-        "lines",
-        (("PostgreSQL's CPU for a statement", "finished jobs", "µs", series),),
-        {"marker": "o", "scale": "log"},
-    )
 
 
 IN_SHORT = (
@@ -116,15 +66,16 @@ SECTIONS = (
             "p99_ms_at_200": "p99", "cpu_us": "CPU a job, µs", "memory_mb": "workers, MB",
             "services_mb": "its services, MB", "ready_s": "first job after, s", "reason": "not measured",
         },
-        drain_plot,
+        series.drain,
         "No-op jobs per second of each contender, and the jobs that it loses when it is hurt",
         lambda found: [{key: row.get(key) for key in IN_SHORT} for row in found.rows["jobs"]],
     ),
     Section(
         "hurt",
         "When it is hurt",
-        "One script hurts all alike: [`bench/hurt.py`](../bench/hurt.py). *Lost*: not done within the limit. *Twice*:"
-        " done, or begun, more than once. *Again*: seconds until a hurt job runs again, median and longest.",
+        "One script hurts all alike: [`bench/hurt.py`](../bench/hurt.py). *Lost*: not done within {limit_s}"
+        " seconds, {limit_after_a_workers_death_s} after a worker's death; a note below says what brings it back later."
+        " *Twice*: done, or begun, more than once. *Again*: until a hurt job runs again, median and longest.",
         {
             "case": "case", "contender": "contender", "jobs": "jobs", "hurt": "hurt", "lost": "lost",
             "done_twice": "done twice", "begun_twice": "begun twice", "again_s": "again, s",
@@ -141,13 +92,14 @@ SECTIONS = (
         "web",
         "Checkout",
         "An order through gunicorn: two processes with four threads each. *Floor*: the same SQL through psycopg in a"
-        " bare view. A fault is in the first column: [`bench/web.py`](../bench/web.py).",
+        " bare view. All figures begin with the fault: [`bench/web.py`](../bench/web.py).",
         {
             "what": "fault", "way": "way", "concurrency": "customers", "p50_ms": "p50, ms", "p99_ms": "p99, ms",
             "per_s": "orders/s", "web_ms": "web CPU, ms", "postgres_ms": "PostgreSQL CPU, ms", "failed": "failed",
         },
-        web_plot,
+        series.web,
         "The median of an order's answer, for each way of doing its work",
+        lambda found: found.find("web", what=""),
     ),
     Section(
         "enqueue",
@@ -168,7 +120,7 @@ SECTIONS = (
             "critical_before_p50_ms": "critical before, p50, ms", "critical_p50_ms": "critical meanwhile, p50, ms",
             "critical_before_p99_ms": "critical before, p99, ms", "critical_p99_ms": "critical meanwhile, p99, ms",
         },
-        burst_plot,
+        series.burst,
         "The age of the oldest job, and the memory of four processes, over the seconds of the burst",
     ),
     Section(
@@ -176,7 +128,7 @@ SECTIONS = (
         "Growth",
         "PostgreSQL's CPU in µs: for one job (insert, due, claim, finish), or for one look of a dispatcher that finds"
         " nothing (look, rescue). Pages (8 KB) are what a statement touches, in the last round.",
-        plot=growth_plot,
+        plot=series.growth,
         alt="PostgreSQL's CPU for a claim, a finish, a due job and a rescue, over the number of finished jobs",
     ),
     Section(
@@ -189,7 +141,7 @@ SECTIONS = (
             "postgresql_cores": "PostgreSQL, cores", "valkey_cores": "Valkey, cores",
             "postgresql_limit_jobs_per_s": "PostgreSQL's limit, jobs/s",
         },
-        scaling_plot,
+        series.scaling,
         "Jobs per second over the number of worker processes, for jobs of three durations",
     ),
     Section(
