@@ -102,12 +102,6 @@ SECTIONS = (
         lambda found: found.find("web", what=""),
     ),
     Section(
-        "checkout",
-        "The cost of an order's jobs",
-        "The same order in one process, without gunicorn and without the gateway: ms for each, and CPU time.",
-        {"way": "way", "ms": "ms", "python_ms": "Python's CPU, ms", "postgres_ms": "PostgreSQL's CPU, ms"},
-    ),
-    Section(
         "enqueue",
         "Enqueueing",
         "No worker runs. The memory is what the process grows by, at its peak, for one call.",

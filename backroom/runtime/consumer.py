@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
@@ -14,10 +15,10 @@ from backroom.runtime import broker, foreign
 log = logging.getLogger(__name__)
 
 TURN_EVERY = 1.0  # seconds
-EVENTS_EVERY = 0.25  # seconds
-# Race: the kernel closes a dead child's pipe, which wakes Celery, before waitpid reports the child. Celery then looks
-# again after up to 5 s; one death in five, measured on two busy cores.
-REAP_EVERY = 0.25  # seconds
+# Seconds between two looks, while jobs are here, for events to publish and for dead children. Race: the kernel closes a
+# dead child's pipe, which wakes Celery, before waitpid reports the child. Celery then looks again after up to 5 s; one
+# death in five, measured on two busy cores.
+TICK = 0.25
 
 
 class Consumer(CeleryConsumer):
@@ -25,6 +26,7 @@ class Consumer(CeleryConsumer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.outage = OutageLog(log, "broker")
+        self.ticks = False  # whether a timer runs
         self.queues = ""  # that it consumes, with commas; the last ones while the broker is away
         self.turn()
         super().__init__(*args, **options)
@@ -38,12 +40,27 @@ class Consumer(CeleryConsumer):
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
         hub.call_repeatedly(TURN_EVERY, self.turn)
-        hub.call_repeatedly(EVENTS_EVERY, self._flush_events)
-        hub.call_repeatedly(REAP_EVERY, self.pool.maintain_pool)
+        self.ticks = False  # a reconnect clears the hub's timers
+        if state.reserved_requests:
+            self._start_ticks()
 
     def on_send_event_buffered(self) -> None:
-        """Leave the task events of a hub to its timer, and to Celery, which publishes 24 at once. Celery's flush at
+        """Leave the task events of a hub to a timer, and to Celery, which publishes 24 at once. Celery's flush at
         the next turn is one PUBLISH an event: over half of the CPU time of a busy main process."""
+        self._start_ticks()
+
+    def _start_ticks(self) -> None:
+        if self.hub and not self.ticks:
+            self.ticks = True
+            self.hub.call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        """At rest there is none, as each wakes the process: so its timer repeats only while jobs are here."""
+        self.ticks = False
+        if state.reserved_requests:
+            self._start_ticks()
+        self._flush_events()
+        self.pool.maintain_pool()
 
     def stop(self) -> None:
         self._flush_events()  # before the worker says that it is offline
@@ -88,6 +105,7 @@ class Consumer(CeleryConsumer):
         def handle_job(message: Any) -> Any:
             if foreign.is_job(message):
                 foreign.strip(message)
+                self._start_ticks()
                 return handle(message)
             foreign.keep(message)
             message.ack_log_error(log, self.connection_errors)

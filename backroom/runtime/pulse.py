@@ -35,6 +35,7 @@ from backroom.runtime.project_warnings import EveryMinute, warn_of_missing_dispa
 log = logging.getLogger(__name__)
 
 STOP_MARGIN = 3.0  # seconds before the end of its grace at which a worker requeues what it still runs
+MEMORY_EVERY = 30.0  # seconds; the kernel needs 10 ms to add up a worker of two children
 STUCK = 30.0  # seconds without a turn of the consumer after which the worker ends; a hanging broker takes up to 15
 
 
@@ -52,6 +53,8 @@ class Pulse:
         self.deadline = math.inf  # by time.monotonic, until which running jobs may go on
         self.heartbeat: Heartbeat | None = None
         self.consumer: Any = None
+        self.memory: int | None = None
+        self.memory_at = 0.0
         self.lost_children = LostChildren()
         self.warn_of_missing_dispatcher = EveryMinute(warn_of_missing_dispatcher)
 
@@ -152,7 +155,9 @@ class Pulse:
     def _beat(self, pool: BasePool) -> None:
         assert self.heartbeat  # noqa: S101 - the thread starts after it is made
         self.lost_children.requeue(heartbeat.worker_name, _running)
-        self.heartbeat.beat("" if self.stops else self.consumer.queues, _memory(pool))
+        if time.monotonic() >= self.memory_at:
+            self.memory, self.memory_at = _memory(pool), time.monotonic() + MEMORY_EVERY
+        self.heartbeat.beat("" if self.stops else self.consumer.queues, self.memory)
         for id in rescue.requeue_abandoned(heartbeat.worker_name, _running()):
             subprocesses.end(id)
             log.warning("job %s: its process is gone, it was requeued", id)

@@ -13,6 +13,7 @@ from backroom import task
 from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ops import stats
 from backroom.ops.rates import WINDOW
+from backroom.runtime import dispatcher
 from backroom.runtime.ended import Ended
 from backroom.runtime.heartbeat import let_prepare
 from tests.integration.heartbeats import worker_beats
@@ -34,6 +35,8 @@ def execute(sql: str, *parameters: Any) -> list[tuple]:
 
 JOB = sql.Claimed("01a00000-0000-7000-8000-000000000000", {}, {}, "aged:1", 1, 1, 1)
 QUESTIONS: dict[str, Callable[[], object]] = {
+    "dispatcher: whether a job is due": lambda: sql.rows(dispatcher.DUE),
+    "dispatcher: whether a job may be lost": lambda: sql.rows(dispatcher.LIVE),
     "dispatcher: due jobs": lambda: transitions.stage_due(500),
     "dispatcher: jobs whose message is lost": lambda: rescue.lost_messages("default", None),
     "dispatcher: jobs of a dead worker": rescue.requeue_abandoned,
@@ -78,6 +81,16 @@ def test_no_question_reads_the_whole_ledger():
     assert pages(QUESTIONS["dispatcher: due jobs"]) < 20, "it reads all that is for later"
     whole = {name: sql for name, call in QUESTIONS.items() for sql, plan in plans(call) if reads_all(plan)}
     assert whole == {}
+
+
+@pytest.mark.django_db
+def test_at_rest_a_dispatcher_asks_once_whether_there_is_work(django_assert_num_queries):
+    fill(2_000, "'succeeded'")
+    resting = dispatcher.Dispatcher()
+    resting.rescue_at = 0.0
+    with django_assert_num_queries(2):
+        resting.publish_due()
+        resting.rescue_if_due()
 
 
 @pytest.mark.django_db
