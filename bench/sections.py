@@ -1,6 +1,6 @@
 """The sections of docs/benchmarks.md: the text, the table and the plot of each measurement."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,17 +40,24 @@ def hurt_summary(found: Measured) -> list[Row]:
     """A row for each contender, a column for each case."""
     rows: dict[str, Row] = {}
     for each in found.rows["hurt"]:
-        parts = [f"{each[key]} {word}" for key, word in (("lost", "lost"), ("done_twice", "twice")) if each.get(key)]
-        if each.get("again_s") is not None:
-            parts.append(f"again after {each['again_s']:.1f} s")
-        if each.get("waited_s"):
-            parts.append(f"the caller waited {max(each['waited_s']):.1f} s")
-        if each.get("lost") is None:
-            parts = [str(each.get("note", ""))]
-        rows.setdefault(each["contender"], {"": each["contender"]})[each["case"].replace("_", " ")] = (
-            ", ".join(parts) or "nothing lost"
-        )
+        row = rows.setdefault(each["contender"], {"": each["contender"]})
+        row[each["case"].replace("_", " ")] = ", ".join(hurt_words(each)) or "nothing lost"
     return list(rows.values())
+
+
+def hurt_words(row: Row) -> Iterator[str]:
+    if row.get("lost") is None:  # not measured
+        yield str(row.get("note", ""))
+    if row.get("lost"):  # some queues give them back later: the note says when
+        yield f"{row['lost']} " + ("not back in time" if row["case"] == "worker_killed" else "lost")
+    if row.get("done_twice"):
+        yield f"{row['done_twice']} twice"
+    if row.get("runs"):
+        yield "it never ran again" if row["runs"] == 1 else f"it ran {row['runs']} times"
+    if row.get("again_s") is not None:
+        yield f"again after {row['again_s']:.1f} s"
+    if row.get("waited_s") is not None:
+        yield f"the caller waited {row['waited_s']:.1f} s" + (" and got an error" if row.get("note") else "")
 
 
 SECTIONS = (
@@ -79,7 +86,8 @@ SECTIONS = (
         {
             "case": "case", "contender": "contender", "jobs": "jobs", "hurt": "hurt", "lost": "lost",
             "done_twice": "done twice", "begun_twice": "begun twice", "again_s": "again, s",
-            "again_max_s": "longest, s", "waited_s": "caller waited, s", "runs": "runs", "note": "",
+            "again_max_s": "longest, s", "waited_s": "caller waited, s", "next_waited_s": "the next one",
+            "runs": "runs", "note": "",
         },
         summary=hurt_summary,
     ),

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 import django
+from django.apps import apps
 from django.db import transaction
 
 from bench.contenders.work import record
@@ -54,6 +55,8 @@ def in_transaction(module: Any, body: str, calls: list, how: str) -> None:
         killing = partial(os.kill, os.getpid(), signal.SIGKILL)
         vars(transaction.get_connection())["run_and_clear_commit_hooks"] = killing
     with transaction.atomic():
+        if how == "die":
+            apps.get_model("auth", "Group").objects.create(name=calls[0][0])  # a row of the business, as an order is
         getattr(module, "in_transaction", module.enqueue)(body, calls)
 
 
