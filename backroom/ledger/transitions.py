@@ -37,11 +37,11 @@ def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
                0, 0, '', ''
         FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text,
              max_attempts int, after_id uuid, takes_result text, context jsonb, delay float, moment timestamptz)
-        ON CONFLICT DO NOTHING RETURNING id, {STAMP}
+        ON CONFLICT DO NOTHING RETURNING id::text, {STAMP}
         """,  # noqa: S608 - STAMP stands in sql.py
         json.dumps(jobs),
     )
-    return {str(id): stamp for id, stamp in found}
+    return dict(found)
 
 
 def ids_of(keys: Sequence[str]) -> dict[str, str]:

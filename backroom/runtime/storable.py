@@ -10,6 +10,7 @@ from django.utils.timezone import is_aware
 from backroom.ledger.limits import DEPTH, LIMIT
 from backroom.ledger.sql import READABLE
 
+ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
 
 
@@ -17,7 +18,7 @@ def check_arguments(args: dict[str, Any]) -> None:
     """Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep, or is too long or too deep."""
     too_deep = f"nested deeper than {DEPTH} levels: pass the id of a row instead"
     try:
-        text = json.dumps(args, allow_nan=False, ensure_ascii=False)
+        text = ENCODER.encode(args)
     except RecursionError as error:
         raise ValueError(too_deep) from error
     try:
