@@ -93,7 +93,8 @@ def release_followers() -> list[str]:
             args = CASE child.takes_result WHEN '' THEN child.args
                    ELSE child.args || jsonb_build_object(child.takes_result, parent.result) END
         FROM backroom_job parent WHERE child.state = 'waiting' AND child.run_at IS NULL
-             AND parent.id = child.after_id AND parent.state = 'succeeded' RETURNING child.id
+             AND child.after_id IS NOT NULL AND parent.id = child.after_id AND parent.state = 'succeeded'
+        RETURNING child.id
         """
     )
 
@@ -107,6 +108,6 @@ def mark_orphans_dead() -> list[str]:
     change = """
         UPDATE backroom_job SET state = 'dead', finished_at = clock_timestamp(), error = 'the job before it was deleted'
         WHERE state = 'waiting' AND run_at IS NULL
-              AND NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = backroom_job.after_id)
+              AND (SELECT id FROM backroom_job parent WHERE parent.id = backroom_job.after_id) IS NULL
         """
     return returned_ids(recording(change))

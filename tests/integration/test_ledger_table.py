@@ -84,6 +84,17 @@ def test_no_question_reads_the_whole_ledger():
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("question", [rescue.release_followers, rescue.mark_orphans_dead])
+def test_a_single_follower_is_looked_at_alone_among_all_that_wait(question: Callable[[], object]):
+    """Half of the jobs wait for tomorrow, so PostgreSQL expects thousands that wait for another job."""
+    fill(10_000, "CASE WHEN mod(n, 2) = 0 THEN 'succeeded' ELSE 'waiting' END")
+    execute("UPDATE backroom_job SET run_at = NULL, after_id = NULL WHERE state = 'succeeded'")
+    execute("UPDATE backroom_job SET run_at = NULL, after_id = id WHERE key = 'aged:1'")
+    execute("ANALYZE backroom_job")
+    assert not any(reads_all(plan) for _, plan in plans(question))
+
+
+@pytest.mark.django_db
 def test_at_rest_a_dispatcher_asks_once_whether_there_is_work(django_assert_num_queries):
     fill(2_000, "'succeeded'")
     resting = dispatcher.Dispatcher()
