@@ -74,7 +74,7 @@ SECTIONS = (
             "services_mb": "its services, MB", "ready_s": "first job after, s", "reason": "not measured",
         },
         series.drain,
-        "No-op jobs per second of each contender, and the jobs that it loses when it is hurt",
+        "No-op jobs per second of each contender, and the jobs that were not done after all faults",
         lambda found: [{key: row.get(key) for key in IN_SHORT} for row in found.rows["jobs"]],
     ),
     Section(
@@ -108,6 +108,13 @@ SECTIONS = (
         series.web,
         "The median of an order's answer, for each way of doing its work",
         lambda found: found.find("web", what=""),
+    ),
+    Section(
+        "checkout",
+        "An order's jobs",
+        "The same order in one process, without a gateway: all of its time, and its CPU time. *Delay* is on_commit and"
+        " one `.delay()` for each job.",
+        {"way": "way", "ms": "ms", "python_ms": "Python CPU, ms", "postgres_ms": "PostgreSQL CPU, ms"},
     ),
     Section(
         "enqueue",

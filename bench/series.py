@@ -9,13 +9,13 @@ from bench.targets import Measured, Row
 def drain(found: Measured) -> Any:
     rows = sorted(found.rows["jobs"], key=lambda row: -(row.get("drain_per_s") or 0))
     bars = [(row["contender"], row["drain_per_s"], note(found, row)) for row in rows if row.get("drain_per_s")]
-    return "bars", ("No-op jobs per second, two bodies at a time; jobs lost when hurt", bars, OURS), {}
+    return "bars", ("No-op jobs per second, two bodies at a time; jobs not done after all faults", bars, OURS), {}
 
 
 def note(found: Measured, row: Row) -> str:
-    """Jobs per second, and how many jobs all cases of bench.hurt lost."""
+    """Jobs per second, and how many were not done in all cases of bench.hurt."""
     lost = [each["lost"] for each in found.find("hurt", contender=row["contender"]) if each.get("lost") is not None]
-    return f"{row['drain_per_s']:,.0f}" + (f" · {sum(lost):,} lost" if lost else "")
+    return f"{row['drain_per_s']:,.0f}" + (f" · {sum(lost):,} not done" if lost else "")
 
 
 def web(found: Measured) -> Any:
