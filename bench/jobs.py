@@ -30,7 +30,7 @@ from stack import Problem
 ROUNDS, SHARE = (1, 4) if results.quick() else (5, 1)  # SHARE: by what a round's jobs are divided
 RATES = (50, 200)  # jobs per second
 SECONDS = 2  # of each rate
-PATIENCE = 30  # seconds for what should take a few
+PATIENCE = 60  # seconds for what should take a few
 QUICK = (STOCK, "procrastinate", OURS)
 PERCENTILES = tuple(f"{percentile}_ms_at_{rate}" for rate in RATES for percentile in ("p50", "p99"))
 COMPARED = ("enqueue_per_s", "enqueue_many_per_s", "drain_per_s", *PERCENTILES, "cpu_us", "memory_mb", "ready_s")
@@ -47,10 +47,11 @@ def main(names: Sequence[str]) -> None:
         for site in sites.values():
             with left_out(site, reasons):
                 site.prepare()
-        for _, name in itertools.product(range(ROUNDS), names):
+        for number, name in itertools.product(range(ROUNDS), names):
             if name not in reasons:
                 with left_out(sites[name], reasons):
-                    rounds[name].append(measure(sites[name], servers))
+                    rounds[name].append(figures := measure(sites[name], servers))
+                    print(f"round {number + 1}: {name} drains {figures['drain_per_s']:.0f} jobs/s", flush=True)
     rows = [{"contender": name, "reason": reasons[name]} if name in reasons else row(name, rounds) for name in names]
     results.save("jobs", rows, rounds=ROUNDS, rates=RATES, seconds=SECONDS)
 
