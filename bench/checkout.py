@@ -1,11 +1,13 @@
-"""Measures the cost of an order's jobs at checkout; prints ms per order: `python -m bench.checkout [orders]`.
+"""Measures where the cost of an order's jobs lies; prints ms per order: `python -m bench.checkout [orders]`.
 
 One process takes the same order of three lines in three ways. All of them leave out the payment gateway.
   no jobs   the order alone
   ledger    the shop's own code: jobs in the order's transactions, published in one round trip
   delay     on_commit with one .delay() per job, Celery's defaults, no ledger
+bench.web measures the same through gunicorn, with the gateway.
 """
 
+import statistics
 import sys
 import time
 import uuid
@@ -18,25 +20,38 @@ from unittest.mock import patch
 from celery import Celery
 from django.db import transaction
 
-from bench import cluster
-from bench.compare import compare
+from bench import cluster, results
+from bench.pages import backend_seconds
 
 ROUNDS = 7
+COLUMNS = "ms", "python_ms", "postgres_ms"  # in all, and CPU time
 FOLLOW_UPS = 5  # jobs of an order that are ready at once
 
 
 def main(orders: int) -> None:
     with cluster.running() as env:
-        ways = {name: partial(milliseconds, way, orders) for name, way in build(env["BROKER_URL"]).items()}
-        medians = compare(ways, ROUNDS, "ms per order")
-    print(f"a checkout with the ledger takes {medians['ledger'] / medians['delay']:.2f} x on_commit + .delay()")
+        ways = build(env["BROKER_URL"])
+        rounds = [
+            {name: cost(way, orders) for name, way in ways.items()} for _ in range(2 if results.quick() else ROUNDS)
+        ]
+    rows = []
+    for name in ways:
+        medians = map(statistics.median, zip(*(each[name] for each in rounds), strict=True))
+        rows.append({"way": name, **dict(zip(COLUMNS, medians, strict=True))})
+        print(name.ljust(10), "  ".join(f"{column} {rows[-1][column]:6.2f}" for column in COLUMNS))
+    results.save("checkout", rows, orders=orders)
 
 
-def milliseconds(take_order: Callable[[], None], orders: int) -> float:
-    begin = time.perf_counter()
+def cost(take_order: Callable[[], None], orders: int) -> list[float]:
+    """COLUMNS, in milliseconds per order."""
+    before = clocks()
     for _ in range(orders):
         take_order()
-    return (time.perf_counter() - begin) / orders * 1000
+    return [(now - then) / orders * 1000 for then, now in zip(before, clocks(), strict=True)]
+
+
+def clocks() -> tuple[float, float, float]:
+    return time.perf_counter(), time.process_time(), backend_seconds()
 
 
 def build(broker: str) -> dict[str, Callable[[], None]]:
@@ -81,14 +96,14 @@ def without_ledger(settle: Callable[..., Any], follow_up: Callable[..., Any]) ->
     with (
         patch.object(checkout, "enqueue_all", settle),
         patch.object(settlement, "enqueue_all", follow_up),
-        patch.object(settlement.operations, "cancel"),
+        patch.object(settlement.operations, "cancel", nothing),
     ):
         yield
 
 
-def nothing(*arguments: object) -> None:
+def nothing(*arguments: object, **options: object) -> None:
     """Do nothing."""
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
