@@ -193,19 +193,26 @@ def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Jo
     for keys, seconds in ([None, "e"], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
         world.enqueue(keys, seconds)
     world.enqueue(["c"], None)
-    late, dying = (transitions.claim(number(n), "one") for n in (1, 6))
+    late, dying = (claim(number(n), "one") for n in (1, 6))
     world.fail(late, OSError("x"))
     world.fail(dying, OSError("x"))
-    transitions.stage_due(9)
-    running, dead, done = (transitions.claim(number(n), "one") for n in (1, 6, 8))
+    running, dead, done = (claim(number(n), "one") for n in (1, 6, 8))
     world.fail(dead, OSError("x"))
     operations.cancel(ids=[number(7)])
     world.succeed(done)
     world.enqueue(["c", None], None)  # no job 9: 8 has the key
-    transitions.claim(world.enqueue([None], None), "two")
-    world.succeed(transitions.claim(world.enqueue(["d"], None), "two"))
+    claim(world.enqueue([None], None), "two")
+    world.succeed(claim(world.enqueue(["d"], None), "two"))
     world.pass_time(MONTH)
     return late, running, list(Job.objects.all())
+
+
+def claim(id: str, worker: str) -> sql.Claimed:
+    """A broker that answers late, on a busy machine, left the job due. Raises AssertionError if it can't be claimed."""
+    transitions.stage_due(9)
+    claimed = transitions.claim(id, worker)
+    assert claimed
+    return claimed
 
 
 def hurry() -> None:

@@ -171,6 +171,7 @@ def test_no_interleaving_loses_a_job_or_runs_it_twice(outside):
     run_state_machine_as_test(lambda: Chance(World(*outside)), settings=PROFILE)
 
 
+@pytest.mark.timeout(600)  # a thousand pairs: 20 s, and over 120 s on a machine with a load of 20
 def test_no_two_statements_at_once_lose_a_job_or_run_it_twice(outside):
     """Each statement, alone and while any other is not committed yet, on a ledger with jobs in every state."""
     late, running, rows = jobs_in_every_state(World(*outside))
