@@ -116,10 +116,18 @@ def cpu_seconds(site: Site, servers: dict[str, psutil.Process]) -> dict[str, flo
         "services": [each for process in site.services for each in tree(process)],
         **{name: [process, *process.children(recursive=True)] for name, process in servers.items()},
     }
-    seconds = {name: sum(sum(each.cpu_times()[:4]) for each in processes) for name, processes in parts.items()}
+    seconds = {name: sum(map(of_process, processes)) for name, processes in parts.items()}
     times = [main.cpu_times() for main, *_ in trees]
     seconds["children"] += sum(time.children_user + time.children_system for time in times)
     return {"main": sum(time.user + time.system for time in times), **seconds}
+
+
+def of_process(process: psutil.Process) -> float:
+    """CPU time of a process and of its children that have ended. One that has just ended is in its parent's."""
+    try:
+        return sum(process.cpu_times()[:4])
+    except psutil.NoSuchProcess:  # RQ forks for each job
+        return 0
 
 
 def latency(site: Site, client: Client, rate: int) -> Figures:

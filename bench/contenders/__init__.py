@@ -105,11 +105,13 @@ _CONTENDERS = (
         "dramatiqed",
         (("-m", "dramatiq", "django_dramatiq.setup", "bench.contenders.dramatiqed", "-p2", "-t1"),),
         apps=("django_dramatiq",),
+        pace=6000,
     ),
     Contender(
         "Huey",
         "hueyed",
         (("-m", "huey.bin.huey_consumer", "bench.contenders.hueyed.HUEY", "-kprocess", "-w2"),),
+        pace=6000,
     ),
     _ours(OURS, _celery("ours", "-c2")),
     _ours(f"{OURS}, threads", _celery("ours", "-c2", "--pool=threads")),
