@@ -1,5 +1,6 @@
 """Flower as it is run: it shows nothing without the password, and does nothing even with it."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from backroom.ledger.models import Heartbeat, Job
 from backroom.ops.tasks import purge_history
 from backroom.runtime import broker
 from stack import ports
+from tests.acceptance.conftest import fault
 from tests.cluster import Cluster
 from tests.waiting import until
 
@@ -85,6 +87,32 @@ def test_it_shows_each_step_of_a_burst_of_jobs_and_few_messages_carry_them(flowe
 
     until(seen)
     assert published() - before < 150  # for 300 events
+
+
+def test_it_shows_a_retry_a_failure_and_the_success_of_a_warm_stop(flower: str, house: Cluster, partners: str):
+    account = house.env["FLOWER_BASIC_AUTH"]
+
+    def seen(id: str, state: str) -> bool:
+        answer = ask("GET", f"{flower}/api/task/info/{id}", account)
+        task = json.loads(answer.data) if answer.status == 200 else {}
+        return task.get("state") == state and bool(task["received"] and task["started"])
+
+    fault(partners, "analytics", status=503)
+    retried = id_of(f"analytics:{house.order().json()['number']}")
+    until(lambda: seen(retried, "RETRY"))
+    fault(partners, "analytics", status=400)
+    failed = id_of(f"analytics:{house.order().json()['number']}")
+    until(lambda: seen(failed, "FAILURE"))
+    fault(partners, "analytics", latency_ms=800)
+    last = id_of(f"analytics:{house.order().json()['number']}")
+    until(lambda: Job.objects.get(id=last).state == "running")
+    house.processes["worker-bulk"].terminate()
+    assert house.processes["worker-bulk"].wait(60) == 0
+    until(lambda: seen(last, "SUCCESS"))
+
+
+def id_of(key: str) -> str:
+    return str(Job.objects.get(key=key).id)
 
 
 def published() -> int:
