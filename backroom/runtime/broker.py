@@ -6,10 +6,12 @@ these timeouts and no retries it takes 2-4 ms and 0.3 s.
 
 import json
 import logging
+import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from celery import current_app
 from kombu import Connection
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 0.25  # seconds to connect, and again for each read or write
 PROBE_EVERY = 1.0  # seconds between probes of a broker that failed
+LOOK = 1000  # messages of a queue that are read at a time, half a megabyte
+ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # Why Redis and Valkey answer, but refuse a message, by the code of their error.
 REFUSALS = {
@@ -135,15 +139,27 @@ def _cause(error: BaseException) -> BaseException:
     return error.__cause__ or error
 
 
-def oldest_messages(queues: Iterable[str]) -> dict[str, float | None]:
-    """For each queue the stamp, as Unix time, of the oldest message waiting in the broker; None if none waits.
+class Oldest(NamedTuple):
+    """The messages of a queue that wait longest. Those of other brokers than Redis and Valkey can't be read."""
 
-    Brokers other than Redis and Valkey can't be searched: ten minutes ago. Raises the transport's errors."""
+    stamp: float | None  # of the oldest, as Unix time; None: none waits. Ten minutes ago if it can't be read
+    ids: frozenset[str] | None  # of their jobs, and what else in them looks like one; None if they can't be read
+    whole: bool = False  # whether no others wait
+
+
+def oldest_messages(queues: Iterable[str]) -> dict[str, Oldest]:
+    """For each queue the LOOK oldest messages that wait in the broker. Raises the transport's errors."""
     with connection() as broker:
         if broker.transport.driver_type != "redis":
-            return dict.fromkeys(queues, time.time() - 600)
+            return dict.fromkeys(queues, Oldest(time.time() - 600, None))
         client = broker.default_channel.client
-        return {queue: _published_at(client.lindex(f"{_prefix(broker)}{queue}", -1)) for queue in queues}
+        return {queue: _oldest(client.lrange(f"{_prefix(broker)}{queue}", -LOOK, -1)) for queue in queues}
+
+
+def _oldest(messages: Sequence[bytes]) -> Oldest:
+    stamp = _published_at(messages[-1]) if messages else None
+    ids = frozenset(found.decode() for message in messages for found in ID.findall(message))
+    return Oldest(stamp, ids, whole=len(messages) < LOOK)
 
 
 def key(queue: str) -> str:
@@ -165,10 +181,8 @@ def _prefix(connection: Connection) -> str:
     return (connection.transport_options or {}).get("global_keyprefix", "")
 
 
-def _published_at(message: bytes | None) -> float | None:
+def _published_at(message: bytes) -> float:
     """A message without our stamp proves nothing: 0. It may hold anything, such as NaN or a thousand brackets."""
-    if message is None:
-        return None
     try:
         stamp = float(json.loads(message)["headers"]["published_at"])
     except Exception:

@@ -18,6 +18,7 @@ from backroom.observe.outages import OutageLog
 from backroom.runtime import broker, heartbeat, publisher
 from backroom.runtime.ended import Ended
 from backroom.runtime.heartbeat import Heartbeat
+from backroom.runtime.lost_messages import LostMessages
 from backroom.runtime.project_warnings import EveryMinute, warn_of_eviction, warn_of_unserved_queues
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Dispatcher:
         self.chores: Sequence[Callable[[], None]] = [*chores, *warnings, EveryMinute(defer_jobs_of_unknown_queues)]
         self.chores_at = 0.0
         self.rescue_at = time.monotonic() + GRACE
-        self.ended = Ended()
+        self.ended, self.lost_messages = Ended(), LostMessages()
         self.batch, self.probe_at = BATCH, 0.0
         self.heartbeat = Heartbeat("dispatcher")
         self.outage, self.broker_outage = OutageLog(log), OutageLog(log, "broker")
@@ -127,11 +128,12 @@ class Dispatcher:
     def requeue_lost_messages(self) -> list[str]:
         """Requeue jobs whose message the broker no longer has; none while the broker does not answer."""
         try:
-            oldest = broker.oldest_messages(queue.name for queue in current_app.amqp.queues.values())
+            lost = self.lost_messages.look()
+        except Error:
+            raise
         except Exception as error:
             self.broker_outage.begin(broker.describe(error))
             return []
-        lost = [id for queue, stamp in oldest.items() for id in rescue.lost_messages(queue, stamp)]
         return transitions.requeue_ready(lost) if lost else []
 
     def do_chores_if_due(self) -> None:
