@@ -30,46 +30,47 @@ from backroom.ledger.models import Job
 from backroom.runtime import broker, heartbeat
 from backroom.runtime.task import LedgerTask
 
-INERROR = TransactionStatus.INERROR
-
 
 def enqueued(task: LedgerTask, *args: object, **kwargs: object) -> list[Job]:
-    """The jobs of this task in any state, in the order of enqueueing; only those with the given arguments."""
+    """The jobs of this task in any state, in the order of enqueueing; only those whose arguments contain the given
+    ones, as PostgreSQL's `@>` compares JSON."""
     wanted = task.parameters.bind_partial(*args, **kwargs).arguments
     found = Job.objects.filter(task=task.name, args__contains=wanted).order_by("id")
     return list(found)
 
 
-def run_jobs(raising: bool = True, most: int = 1000) -> list[Job]:
-    """Run each job that is due, and those that become due by it, in order; returns them as they are after it.
+def run_jobs(raising: bool = True, limit: int = 1000) -> list[Job]:
+    """Run all due jobs in order, and those that they make due. Returns each job that ran, read anew.
 
     Raises the error of the first attempt that fails, after the ledger has it; not with `raising=False`. A retry waits:
-    see `advance`. Raises AssertionError after `most` attempts.
+    see `advance`. Raises AssertionError if jobs are still due after `limit` attempts.
 
     Limit: in a test's transaction an error of the database undoes all that the body did in the database. A worker would
     keep what the body had committed.
     """
     ran: dict[str, None] = {}
     with _as_a_worker():
-        for _ in range(most):
-            transitions.stage_due(most)
+        for number in range(limit + 1):
+            transitions.stage_due(limit)
             job = Job.objects.filter(state="ready").order_by(Coalesce("run_at", "published_at"), "id").first()
             if job is None:
                 return [Job.objects.get(id=id) for id in ran]
+            if number == limit:
+                break
             ran[str(job.id)] = None
             if (error := _run(current_app.tasks[job.task], str(job.id))) and raising:
                 raise error
-    raise AssertionError(f"jobs are still due after {most} attempts: does one enqueue itself for ever?")
+    raise AssertionError(f"jobs are still due after {limit} attempts: does one enqueue itself for ever?")
 
 
 def advance(by: timedelta) -> None:
-    """Let this time pass for all jobs that wait for one."""
+    """Move the due time of all waiting jobs earlier by this much."""
     Job.objects.filter(state="waiting").update(run_at=F("run_at") - by)
 
 
 @contextmanager
 def _as_a_worker() -> Iterator[None]:
-    """This process may claim. It publishes nothing: the ledger lets the jobs wait, as for a broker that is away."""
+    """Let this process claim jobs. It publishes none, as if the broker were away."""
     with patch.object(heartbeat, "worker_name", "a test"), patch.object(broker, "switch", SimpleNamespace(is_off=True)):
         yield
 
@@ -78,7 +79,7 @@ def _run(task: Task, id: str) -> Exception | None:
     """One attempt, called as Celery's worker does. Returns its error."""
     with ExitStack() as stack:
         if connection.in_atomic_block:
-            stack.enter_context(patch.object(task, "run", _usable_after(task.run)))
+            stack.enter_context(patch.object(task, "run", _in_savepoint(task.run)))
         task.push_request(id=id, called_directly=False)
         stack.callback(task.pop_request)
         try:
@@ -92,7 +93,7 @@ def _run(task: Task, id: str) -> Exception | None:
     return None
 
 
-def _usable_after(body: Callable[..., object]) -> Callable[..., object]:
+def _in_savepoint(body: Callable[..., object]) -> Callable[..., object]:
     """The body in a savepoint: after an error of the database PostgreSQL refuses all else until it is rolled back."""
 
     @wraps(body)
@@ -101,7 +102,8 @@ def _usable_after(body: Callable[..., object]) -> Callable[..., object]:
             try:
                 return body(**args)
             except Exception as error:
-                if connection.needs_rollback or connection.connection.info.transaction_status == INERROR:
+                status = connection.connection.info.transaction_status
+                if connection.needs_rollback or status == TransactionStatus.INERROR:
                     raise
                 failed = error
         raise failed

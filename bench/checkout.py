@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -30,9 +30,10 @@ FOLLOW_UPS = 5  # jobs of an order that are ready at once
 
 def main(orders: int) -> None:
     with cluster.running() as env:
-        ways = build(env["BROKER_URL"])
+        take_order, ways = order_taker(), build(env["BROKER_URL"])
         rounds = [
-            {name: cost(way, orders) for name, way in ways.items()} for _ in range(2 if results.quick() else ROUNDS)
+            {name: cost(take_order, way, orders) for name, way in ways.items()}
+            for _ in range(2 if results.quick() else ROUNDS)
         ]
     rows = []
     for name in ways:
@@ -42,20 +43,22 @@ def main(orders: int) -> None:
     results.save("checkout", rows, orders=orders)
 
 
-def cost(take_order: Callable[[], None], orders: int) -> list[float]:
+def cost(take_order: Callable[[], None], way: Callable[[], AbstractContextManager], orders: int) -> list[float]:
     """COLUMNS, in milliseconds per order."""
-    before = clocks()
-    for _ in range(orders):
-        take_order()
-    return [(now - then) / orders * 1000 for then, now in zip(before, clocks(), strict=True)]
+    with way():
+        before = clocks()
+        for _ in range(orders):
+            take_order()
+        after = clocks()
+    return [(end - begin) / orders * 1000 for begin, end in zip(before, after, strict=True)]
 
 
 def clocks() -> tuple[float, float, float]:
     return time.perf_counter(), time.process_time(), backend_seconds()
 
 
-def build(broker: str) -> dict[str, Callable[[], None]]:
-    """The three ways, as functions that take one order each."""
+def build(broker: str) -> dict[str, Callable[[], AbstractContextManager]]:
+    """The three ways of doing an order's work later."""
     task = Celery("naive", broker=broker, set_as_current=False).task(name="naive.nothing")(nothing)
 
     def settle_later(call: object) -> None:
@@ -65,11 +68,10 @@ def build(broker: str) -> dict[str, Callable[[], None]]:
         for number in range(FOLLOW_UPS):
             transaction.on_commit(partial(task.delay, number))
 
-    take_order = order_taker()
     return {
-        "no jobs": without_ledger(nothing, nothing)(take_order),
-        "ledger": take_order,
-        "delay": without_ledger(settle_later, follow_up)(take_order),
+        "no jobs": partial(without_ledger, nothing, nothing),
+        "ledger": nullcontext,
+        "delay": partial(without_ledger, settle_later, follow_up),
     }
 
 

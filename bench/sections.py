@@ -68,9 +68,9 @@ SECTIONS = (
         " time. All run the same bodies, in interleaved rounds: [`bench/contenders`](../bench/contenders/__init__.py).",
         {
             "contender": "contender", "drain_per_s": "drained, jobs/s", "ours_drain_per_s": "ours ÷ its",
-            "enqueue_per_s": "enqueued one by one, jobs/s", "enqueue_many_per_s": "in one call",
-            "p50_ms_at_50": "p50 at 50/s, ms", "p99_ms_at_50": "p99", "p50_ms_at_200": "p50 at 200/s, ms",
-            "p99_ms_at_200": "p99", "cpu_us": "CPU a job, µs", "memory_mb": "workers, MB",
+            "enqueue_per_s": "enqueued one by one, jobs/s", "enqueue_many_per_s": "as one batch, or in a loop",
+            "p50_ms_at_50": "p50 at 50/s, ms", "p99_ms_at_50": "p99 at 50/s", "p50_ms_at_200": "p50 at 200/s, ms",
+            "p99_ms_at_200": "p99 at 200/s", "cpu_us": "CPU a job, µs", "memory_mb": "workers, MB",
             "services_mb": "its services, MB", "ready_s": "first job after, s", "reason": "not measured",
         },
         series.drain,
@@ -80,9 +80,9 @@ SECTIONS = (
     Section(
         "hurt",
         "When it is hurt",
-        "One script hurts all alike: [`bench/hurt.py`](../bench/hurt.py). *Lost*: not done within {limit_s}"
-        " seconds, {limit_after_a_workers_death_s} after a worker's death; a note below says what brings it back later."
-        " *Twice*: done, or begun, more than once. *Again*: until a hurt job runs again, median and longest.",
+        "One script hurts all alike, each case once: [`bench/hurt.py`](../bench/hurt.py). *Lost*: not done within"
+        " {limit_s} seconds, {limit_after_a_workers_death_s} after a worker's death; a note says what brings it back"
+        " later. *Twice*: done, or begun, more than once. *Again*: until a hurt job runs again, median and longest.",
         {
             "case": "case", "contender": "contender", "jobs": "jobs", "hurt": "hurt", "lost": "lost",
             "done_twice": "done twice", "begun_twice": "begun twice", "again_s": "again, s",
@@ -100,7 +100,7 @@ SECTIONS = (
         "web",
         "Checkout",
         "An order through gunicorn: two processes with four threads each. *Floor*: the same SQL through psycopg in a"
-        " bare view. All figures begin with the fault: [`bench/web.py`](../bench/web.py).",
+        " bare WSGI application. The folded table adds orders under faults: [`bench/web.py`](../bench/web.py).",
         {
             "what": "fault", "way": "way", "concurrency": "customers", "p50_ms": "p50, ms", "p99_ms": "p99, ms",
             "per_s": "orders/s", "web_ms": "web CPU, ms", "postgres_ms": "PostgreSQL CPU, ms", "failed": "failed",
@@ -119,7 +119,8 @@ SECTIONS = (
     Section(
         "enqueue",
         "Enqueueing",
-        "No worker runs. The memory is what the process grows by, at its peak, for one call.",
+        "Neither a worker nor a dispatcher runs: one call only inserts the jobs, `.delay()` also publishes. Memory is"
+        " what the process grows by, at its peak.",
         {"way": "way", "jobs": "jobs", "jobs_per_s": "jobs/s", "growth_mb": "MB more"},
     ),
     Section(
@@ -142,7 +143,7 @@ SECTIONS = (
         "growth",
         "Growth",
         "PostgreSQL's CPU in µs: for one job (insert, due, claim, finish), or for one look of a dispatcher that finds"
-        " nothing (look, rescue). Pages (8 KB) are what a statement touches, in the last round.",
+        " nothing (look, rescue). Pages (8 KB) are what a statement touches, after the last round.",
         plot=series.growth,
         alt="PostgreSQL's CPU for a claim, a finish, a due job and a rescue, over the number of finished jobs",
     ),
@@ -163,7 +164,7 @@ SECTIONS = (
         "start",
         "A worker",
         "A worker of two children: seconds until it is ready, and its memory (PSS) after a hundred jobs. The bare"
-        " Celery worker loads Django and the same tasks.",
+        " Celery worker loads the same project with the same tasks, and Celery runs them.",
         {"worker": "worker", "ready_s": "ready, s", "memory_mb": "memory, MB"},
     ),
     Section(

@@ -1,11 +1,9 @@
 """Backpressure: a queue that is over its limits refuses what requests enqueue for tasks with `shed=True`.
 
-Its limits are BACKROOM_QUEUE_DEPTHS and its objective. The broker's list has both figures, now and in one short step,
-however long it is. Nothing is refused while the broker is away, with one other than Redis and Valkey, and by a paused
-queue, whose jobs wait in the ledger.
-
-Only the middleware makes a request (backroom/inbound/overload.py). What a job, beat or a command enqueues is accepted:
-they would lose what they can't enqueue.
+It has more messages than BACKROOM_QUEUE_DEPTHS, or its oldest is older than its objective. One script in the broker
+reads both, in constant time. Nothing is refused while the broker is away, if it is neither Redis nor Valkey, or while
+the queue is paused, as its jobs wait in the ledger. Only code under OverloadMiddleware is refused: jobs, beat and
+commands would lose the work.
 """
 
 import logging

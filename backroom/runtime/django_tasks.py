@@ -40,18 +40,19 @@ _tasks: dict[str, LedgerTask] = {}  # by the path of Django's
 
 
 class Backend(BaseTaskBackend):
-    """Enqueues in the caller's transaction. A failed attempt is retried as the option `retry` says, by default as any
-    job. No priorities: a queue each. Sends `task_enqueued`; Celery's signals and the log tell of attempts."""
+    """Enqueues in the caller's transaction. Retries as the option `retry` says; of two aliases with one task, the first
+    one's. Has no priorities: give each its own queue. Of Django's signals it sends `task_enqueued` only."""
 
     supports_defer = supports_async_task = supports_get_result = True
 
     def validate_task(self, task: base.Task) -> None:
-        """Raises InvalidTaskError. Django calls it where a task is declared, so a worker knows all that it imports."""
+        """Also make the ledger's task. Django calls this where a task is declared, so workers know each task that they
+        import. Refuses what Django's own does."""
         super().validate_task(task)
         if task.module_path not in _tasks:
-            _tasks[task.module_path] = self._of_the_ledger(task)
+            _tasks[task.module_path] = self._ledger_task(task)
 
-    def _of_the_ledger(self, declared: base.Task) -> LedgerTask:
+    def _ledger_task(self, declared: base.Task) -> LedgerTask:
         def run(args: list, kwargs: dict) -> Any:
             if declared.takes_context:
                 args = [base.TaskContext(task_result=self.get_result(progress.current_id() or "")), *args]
@@ -61,7 +62,7 @@ class Backend(BaseTaskBackend):
         return task(queue=declared.queue_name, **options)(run)
 
     def enqueue(self, task: base.Task, args: Any, kwargs: Any) -> base.TaskResult:
-        """Raises InvalidTaskError, and as enqueue_all does."""
+        """Raises as `validate_task` and enqueue_all do."""
         self.validate_task(task)
         call = _tasks[task.module_path].call(list(args), dict(kwargs))
         (id,) = enqueue_all(replace(call, queue=task.queue_name, run_after=task.run_after))

@@ -54,7 +54,7 @@ def _script(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-STOCK, OURS = "Celery, acks_late", "Backroom"
+STOCK, LATE_EVENTS, OURS = "Celery, acks_late", "Celery, events every 0.25 s", "Backroom"
 # Celery's documentation for work that must not get lost; lab/faults/naive/checklist.py has the reasons.
 CHECKLIST: dict[str, Any] = {
     "task_reject_on_worker_lost": True,
@@ -65,7 +65,7 @@ CHECKLIST: dict[str, Any] = {
 }
 _CONTENDERS = (
     _stock(STOCK),
-    _stock("Celery, events every 0.25 s", worker_consumer="bench.contenders.late_events:Consumer"),
+    _stock(LATE_EVENTS, worker_consumer="bench.contenders.late_events:Consumer"),
     _stock("Celery, safety checklist", **CHECKLIST),
     _stock(
         "Celery + django-celery-results",

@@ -137,7 +137,7 @@ def test_a_paused_task_does_not_run():
 def test_jobs_without_end_fail_the_test():
     note_both.enqueue("a")
     with pytest.raises(AssertionError, match="still due after 1"):
-        testing.run_jobs(most=1)
+        testing.run_jobs(limit=1)
 
 
 @pytest.mark.django_db(transaction=True)
