@@ -62,13 +62,10 @@ def lost_messages(queue: str, oldest: float | None) -> list[str]:
     None: the queue is empty), and not claimed yet, has no message. SLACK covers messages on their way to a claim.
     """
     return returned_ids(
-        """
-        SELECT id FROM backroom_job WHERE state = 'ready' AND queue = %s
-            AND published_at < LEAST(to_timestamp(%s), statement_timestamp()) - %s * interval '1 second'
-        """,
+        "SELECT id FROM backroom_job WHERE state = 'ready' AND queue = %s"  # noqa: S608 - a number
+        f" AND published_at < LEAST(to_timestamp(%s), statement_timestamp()) - {SLACK} * interval '1 second'",
         queue,
         oldest,
-        SLACK,
     )
 
 

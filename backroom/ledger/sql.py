@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from random import random
 from typing import Any, NamedTuple
 
 import psycopg
 from django.db import connection
+from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName
 
 # PostgreSQL has earlier and later times, and infinity; Python can't read a row with one.
 READABLE = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
+STALE = InvalidSqlStatementName, FeatureNotSupported  # a plan is gone, or a migration changed its columns
 
 
 class Message(NamedTuple):
@@ -47,12 +50,13 @@ def prepared(sql: str, *parameters: Any) -> list[tuple]:
     """As `rows`, where the driver may prepare: planned once for a session, as that takes longer than the rest. Now and
     then anew: the plan for a nearly empty table reads all of a full one."""
     driver = connection.connection
-    if not driver or driver.prepare_threshold is None or connection.execute_wrappers:
-        return rows(sql, *parameters)
-    with connection.wrap_database_errors, psycopg.Cursor(driver) as cursor:
-        if random() < 0.004:  # noqa: S311 - no secret
-            cursor.execute("DEALLOCATE ALL")
-        return cursor.execute(sql, parameters, prepare=True).fetchall()
+    if driver and driver.prepare_threshold is not None and not connection.execute_wrappers:
+        with connection.wrap_database_errors, psycopg.Cursor(driver) as cursor, suppress(*STALE):
+            if (draw := random()) < 0.004:  # noqa: S311 - no secret
+                cursor.execute(f"DEALLOCATE ALL -- {draw}")  # the driver forgets its plans only by a text new to it
+            return cursor.execute(sql, parameters, prepare=True).fetchall()
+        driver.prepare_threshold = None
+    return rows(sql, *parameters)
 
 
 def returned_ids(sql: str, *parameters: Any) -> list[str]:

@@ -59,6 +59,7 @@ def let_prepare(connection: BaseDatabaseWrapper, **_: Any) -> None:
         cursor.execute("SELECT pg_backend_pid()")
         if cursor.fetchone() == (driver.info.backend_pid,):
             driver.prepare_threshold = sys.maxsize  # executions: only what asks to be prepared
+            driver.prepared_max = 4  # texts that the driver keeps, also those of other statements with their values
 
 
 def session_name(worker: str) -> str:

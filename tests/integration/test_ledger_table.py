@@ -127,7 +127,27 @@ def test_postgresql_plans_a_workers_statements_once_and_anew_now_and_then(monkey
         monkeypatch.setattr(sql, "random", lambda: 0.0)
         assert transitions.claim(aged.enqueue(7), "worker")
         assert execute(kept) == [(False,)]
+        for number in range(8, 11):  # and at each time
+            transitions.succeed(transitions.claim(aged.enqueue(number), "worker"), None)
     finally:
+        connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_outlives_the_loss_of_a_plan_and_a_migration_of_its_columns(monkeypatch):
+    connection.ensure_connection()
+    try:
+        let_prepare(connection)
+        monkeypatch.setattr(sql, "random", lambda: 1.0)
+        transitions.claim(aged.enqueue(1), "worker")
+        execute("DEALLOCATE ALL")
+        assert transitions.claim(aged.enqueue(2), "worker")
+        let_prepare(connection)
+        transitions.claim(aged.enqueue(3), "worker")
+        execute("ALTER TABLE backroom_job ALTER key TYPE varchar(201)")
+        assert transitions.claim(aged.enqueue(4), "worker")
+    finally:
+        execute("ALTER TABLE backroom_job ALTER key TYPE varchar(200)")
         connection.close()
 
 
