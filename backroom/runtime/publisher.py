@@ -56,7 +56,7 @@ def _item(message: Message) -> str:
         "id": message.id,
         "task": message.task,
         "argsrepr": "()",
-        "kwargsrepr": repr(message.args),
+        "kwargsrepr": repr(message.args)[: foreign.SHOWN],
         "published_at": message.published_at,
     }
     properties = {
@@ -75,7 +75,9 @@ def _send_by_celery(producer: Any, messages: Sequence[Message]) -> None:
     amqp = current_app.amqp
     with producer.batch():
         for message in messages:
-            body = amqp.create_task_message(message.id, message.task, argsrepr="()", kwargsrepr=repr(message.args))
+            body = amqp.create_task_message(
+                message.id, message.task, argsrepr="()", kwargsrepr=repr(message.args)[: foreign.SHOWN]
+            )
             amqp.send_task_message(
                 producer,
                 message.task,

@@ -189,7 +189,8 @@ def test_one_lost_message_is_found_among_others_of_the_same_moment(monkeypatch):
     until(lambda: dispatcher.requeue_lost_messages() == [first], 10, "taken for lost")
     dispatcher.publish_due()
     assert waiting_messages() == 5
-    assert dispatcher.lost_messages.look() == []
+    current_app.control.purge()
+    assert first not in dispatcher.lost_messages.look()  # its new message may be on its way, too
 
 
 def test_the_oldest_message_of_a_queue_is_known():
