@@ -1,23 +1,23 @@
 """Indexes by which a page counts jobs without reading them: ready ones by queue, waiting and dead ones with it.
 
-Each is built beside the running release, before the one that it replaces is dropped; a second try replaces the invalid
+Each is built beside the running release, and 0009 drops the one that it replaces; a second try replaces the invalid
 index that an interrupted one leaves.
 """
 
-from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
+from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
-INDEXES = {
-    "backroom_ready": models.Index(
+INDEXES = [
+    models.Index(
         fields=["queue", "published_at"], name="backroom_queued", condition=models.Q(("state", "ready"))
     ),
-    "backroom_waiting": models.Index(
+    models.Index(
         fields=["run_at"], name="backroom_scheduled", include=["queue"], condition=models.Q(("state", "waiting"))
     ),
-    "backroom_dead": models.Index(
+    models.Index(
         fields=["finished_at"], name="backroom_dead_letters", include=["queue"], condition=models.Q(("state", "dead"))
     ),
-}
+]
 
 
 class Migration(migrations.Migration):
@@ -30,9 +30,8 @@ class Migration(migrations.Migration):
         migrations.RunSQL(["SET statement_timeout = 0", "SET lock_timeout = 0"], migrations.RunSQL.noop),
         *[
             migrations.RunSQL(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}", migrations.RunSQL.noop)
-            for index in INDEXES.values()
+            for index in INDEXES
         ],
-        *[AddIndexConcurrently("job", index) for index in INDEXES.values()],
-        *[RemoveIndexConcurrently("job", name) for name in INDEXES],
+        *[AddIndexConcurrently("job", index) for index in INDEXES],
         migrations.RunSQL(["RESET statement_timeout", "RESET lock_timeout"], migrations.RunSQL.noop),
     ]
