@@ -16,6 +16,7 @@ from django.utils import timezone
 from backroom.ledger import db_errors
 from backroom.observe.outages import OutageLog
 from backroom.ops import alert_mail, alerts, rollups, rules, stats
+from backroom.ops.levels import MEASURED
 from backroom.ops.models import Alert
 from backroom.ops.readings import Reading
 from backroom.runtime.heartbeat import Heartbeat
@@ -45,7 +46,7 @@ class Watcher:
     def look(self) -> None:
         """One round. A database error starts the alert that the database is down."""
         try:
-            alerts.record(rules.findings(stats.snapshot(rules.WINDOW)))
+            alerts.record(rules.findings(stats.snapshot(rules.WINDOW, limit=MEASURED)))
             alerts.mail()
             self.heartbeat.beat_if_due()
             self.record_outage()

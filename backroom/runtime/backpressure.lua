@@ -9,6 +9,7 @@ local found, age = pcall(function()  -- without our stamp, or of another's makin
   return time[1] + time[2] / 1e6 - tonumber(oldest.headers.published_at)
 end)
 age = found and math.max(age, 0) or 0
-local full = depth > tonumber(ARGV[2]) or age > tonumber(ARGV[3])
+-- One old message may be of a long transaction, or of a clock unlike this one.
+local full = depth > tonumber(ARGV[2]) or (depth > 1 and age > tonumber(ARGV[3]))
 if full and ARGV[4] ~= '0' then redis.call('HINCRBY', KEYS[2], ARGV[1], ARGV[4]) end
 return {full and 1 or 0, depth, string.format('%.3f', age), tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0)}

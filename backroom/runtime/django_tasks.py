@@ -40,8 +40,8 @@ _tasks: dict[str, LedgerTask] = {}  # by the path of Django's
 
 
 class Backend(BaseTaskBackend):
-    """Enqueues in the caller's transaction. Retries as the option `retry` says; of two aliases with one task, the first
-    one's. Has no priorities: give each its own queue. Of Django's signals it sends `task_enqueued` only."""
+    """Enqueues in the caller's transaction. Retries as the option `retry` says; the pauses are those of a task's first
+    alias. Has no priorities: give each its own queue. Of Django's signals it sends `task_enqueued` only."""
 
     supports_defer = supports_async_task = supports_get_result = True
 
@@ -65,7 +65,9 @@ class Backend(BaseTaskBackend):
         """Raises as `validate_task` and enqueue_all do."""
         self.validate_task(task)
         call = _tasks[task.module_path].call(list(args), dict(kwargs))
-        (id,) = enqueue_all(replace(call, queue=task.queue_name, run_after=task.run_after))
+        retry = self.options.get("retry", Retry())
+        changed = {"queue": task.queue_name, "run_after": task.run_after, "max_attempts": retry.attempts}
+        (id,) = enqueue_all(replace(call, **changed))
         result = self.get_result(id)
         signals.task_enqueued.send(type(self), task_result=result)
         return result

@@ -127,7 +127,8 @@ class Pulse:
             driver = connection.connection
             ready = wait([self.woken, *([driver] if driver and not driver.closed else [])], left)
             if self.woken in ready:
-                self.woken.recv_bytes()
+                while self.woken.poll():
+                    self.woken.recv_bytes()
                 return
             if ready and not _lives(driver):
                 _reconnect()
@@ -173,7 +174,7 @@ def _lives(driver: Any) -> bool:
 
 def _reconnect() -> None:
     connection.close()
-    with suppress(Error):
+    with suppress(Exception):  # a project's receiver of connection_created may raise anything
         connection.ensure_connection()
 
 

@@ -12,6 +12,7 @@ from django_tasks import TaskResultStatus, exceptions, signals, task, task_backe
 
 from backroom import Retry, testing
 from backroom.ledger.models import Job
+from backroom.runtime.django_tasks import _tasks
 from tests.integration.attempts import body
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +116,11 @@ def test_a_dead_letter_has_failed():
     assert result.errors[0].exception_class is exceptions.TaskResultMismatch
     with pytest.raises(ValueError, match="failed"):
         _ = result.return_value
+
+
+def test_another_backend_of_a_task_has_attempts_of_its_own():
+    add.using(backend="once").enqueue(1)
+    assert [job.max_attempts for job in testing.enqueued(_tasks[add.module_path])] == [1]
 
 
 @pytest.mark.parametrize("id", ["123", str(uuid.NAMESPACE_DNS), "a job of another kind"])
