@@ -135,6 +135,7 @@ def prepare(contender: Contender, stack: ExitStack) -> Site:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="backroom-hurt-"))
     env = stack.enter_context(servers.running(Path(folder)))
     site = Site(contender, {**env, "DEBUG": "false", "LOG_FORMAT": "json"})
+    site.env["dramatiq_queue_prefetch"] = "2"  # its default: with more, one process takes all of 20 jobs
     site.prepare()
     return site
 
