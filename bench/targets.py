@@ -76,20 +76,30 @@ class Target:
         return figure >= self.limit if self.at_least else figure <= self.limit
 
 
+WAITS = (
+    "its CPU time is that of Celery; a child waits for two commits to reach the disk, claim and finish, and then for"
+    " its next message, which is fetched only when it is free"
+)
+COMMITS = "two commits reach the disk, claim and finish; Celery writes none"
+STATEMENTS_OF_AN_ORDER = (
+    "three statements more, two INSERTs of jobs and the cancellation of the safety net, and a publish"
+)
+
 TARGETS = (
-    Target(f"drain, prefork x 2 ÷ {STOCK}", 1.5, of_jobs("drain_per_s", STOCK), at_least=True),
-    Target("drain ÷ procrastinate", 2, of_jobs("drain_per_s", "procrastinate"), at_least=True),
+    Target(f"drain, prefork x 2 ÷ {STOCK}", 1.5, of_jobs("drain_per_s", STOCK), at_least=True, bound=WAITS),
+    Target("drain ÷ procrastinate", 2, of_jobs("drain_per_s", "procrastinate"), at_least=True, bound=WAITS),
     Target("drain ÷ django-celery-outbox", 1.5, of_jobs("drain_per_s", "django-celery-outbox"), at_least=True),
     Target("drain ÷ relier", 2, of_jobs("drain_per_s", "relier"), at_least=True),
-    Target(f"end to end at 50 jobs/s, median ÷ {STOCK}", 1.2, of_jobs("p50_ms_at_50", STOCK)),
-    Target(f"end to end at 50 jobs/s, 99th percentile ÷ {STOCK}", 1.2, of_jobs("p99_ms_at_50", STOCK)),
-    Target("checkout with its jobs ÷ the same without jobs", 1.1, of_checkout("no jobs")),
-    Target("checkout ÷ on_commit + `.delay()` for each job", 0.75, of_checkout("delay")),
+    Target(f"end to end at 50 jobs/s, median ÷ {STOCK}", 1.2, of_jobs("p50_ms_at_50", STOCK), bound=COMMITS),
+    Target(f"end to end at 50 jobs/s, 99th percentile ÷ {STOCK}", 1.2, of_jobs("p99_ms_at_50", STOCK), bound=COMMITS),
+    Target("checkout with its jobs ÷ the same without jobs", 1.1, of_checkout("no jobs"), bound=STATEMENTS_OF_AN_ORDER),
+    Target("checkout ÷ on_commit + `.delay()` for each job", 0.75, of_checkout("delay"), bound=STATEMENTS_OF_AN_ORDER),
     Target(
         "20,000 jobs inserted in one call ÷ a `.delay()` loop",
         20,
         lambda found: found.ratio("enqueue", "jobs_per_s", {"way": "one call"}, {"way": ".delay() loop"}),
         at_least=True,
+        bound="a job is built and checked in Python, and stands in several indexes",
     ),
     Target(
         "claim, finish, due, rescue (the worst): 10 million finished ÷ 10 thousand",
