@@ -14,6 +14,7 @@ from pathlib import Path
 
 import redis
 
+from backroom import enqueue_all
 from bench import cluster, results
 from bench.table import execute
 from bench.usage import Meter
@@ -58,7 +59,7 @@ def window(processes: int, milliseconds: int, broker: redis.Redis, pids: dict[st
     from bench import tasks  # noqa: PLC0415 - needs Django to be set up
 
     execute("TRUNCATE backroom_job CASCADE")
-    tasks.enqueue(enough(processes, milliseconds), milliseconds / 1000)
+    enqueue_all(*[tasks.wait.call(milliseconds / 1000) for _ in range(enough(processes, milliseconds))])
     while done() < 2 * processes:
         time.sleep(0.01)
     meter, before, begin = Meter(pids), done(), time.perf_counter()

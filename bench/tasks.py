@@ -19,6 +19,6 @@ def probe() -> None:
     """Do nothing; its times tell how long a person's job waits."""
 
 
-def enqueue(jobs: int, seconds: float = 0) -> None:
-    """Enqueue this number of jobs in one call."""
-    enqueue_many(wait.call(seconds) for _ in range(jobs))
+def enqueue(jobs: int) -> None:
+    """Enqueue this number of jobs that do nothing in one call; a dispatcher publishes them."""
+    enqueue_many(wait.call(0) for _ in range(jobs))
