@@ -120,6 +120,7 @@ TARGETS = (
         3,
         lambda found: found.figure("idle", "core_percent", process="all"),
         unit="%",
+        bound="heartbeats, a look for lost jobs each second, and what PostgreSQL does at rest",
     ),
     Target(
         "a killed worker's jobs run again beside another worker, median",
