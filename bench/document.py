@@ -66,7 +66,8 @@ def of_target(target: Target, figure: float | None) -> str:
     limit = f"{'≥' if target.at_least else '≤'} {target.limit:g} {target.unit}"
     if figure is None:
         return f"| {target.what} | | {limit} | not measured |"
-    verdict = "met" if target.is_met(figure) else f"**not met** {target.bound}".strip()
+    bound = f": {target.bound}" if target.bound else ""
+    verdict = "met" if target.is_met(figure) else f"**not met**{bound}"
     return f"| {target.what} | {figure:,.2f} {target.unit} | {limit} | {verdict} |"
 
 
