@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from celery import current_app
 from celery.concurrency.base import BasePool
+from celery.worker import state
 from celery.worker.consumer import Connection, Events
 from kombu.asynchronous import Hub
 
@@ -70,9 +71,10 @@ def test_events_outlast_a_lost_connection(consumer, heard):
     assert heard() == "before"
 
 
-def test_a_dead_child_is_looked_for_again_at_once(consumer):
+def test_a_dead_child_is_looked_for_again_at_once(consumer, monkeypatch):
     """Its pipe, which wakes Celery, may close before waitpid reports it; Celery's next look is up to 5 s later."""
     looked = Event()
+    monkeypatch.setattr(state, "reserved_requests", {"the child's job"})
     consumer.pool.maintain_pool = looked.set
     consumer.register_with_event_loop(consumer.hub)
     until(lambda: consumer.hub.fire_timers() and looked.is_set(), 2)

@@ -16,7 +16,7 @@ ran: list[str] = []
 errors: list[Exception] = []
 
 
-@task(name="tests.note")
+@task(name="tests.testing.note")
 def note(word: str) -> str:
     ran.append(word)
     if errors:
@@ -24,19 +24,19 @@ def note(word: str) -> str:
     return f"after {word}"
 
 
-@task(name="tests.note_both")
+@task(name="tests.testing.note_both")
 def note_both(word: str) -> None:
     note.enqueue(f"{word} enqueued this")
     ran.append(word)
 
 
-@task(name="tests.same_name_twice")
+@task(name="tests.testing.same_name_twice")
 def same_name_twice(name: str) -> None:
     Group.objects.create(name=name)
     Group.objects.create(name=name)
 
 
-@task(name="tests.atomic_group", atomic=True)
+@task(name="tests.testing.atomic_group", atomic=True)
 def atomic_group(name: str) -> None:
     Group.objects.create(name=name)
     raise errors.pop()
@@ -125,7 +125,7 @@ def test_an_atomic_body_that_fails_leaves_nothing():
 
 
 def test_a_paused_task_does_not_run():
-    Pause.objects.create(what="task:tests.note", who="a test", why="")
+    Pause.objects.create(what="task:tests.testing.note", who="a test", why="")
     note.enqueue("a")
     testing.run_jobs()
     assert ran == []
