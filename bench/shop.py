@@ -14,8 +14,6 @@ from lab.faults.stack import RunningStack
 from stack import cluster, ports, processes
 from stack.processes import Process
 
-APP = "bench.ledgered"  # the shop's Celery app with the tasks of a measurement
-
 
 @contextlib.contextmanager
 def running(app: str = "shop") -> Iterator[tuple[RunningStack, dict[str, int]]]:

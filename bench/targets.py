@@ -77,7 +77,7 @@ class Target:
 
 
 WAITS = (
-    "its CPU time is that of Celery; a child waits for two commits to reach the disk, claim and finish, and then for"
+    "a child waits for two commits to reach the disk, claim and finish, and then for"
     " its next message, which is fetched only when it is free"
 )
 COMMITS = "two commits reach the disk, claim and finish; Celery writes none"

@@ -19,6 +19,7 @@ from backroom.runtime import argument_types, backpressure, publisher, storable
 
 KEY_LIMIT = 200  # characters, as the column has
 SLICE = 1_000  # calls that enqueue_many holds at a time
+APART = 0.1  # seconds between two slices: else all others that become due wait for the last one to be published
 
 
 def new_id() -> str:
@@ -119,7 +120,7 @@ def enqueue_many(calls: Iterable[Call]) -> int:
     source, count = iter(calls), 0
     with transaction.atomic():
         while some := list(islice(source, SLICE)):
-            due = timedelta(seconds=count / SLICE / 10)  # else all others that become due wait for the last of these
+            due = timedelta(seconds=APART * (count // SLICE))
             _write([replace(call, run_after=due) if call.run_after is None else call for call in some])
             count += len(some)
     return count
