@@ -60,6 +60,16 @@ class Job(models.Model):
     after_id = models.UUIDField(null=True, help_text="the job that must succeed first")
     takes_result = models.CharField(max_length=100, default="", help_text="the argument that gets its result")
     context = models.JSONField(db_default={}, help_text="the request, order and trace that it belongs to")
+    expires_at = models.DateTimeField(null=True, help_text="cancelled if not begun by then")
+    cancel_at = models.DateTimeField(null=True, help_text="since then a running job is to be cancelled")
+    cursor = models.JSONField(null=True, help_text="where a resumable job goes on")
+    batch_id = models.UUIDField(null=True, help_text="the batch that it is a member of; a batch has its callback's id")
+    lane = models.CharField(max_length=220, null=True)  # noqa: DJ001 - NULL: it needs no place
+    places = models.SmallIntegerField(null=True, help_text="of its lane")
+    dead_blocks = models.BooleanField(null=True, help_text="of a lane in strict order: whether a dead letter does, too")
+    place = models.SmallIntegerField(
+        null=True, help_text="that it holds in its lane while ready or running; 0: it waits for one"
+    )
 
     class Meta:
         # One small index for each question of the dispatcher and of the pages, and a small BRIN for finished jobs.
@@ -79,11 +89,25 @@ class Job(models.Model):
                 condition=models.Q(state="dead"),
             ),
             models.Index(fields=["after_id"], name="backroom_after", condition=models.Q(after_id__isnull=False)),
+            models.Index(
+                fields=["batch_id", "state"], name="backroom_members", condition=models.Q(batch_id__isnull=False)
+            ),
+            models.Index(
+                fields=["lane", "id"],
+                name="backroom_lane",
+                condition=models.Q(lane__isnull=False)
+                & (models.Q(state__in=LIVE) | models.Q(state="dead", dead_blocks=True)),
+            ),
             BrinIndex(fields=["finished_at"], name="backroom_finished", autosummarize=True),
         ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(state__in=[state.value for state in State]), name="backroom_state_known"
+            ),
+            models.UniqueConstraint(
+                fields=["lane", "place"],
+                name="backroom_place",
+                condition=models.Q(lane__isnull=False, state__in=(State.READY, State.RUNNING)),
             ),
             models.CheckConstraint(condition=models.Q(run_at__range=READABLE), name="backroom_run_at_readable"),
             models.CheckConstraint(condition=at_most(DEPTH, "args"), name="backroom_args_readable"),
@@ -124,6 +148,41 @@ class Attempt(models.Model):
     def run_ms(self) -> float | None:
         """How long it ran, in ms; None if it never began."""
         return None if self.started_at is None else (self.ended_at - self.started_at).total_seconds() * 1000
+
+
+class Batch(models.Model):
+    """Members whose callback, the job of the same id, runs when all have ended."""
+
+    id = models.UUIDField(primary_key=True)
+    if_dead = models.CharField(max_length=10, help_text="a member is dead or cancelled: wait, go on, cancel")
+    on_dead = models.JSONField(null=True, help_text="the row of a job to insert then")
+    total = models.PositiveIntegerField(default=0, help_text="members; only those who add some change it")
+    succeeded = models.PositiveIntegerField(default=0, help_text="when counted last, as the next two")
+    dead = models.PositiveIntegerField(default=0)
+    cancelled = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    count_again_at = models.DateTimeField(db_default=Now(), help_text="not before")
+    failed_at = models.DateTimeField(null=True, help_text="a member was first seen dead or cancelled at")
+    ended_at = models.DateTimeField(null=True, help_text="its callback was released, or cancelled, at")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["count_again_at"], name="backroom_batch_open", condition=models.Q(ended_at=None))
+        ]
+
+    def __str__(self) -> str:
+        return f"batch {self.id}"
+
+
+class Unique(models.Model):
+    """The job that holds a name, by which others are duplicates."""
+
+    name = models.CharField(max_length=220, primary_key=True)
+    job_id = models.UUIDField()
+    until = models.DateTimeField(null=True, help_text="null: as long as the job's state says")
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Pause(models.Model):

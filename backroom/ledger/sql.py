@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from random import random
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 from django.db import connection
@@ -37,6 +38,8 @@ class Claimed(NamedTuple):
     claims: int
     attempts: int
     max_attempts: int
+    lane: str | None = None
+    batch_id: UUID | None = None
 
 
 def rows(sql: str, *parameters: Any) -> list[tuple]:
@@ -71,6 +74,8 @@ def messages(found: Iterable[tuple]) -> list[Message]:
     ]
 
 
+# `run_at` of a job that waits for a place in its lane. A release without lanes takes it for one that is scheduled.
+PARKED = "timestamptz '9999-12-01 00:00+00'"
 STAMP = "extract(epoch FROM published_at)::float"
 
 # Whether a job's queue or task is paused. PostgreSQL reads the tiny table once for a statement, not once for a row.

@@ -14,7 +14,18 @@ from django.db import DataError, IntegrityError
 
 from backroom.ledger.errors import Permanent, Superseded
 from backroom.ledger.limits import LIMIT, RESULT_DEPTH, clipped
-from backroom.ledger.sql import PAUSED, STAMP, Claimed, Message, messages, prepared, recording, returned_ids, rows
+from backroom.ledger.sql import (
+    PARKED,
+    PAUSED,
+    STAMP,
+    Claimed,
+    Message,
+    messages,
+    prepared,
+    recording,
+    returned_ids,
+    rows,
+)
 
 
 def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
@@ -22,23 +33,29 @@ def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
     Race: two enqueue under one key. The unique index lets one row in; the other insert does nothing.
 
-    A row without delay, moment or predecessor starts as `ready`, stamped as published before the broker has it: that
-    saves an UPDATE on the customer's path. The publisher requeues it if the broker refuses the message; if the process
-    dies first, the job looks like one whose message was lost, and the rescue requeues it.
+    A row without delay, moment, predecessor or lane starts as `ready`, stamped as published before the broker has it:
+    that saves an UPDATE on the customer's path. The publisher requeues it if the broker refuses the message; if the
+    process dies first, the job looks like one whose message was lost, and the rescue requeues it.
     """
+    at_once = "after_id IS NULL AND delay IS NULL AND moment IS NULL"
     found = rows(
         f"""
         INSERT INTO backroom_job (id, task, queue, args, key, max_attempts, after_id, takes_result, context,
+                                  batch_id, lane, places, dead_blocks, place, expires_at,
                                   state, run_at, published_at, claims, attempts, worker, error)
         SELECT id, task, queue, args, key, max_attempts, after_id, takes_result, context,
-               CASE WHEN after_id IS NULL AND delay IS NULL AND moment IS NULL THEN 'ready' ELSE 'waiting' END,
-               COALESCE(moment, statement_timestamp() + delay * interval '1 second'),
-               CASE WHEN after_id IS NULL AND delay IS NULL AND moment IS NULL THEN statement_timestamp() END,
+               batch_id, lane, places, dead_blocks, CASE WHEN {at_once} AND lane IS NOT NULL THEN 0 END,
+               COALESCE(expires_on, statement_timestamp() + expires_in * interval '1 second'),
+               CASE WHEN {at_once} AND lane IS NULL THEN 'ready' ELSE 'waiting' END,
+               CASE WHEN {at_once} AND lane IS NOT NULL THEN {PARKED}
+                    ELSE COALESCE(moment, statement_timestamp() + delay * interval '1 second') END,
+               CASE WHEN {at_once} AND lane IS NULL THEN statement_timestamp() END,
                0, 0, '', ''
         FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text,
-             max_attempts int, after_id uuid, takes_result text, context jsonb, delay float, moment timestamptz)
+             max_attempts int, after_id uuid, takes_result text, context jsonb, delay float, moment timestamptz,
+             batch_id uuid, lane text, places int, dead_blocks boolean, expires_in float, expires_on timestamptz)
         ON CONFLICT DO NOTHING RETURNING id::text, {STAMP}
-        """,  # noqa: S608 - STAMP stands in sql.py
+        """,  # noqa: S608 - the parts stand above and in sql.py
         json.dumps(jobs),
     )
     return dict(found)
@@ -71,7 +88,7 @@ def claim(id: str, worker: str, task: str = "") -> Claimed | None:
         UPDATE backroom_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
                                 claims = claims + 1, attempts = attempts + 1
         WHERE id = %s AND state || '' = 'ready' AND %s IN ('', task) AND NOT ({PAUSED})
-        RETURNING id, args, context, key, claims, attempts, max_attempts
+        RETURNING id, args, context, key, claims, attempts, max_attempts, lane, batch_id
         """  # noqa: S608 - PAUSED stands in sql.py
     if not (found := prepared(sql, worker, id, task)):
         requeue_ready([id], paused_only=True)

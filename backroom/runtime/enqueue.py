@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import current_app
 from django.db import transaction
@@ -31,6 +31,15 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+class Lane(NamedTuple):
+    """At most `places` jobs of this name are ready or running at a time. With `dead_blocks` not None they run strictly
+    in order, and it says whether a dead letter holds back those behind it."""
+
+    name: str
+    places: int
+    dead_blocks: bool | None = None
+
+
 @dataclass(frozen=True)
 class Call:
     """A task with its arguments, not yet enqueued: what `task.call(...)` returns.
@@ -48,6 +57,9 @@ class Call:
     takes_result: str = ""
     id: str | None = None
     shed: bool = False  # whether a full queue may refuse it
+    lane: Lane | None = None
+    expires: timedelta | datetime | None = None  # cancelled if not begun by then
+    batch_id: str | None = None
     followers: tuple["Call", ...] = ()
 
     def then(self, *calls: "Call") -> "Call":
@@ -61,8 +73,7 @@ class Call:
     def row(self, after_id: str | None, captured: dict[str, Any]) -> dict[str, Any]:
         """The ledger's row for this call. Raises TypeError or ValueError for what can't be an argument."""
         self.check()
-        moment = self.run_after if isinstance(self.run_after, datetime) else None
-        return {
+        row = {
             "id": self.id or new_id(),
             "task": self.task,
             "queue": self.queue,
@@ -72,9 +83,12 @@ class Call:
             "after_id": after_id,
             "takes_result": self.takes_result,
             "context": captured,
-            "delay": self.run_after.total_seconds() if isinstance(self.run_after, timedelta) else None,
-            "moment": moment and moment.isoformat(),
+            **_time("delay", "moment", self.run_after),
+            **_time("expires_in", "expires_on", self.expires),
         }
+        if self.lane:
+            row |= {"lane": self.lane.name, "places": self.lane.places, "dead_blocks": self.lane.dead_blocks}
+        return row | {"batch_id": self.batch_id} if self.batch_id else row
 
     def check(self) -> None:
         """Raises TypeError or ValueError for what can't be enqueued."""
@@ -87,8 +101,15 @@ class Call:
             raise ValueError(f"{self.task}: its key is over {KEY_LIMIT} characters long")
         if self.queue not in current_app.amqp.queues:
             raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
-        if self.run_after is not None:
-            storable.check_time(self.task, self.run_after)
+        for option in ("run_after", "expires"):
+            if (when := getattr(self, option)) is not None:
+                storable.check_time(f"{self.task}: {option}", when)
+
+
+def _time(seconds: str, moment: str, when: timedelta | datetime | None) -> dict[str, Any]:
+    if isinstance(when, timedelta):
+        return {seconds: when.total_seconds()}
+    return {moment: when.isoformat()} if when else {}
 
 
 def enqueue_all(*calls: Call) -> list[str]:

@@ -39,14 +39,14 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return any(levels == 0 or _is_deeper(part, levels - 1) for part in parts)
 
 
-def check_time(task: str, when: Any) -> None:
+def check_time(what: str, when: Any) -> None:
     """Raises TypeError or ValueError for what can't be a job's time."""
     if not isinstance(when, timedelta | datetime):
-        raise TypeError(f"{task}: run_after is a timedelta or an aware datetime, not {when!r}")
+        raise TypeError(f"{what} is a timedelta or an aware datetime, not {when!r}")
     if isinstance(when, datetime) and not is_aware(when):
-        raise ValueError(f"{task}: run_after needs a time zone")
+        raise ValueError(f"{what} needs a time zone")
     if not _readable(when):
-        raise ValueError(f"{task}: run_after is beyond the years 1 to 9999")
+        raise ValueError(f"{what} is beyond the years 1 to 9999")
 
 
 def _readable(when: timedelta | datetime) -> bool:
