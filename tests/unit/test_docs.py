@@ -11,6 +11,7 @@ from backroom.ledger import operations, rescue, transitions
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = [ROOT / "docs" / name for name in ("crash-matrix.md", "benchmarks.md")]
+COMPARISON = ROOT / "docs" / "compare.md"  # two tables whose words are links: no reader reads them through
 BENCHMARK = re.compile(r"<!-- bench -->\n(.*?)<!-- /bench -->", re.DOTALL)  # bench.report writes it
 LIMIT = 11_600  # words in all documents but the generated ones; a tenth is security.md with its table of requirements
 TESTS = {
@@ -57,6 +58,16 @@ def test_a_link_to_a_section_finds_its_heading(document: Path):
             assert section in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
 
 
+def test_each_word_of_the_comparison_has_its_source():
+    text = COMPARISON.read_text()
+    sources = re.findall(r"^\[([\w-]+)\]: https://\S+$", text, re.MULTILINE)
+    assert sorted(sources) == sorted(set(re.findall(r"\]\[([\w-]+)\]", text)))
+    table, _, _ = text.partition("## Where others are better")
+    cells = [cell for row in re.findall(r"^\| \w.*", table, re.MULTILINE) for cell in row.strip("|").split("|")[1:]]
+    assert len(cells) > 200
+    assert [cell for cell in cells if cell != " ? " and not re.search(r"\]\[|\]\(", cell)] == []
+
+
 def test_the_core_explains_every_function_of_the_ledger():
     text = (ROOT / "docs" / "core.md").read_text()
     functions = [
@@ -70,6 +81,6 @@ def test_the_core_explains_every_function_of_the_ledger():
 
 
 def test_the_documents_can_be_read():
-    texts = {document.name: document.read_text() for document in DOCUMENTS if document not in GENERATED}
+    texts = {document.name: document.read_text() for document in DOCUMENTS if document not in [*GENERATED, COMPARISON]}
     words = {name: len(BENCHMARK.sub("", text).split()) for name, text in texts.items()}
     assert sum(words.values()) <= LIMIT, words
