@@ -20,13 +20,13 @@ SHOWN = 50  # attempts, the newest: each has an error and log lines of up to 8,0
 
 CHAIN = """
 WITH RECURSIVE before AS (
-    SELECT id, after_id, 0 AS place FROM backroom_job WHERE id = %s
-    UNION ALL SELECT job.id, job.after_id, place - 1 FROM backroom_job job JOIN before ON job.id = before.after_id
+    SELECT id, after_id, 0 AS step FROM backroom_job WHERE id = %s
+    UNION ALL SELECT job.id, job.after_id, step - 1 FROM backroom_job job JOIN before ON job.id = before.after_id
 ), after AS (
-    SELECT id, 0 AS place FROM backroom_job WHERE id = %s
-    UNION ALL SELECT job.id, place + 1 FROM backroom_job job JOIN after ON job.after_id = after.id
+    SELECT id, 0 AS step FROM backroom_job WHERE id = %s
+    UNION ALL SELECT job.id, step + 1 FROM backroom_job job JOIN after ON job.after_id = after.id
 )
-SELECT id FROM (SELECT id, place FROM before UNION SELECT id, place FROM after) chain ORDER BY place, id LIMIT 100
+SELECT id FROM (SELECT id, step FROM before UNION SELECT id, step FROM after) chain ORDER BY step, id LIMIT 100
 """
 
 
