@@ -26,6 +26,7 @@ from psycopg.pq import TransactionStatus
 
 from backroom.ledger import transitions
 from backroom.ledger.errors import Snooze
+from backroom.ledger.lanes import open_lanes
 from backroom.ledger.models import Job
 from backroom.runtime import broker, heartbeat
 from backroom.runtime.task import LedgerTask
@@ -52,6 +53,7 @@ def run_jobs(raising: bool = True, limit: int = 1000) -> list[Job]:
     with _as_a_worker():
         for number in range(limit + 1):
             transitions.stage_due(limit)
+            open_lanes()
             job = Job.objects.filter(state="ready").order_by(Coalesce("run_at", "published_at"), "id").first()
             if job is None:
                 return [Job.objects.get(id=id) for id in ran]

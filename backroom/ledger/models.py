@@ -93,7 +93,7 @@ class Job(models.Model):
                 fields=["batch_id", "state"], name="backroom_members", condition=models.Q(batch_id__isnull=False)
             ),
             models.Index(
-                fields=["lane", "id"],
+                fields=["lane", "place", "id"],
                 name="backroom_lane",
                 condition=models.Q(lane__isnull=False)
                 & (models.Q(state__in=LIVE) | models.Q(state="dead", dead_blocks=True)),

@@ -72,7 +72,7 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
     return returned_ids(
         """
         UPDATE backroom_job SET state = 'waiting', finished_at = NULL, attempts = 0, unknown_since = NULL,
-            args = COALESCE(%s::jsonb, args),
+            args = COALESCE(%s::jsonb, args), place = NULLIF(backroom_job.place, 0),
             run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan
                           THEN clock_timestamp() + chosen.place * %s * interval '1 second' END
         FROM (SELECT id, row_number() OVER (ORDER BY finished_at, id) - 1 AS place,

@@ -76,6 +76,8 @@ def messages(found: Iterable[tuple]) -> list[Message]:
 
 # `run_at` of a job that waits for a place in its lane. A release without lanes takes it for one that is scheduled.
 PARKED = "timestamptz '9999-12-01 00:00+00'"
+# Those jobs, by an order that only backroom_lane has: with stale statistics another index may seem as good.
+PARKED_JOBS = "place <= 0 AND state IN ('ready', 'waiting', 'running')"
 STAMP = "extract(epoch FROM published_at)::float"
 
 # Whether a job's queue or task is paused. PostgreSQL reads the tiny table once for a statement, not once for a row.

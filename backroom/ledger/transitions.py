@@ -13,6 +13,7 @@ from typing import Any
 from django.db import DataError, IntegrityError
 
 from backroom.ledger.errors import Permanent, Superseded
+from backroom.ledger.lanes import open_lanes
 from backroom.ledger.limits import LIMIT, RESULT_DEPTH, clipped
 from backroom.ledger.sql import (
     PARKED,
@@ -97,7 +98,7 @@ def claim(id: str, worker: str, task: str = "") -> Claimed | None:
 
 
 def succeed(job: Claimed, result: Any) -> list[Message]:
-    """Finish a job and make those that wait for it ready; returns their messages.
+    """Finish a job and make those that wait for it ready, or park them in their lanes; returns the messages.
 
     Race: the job was rescued and another worker claimed it. `claims` no longer matches, and nothing changes. Raises
     Superseded then, and Permanent for a result that is too large, too deep or not JSON: the body would return the like
@@ -123,14 +124,17 @@ def _succeed(job: Claimed, result: str) -> list[tuple]:
             UPDATE backroom_job SET state = 'succeeded', finished_at = clock_timestamp(), result = %s::jsonb, error = ''
             WHERE id = %s AND state || '' = 'running' AND claims = %s RETURNING id, result
         ), next AS (
-            UPDATE backroom_job child SET state = 'ready', published_at = clock_timestamp(), run_at = clock_timestamp(),
+            UPDATE backroom_job child SET state = CASE WHEN child.lane IS NULL THEN 'ready' ELSE 'waiting' END,
+                run_at = CASE WHEN child.lane IS NULL THEN clock_timestamp() ELSE {PARKED} END,
+                published_at = CASE WHEN child.lane IS NULL THEN clock_timestamp() END,
+                place = CASE WHEN child.lane IS NOT NULL THEN 0 END,
                 args = CASE child.takes_result WHEN '' THEN child.args
                        ELSE child.args || jsonb_build_object(child.takes_result, ended.result) END
             FROM ended WHERE child.after_id = ended.id AND child.state || '' = 'waiting' AND child.run_at IS NULL
-            RETURNING child.id, child.task, child.queue, child.args, child.context, child.published_at
+            RETURNING child.id, child.task, child.queue, child.args, child.context, child.published_at, child.lane
         )
         SELECT id, NULL, NULL, NULL, NULL, NULL FROM ended
-        UNION ALL SELECT id, task, queue, args, context, {STAMP} FROM next
+        UNION ALL SELECT id, task, queue, args, context, {STAMP} FROM next WHERE lane IS NULL
         """  # noqa: S608
     return prepared(sql, result, job.id, job.claims)
 
@@ -159,7 +163,8 @@ def _end(job: Claimed, changes: str, parameters: tuple, record: bool) -> None:
 
 
 def stage_due(limit: int) -> list[Message]:
-    """Make up to `limit` due jobs ready, but for paused ones; returns their messages for the caller to publish.
+    """Make up to `limit` due jobs ready, but for paused ones; returns their messages for the caller to publish. Those
+    of a lane are parked there, and get a place if one is free.
 
     Race: two dispatchers look at once. SKIP LOCKED gives each rows of its own. The stamp stands before the broker has
     the message, as in `insert`: a dispatcher that dies in between leaves a lost message, which the rescue finds.
@@ -167,10 +172,15 @@ def stage_due(limit: int) -> list[Message]:
     sql = f"""
         WITH due AS (SELECT id FROM backroom_job WHERE state = 'waiting' AND run_at <= statement_timestamp()
                      AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
-        UPDATE backroom_job job SET state = 'ready', published_at = clock_timestamp()
-        FROM due WHERE job.id = due.id RETURNING job.id, task, queue, args, context, {STAMP}
+        UPDATE backroom_job job SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'waiting' END,
+            run_at = CASE WHEN lane IS NULL THEN run_at ELSE {PARKED} END,
+            published_at = CASE WHEN lane IS NULL THEN clock_timestamp() END,
+            place = CASE WHEN lane IS NOT NULL THEN 0 END
+        FROM due WHERE job.id = due.id RETURNING job.id, task, queue, args, context, {STAMP}, lane
         """  # noqa: S608
-    return messages(rows(sql, limit))
+    found = rows(sql, limit)
+    parked = {row[-1] for row in found if row[-1]}
+    return messages(row[:-1] for row in found if not row[-1]) + (open_lanes(parked) if parked else [])
 
 
 def requeue_ready(which: Sequence[str], paused_only: bool = False) -> list[str]:

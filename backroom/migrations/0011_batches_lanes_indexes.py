@@ -8,7 +8,7 @@ INDEXES = [
         fields=["batch_id", "state"], name="backroom_members", condition=models.Q(("batch_id__isnull", False))
     ),
     models.Index(
-        fields=["lane", "id"],
+        fields=["lane", "place", "id"],
         name="backroom_lane",
         condition=models.Q(
             ("lane__isnull", False),

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import current_app
 from django.db import transaction
@@ -15,7 +15,8 @@ from django.db import transaction
 from backroom.ledger import operations, transitions
 from backroom.ledger.sql import Message
 from backroom.observe import context, progress
-from backroom.runtime import argument_types, backpressure, publisher, storable
+from backroom.runtime import argument_types, backpressure, lane, publisher, storable
+from backroom.runtime.lane import Lane
 
 KEY_LIMIT = 200  # characters, as the column has
 SLICE = 1_000  # calls that enqueue_many holds at a time
@@ -29,15 +30,6 @@ def new_id() -> str:
     parts = (milliseconds << 80) | (7 << 76) | ((rest * 4096 // 1_000_000) << 64) | (2 << 62)
     text = f"{parts | secrets.randbits(62):032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-class Lane(NamedTuple):
-    """At most `places` jobs of this name are ready or running at a time. With `dead_blocks` not None they run strictly
-    in order, and it says whether a dead letter holds back those behind it."""
-
-    name: str
-    places: int
-    dead_blocks: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +91,8 @@ class Call:
         argument_types.check(self.task, self.args, besides=(self.takes_result,))  # the result is yet to come
         if self.key and len(self.key) > KEY_LIMIT:
             raise ValueError(f"{self.task}: its key is over {KEY_LIMIT} characters long")
+        if self.lane and len(self.lane.name) > lane.LIMIT:
+            raise ValueError(f"{self.task}: its lane's name is over {lane.LIMIT} characters long")
         if self.queue not in current_app.amqp.queues:
             raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
         for option in ("run_after", "expires"):
@@ -142,7 +136,8 @@ def enqueue_many(calls: Iterable[Call]) -> int:
     with transaction.atomic():
         while some := list(islice(source, SLICE)):
             due = timedelta(seconds=APART * (count // SLICE))
-            _write([replace(call, run_after=due) if call.run_after is None else call for call in some])
+            # A lane is a stagger of its own, and a time would keep its jobs out of it.
+            _write([call if call.run_after is not None or call.lane else replace(call, run_after=due) for call in some])
             count += len(some)
     return count
 

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.ledger.retry import Retry
-from backroom.runtime import execution, heartbeat, parameters
+from backroom.runtime import execution, heartbeat, lane, parameters
 from backroom.runtime.enqueue import Call, enqueue_all
 
 UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain"}
@@ -53,6 +53,7 @@ class LedgerTask(Task):
     job_queue: str | None = None
     policy = Retry()
     job_key: str | None = None
+    job_lane: lane.Lane | None = None
     renamed: Mapping[str, str] = {}
     atomic = False
     shed = False
@@ -68,20 +69,19 @@ class LedgerTask(Task):
 
     @cached_property
     def _parameters(self) -> inspect.Signature:
-        return parameters.of(self.name, self.run, self.job_key)
+        formats = {"key": self.job_key, "lane": self.job_lane.name if self.job_lane else None}
+        return parameters.of(self.name, self.run, formats)
 
     def call(self, *args: Any, **kwargs: Any) -> Call:
         """A call of this task, not yet enqueued. Raises TypeError for arguments that don't fit, and ValueError for
-        those that give no key."""
+        those that give no key or lane."""
         arguments = parameters.bind(self.name, self.parameters, *args, **kwargs)
-        try:
-            key = self.job_key.format(**arguments) if self.job_key else None
-        except RecursionError as error:
-            raise ValueError(f"{self.name}: its arguments are nested too deep to be enqueued") from error
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"{self.name}: its arguments give no key {self.job_key!r}: {error}") from error
+        key = parameters.filled(self.name, "key", self.job_key, arguments) if self.job_key else None
+        its = self.job_lane
+        if its:
+            its = its._replace(name=parameters.filled(self.name, "lane", its.name, arguments))
         queue = self.job_queue or self.app.conf.task_default_queue
-        return Call(self.name, arguments, queue, self.policy.attempts, key, shed=self.shed)
+        return Call(self.name, arguments, queue, self.policy.attempts, key, shed=self.shed, lane=its)
 
     def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
         """A job's arguments as this version of the task names them. Raises TypeError for those of another version that
@@ -170,16 +170,22 @@ def task(
     retry: Retry | None = None,
     atomic: bool = False,
     shed: bool = False,
+    limit: tuple[str, int] | None = None,
+    in_order: str | None = None,
+    dead_blocks: bool = False,
+    fair: str | tuple[str, int] | None = None,
     renamed: Mapping[str, str] | None = None,
     **options: Any,
 ):
     """Declare a task. `key` is the format of its jobs' key, from the arguments: "receipt:{number}". An `atomic` task's
     body and finish are one transaction: its database effects happen exactly once. `renamed` maps former names of
     arguments to today's, for jobs that another version enqueued (docs/deploying.md). A full queue refuses a request the
-    jobs of a task with `shed` (backpressure.py). Other options are Celery's."""
+    jobs of a task with `shed` (backpressure.py). docs/lanes.md has `limit`, `in_order` and `fair`. Other options are
+    Celery's."""
     return shared_task(
         job_queue=queue,
         job_key=key,
+        job_lane=lane.declared(limit, in_order, dead_blocks, fair),
         policy=retry or Retry(),
         atomic=atomic,
         shed=shed,

@@ -1,0 +1,57 @@
+"""Lanes: at most `places` jobs of one name are ready or running. The others are parked: waiting, with place 0, by id.
+
+The fence is the unique index on (lane, place) of ready and running jobs. A place is free as soon as its job is neither:
+no statement frees it, so a dead worker's place returns with its job. A job joins its lane when it is due: `insert`,
+`stage_due` and `succeed` park it there.
+"""
+
+from collections.abc import Collection
+
+from django.db import IntegrityError
+
+from backroom.ledger.db_errors import TRIES, retry_on_clash
+from backroom.ledger.sql import PARKED_JOBS, PAUSED, STAMP, Message, messages, prepared
+
+# These names; or, after '', each lane with a parked job, by one look into the index.
+LANES = f"""
+    WITH RECURSIVE lane AS (SELECT unnest(%s::text[]) AS name UNION ALL
+        SELECT (SELECT lane FROM backroom_job WHERE lane > name AND {PARKED_JOBS} ORDER BY lane LIMIT 1)
+        FROM lane WHERE %s AND name IS NOT NULL)
+    """  # noqa: S608 - the parts stand in sql.py
+OPEN = f"""
+    {LANES}, opening AS (
+        SELECT parked.id, free.places[parked.nth] AS place FROM lane
+        CROSS JOIN LATERAL (SELECT id, places, dead_blocks FROM backroom_job WHERE lane = name AND {PARKED_JOBS}
+                            ORDER BY place, id LIMIT 1) head
+        CROSS JOIN LATERAL (SELECT ARRAY(
+            SELECT generate_series(1, head.places) EXCEPT SELECT place FROM backroom_job
+            WHERE lane = name AND place > 0 AND state IN ('ready', 'running') ORDER BY 1) AS places) free
+        CROSS JOIN LATERAL (SELECT id, places, row_number() OVER (ORDER BY place, id) AS nth FROM (
+            SELECT id, places, place FROM backroom_job WHERE lane = name AND {PARKED_JOBS} AND NOT ({PAUSED})
+            ORDER BY place, id LIMIT cardinality(free.places)) first) parked
+        WHERE free.places[parked.nth] <= parked.places AND (head.dead_blocks IS NULL OR parked.id = head.id AND NOT
+            EXISTS (SELECT FROM backroom_job before WHERE before.lane = name AND before.place > 0
+                    AND before.id < head.id AND (before.state IN ('ready', 'waiting', 'running')
+                                                 OR before.state = 'dead' AND before.dead_blocks)))
+        LIMIT %s)
+    UPDATE backroom_job job SET state = 'ready', place = opening.place, run_at = clock_timestamp(),
+                                published_at = clock_timestamp()
+    FROM opening WHERE job.id = opening.id AND state || '' = 'waiting' AND job.place = 0
+    RETURNING job.id, task, queue, args, context, {STAMP}
+    """  # noqa: S608
+
+
+def open_lanes(names: Collection[str] | None = None, limit: int = 500) -> list[Message]:
+    """Give the free places of these lanes, or of all, to up to `limit` parked jobs; returns their messages to publish.
+    In strict order only the first of a lane gets the place, and none while an earlier one has begun and not ended.
+
+    Race: two processes give one place to two jobs, as only one of them saw a job or an end that was committed just now.
+    The unique index refuses the second, which looks again. Jobs of a paused queue or task stay parked.
+    """
+    for _ in range(TRIES):
+        try:
+            found = retry_on_clash(prepared, OPEN, *([[""], True] if names is None else [list(names), False]), limit)
+            return messages(found)
+        except IntegrityError:
+            continue
+    return []
