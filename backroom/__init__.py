@@ -13,10 +13,11 @@ from backroom.ledger.errors import Permanent, RetryAfter, Snooze
 from backroom.ledger.retry import Retry
 from backroom.observe.progress import progress, report
 from backroom.runtime.backpressure import Overloaded
+from backroom.runtime.batch import batch, grow
 from backroom.runtime.enqueue import Call, enqueue_all, enqueue_many
 from backroom.runtime.task import task
 
 __all__ = [
-    "Call", "Overloaded", "Permanent", "Retry", "RetryAfter", "Snooze", "enqueue_all", "enqueue_many", "progress",
-    "report", "task",
+    "Call", "Overloaded", "Permanent", "Retry", "RetryAfter", "Snooze", "batch", "enqueue_all", "enqueue_many", "grow",
+    "progress", "report", "task",
 ]  # fmt: skip

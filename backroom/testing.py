@@ -21,13 +21,13 @@ from celery import Task, current_app
 from celery.exceptions import Ignore, Retry
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Now
 from psycopg.pq import TransactionStatus
 
-from backroom.ledger import transitions
+from backroom.ledger import batches, transitions
 from backroom.ledger.errors import Snooze
 from backroom.ledger.lanes import open_lanes
-from backroom.ledger.models import Job
+from backroom.ledger.models import Batch, Job
 from backroom.runtime import broker, heartbeat
 from backroom.runtime.task import LedgerTask
 
@@ -52,6 +52,8 @@ def run_jobs(raising: bool = True, limit: int = 1000) -> list[Job]:
     ran: dict[str, None] = {}
     with _as_a_worker():
         for number in range(limit + 1):
+            Batch.objects.update(count_again_at=Now())
+            batches.look(limit)
             transitions.stage_due(limit)
             open_lanes()
             job = Job.objects.filter(state="ready").order_by(Coalesce("run_at", "published_at"), "id").first()

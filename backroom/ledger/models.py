@@ -119,7 +119,7 @@ class Job(models.Model):
 
     def blocked(self, others: Collection["Job"]) -> bool:
         """Whether it waits for one of the others that is dead, cancelled or itself blocked: a person must act."""
-        if self.state != State.WAITING or self.run_at is not None:
+        if self.state != State.WAITING or self.run_at is not None or self.after_id == self.id:
             return False
         return any(
             other.id == self.after_id and (other.state in (State.DEAD, State.CANCELLED) or other.blocked(others))

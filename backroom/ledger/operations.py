@@ -30,8 +30,11 @@ def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: f
     )
 
 
-def cancel(*, ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "", dead: bool = False) -> list[str]:
+def cancel(
+    *, ids: Sequence[str] = (), keys: Sequence[str] = (), batches: Sequence[str] = (), why: str = "", dead: bool = False
+) -> list[str]:
     """Cancel jobs that have not begun (with `dead`, dead letters too) and all jobs that wait for them; returns the ids.
+    Of `batches` the callbacks and the members.
 
     Race: a worker claims one at this moment. The lock waits for the claim, then sees `running` and leaves it alone.
     """
@@ -40,7 +43,8 @@ def cancel(*, ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "", 
         """
         WITH RECURSIVE heads AS MATERIALIZED (
             SELECT id FROM backroom_job
-            WHERE id = ANY(%s::uuid[] || ARRAY(SELECT id FROM backroom_job WHERE key = ANY(%s)))
+            WHERE id = ANY(%s::uuid[] || ARRAY(SELECT id FROM backroom_job WHERE key = ANY(%s))
+                           || ARRAY(SELECT id FROM backroom_job WHERE batch_id = ANY(%s::uuid[])))
                   AND state || '' = ANY(%s) FOR UPDATE
         ), chosen AS (
             SELECT id FROM heads
@@ -51,8 +55,9 @@ def cancel(*, ids: Sequence[str] = (), keys: Sequence[str] = (), why: str = "", 
                                 error = CASE WHEN %s = '' THEN error ELSE %s END
         WHERE id = ANY(ARRAY(SELECT id FROM chosen)) AND state || '' = ANY(%s) RETURNING id
         """,
-        list(ids),
+        [*ids, *batches],
         list(keys),
+        list(batches),
         states,
         why,
         why,
@@ -64,13 +69,14 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
     """Give dead or cancelled jobs all their attempts again, and other arguments if given; returns the ids. They are due
     at once, or one every `apart` seconds, the oldest first.
 
-    A follower waits for its predecessor if that one has yet to succeed. A follower that needs the result of a purged
-    predecessor stays as it is.
+    A follower waits for its predecessor if that one has yet to succeed, and the callback of a batch for its members. A
+    follower that needs the result of a purged predecessor stays as it is.
 
     Race: two people replay one. The first UPDATE takes it from `dead`; the other finds nothing.
     """
     return returned_ids(
         """
+        WITH replayed AS (
         UPDATE backroom_job SET state = 'waiting', finished_at = NULL, attempts = 0, unknown_since = NULL,
             args = COALESCE(%s::jsonb, args), place = NULLIF(backroom_job.place, 0),
             run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan
@@ -79,7 +85,10 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
                      NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = child.after_id) AS orphan
               FROM backroom_job child WHERE id = ANY(%s::uuid[])) chosen
         WHERE backroom_job.id = chosen.id AND state IN ('dead', 'cancelled')
-              AND (takes_result = '' OR claims > 0 OR NOT chosen.orphan) RETURNING backroom_job.id
+              AND (takes_result = '' OR claims > 0 OR NOT chosen.orphan) RETURNING backroom_job.id, run_at
+        ), reopened AS (UPDATE backroom_batch SET ended_at = NULL FROM replayed
+                        WHERE backroom_batch.id = replayed.id AND replayed.run_at IS NULL)
+        SELECT id FROM replayed
         """,
         None if args is None else json.dumps(args),
         apart,
@@ -134,7 +143,7 @@ def purge(days: int, batch: int = 5_000) -> int:
     """Delete one batch of jobs that succeeded or were cancelled over `days` days ago; returns how many. Call it until
     it returns less than `batch`: one DELETE of a long backlog would run into the statement's time limit.
 
-    Dead letters stay, and jobs for which another one waits.
+    Dead letters stay, and jobs for which another one waits, or the callback of their batch.
 
     Race: a person replays one at this moment. The lock reads the row again, and it is no longer finished.
     """
@@ -143,10 +152,13 @@ def purge(days: int, batch: int = 5_000) -> int:
         WITH old AS (SELECT id FROM backroom_job job WHERE finished_at < statement_timestamp() - %s * interval '1 day'
                      AND state IN ('succeeded', 'cancelled') AND NOT EXISTS (SELECT FROM backroom_job child
                          WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'cancelled'))
+                     AND NOT EXISTS (SELECT FROM backroom_job callback
+                         WHERE callback.id = job.batch_id AND callback.state NOT IN ('succeeded', 'cancelled'))
                      LIMIT %s FOR UPDATE OF job SKIP LOCKED),
         gone AS (DELETE FROM backroom_job job USING old WHERE job.id = old.id RETURNING job.id),
         attempts AS (DELETE FROM backroom_attempt USING gone WHERE job_id = gone.id),
-        progress AS (DELETE FROM backroom_progress USING gone WHERE job_id = gone.id)
+        progress AS (DELETE FROM backroom_progress USING gone WHERE job_id = gone.id),
+        batches AS (DELETE FROM backroom_batch USING gone WHERE backroom_batch.id = gone.id)
         SELECT count(*) FROM gone
         """,
         days,

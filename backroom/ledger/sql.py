@@ -6,7 +6,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from random import random
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import psycopg
 from django.db import connection
@@ -39,7 +38,7 @@ class Claimed(NamedTuple):
     attempts: int
     max_attempts: int
     lane: str | None = None
-    batch_id: UUID | None = None
+    gathers: str | None = None  # a batch's callback: the argument that gets the members' results
 
 
 def rows(sql: str, *parameters: Any) -> list[tuple]:

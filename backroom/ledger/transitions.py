@@ -89,7 +89,8 @@ def claim(id: str, worker: str, task: str = "") -> Claimed | None:
         UPDATE backroom_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
                                 claims = claims + 1, attempts = attempts + 1
         WHERE id = %s AND state || '' = 'ready' AND %s IN ('', task) AND NOT ({PAUSED})
-        RETURNING id, args, context, key, claims, attempts, max_attempts, lane, batch_id
+        RETURNING id, args, context, key, claims, attempts, max_attempts, lane,
+                  CASE WHEN after_id = id AND takes_result <> '' THEN takes_result END
         """  # noqa: S608 - PAUSED stands in sql.py
     if not (found := prepared(sql, worker, id, task)):
         requeue_ready([id], paused_only=True)

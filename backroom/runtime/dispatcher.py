@@ -12,7 +12,7 @@ from django.db import Error, connection
 from django.template.defaultfilters import pluralize
 
 from backroom.conf import conf
-from backroom.ledger import rescue, transitions
+from backroom.ledger import batches, db_errors, rescue, transitions
 from backroom.ledger.lanes import open_lanes
 from backroom.ledger.sql import PARKED_JOBS, Message, rows
 from backroom.observe.outages import OutageLog
@@ -33,7 +33,9 @@ CHORES_EVERY = 5.0
 DUE = f"""
 SELECT (SELECT true FROM backroom_job WHERE state = 'waiting' AND run_at <= statement_timestamp()
         ORDER BY run_at LIMIT 1),
-       (SELECT true FROM backroom_job WHERE lane > '' AND {PARKED_JOBS} ORDER BY lane LIMIT 1)
+       (SELECT true FROM backroom_job WHERE lane > '' AND {PARKED_JOBS} ORDER BY lane LIMIT 1),
+       (SELECT true FROM backroom_batch WHERE ended_at IS NULL AND count_again_at <= statement_timestamp()
+        ORDER BY count_again_at LIMIT 1)
 """  # noqa: S608 - PARKED_JOBS stands in sql.py
 LIVE = """
 SELECT (SELECT true FROM backroom_job WHERE state = 'running' ORDER BY worker LIMIT 1),
@@ -82,9 +84,11 @@ class Dispatcher:
         """Publish one batch of due jobs; True if there may be more at once."""
         if self.broker_outage.begun and not self.broker_is_back():
             return False
+        ((due, parked, batch),) = rows(DUE)
+        if batch:
+            db_errors.retry_on_clash(batches.look)
         size = self.batch
-        ((due, parked),) = rows(DUE)
-        messages = transitions.stage_due(size) if due else []
+        messages = transitions.stage_due(size) if due or batch else []
         if parked:
             messages += self.open_lanes(size)
         if unknown := [message.id for message in messages if message.queue not in current_app.amqp.queues]:

@@ -2,12 +2,12 @@
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
-from typing import Any
+from itertools import count, islice
+from typing import Any, NamedTuple
 
 from celery import current_app
 from django.db import transaction
@@ -52,6 +52,7 @@ class Call:
     lane: Lane | None = None
     expires: timedelta | datetime | None = None  # cancelled if not begun by then
     batch_id: str | None = None
+    opens_batch: bool = False  # whether it is a batch's callback, which waits for itself until the batch releases it
     followers: tuple["Call", ...] = ()
 
     def then(self, *calls: "Call") -> "Call":
@@ -65,14 +66,15 @@ class Call:
     def row(self, after_id: str | None, captured: dict[str, Any]) -> dict[str, Any]:
         """The ledger's row for this call. Raises TypeError or ValueError for what can't be an argument."""
         self.check()
+        id = self.id or new_id()
         row = {
-            "id": self.id or new_id(),
+            "id": id,
             "task": self.task,
             "queue": self.queue,
             "args": self.args,
             "key": self.key,
             "max_attempts": self.max_attempts,
-            "after_id": after_id,
+            "after_id": id if self.opens_batch else after_id,
             "takes_result": self.takes_result,
             "context": captured,
             **_time("delay", "moment", self.run_after),
@@ -114,15 +116,18 @@ def enqueue_all(*calls: Call) -> list[str]:
     dispatcher publishes later. Raises django.db.Error, TypeError or ValueError for bad arguments, and Overloaded if
     every task has `shed=True` and a queue refuses them; then nothing is written.
     """
-    ids, messages = _write(calls)
+    ids, messages, *_ = write(calls)
+    publish_on_commit(messages)
+    return ids
 
+
+def publish_on_commit(messages: list[Message]) -> None:
     def publish() -> None:
         # A nested function: Django 5.2 can't log a failing functools.partial (its ticket 19609).
         publisher.publish(messages)
 
     if messages:
         transaction.on_commit(publish, robust=True)
-    return ids
 
 
 def enqueue_many(calls: Iterable[Call]) -> int:
@@ -132,18 +137,32 @@ def enqueue_many(calls: Iterable[Call]) -> int:
     Once they are committed, a dispatcher publishes them. This process would have to hold all their messages until the
     commit, and a request would wait for the broker to take them.
     """
-    source, count = iter(calls), 0
     with transaction.atomic():
-        while some := list(islice(source, SLICE)):
-            due = timedelta(seconds=APART * (count // SLICE))
-            # A lane is a stagger of its own, and a time would keep its jobs out of it.
-            _write([call if call.run_after is not None or call.lane else replace(call, run_after=due) for call in some])
-            count += len(some)
-    return count
+        return sum(len(write(some).ids) for some in slices(calls))
 
 
-def _write(calls: Sequence[Call]) -> tuple[list[str], list[Message]]:
-    """Insert the jobs of calls with one INSERT; returns the id of each call's job, and the messages to publish."""
+def slices(calls: Iterable[Call], at_once: int = 0) -> Iterator[list[Call]]:
+    """SLICE calls at a time. After the first `at_once` slices, a dispatcher is to publish each later than the last. A
+    lane is a stagger of its own, and a time would keep its jobs out of it."""
+    source = iter(calls)
+    for place in count():
+        if not (some := list(islice(source, SLICE))):
+            return
+        due = None if place < at_once else timedelta(seconds=APART * place)
+        yield [call if call.run_after is not None or call.lane else replace(call, run_after=due) for call in some]
+
+
+class Written(NamedTuple):
+    """The id of each call's job, the messages to publish, how many jobs are new, and those that had a call's key."""
+
+    ids: list[str]
+    messages: list[Message]
+    new: int
+    known: Collection[str]
+
+
+def write(calls: Sequence[Call]) -> Written:
+    """Insert the jobs of calls with one INSERT, in the caller's transaction."""
     captured = context.capture()
     chains = [_chain(call, captured) for call in calls]
     rows = [row for chain in chains for row in chain]
@@ -161,7 +180,8 @@ def _write(calls: Sequence[Call]) -> tuple[list[str], list[Message]]:
         for row in rows
         if (stamp := inserted.get(row["id"])) is not None
     ]
-    return [known.get(head["id"], head["id"]) for head, *_ in chains], messages
+    ids = [known.get(head["id"], head["id"]) for head, *_ in chains]
+    return Written(ids, messages, len(inserted), known.values())
 
 
 def _chain(call: Call, captured: dict[str, Any]) -> list[dict[str, Any]]:

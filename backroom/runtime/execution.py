@@ -19,7 +19,7 @@ from backroom.ledger.retry import judge
 from backroom.ledger.sql import Claimed, Message
 from backroom.observe import context, progress
 from backroom.observe.redact import clean
-from backroom.runtime import heartbeat, publisher, subprocesses
+from backroom.runtime import batch, heartbeat, publisher, subprocesses
 from backroom.runtime.session import Guard
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,10 @@ def _claim(id: str, task: str) -> Claimed | None:
     """Only with its own task: a message may name another one, whose body would run. A first claim may commit and its
     answer get lost: then `requeue_abandoned` finds the job not running here."""
     try:
-        return _outlast(transitions.claim, id, heartbeat.worker_name, task)
+        job = _outlast(transitions.claim, id, heartbeat.worker_name, task)
+        if job and job.gathers:
+            job.args[job.gathers] = _outlast(batch.results, id)
+        return job
     except Unwritten as error:
         log.warning("job %s could not be claimed, its message counts as lost: %s", id, error)
         raise Ignore from error

@@ -1,0 +1,125 @@
+"""A batch: any number of calls, and one that is enqueued with them and runs when they have all ended."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple, get_args
+
+from django.db import transaction
+
+from backroom.ledger import batches
+from backroom.ledger.sql import rows
+from backroom.observe import context, progress
+from backroom.runtime.enqueue import Call, new_id, publish_on_commit, slices, write
+
+IfDead = Literal["wait", "go on", "cancel"]
+
+
+def batch(
+    calls: Iterable[Call],
+    *,
+    then: Call,
+    on_dead: Call | None = None,
+    if_dead: IfDead = "wait",
+    within: str | None = None,
+) -> str:
+    """Enqueue any number of calls in the caller's transaction, and `then`, which runs once they have all succeeded;
+    returns the id of its job, which is the batch's. A task with `takes_result` gets the list of their results.
+
+    While a member is dead or cancelled, `if_dead` says: wait until a person has replayed it, or cancels the callback;
+    go on as if it had succeeded; or cancel the members that have not begun, and the callback. In each case `on_dead` is
+    enqueued, once. `within` is another batch, of which `then` becomes a member.
+
+    If a job has the key of `then`, its id is returned and nothing is enqueued. If one has a member's key, it joins.
+    Raises ValueError if that can't be: it is in another batch, or gave up; and where `within` has ended.
+    """
+    if if_dead not in get_args(IfDead):
+        raise ValueError(f"if_dead is one of {', '.join(get_args(IfDead))}, not {if_dead!r}")
+    if then.run_after is not None or (on_dead and on_dead.followers):
+        raise ValueError("a batch's callback has no time of its own, and on_dead is one job, without followers")
+    complaint = None
+    if on_dead:
+        complaint = replace(on_dead, run_after=on_dead.run_after or timedelta()).row(None, context.capture())
+    id = then.id or new_id()
+    with transaction.atomic():
+        callback = replace(then, id=id, opens_batch=True)
+        (known,), _, new, _ = write([_member(callback, within) if within else callback])
+        if known != id or not batches.begin(id, if_dead, complaint):
+            transaction.set_rollback(True)  # the followers, too
+            return known
+        if within:
+            _count(within, new)
+        _add(id, calls)
+    return id
+
+
+def grow(calls: Iterable[Call]) -> None:
+    """Add calls to the batch of the job whose body runs here. An attempt that is repeated adds them again, unless they
+    have keys or the task is atomic. Raises ValueError outside of a batch, and as `batch` does."""
+    found = rows(
+        "SELECT batch_id::text FROM backroom_job WHERE id = %s AND batch_id IS NOT NULL", progress.current_id()
+    )
+    if not found:
+        raise ValueError("grow() adds to the batch of the job that calls it, and this is no member of one")
+    with transaction.atomic():
+        _add(found[0][0], calls)
+
+
+def _member(call: Call, id: str) -> Call:
+    return replace(call, batch_id=id, followers=tuple(replace(step, batch_id=id) for step in call.followers))
+
+
+def _add(id: str, calls: Iterable[Call]) -> None:
+    count = 0
+    for some in slices(calls, at_once=1):
+        _, messages, new, known = write([_member(call, id) for call in some])
+        publish_on_commit(messages)
+        count += new
+        if known:
+            joined, refused = batches.join(id, list(known))
+            count += joined
+            if refused:
+                raise ValueError(f"job {refused[0]} has a member's key, and is in another batch, dead or cancelled")
+    _count(id, count)
+
+
+def _count(id: str, members: int) -> None:
+    if not batches.grow(id, members):
+        raise ValueError(f"batch {id} has ended: it takes no more members")
+
+
+def results(id: str) -> list[Any]:
+    """The members' results in the order of enqueueing, of a chain the last step's; None where one gave up."""
+    sql = """
+        SELECT result FROM backroom_job member WHERE batch_id = %s AND NOT EXISTS (SELECT FROM backroom_job step
+            WHERE step.after_id = member.id AND step.batch_id = member.batch_id AND step.id <> member.id) ORDER BY id
+        """
+    return [None if result is None else json.loads(result) for (result,) in rows(sql, id)]
+
+
+class Progress(NamedTuple):
+    """A batch as it was counted last. `waits_for` is "members", "a person", or the state of its callback."""
+
+    id: str
+    task: str
+    key: str | None
+    total: int
+    succeeded: int
+    dead: int
+    cancelled: int
+    created_at: datetime
+    ended_at: datetime | None
+    waits_for: str
+
+
+def overview(limit: int = 100, id: str | None = None) -> list[Progress]:
+    """The open batches, the newest first, then those that ended last; or the one of this id. It counts nothing."""
+    sql = """
+        SELECT batch.id::text, COALESCE(task, ''), key, total, succeeded, dead, cancelled, batch.created_at, ended_at,
+               CASE WHEN ended_at IS NOT NULL THEN COALESCE(state, 'deleted')
+                    WHEN if_dead = 'wait' AND dead + cancelled > 0 THEN 'a person' ELSE 'members' END
+        FROM backroom_batch batch LEFT JOIN backroom_job callback ON callback.id = batch.id
+        WHERE batch.id = COALESCE(%s::uuid, batch.id) ORDER BY ended_at DESC, batch.created_at DESC LIMIT %s
+        """  # NULLs come first
+    return [Progress(*row) for row in rows(sql, id, limit)]
