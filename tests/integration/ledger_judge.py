@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from backroom.ledger import rescue, sql
 from backroom.ledger.errors import Superseded
-from backroom.ledger.models import Heartbeat, Job, State
+from backroom.ledger.models import LIVE, Heartbeat, Job, State
 
 # The arrows of the design (docs/core.md), by the statement that goes them. `enqueue` is insert and relink, `fail` is
 # defer or mark_dead.
@@ -38,6 +38,7 @@ ARROWS = {
     "release_followers": "waiting>waiting",
     "mark_orphans_dead": "waiting>dead",
     "relink": "waiting>waiting",
+    "open_lanes": "waiting>ready",
 }
 MOVES = {name: {tuple(arrow.split(">")) for arrow in arrows.split()} for name, arrows in ARROWS.items()}
 
@@ -93,6 +94,19 @@ class Judge:
             assert states[1] in ends(id, states[0], outcomes), f"{id}: {states} by {outcomes}"
             if now:
                 self._job(id, was, now, claimed[id])
+        self._lanes(before)
+
+    def _lanes(self, before: dict[str, Job]) -> None:
+        for job in self.jobs.values():
+            if job.lane and job.state in (State.READY, State.RUNNING):
+                assert job.place in range(1, job.places + 1), "a job of a lane runs without a place"
+                began = before.get(str(job.id))
+                if began and began.state == State.WAITING:
+                    first = [other for id, other in before.items() if holds_back(other, job)]
+                    # A person may replay an earlier one at this moment.
+                    assert not any(holds_back(self.jobs[str(other.id)], job) for other in first), "it overtook"
+        held = Counter((job.lane, job.place) for job in self.jobs.values() if job.state in (State.READY, State.RUNNING))
+        assert all(count == 1 for (lane, _), count in held.items() if lane), "two jobs hold one place"
 
     def _each(self, outcome: Outcome, before: dict[str, Job], alive: set[str]) -> None:
         name, arguments, result = outcome
@@ -129,9 +143,8 @@ class Judge:
         elif name == "mark_terminated" and (was := before.get(arguments[0])):
             assert was.worker == arguments[1] or was.state == self.jobs[arguments[0]].state
         elif name == "stage_due":
-            assert all(before[message.id].run_at <= self.jobs[message.id].published_at for message in result), (
-                "too early"
-            )
+            soon = [message.id for message in result if before[message.id].place != 0]
+            assert all(before[id].run_at <= self.jobs[id].published_at for id in soon), "too early"
 
     def _job(self, id: str, was: Job | None, now: Job, claimed: int) -> None:
         assert now.claims == (was.claims if was else 0) + claimed, "the fencing token counts the claims"
@@ -165,6 +178,14 @@ def ends(id: str, state: str, outcomes: Collection[Outcome]) -> set[str]:
     return found
 
 
+def holds_back(other: Job, job: Job) -> bool:
+    """Whether, in a lane of strict order, this other job comes first: it has joined the lane and not ended."""
+    if other.lane != job.lane or job.dead_blocks is None or other.id >= job.id or other.place is None:
+        return False
+    return other.state in LIVE or (other.state == State.DEAD and bool(other.dead_blocks))
+
+
 def stuck(job: Job, jobs: Collection[Job]) -> bool:
     """Whether only a person can bring it on: it waits for a job that gave up, or for one that is stuck itself."""
-    return job.blocked(jobs) or any(job.after_id == other.id and stuck(other, jobs) for other in jobs)
+    before = (other for other in jobs if job.after_id == other.id or holds_back(other, job))
+    return job.blocked(jobs) or any(other.state == State.DEAD or stuck(other, jobs) for other in before)

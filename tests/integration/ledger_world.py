@@ -15,7 +15,7 @@ import redis
 from django.db import connection, transaction
 
 from backroom import Retry, enqueue_all, task
-from backroom.ledger import operations, rescue, sql, transitions
+from backroom.ledger import lanes, operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
 from backroom.ledger.models import LIVE, Job
 from backroom.ledger.models import Heartbeat as HeartbeatRow
@@ -23,6 +23,7 @@ from backroom.ledger.retry import judge
 from backroom.runtime import publisher
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.heartbeat import Heartbeat
+from backroom.runtime.lane import Lane
 from backroom.runtime.pulse import requeue_unfinished
 from backroom.runtime.worker import mark_terminated
 from tests.integration.heartbeats import worker_beats
@@ -32,6 +33,8 @@ POLICY = Retry(attempts=2, first=0, cap=0, jitter=0)
 QUEUE = "default"
 WINDOW = 600  # seconds of a deploy
 MONTH = 31 * 24 * 3600  # seconds
+# Two at a time; and one after the other, where a dead letter lets the others pass, or does not.
+LANES = {lane.name: lane for lane in (Lane("two", 2), Lane("order", 1, False), Lane("blocks", 1, True))}
 Statement = tuple[str, tuple]  # its name in ledger, rescue or here, and its arguments
 
 
@@ -105,6 +108,7 @@ class World:
                 self.deliver("healthy")
                 if holds(self.taken[-1], self.court.jobs):
                     self.happens(("succeed", (self.taken[-1],)))
+                    self.happens(("open_lanes", ([self.taken[-1].lane or ""],)))
             jobs = self.court.jobs.values()
             live = [job for job in jobs if job.state in LIVE and not stuck(job, jobs)]
             if not live:
@@ -113,7 +117,9 @@ class World:
 
     def run(self, statement: Statement) -> Outcome:
         name, arguments = statement
-        function = next(getattr(room, name) for room in (self, transitions, operations, rescue) if hasattr(room, name))
+        function = next(
+            getattr(room, name) for room in (self, transitions, operations, rescue, lanes) if hasattr(room, name)
+        )
         try:
             return Outcome(name, arguments, function(*arguments))
         except Superseded as late:
@@ -126,15 +132,16 @@ class World:
         for name, _, result in outcomes:
             if name == "claim" and result:
                 self.taken.append(result)
-            if name in ("succeed", "stage_due") and not isinstance(result, Superseded):
+            if name in ("succeed", "stage_due", "open_lanes") and not isinstance(result, Superseded):
                 publisher.publish(result)
                 self.court.look()  # a broker in trouble changes rows
         self.sound = True
 
     # Statements that need a hand
 
-    def enqueue(self, keys: list[str | None], seconds: int | None) -> str:
-        head, *followers = [replace(step.using(key=key).call(), id=next(self.ids)) for key in keys]
+    def enqueue(self, keys: list[str | None], seconds: int | None, lane: str | None = None) -> str:
+        call = replace(step.call(), lane=lane and LANES[lane])
+        head, *followers = [replace(call, key=key, id=next(self.ids)) for key in keys]
         head = replace(head, run_after=seconds and timedelta(seconds=seconds))
         return enqueue_all(head.then(*(replace(call, takes_result="before") for call in followers)))[0]
 
@@ -189,7 +196,8 @@ class World:
 def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Job]]:
     """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
     lost, 4 waits for it; 5 is due; 6 is dead, 7 cancelled, 8 succeeded, 10 waits for it; 11 is running on a worker
-    that lives; 12 succeeded: all for a month. Returns both claims of 1, and the rows."""
+    that lives; 12 succeeded; 13 has the only place of a lane, on the silent worker, 14 is parked: all for a month.
+    Returns both claims of 1, and the rows."""
     for keys, seconds in ([None, "e"], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
         world.enqueue(keys, seconds)
     world.enqueue(["c"], None)
@@ -203,6 +211,10 @@ def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Jo
     world.enqueue(["c", None], None)  # no job 9: 8 has the key
     claim(world.enqueue([None], None), "two")
     world.succeed(claim(world.enqueue(["d"], None), "two"))
+    world.enqueue([None], None, "order")
+    world.enqueue([None], None, "order")
+    lanes.open_lanes()
+    claim(number(13), "one")
     world.pass_time(MONTH)
     return late, running, list(Job.objects.all())
 

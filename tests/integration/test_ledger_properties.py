@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from backroom import Permanent, RetryAfter, Snooze
-from backroom.ledger import operations, rescue, sql, transitions
+from backroom.ledger import lanes, operations, rescue, sql, transitions
 from backroom.ledger.models import Heartbeat, Job
 from tests.integration.ledger_judge import MOVES, holds
-from tests.integration.ledger_world import MONTH, QUEUE, Statement, World, hurry, jobs_in_every_state, number
+from tests.integration.ledger_world import LANES, MONTH, QUEUE, Statement, World, hurry, jobs_in_every_state, number
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 PROFILE = settings(
@@ -78,11 +78,12 @@ claim = st.builds(AClaim, st.integers(0, 5), st.booleans())
 key = st.sampled_from(["a", "b"])
 worker = st.sampled_from(["one", "two"])
 error = st.sampled_from([OSError("x"), Permanent("x"), RetryAfter(30, "x"), Snooze(30, "x")])
+lane = st.none() | st.sampled_from([*LANES])
 chain = st.lists(st.none() | key, min_size=1, max_size=3)  # the keys of a job and its followers
 
 # Every statement that changes the ledger, with its arguments.
 STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
-    "enqueue": (chain, st.sampled_from([None, 30])),
+    "enqueue": (chain, st.sampled_from([None, 30]), lane),
     "claim": (job("ready"), worker),
     "succeed": (claim,),
     "fail": (claim, error),
@@ -105,6 +106,7 @@ STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "release_followers": (),
     "mark_orphans_dead": (),
     "relink": (job("waiting"),),
+    "open_lanes": (st.just([*LANES]),),
 }
 statement = st.one_of([st.tuples(st.just(name), st.tuples(*drawn)) for name, drawn in STATEMENTS.items()])
 
@@ -116,9 +118,10 @@ class Chance(RuleBasedStateMachine):
         super().__init__()
         self.world = world
 
-    @initialize(keys=chain)
-    def a_first_job_is_claimed(self, keys):
-        self.world.happens(("enqueue", (keys, None)))
+    @initialize(keys=chain, lane=lane)
+    def a_first_job_is_claimed(self, keys, lane):
+        self.world.happens(("enqueue", (keys, None, lane)))
+        self.world.happens(("open_lanes", ([*LANES],)))
         self.world.happens(("worker_beats", ("one", [])))
         self.world.happens(("claim", (number(1), "one")))
 
@@ -135,6 +138,7 @@ class Chance(RuleBasedStateMachine):
         """Soon after what waits is due: else second claims, and so late finishes by the first ones, would be rare."""
         self.world.pass_time(31)
         self.world.happens(("stage_due", (9,)))
+        self.world.happens(("open_lanes", ([*LANES],)))
         while self.world.broker.llen(QUEUE):
             self.world.deliver(worker)
 
@@ -216,7 +220,7 @@ def test_a_cancelled_job_is_not_purged_while_another_waits_for_it(outside):
 
 
 def every_statement(late: sql.Claimed, running: sql.Claimed) -> list[Statement]:
-    heads = [number(n) for n in (1, 3, 5, 6, 7, 8, 11)]
+    heads = [number(n) for n in (1, 3, 5, 6, 7, 8, 11, 13, 14)]
     return [
         ("enqueue", (["d", None], None)),
         ("claim", (number(3), "two")),
@@ -249,13 +253,14 @@ def every_statement(late: sql.Claimed, running: sql.Claimed) -> list[Statement]:
         ("mark_orphans_dead", ()),
         ("relink", (number(2),)),
         ("relink", (number(10),)),
+        ("open_lanes", ([*LANES],)),
     ]
 
 
 def test_every_statement_that_changes_a_job_is_tried():
     writers = {
         name
-        for module in (transitions, operations, rescue)
+        for module in (transitions, operations, rescue, lanes)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

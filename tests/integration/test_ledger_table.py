@@ -11,6 +11,7 @@ from django.db import connection
 
 from backroom import task
 from backroom.ledger import operations, rescue, sql, transitions
+from backroom.ledger.lanes import open_lanes
 from backroom.ops import stats
 from backroom.ops.rates import WINDOW
 from backroom.runtime import dispatcher
@@ -38,6 +39,7 @@ QUESTIONS: dict[str, Callable[[], object]] = {
     "dispatcher: whether a job is due": lambda: sql.rows(dispatcher.DUE),
     "dispatcher: whether a job may be lost": lambda: sql.rows(dispatcher.LIVE),
     "dispatcher: due jobs": lambda: transitions.stage_due(500),
+    "dispatcher: parked jobs of all lanes": open_lanes,
     "dispatcher: jobs whose message is lost": lambda: rescue.lost_messages("default", None),
     "dispatcher: jobs of a dead worker": rescue.requeue_abandoned,
     "dispatcher: workers that have ended": lambda: Ended().look(),
@@ -47,6 +49,7 @@ QUESTIONS: dict[str, Callable[[], object]] = {
     "worker: claim": lambda: transitions.claim(JOB.id, "worker"),
     "worker: succeed": lambda: transitions._succeed(JOB, "null"),
     "worker: defer": lambda: transitions.defer(JOB, 1, "x"),
+    "worker: the next of its lane": lambda: open_lanes(["limit:aged"]),
     "web: job of a key": lambda: transitions.ids_of(["aged:1"]),
     "web: cancel": lambda: operations.cancel(keys=["aged:1"], why=""),
     "beat: purge": lambda: operations.purge(30),
@@ -158,6 +161,19 @@ def test_a_cancellation_does_not_read_the_jobs_that_wait():
     execute("UPDATE backroom_job SET run_at = NULL WHERE after_id IS NULL")
     execute("ANALYZE backroom_job")
     assert pages(QUESTIONS["web: cancel"]) < 200  # of 400; one row with its indexes takes 40, and dead rows some
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("dead_blocks", ["NULL", "true"])
+def test_a_look_at_a_full_lane_does_not_read_the_jobs_that_wait(dead_blocks: str):
+    """Also while PostgreSQL has yet to hear of any lane."""
+    fill(10_000, "CASE n WHEN 1 THEN 'running' ELSE 'waiting' END")
+    execute(
+        f"UPDATE backroom_job SET lane = 'a', places = 1, dead_blocks = {dead_blocks}, run_at = {sql.PARKED},"  # noqa: S608
+        " place = CASE state WHEN 'waiting' THEN 0 ELSE 1 END"
+    )
+    assert pages(open_lanes) < 100  # of 700
+    assert pages(lambda: open_lanes(["a"])) < 100
 
 
 def pages(call: Callable[[], object]) -> int:
