@@ -11,7 +11,9 @@ from django.db.models import Q
 
 from backroom.ledger import operations
 from backroom.ledger.models import Job, Pause, State
+from backroom.ops import schedules
 from backroom.ops.models import AuditEntry
+from backroom.runtime import slots
 from backroom.runtime.enqueue import Call, enqueue_all, new_id
 
 WHY_LIMIT = 200  # characters
@@ -91,6 +93,15 @@ def run(schedule: str, call: Call, who: str, why: str) -> tuple[str, bool]:
         if new := id == fresh.id:
             note("ran", f"schedule {schedule}", who, why, [id])
     return id, new
+
+
+def switch(schedule: str, on: bool, who: str, why: str) -> bool:
+    """Resume or pause a schedule. False if it is so already."""
+    with transaction.atomic():
+        changed = slots.switch(schedules.entries().select_for_update(of=("self",)).get(name=schedule), on)
+        if changed:
+            note("resumed" if on else "paused", f"schedule {schedule}", who, why)
+        return changed
 
 
 def note(verb: str, what: str, who: str, why: str = "", jobs: Sequence[str] = ()) -> None:

@@ -33,7 +33,9 @@ class EntryForm(theirs.PeriodicTaskForm):
     class Meta(theirs.PeriodicTaskForm.Meta):
         help_texts = UNUSED | {
             "headers": f'{{"{slots.DEADLINE}": 3600}}: a slot is skipped if it is over an hour late. '
-            f'{{"{slots.DEADLINE}": null}}: it runs however late. Neither: as BACKROOM_SLOT_DEADLINE says.'
+            f'{{"{slots.DEADLINE}": null}}: it runs however late. Neither: as BACKROOM_SLOT_DEADLINE says. '
+            f'{{"{slots.RULE}": "{slots.EACH}"}}: each missed slot becomes a job, the newest {slots.MOST} at most. '
+            f'"{slots.SKIP}": none does. "{slots.ONCE}", or nothing: the newest does.'
         }
 
     def _clean_json(self, field: str) -> str:
@@ -57,7 +59,7 @@ class EntryForm(theirs.PeriodicTaskForm):
             self.add_error("expires", "The schedule would never run: enter a time to come, after its start.")
         if not self.errors:
             if data.get("enabled"):
-                for kind in schedules.KINDS:
+                for kind in slots.KINDS:
                     _refuse_if_never(data.get(kind))
             try:
                 slots.call(SimpleNamespace(**data))
@@ -132,10 +134,9 @@ class EntryAdmin(Audited, theirs.PeriodicTaskAdmin):
         self.switch(request, queryset, {True: False, False: True})
 
     def switch(self, request: HttpRequest, queryset: Any, to: dict[bool, bool]) -> None:
-        """Enable or disable each. One that is enabled counts its slots from now, `date_changed`."""
+        """Enable or disable each."""
         for entry in PeriodicTask.objects.select_for_update().filter(pk__in=queryset, enabled__in=to):
-            entry.enabled, entry.last_run_at = to[entry.enabled], None
-            entry.save()
+            slots.switch(entry, to[entry.enabled])
             verb = "enabled" if entry.enabled else "disabled"
             self.note(request, verb, [entry])
             self.message_user(request, f"{entry.name} is {verb}.")

@@ -1,5 +1,6 @@
 """The schedules of django-celery-beat, if the project has it: their slots, and why one is not deleted."""
 
+import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,14 +10,15 @@ from django.db.models import Model, ProtectedError
 from django.db.models.signals import pre_delete
 from django.utils import timezone
 
+from backroom.runtime import slots
+
 APP = "django_celery_beat"
 LONG_AGO, NO_TIME = timedelta(days=10_000), timedelta()
-KINDS = ("interval", "crontab", "solar", "clocked")  # an entry has one of these
 
 
 def entries() -> Any:
     """The PeriodicTasks by name, as a query. Raises LookupError in a project without django-celery-beat."""
-    return apps.get_model(APP, "PeriodicTask").objects.select_related(*KINDS).order_by("name")
+    return apps.get_model(APP, "PeriodicTask").objects.select_related(*slots.KINDS).order_by("name")
 
 
 def lines() -> list[dict[str, Any]] | None:
@@ -28,6 +30,7 @@ def lines() -> list[dict[str, Any]] | None:
 def _line(entry: Any) -> dict[str, Any]:
     last = entry.last_run_at
     line = {"id": entry.id, "name": entry.name, "task": entry.task, "enabled": entry.enabled, "next": None, "error": ""}
+    line["missed"] = _rule(entry)
     line["last"] = last if entry.total_run_count else None  # until then `last_run_at` is the time to count from
     if entry.enabled:
         try:
@@ -35,6 +38,13 @@ def _line(entry: Any) -> dict[str, Any]:
         except Exception as error:  # a row that a script wrote
             line["error"] = str(error)
     return line
+
+
+def _rule(entry: Any) -> str:
+    try:
+        return slots.rule(json.loads(entry.headers or "{}"))
+    except slots.UNFIT:
+        return ""
 
 
 def _next_slot(entry: Any) -> datetime | None:
@@ -64,7 +74,7 @@ def keep_used_times() -> None:
     """From now on a crontab, interval or the like is not deleted while an entry uses it: django-celery-beat would
     delete the entry with it."""
     if apps.is_installed(APP):
-        for kind in KINDS:
+        for kind in slots.KINDS:
             pre_delete.connect(_refuse_if_used, apps.get_model(APP, f"{kind}schedule"), dispatch_uid="backroom")
 
 

@@ -17,6 +17,8 @@ urlpatterns = [
     path("pause/", pauses.page, {"verb": "pause"}, name="pause"),
     path("resume/", pauses.page, {"verb": "resume"}, name="resume"),
     path("schedules/<int:id>/run/", schedules.run, name="run"),
+    path("schedules/<int:id>/pause/", schedules.switch, {"verb": "pause"}, name="pause-schedule"),
+    path("schedules/<int:id>/resume/", schedules.switch, {"verb": "resume"}, name="resume-schedule"),
     path("actions/", actions.recorded, name="actions"),
     path("alerts/", alerts.page, name="alerts"),
     path("<path:address>/", access.missing),

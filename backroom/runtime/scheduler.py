@@ -4,7 +4,7 @@ django-celery-beat locks nothing (its issue 558) and writes what it fired only e
 compare-and-set moves an entry's `last_run_at` in the transaction that enqueues the job: of two beats the second one
 finds it moved, and a beat that dies has done both or neither.
 
-Slots that passed without a beat become one late firing, or none if the newest is older than the entry's deadline.
+Slots that passed without a beat become one late job, a job each, or none: as the entry says (slots.py).
 """
 
 import logging
@@ -13,11 +13,9 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from celery import schedules
 from celery.beat import SchedulingError
 from django.db import Error, connection, transaction
 from django.db.models import F, Q, QuerySet
-from django_celery_beat.clockedschedule import clocked
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
@@ -37,18 +35,25 @@ class LedgerEntry(ModelEntry):
         if model.expires:
             del self.options["expires"]
 
-    def missed(self, last: datetime) -> bool:
-        """Whether its newest slot is older than its deadline; `last` is its slot before. Raises ValueError."""
-        seconds = slots.deadline(self.options["headers"])
-        if seconds is None:
-            return False
-        now, limit = self.default_now(), timedelta(seconds=seconds)
-        if isinstance(self.schedule, clocked):
-            return now - self.schedule.clocked_time > limit
-        if isinstance(self.schedule, schedules.schedule):
-            first = max(last, self.model.start_time or last)
-            return (now - first) % self.schedule.run_every > limit
-        return self.schedule.remaining_estimate(now - limit) > timedelta()
+    @property
+    def each_late(self) -> bool:
+        """Whether each missed slot becomes a job. Raises ValueError."""
+        return slots.rule(self.options["headers"]) == slots.EACH
+
+    def due(self, last: datetime, now: datetime) -> tuple[list[datetime], list[datetime]]:
+        """The slots after `last` that are over their deadline, and those that become jobs. Raises ValueError."""
+        most, seconds = slots.MOST if self.each_late else 1, slots.deadline(self.options["headers"])
+        first = max(last, self.model.start_time or last)
+        found = [first] * (first > last) + slots.passed(self.schedule, first, now, most)  # the start is a slot, too
+        found = found[-most:] or [now]
+        late = [slot for slot in found if seconds is not None and now - slot > timedelta(seconds=seconds)]
+        return late, found[len(late) :]
+
+    def at(self, slot: datetime) -> "LedgerEntry":
+        """This entry with the slot's time, if its task takes it."""
+        found = type(self)(self.model, app=self.app)
+        found.kwargs = slots.given(self.app.tasks.get(self.task), self.args, self.kwargs, slot)
+        return found
 
 
 class LedgerScheduler(DatabaseScheduler):
@@ -82,6 +87,14 @@ class LedgerScheduler(DatabaseScheduler):
         """All enabled entries. django-celery-beat leaves out those whose hour is over two hours away, so it would find
         a missed daily slot only then."""
         return PeriodicTask.objects.enabled()
+
+    def schedule_changed(self) -> bool:
+        """Whether the tables changed since the last look. Races, in each of which django-celery-beat reads a change
+        only minutes later: it is made between a beat's start and its first look; or of two at once, the one with the
+        earlier time is committed last."""
+        before = self._last_timestamp
+        super().schedule_changed()
+        return self._last_timestamp != before
 
     def all_as_schedule(self) -> dict[str, LedgerEntry]:
         """The enabled entries by name. One that can't be read is logged and left out: it must not stop the others."""
@@ -156,9 +169,12 @@ class LedgerScheduler(DatabaseScheduler):
         broken = None
         with transaction.atomic():
             row = PeriodicTask.objects.filter(unmoved, pk=entry.model.pk, enabled=True)
-            if row.update(last_run_at=entry.model.last_run_at, total_run_count=F("total_run_count") + 1):
+            # One that fires once is disabled with it. django-celery-beat does so when it reads the tables anew.
+            once = {"enabled": False, "total_run_count": 0} if entry.model.one_off else {}
+            moved = {"last_run_at": entry.model.last_run_at, "total_run_count": F("total_run_count") + 1}
+            if row.update(**moved | once):
                 try:
-                    return None if self._skips(entry, before) else super().apply_async(entry, advance=False)
+                    return self._enqueue_slots(entry, before)
                 except SchedulingError as error:
                     if isinstance(error.__context__, Error):
                         raise error.__context__ from None
@@ -169,14 +185,20 @@ class LedgerScheduler(DatabaseScheduler):
         log.info("%s: another beat was first, or the entry has changed", entry.name)
         return None
 
-    def _skips(self, entry: LedgerEntry, before: datetime) -> bool:
+    def _enqueue_slots(self, entry: LedgerEntry, before: datetime) -> Any:
         try:
-            missed = entry.missed(before)
+            late, due = entry.due(before, entry.model.last_run_at)
         except ValueError as error:
             raise SchedulingError(f"{entry.name}: {error}") from error
-        if missed:
-            log.warning("%s: its slot is over its deadline, and skipped", entry.name)
-        return missed
+        if late:
+            log.warning("%s: its slot is over its deadline, and skipped: %s", entry.name, ", ".join(map(str, late)))
+        result = None
+        for slot in due:
+            result = super().apply_async(entry.at(slot), advance=False)
+        if due and entry.each_late:  # an interval goes on from its last slot, not from now
+            PeriodicTask.objects.filter(pk=entry.model.pk).update(last_run_at=due[-1])
+            entry.model.last_run_at, self._heap = due[-1], None
+        return result
 
     def sync(self) -> None:
         """Nothing to write: each firing is in its row since it happened."""

@@ -1,34 +1,88 @@
-"""What a slot of the schedule enqueues, and how late. It reads a PeriodicTask's fields and imports nothing of
-django-celery-beat, which a project may lack."""
+"""What a slot of the schedule enqueues, how late, and which slots were missed. It reads a PeriodicTask's fields and
+imports nothing of django-celery-beat, which a project may lack."""
 
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celery import current_app
+from celery import current_app, schedules
+from celery.utils.time import remaining
+from django.utils import timezone
 
 from backroom.conf import conf
 from backroom.runtime.enqueue import Call
 from backroom.runtime.task import LedgerTask
 
-DEADLINE = "slot_deadline"  # the name in an entry's headers
+DEADLINE, RULE = "slot_deadline", "missed_slots"  # the names in an entry's headers
+ONCE, EACH, SKIP = RULES = "once late", "each late", "skip"
+MOST = 100  # missed slots of an entry that become jobs: the newest
+KINDS = ("interval", "crontab", "solar", "clocked")  # an entry has one of these
+SLOT = "slot_time"  # the parameter that gets its slot's time
 SHORTEST, LONGEST = 60, 315_360_000  # seconds: in which a new beat starts, and ten years
 UNFIT = (TypeError, ValueError, RecursionError)  # an entry that the ledger can't enqueue
 OPTIONS = ("queue", "exchange", "routing_key", "expire_seconds", "priority")
 
 
+def rule(headers: Any) -> str:
+    """What becomes of an entry's missed slots, out of RULES. Raises ValueError."""
+    if not isinstance(headers, dict):
+        raise ValueError("headers is a JSON object")
+    if (found := headers.get(RULE, ONCE)) not in RULES:
+        raise ValueError(f"{RULE} is one of {', '.join(RULES)}")
+    return found
+
+
 def deadline(headers: Any) -> float | None:
     """The seconds for which a slot may be late, by the entry's headers or else BACKROOM_SLOT_DEADLINE. None: no limit.
     Raises ValueError."""
-    if not isinstance(headers, dict):
-        raise ValueError("headers is a JSON object")
-    seconds = headers.get(DEADLINE, conf.SLOT_DEADLINE)
+    seconds = headers.get(DEADLINE, conf.SLOT_DEADLINE) if rule(headers) != SKIP else headers.get(DEADLINE, SHORTEST)
     if seconds is not None and (type(seconds) not in (int, float) or not SHORTEST <= seconds <= LONGEST):
         raise ValueError(f"{DEADLINE} is null or a number of seconds, {SHORTEST} or more, ten years at most")
     return seconds
 
 
+def passed(schedule: Any, last: datetime, now: datetime, most: int) -> list[datetime]:
+    """The newest `most` slots after `last` and until `now`, the oldest first."""
+    if hasattr(schedule, "clocked_time"):
+        return [schedule.clocked_time]
+    if isinstance(schedule, schedules.schedule):
+        every = schedule.run_every
+        count = (now - last) // every
+        return [last + number * every for number in range(max(1, count - most + 1), count + 1)]
+    span = timedelta(minutes=most)  # a crontab has one slot a minute at most
+    while True:
+        start = max(last, now - span)
+        found = list(_following(schedule, start, now))
+        if len(found) >= most or start == last:
+            return found[-most:]
+        span *= 2
+
+
+def _following(schedule: Any, last: datetime, now: datetime) -> Iterator[datetime]:
+    while True:
+        if isinstance(schedule, schedules.crontab):
+            start, ends_in, _ = schedule.remaining_delta(last)
+            slot = now + remaining(start, ends_in, now)
+        else:  # the sun's
+            slot = schedule.now() + schedule.remaining_estimate(last)
+        if not last < slot <= now:
+            return
+        yield slot
+        last = slot
+
+
+def given(task: Any, args: Any, kwargs: dict[str, Any], slot: datetime) -> dict[str, Any]:
+    """The arguments by name of an entry of this task, with the slot's time in UTC if the task takes it and the entry
+    does not give it."""
+    names = task.parameters.parameters if isinstance(task, LedgerTask) else {}
+    if SLOT not in names or SLOT in kwargs or SLOT in list(names)[: len(args)]:
+        return kwargs
+    return kwargs | {SLOT: slot.astimezone(UTC).isoformat(timespec="seconds")}
+
+
 def call(entry: Any) -> Call:
-    """What this PeriodicTask enqueues. Raises TypeError or ValueError if the ledger can't."""
+    """What this PeriodicTask enqueues, for a slot of now. Raises TypeError or ValueError if the ledger can't."""
     if entry.task not in current_app.tasks:
         current_app.loader.import_default_modules()  # a web process has imported only the tasks that it calls
     options = {name: getattr(entry, name) for name in OPTIONS} | {"headers": _json(entry, "headers", dict)}
@@ -52,6 +106,19 @@ def call_of(task: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Call:
     if not isinstance(known, LedgerTask):
         raise ValueError(f"there is no task {task!r}")
     deadline(options.get("headers") or {})
-    found = known.from_celery(tuple(args), dict(kwargs), options)
+    found = known.from_celery(tuple(args), given(known, args, dict(kwargs), datetime.now(UTC)), options)
     found.check()
     return found
+
+
+def switch(entry: Any, on: bool) -> bool:
+    """Enable or disable an entry whose row is locked; False if it is so already.
+
+    Race: a beat that has read the entry before fires a slot that another one has fired. `last_run_at` is never null
+    while it is enabled, so their compare-and-set tells them apart.
+    """
+    if entry.enabled is on:
+        return False
+    entry.enabled, entry.last_run_at = on, timezone.now()
+    entry.save()
+    return True

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from celery import current_app, schedules
@@ -17,14 +18,23 @@ from django.utils import timezone
 from django_celery_beat import models, schedulers, tzcrontab
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from backroom.ledger.models import Job
+from backroom import schedules as ours
+from backroom import task
+from backroom.ledger.models import Heartbeat, Job
+from backroom.runtime import slots
 from backroom.runtime.scheduler import LedgerScheduler
+from backroom.tasks import purge
 from tests.integration.sick_database import a_session_waits
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NAME = "purge finished jobs"
+
+
+@task(name="tests.count_day", key="day:{slot_time}")
+def count_day(slot_time: str) -> None:
+    pass
 
 
 def beat() -> LedgerScheduler:
@@ -172,6 +182,119 @@ def test_an_entry_without_a_deadline_of_its_own_may_say_so(clock, settings):
     assert fired_at(clock, [(11, 9)]) == [(11, 9)]
 
 
+EACH_LATE = json.dumps({"missed_slots": "each late"})
+
+
+def slot_times() -> list[str]:
+    return [job.args["slot_time"] for job in Job.objects.filter(task="tests.count_day").order_by("id")]
+
+
+def test_each_missed_slot_becomes_a_job_with_its_time_once_with_two_beats(clock):
+    entry("tests.count_day", last_run_at=clock.at(10, 1), headers=EACH_LATE)
+    clock.at(13, 5)
+    first, second = beat(), beat()
+    assert first.schedule["staff's"].is_due().is_due
+    assert second.schedule["staff's"].is_due().is_due
+    tick(first, second, first, beat())
+    assert slot_times() == [f"2027-03-{day}T01:00:00+00:00" for day in (11, 12, 13)]
+    clock.at(14, 1)
+    tick(first, second)
+    assert slot_times()[3:] == ["2027-03-14T01:00:00+00:00"]
+
+
+def test_an_interval_whose_missed_slots_become_a_job_each_keeps_its_step(clock):
+    quarter = IntervalSchedule.objects.create(every=15, period=IntervalSchedule.MINUTES)
+    entry("tests.count_day", last_run_at=clock.at(10, 1), headers=EACH_LATE, interval=quarter)
+    for time in (10, 1, 47), (10, 2, 1):
+        clock.at(*time)
+        tick(beat())
+    assert [each[11:16] for each in slot_times()] == ["01:15", "01:30", "01:45", "02:00"]
+
+
+def test_of_more_missed_slots_than_that_the_newest_become_jobs_and_a_deadline_holds_for_each(clock):
+    minutely, _ = CrontabSchedule.objects.get_or_create(minute="*")
+    row = entry("tests.count_day", last_run_at=clock.at(1, 1), headers=EACH_LATE, crontab=minutely)
+    clock.at(30, 1)
+    tick(beat())
+    assert len(slot_times()) == slots.MOST
+    assert slot_times()[-1] == "2027-03-30T01:00:00+00:00"
+    row.refresh_from_db()
+    row.headers = json.dumps(json.loads(EACH_LATE) | {"slot_deadline": 180})
+    row.save()
+    clock.at(30, 2, 0, 30)
+    tick(beat())
+    assert [each[11:16] for each in slot_times()[slots.MOST :]] == ["01:58", "01:59", "02:00"]
+
+
+def test_a_missed_slot_is_skipped_if_the_entry_says_so(clock):
+    entry(last_run_at=clock.at(10, 1), headers=json.dumps({"missed_slots": "skip"}))
+    assert fired_at(clock, [(11, 1, 2), (11, 1, 3), (12, 1, 0, 30)]) == [(12, 1, 0, 30)]
+
+
+def test_slots_are_found_across_a_change_of_the_clock_and_far_back():
+    warsaw = tzcrontab.TzAwareCrontab(minute="30", hour="1,3", tz=ZoneInfo("Europe/Warsaw"))
+    last, now = datetime(2027, 3, 27, 12, tzinfo=UTC), datetime(2027, 3, 28, 12, tzinfo=UTC)
+    assert [slot.astimezone(UTC).hour for slot in slots.passed(warsaw, last, now, 9)] == [0, 1]
+    assert slots.passed(warsaw, last, now, 1)[0].astimezone(UTC).hour == 1
+    yearly = tzcrontab.TzAwareCrontab(minute="0", hour="0", day_of_month="1", month_of_year="1")
+    assert [slot.year for slot in slots.passed(yearly, last.replace(year=2020), now, 3)] == [2025, 2026, 2027]
+
+
+def test_a_schedule_of_code_fires_is_changed_paused_and_resumed_without_a_restart(clock):
+    clock.at(10, 0)
+    scheduler = beat()
+    tick(scheduler)
+    ours.make("days", count_day.call("monday"), schedules.crontab(minute=0, hour=1))
+    with pytest.raises(ValueError, match="no other option"):
+        ours.make("days", count_day.using(key="x").call("monday"), schedules.crontab())
+
+    def fires(*time: int) -> bool:
+        clock.at(*time)
+        before = PeriodicTask.objects.get().total_run_count
+        tick(scheduler)
+        return PeriodicTask.objects.get().total_run_count > before
+
+    assert fires(10, 1)
+    assert slot_times() == ["monday"]
+    clock.at(10, 20)
+    ours.make("days", count_day.call("noon"), schedules.crontab(minute=0, hour=12), missed="each late")
+    assert not fires(10, 21)  # noon was over when the schedule became one of noon
+    assert fires(11, 12)
+    assert slot_times() == ["monday", "noon"]
+    assert ours.pause("days")
+    assert not ours.pause("days")
+    assert not fires(13, 13)
+    assert ours.resume("days")
+    assert not fires(13, 14)
+    assert fires(14, 12)
+    assert ours.run_now("days") == str(Job.objects.get(key="day:noon").id)
+    assert ours.remove("days")
+    assert not ours.remove("days")
+
+
+def test_a_schedule_made_while_beat_starts_or_beside_a_later_change_is_read_at_the_next_look():
+    PeriodicTask.objects.all().delete()
+    scheduler = beat()
+    every_second = timedelta(seconds=1)
+    ours.make("tick", purge.call(), every_second)
+    assert "tick" in scheduler.schedule
+    ours.make("tock", purge.call(), every_second)
+    models.PeriodicTasks.objects.update(last_update=datetime(2020, 1, 1, tzinfo=UTC))  # its transaction began first
+    assert "tock" in scheduler.schedule
+
+
+def test_a_schedule_of_the_settings_and_a_broken_second_are_refused():
+    call = purge.call()
+    for name, when, words in [
+        (NAME, timedelta(hours=1), "stands in CELERY_BEAT_SCHEDULE"),
+        ("x", timedelta(seconds=1.5), "whole seconds"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            ours.make(name, call, when)
+    with pytest.raises(ValueError, match="missed_slots is one of once late, each late, skip"):
+        ours.make("x", call, timedelta(hours=1), missed="never")
+
+
 def test_an_interval_and_a_clocked_entry_have_a_deadline_too(clock):
     hourly = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.HOURS)
     headers = '{"slot_deadline": 60}'
@@ -241,12 +364,28 @@ def beat_process() -> Iterator[None]:
         process.kill()
 
 
+@contextmanager
+def locked(row: PeriodicTask) -> Iterator[None]:
+    """Its row, for as long as a beat needs to start on a busy machine."""
+    with transaction.atomic():
+        connection.cursor().execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        PeriodicTask.objects.select_for_update().get(pk=row.pk)
+        yield
+
+
+def test_a_running_beat_takes_a_schedule_made_in_code_within_seconds():
+    PeriodicTask.objects.all().delete()
+    with beat_process():
+        until(lambda: Heartbeat.objects.filter(role="beat").exists(), 60)
+        ours.make("purge", purge.call(), timezone.now())
+        until(lambda: purges() == 1, 30)
+        until(lambda: not PeriodicTask.objects.get(name="purge").enabled, 30)  # once, and then it is over
+
+
 def test_a_beat_stopped_while_it_reads_its_schedule_ends():
     new = entry(last_run_at=None)
-    with transaction.atomic():
-        PeriodicTask.objects.select_for_update().get(pk=new.pk)
-        with beat_process():
-            until(a_session_waits, 60)
+    with locked(new), beat_process():
+        until(a_session_waits, 60)
 
 
 def test_a_beat_stopped_in_the_middle_of_a_slot_ends_and_the_next_one_fires_it_hours_late():
@@ -254,10 +393,8 @@ def test_a_beat_stopped_in_the_middle_of_a_slot_ends_and_the_next_one_fires_it_h
     now = datetime.now(UTC)
     four_hours_ago = CrontabSchedule.objects.create(minute=now.minute, hour=(now - timedelta(hours=4)).hour)
     slot = entry(crontab=four_hours_ago, last_run_at=now - timedelta(hours=28))
-    with transaction.atomic():
-        PeriodicTask.objects.select_for_update().get(pk=slot.pk)
-        with beat_process():
-            until(a_session_waits, 60)
+    with locked(slot), beat_process():
+        until(a_session_waits, 60)
     assert purges() == 0
     with beat_process():
         until(lambda: PeriodicTask.objects.get(pk=slot.pk).total_run_count == 1, 60)

@@ -128,6 +128,7 @@ def test_an_entry_enabled_again_does_not_run_the_slots_of_the_time_between(entry
         ({"headers": "[]"}, "headers is not a JSON object"),
         ({"headers": "x"}, "headers is not JSON"),
         ({"headers": '{"slot_deadline": "1 h"}'}, "slot_deadline is null or a number of seconds"),
+        ({"headers": '{"missed_slots": "never"}'}, "missed_slots is one of once late"),
         ({"headers": '{"slot_deadline": 1}'}, "60 or more"),
         ({"headers": '{"slot_deadline": 1e11}'}, "ten years at most"),
         ({"headers": '{"slot_deadline": Infinity}'}, "ten years at most"),
@@ -214,6 +215,21 @@ def test_a_job_that_has_the_key_already_is_shown_and_nothing_is_enqueued(entry):
     assert "Nothing was enqueued" in text(run(operator(), entry))
     assert Job.objects.count() == 1
     assert logged() == []
+
+
+def test_an_operator_pauses_and_resumes_a_schedule_with_a_reason(entry):
+    PeriodicTask.objects.update(last_run_at=datetime(2020, 1, 1, tzinfo=UTC))
+    for verb, other in ("pause", "resume"), ("resume", "pause"):
+        assert f"/ops/schedules/{entry.pk}/{verb}/" in operator().get("/ops/").content.decode()
+        address = f"/ops/schedules/{entry.pk}/{verb}/"
+        assert "Effect" in text(operator().get(address))
+        assert "Enter a reason" in text(operator().post(address, {"why": " "}))
+        assert f"Schedule the report {verb}d." in text(operator().post(address, {"why": "holidays"}, follow=True))
+        assert "is " in text(operator().post(address, {"why": "again"}, follow=True))
+        assert reader().post(f"/ops/schedules/{entry.pk}/{other}/", {"why": "w"}).status_code == 403
+    assert logged() == [("paused", "schedule the report"), ("resumed", "schedule the report")]
+    entry.refresh_from_db()
+    assert timezone.now() - entry.last_run_at < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(("who", "status"), [(reader, 403), (customer, 403), (Client, 302)])

@@ -1,4 +1,4 @@
-"""Run a schedule now: a preview, then the job."""
+"""Run, pause or resume a schedule: a preview, then the change."""
 
 import json
 
@@ -32,3 +32,18 @@ def run(request: HttpRequest, id: int) -> HttpResponse:
         messages.error(request, REASON_NEEDED)
     context = {"tab": "health", "entry": entry, "call": call, "args": json.dumps(call.args)}
     return render(request, "ops/run.html", context)
+
+
+@acts
+def switch(request: HttpRequest, id: int, verb: str) -> HttpResponse:
+    """GET: the preview. POST: the change."""
+    entry = get_object_or_404(schedules.entries(), id=id)
+    if request.method == "POST":
+        if why := audit_log.reason(request.POST.get("why", "")):
+            if audit_log.switch(entry.name, verb == "resume", request.user.get_username(), why):
+                messages.success(request, f"Schedule {entry.name} {verb}d.")
+            else:
+                messages.warning(request, f"Schedule {entry.name} is {audit_log.ALREADY[verb]}.")
+            return redirect("ops:health")
+        messages.error(request, REASON_NEEDED)
+    return render(request, "ops/switch.html", {"tab": "health", "entry": entry, "verb": verb})

@@ -1,0 +1,76 @@
+"""Schedules in code, as rows of django-celery-beat: `from backroom import schedules`. Beat reads a change within five
+seconds of its commit. People's changes, on /ops/ and in the admin, are in the audit log; these are not."""
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+from django.utils import timezone
+from django_celery_beat.clockedschedule import clocked
+from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import ModelEntry
+
+from backroom.runtime import slots
+from backroom.runtime.enqueue import Call, enqueue_all
+
+
+def make(name: str, call: Call, when: Any, missed: str = slots.ONCE) -> None:
+    """From now on enqueue this call at each slot of `when`: a crontab, a timedelta of whole seconds, Celery's `solar`,
+    or once at an aware datetime. A schedule of this name is changed; if its time is, its slots count from now.
+    `missed` says what becomes of missed slots, one of slots.RULES. Raises ValueError or TypeError for a call that a
+    schedule can't hold, and for a name of CELERY_BEAT_SCHEDULE, which beat restores at each start."""
+    if name in current_app.conf.beat_schedule:
+        raise ValueError(f"{name!r} stands in CELERY_BEAT_SCHEDULE: change it there")
+    if isinstance(when, timedelta) and (when < timedelta(seconds=1) or when.microseconds):
+        raise ValueError(f"{name!r}: every {when} is no number of whole seconds")
+    with transaction.atomic():
+        time, kind = ModelEntry.to_model_schedule(clocked(when) if isinstance(when, datetime) else when)
+        fields = dict.fromkeys(slots.KINDS) | {
+            kind: time,
+            "task": call.task,
+            "args": "[]",
+            "kwargs": json.dumps(call.args),
+            "queue": call.queue,
+            "headers": json.dumps({slots.RULE: missed}),
+            "one_off": kind == "clocked",
+        }
+        if slots.call(PeriodicTask(**fields)) != call:
+            raise ValueError(f"{name!r}: a schedule holds a task, its arguments and its queue, and no other option")
+        found = PeriodicTask.objects.select_for_update().filter(name=name).first()
+        if found is None or getattr(found, kind) != time:
+            fields["last_run_at"] = timezone.now()
+            if kind == "clocked":  # beat disabled it after the time before
+                fields["enabled"] = True
+        PeriodicTask.objects.update_or_create(name=name, defaults=fields)
+
+
+def pause(name: str) -> bool:
+    """Let no slot become a job until `resume`. False if it is paused already; raises PeriodicTask.DoesNotExist."""
+    return _switch(name, False)
+
+
+def resume(name: str) -> bool:
+    """Go on with the next slot: those of the pause are no missed ones. False if it is not paused; raises
+    PeriodicTask.DoesNotExist."""
+    return _switch(name, True)
+
+
+def _switch(name: str, on: bool) -> bool:
+    with transaction.atomic():
+        return slots.switch(PeriodicTask.objects.select_for_update().get(name=name), on)
+
+
+def remove(name: str) -> bool:
+    """Delete a schedule. Jobs that it enqueued stay. False if there is none."""
+    with transaction.atomic():
+        return any(entry.delete() or True for entry in PeriodicTask.objects.select_for_update().filter(name=name))
+
+
+def run_now(name: str) -> str:
+    """Enqueue a job besides the slots, in the caller's transaction; returns its id, or that of the job that has its
+    key. Raises PeriodicTask.DoesNotExist."""
+    call = slots.call(PeriodicTask.objects.get(name=name))
+    return enqueue_all(replace(call, shed=False))[0]
