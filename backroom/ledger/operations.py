@@ -7,7 +7,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from backroom.ledger.sql import returned_ids, rows
+from backroom.ledger.sql import EXPIRED, returned_ids, rows
+
+CANCEL = """
+WITH RECURSIVE heads AS MATERIALIZED (
+    SELECT id FROM backroom_job WHERE {heads} AND state || '' = ANY(%s) FOR UPDATE
+), chosen AS (
+    SELECT id FROM heads
+    UNION SELECT child.id FROM backroom_job child JOIN chosen ON child.after_id = chosen.id
+    WHERE child.state || '' = 'waiting' AND child.run_at IS NULL
+)
+UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(), error = {error}
+WHERE id = ANY(ARRAY(SELECT id FROM chosen)) AND state || '' = ANY(%s) RETURNING id
+"""
 
 
 def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: float = 0) -> list[str]:
@@ -40,21 +52,11 @@ def cancel(
     """
     states = ["ready", "waiting", "dead"] if dead else ["ready", "waiting"]
     return returned_ids(
-        """
-        WITH RECURSIVE heads AS MATERIALIZED (
-            SELECT id FROM backroom_job
-            WHERE id = ANY(%s::uuid[] || ARRAY(SELECT id FROM backroom_job WHERE key = ANY(%s))
-                           || ARRAY(SELECT id FROM backroom_job WHERE batch_id = ANY(%s::uuid[])))
-                  AND state || '' = ANY(%s) FOR UPDATE
-        ), chosen AS (
-            SELECT id FROM heads
-            UNION SELECT child.id FROM backroom_job child JOIN chosen ON child.after_id = chosen.id
-            WHERE child.state || '' = 'waiting' AND child.run_at IS NULL
-        )
-        UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(),
-                                error = CASE WHEN %s = '' THEN error ELSE %s END
-        WHERE id = ANY(ARRAY(SELECT id FROM chosen)) AND state || '' = ANY(%s) RETURNING id
-        """,
+        CANCEL.format(
+            heads="id = ANY(%s::uuid[] || ARRAY(SELECT id FROM backroom_job WHERE key = ANY(%s))"
+            " || ARRAY(SELECT id FROM backroom_job WHERE batch_id = ANY(%s::uuid[])))",
+            error="CASE WHEN %s = '' THEN error ELSE %s END",
+        ),
         [*ids, *batches],
         list(keys),
         list(batches),
@@ -63,6 +65,18 @@ def cancel(
         why,
         states,
     )
+
+
+def expire(ids: Sequence[str]) -> list[str]:
+    """Cancel those of these jobs that have not begun by their time, and all jobs that wait for them; returns the ids.
+
+    Race: as in `cancel`. Or a person replays one now: `replay` takes its time away, and the lock rereads the row.
+    """
+    states = ["ready", "waiting"]
+    error = f"""CASE WHEN {EXPIRED} THEN 'expired: not begun by '
+        || to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') ELSE 'the job before it expired' END"""
+    sql = CANCEL.format(heads=f"id = ANY(%s::uuid[]) AND {EXPIRED}", error=error)
+    return returned_ids(sql, list(ids), states, states)
 
 
 def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None = None) -> list[str]:
@@ -78,7 +92,7 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
         """
         WITH replayed AS (
         UPDATE backroom_job SET state = 'waiting', finished_at = NULL, attempts = 0, unknown_since = NULL,
-            args = COALESCE(%s::jsonb, args), place = NULLIF(backroom_job.place, 0),
+            expires_at = NULL, args = COALESCE(%s::jsonb, args), place = NULLIF(backroom_job.place, 0),
             run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan
                           THEN clock_timestamp() + chosen.place * %s * interval '1 second' END
         FROM (SELECT id, row_number() OVER (ORDER BY finished_at, id) - 1 AS place,

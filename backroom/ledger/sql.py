@@ -77,6 +77,8 @@ def messages(found: Iterable[tuple]) -> list[Message]:
 PARKED = "timestamptz '9999-12-01 00:00+00'"
 # Those jobs, by an order that only backroom_lane has: with stale statistics another index may seem as good.
 PARKED_JOBS = "place <= 0 AND state IN ('ready', 'waiting', 'running')"
+# Whether a job, ready or due, is not to begin any more. A retry has begun.
+EXPIRED = "(claims = 0 AND expires_at <= statement_timestamp()) IS TRUE"
 STAMP = "extract(epoch FROM published_at)::float"
 
 # Whether a job's queue or task is paused. PostgreSQL reads the tiny table once for a statement, not once for a row.

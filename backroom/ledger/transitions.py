@@ -15,7 +15,9 @@ from django.db import DataError, IntegrityError
 from backroom.ledger.errors import Permanent, Superseded
 from backroom.ledger.lanes import open_lanes
 from backroom.ledger.limits import LIMIT, RESULT_DEPTH, clipped
+from backroom.ledger.operations import expire
 from backroom.ledger.sql import (
+    EXPIRED,
     PARKED,
     PAUSED,
     STAMP,
@@ -81,19 +83,21 @@ def same_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def claim(id: str, worker: str, task: str = "") -> Claimed | None:
-    """Take a ready job, of this task if given; None if it is not ready, or paused: then it is requeued for the resume.
+    """Take a ready job, of this task if given; None if it is not ready, or paused: then it is requeued for the resume;
+    or too late to begin: then it is cancelled.
 
     Race: two workers hold a message for the same job. The first UPDATE takes it from `ready`; the other finds nothing.
     """
     sql = f"""
         UPDATE backroom_job SET state = 'running', worker = %s, started_at = clock_timestamp(),
                                 claims = claims + 1, attempts = attempts + 1
-        WHERE id = %s AND state || '' = 'ready' AND %s IN ('', task) AND NOT ({PAUSED})
+        WHERE id = %s AND state || '' = 'ready' AND %s IN ('', task) AND NOT ({PAUSED}) AND NOT {EXPIRED}
         RETURNING id, args, context, key, claims, attempts, max_attempts, lane,
                   CASE WHEN after_id = id AND takes_result <> '' THEN takes_result END
-        """  # noqa: S608 - PAUSED stands in sql.py
+        """  # noqa: S608 - the conditions stand in sql.py
     if not (found := prepared(sql, worker, id, task)):
-        requeue_ready([id], paused_only=True)
+        if not requeue_ready([id], paused_only=True):
+            expire([id])
         return None
     return Claimed(id, *map(json.loads, found[0][1:3]), *found[0][3:])
 
@@ -165,23 +169,28 @@ def _end(job: Claimed, changes: str, parameters: tuple, record: bool) -> None:
 
 def stage_due(limit: int) -> list[Message]:
     """Make up to `limit` due jobs ready, but for paused ones; returns their messages for the caller to publish. Those
-    of a lane are parked there, and get a place if one is free.
+    of a lane are parked there, and get a place if one is free. Those that are too late to begin are cancelled.
 
     Race: two dispatchers look at once. SKIP LOCKED gives each rows of its own. The stamp stands before the broker has
     the message, as in `insert`: a dispatcher that dies in between leaves a lost message, which the rescue finds.
     """
     sql = f"""
-        WITH due AS (SELECT id FROM backroom_job WHERE state = 'waiting' AND run_at <= statement_timestamp()
-                     AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED)
-        UPDATE backroom_job job SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'waiting' END,
-            run_at = CASE WHEN lane IS NULL THEN run_at ELSE {PARKED} END,
-            published_at = CASE WHEN lane IS NULL THEN clock_timestamp() END,
-            place = CASE WHEN lane IS NOT NULL THEN 0 END
-        FROM due WHERE job.id = due.id RETURNING job.id, task, queue, args, context, {STAMP}, lane
+        WITH due AS (SELECT id, {EXPIRED} AS expired FROM backroom_job
+                     WHERE state = 'waiting' AND run_at <= statement_timestamp()
+                     AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED),
+        staged AS (
+            UPDATE backroom_job job SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'waiting' END,
+                run_at = CASE WHEN lane IS NULL THEN run_at ELSE {PARKED} END,
+                published_at = CASE WHEN lane IS NULL THEN clock_timestamp() END,
+                place = CASE WHEN lane IS NOT NULL THEN 0 END
+            FROM due WHERE job.id = due.id AND NOT expired RETURNING job.id, task, queue, args, context, {STAMP}, lane)
+        SELECT * FROM staged UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL, NULL FROM due WHERE expired
         """  # noqa: S608
     found = rows(sql, limit)
+    if expired := [str(id) for id, task, *_ in found if task is None]:
+        expire(expired)
     parked = {row[-1] for row in found if row[-1]}
-    return messages(row[:-1] for row in found if not row[-1]) + (open_lanes(parked) if parked else [])
+    return messages(row[:-1] for row in found if row[1] and not row[-1]) + (open_lanes(parked) if parked else [])
 
 
 def requeue_ready(which: Sequence[str], paused_only: bool = False) -> list[str]:

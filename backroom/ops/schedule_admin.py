@@ -23,7 +23,6 @@ UNUSED = {
     "priority": "Jobs have no priority: choose a queue.",
     "exchange": "The queue alone decides which worker runs a job.",
     "routing_key": "The queue alone decides which worker runs a job.",
-    "expire_seconds": f"To skip a late slot, set {slots.DEADLINE} in the headers.",
 }
 
 
@@ -32,10 +31,11 @@ class EntryForm(theirs.PeriodicTaskForm):
 
     class Meta(theirs.PeriodicTaskForm.Meta):
         help_texts = UNUSED | {
+            "expire_seconds": "A job that has not begun this many seconds later is cancelled.",
             "headers": f'{{"{slots.DEADLINE}": 3600}}: a slot is skipped if it is over an hour late. '
             f'{{"{slots.DEADLINE}": null}}: it runs however late. Neither: as BACKROOM_SLOT_DEADLINE says. '
             f'{{"{slots.RULE}": "{slots.EACH}"}}: each missed slot becomes a job, the newest {slots.MOST} at most. '
-            f'"{slots.SKIP}": none does. "{slots.ONCE}", or nothing: the newest does.'
+            f'"{slots.SKIP}": none does. "{slots.ONCE}", or nothing: the newest does.',
         }
 
     def _clean_json(self, field: str) -> str:

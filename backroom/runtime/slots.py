@@ -21,7 +21,7 @@ KINDS = ("interval", "crontab", "solar", "clocked")  # an entry has one of these
 SLOT = "slot_time"  # the parameter that gets its slot's time
 SHORTEST, LONGEST = 60, 315_360_000  # seconds: in which a new beat starts, and ten years
 UNFIT = (TypeError, ValueError, RecursionError)  # an entry that the ledger can't enqueue
-OPTIONS = ("queue", "exchange", "routing_key", "expire_seconds", "priority")
+OPTIONS = ("queue", "exchange", "routing_key", "priority")
 
 
 def rule(headers: Any) -> str:
@@ -85,7 +85,8 @@ def call(entry: Any) -> Call:
     """What this PeriodicTask enqueues, for a slot of now. Raises TypeError or ValueError if the ledger can't."""
     if entry.task not in current_app.tasks:
         current_app.loader.import_default_modules()  # a web process has imported only the tasks that it calls
-    options = {name: getattr(entry, name) for name in OPTIONS} | {"headers": _json(entry, "headers", dict)}
+    options = {name: getattr(entry, name) for name in OPTIONS}
+    options |= {"headers": _json(entry, "headers", dict), "expires": entry.expire_seconds}
     return call_of(entry.task, _json(entry, "args", list), _json(entry, "kwargs", dict), options)
 
 

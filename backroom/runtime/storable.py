@@ -49,6 +49,16 @@ def check_time(what: str, when: Any) -> None:
         raise ValueError(f"{what} is beyond the years 1 to 9999")
 
 
+def duration(what: str, seconds: Any) -> Any:
+    """A number of seconds, as Celery has it, as a timedelta; anything else as it is. Raises ValueError."""
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        return seconds
+    try:
+        return timedelta(seconds=seconds)
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"{what} is no number of seconds: {seconds}") from error
+
+
 def _readable(when: timedelta | datetime) -> bool:
     """Whether Python can read this time back from the database."""
     try:

@@ -1,7 +1,7 @@
 """The task class: every Celery spelling of "call this" enqueues a job.
 
 `task.enqueue(...)` and `task.using(...)` are named as in django.tasks; `.delay()`, `.apply_async()`, beat, `chain`
-and `group` lead to the same place. Options that the ledger can't honour (chords, links, expiry) raise TypeError.
+and `group` lead to the same place. Options that the ledger can't honour (chords, links) raise TypeError.
 """
 
 import inspect
@@ -16,10 +16,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.ledger.retry import Retry
-from backroom.runtime import execution, heartbeat, lane, parameters
+from backroom.runtime import execution, heartbeat, lane, parameters, storable
 from backroom.runtime.enqueue import Call, enqueue_all
 
-UNDERSTOOD = {"countdown", "eta", "queue", "key", "chain"}
+UNDERSTOOD = {"countdown", "eta", "expires", "queue", "key", "chain"}
 IRRELEVANT = {  # Celery's own bookkeeping, and options that change neither whether nor when the work is done
     "task_id", "root_id", "parent_id", "group_id", "group_index", "producer", "connection", "headers", "reply_to",
     "retry", "retry_policy", "ignore_result", "add_to_parent", "publisher", "app", "retries", "router", "shadow",
@@ -35,11 +35,13 @@ class Using:
     run_after: timedelta | datetime | None = None
     queue_name: str | None = None
     key: str | None = None
+    expires: timedelta | datetime | None = None
 
     def call(self, *args: Any, **kwargs: Any) -> Call:
         """The call, not yet enqueued. Raises TypeError for arguments that don't fit the task."""
         call = self.task.call(*args, **kwargs)
-        return replace(call, run_after=self.run_after, queue=self.queue_name or call.queue, key=self.key or call.key)
+        queue, key, expires = self.queue_name or call.queue, self.key or call.key, self.expires or call.expires
+        return replace(call, run_after=self.run_after, queue=queue, key=key, expires=expires)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> str:
         """Enqueue it; returns the job's id. See backroom.enqueue_all."""
@@ -81,7 +83,8 @@ class LedgerTask(Task):
         if its:
             its = its._replace(name=parameters.filled(self.name, "lane", its.name, arguments))
         queue = self.job_queue or self.app.conf.task_default_queue
-        return Call(self.name, arguments, queue, self.policy.attempts, key, shed=self.shed, lane=its)
+        expires = storable.duration(f"{self.name}: expires", self.expires)
+        return Call(self.name, arguments, queue, self.policy.attempts, key, shed=self.shed, lane=its, expires=expires)
 
     def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
         """A job's arguments as this version of the task names them. Raises TypeError for those of another version that
@@ -93,7 +96,7 @@ class LedgerTask(Task):
         return given
 
     def using(self, **options: Any) -> Using:
-        """Options for the next call: run_after (timedelta or aware datetime), queue_name, key."""
+        """Options for the next call: run_after, expires (timedelta or aware datetime), queue_name, key."""
         return Using(self, **options)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> str:
@@ -123,7 +126,8 @@ class LedgerTask(Task):
         countdown, eta = options.get("countdown"), options.get("eta")
         run_after = timedelta(seconds=countdown) if countdown else eta
         queue = getattr(options.get("queue"), "name", options.get("queue"))
-        return Using(self, run_after, queue, options.get("key")).call(*args, **kwargs)
+        expires = storable.duration(f"{self.name}: expires", options.get("expires"))
+        return Using(self, run_after, queue, options.get("key"), expires).call(*args, **kwargs)
 
     def _from_signature(self, signature) -> Call:
         """A later step of a chain; one that is not immutable gets the result before it as its first argument."""
@@ -174,14 +178,15 @@ def task(
     in_order: str | None = None,
     dead_blocks: bool = False,
     fair: str | tuple[str, int] | None = None,
+    expires: timedelta | None = None,
     renamed: Mapping[str, str] | None = None,
     **options: Any,
 ):
     """Declare a task. `key` is the format of its jobs' key, from the arguments: "receipt:{number}". An `atomic` task's
     body and finish are one transaction: its database effects happen exactly once. `renamed` maps former names of
     arguments to today's, for jobs that another version enqueued (docs/deploying.md). A full queue refuses a request the
-    jobs of a task with `shed` (backpressure.py). docs/lanes.md has `limit`, `in_order` and `fair`. Other options are
-    Celery's."""
+    jobs of a task with `shed` (backpressure.py). docs/lanes.md has `limit`, `in_order` and `fair`. A job that has not
+    begun when it `expires`, counted from the enqueueing, is cancelled. Other options are Celery's."""
     return shared_task(
         job_queue=queue,
         job_key=key,
@@ -189,6 +194,7 @@ def task(
         policy=retry or Retry(),
         atomic=atomic,
         shed=shed,
+        expires=expires,
         renamed=renamed or {},
         **options,
     )

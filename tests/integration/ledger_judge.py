@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from backroom.ledger.models import LIVE, Heartbeat, Job, State
 # defer or mark_dead.
 ARROWS = {
     "enqueue": "none>ready none>waiting",
+    "enqueue_expiring": "none>ready none>waiting",
     "claim": "ready>running",
     "succeed": "running>succeeded waiting>ready",
     "fail": "running>waiting running>dead",
@@ -40,6 +41,7 @@ ARROWS = {
     "relink": "waiting>waiting",
     "open_lanes": "waiting>ready",
 }
+EXPIRING = {"claim", "stage_due"}  # these also cancel jobs that did not begin in time, and what waits for them
 MOVES = {name: {tuple(arrow.split(">")) for arrow in arrows.split()} for name, arrows in ARROWS.items()}
 
 
@@ -71,18 +73,22 @@ class Judge:
         self.jobs: dict[str, Job] = {}
         self.alive: set[str] = set()  # the workers that have said so in time
         self.effects = Counter[str]()  # by job: what an atomic task would have written
+        self.looked_at = datetime.now(UTC)
+        self.late = set[str]()  # the ids of jobs that were too late to begin before this step
         self.reruns = set[str]()  # jobs whose effect got lost once
 
     def look(self) -> None:
         """See the rows as they are now."""
         self.jobs = {str(job.id): job for job in Job.objects.order_by("id")}
+        self.looked_at = datetime.now(UTC)
         seen = Heartbeat.objects.filter(role="worker", seen_at__gt=Now() - timedelta(seconds=rescue.SILENCE))
         self.alive = set(seen.values_list("name", flat=True))
 
     def judge(self, *outcomes: Outcome) -> None:
         """Judge a step of one statement, or of two at once. Raises AssertionError."""
-        before, alive = self.jobs, self.alive
+        before, alive, self.late = self.jobs, self.alive, expired(self.jobs, self.looked_at)
         self.look()
+        may_expire = behind(expired(before, self.looked_at), before)
         for outcome in outcomes:
             self._each(outcome, before, alive & self.alive)
             if len(outcomes) == 1:
@@ -91,7 +97,10 @@ class Judge:
         for id in before | self.jobs:
             was, now = before.get(id), self.jobs.get(id)
             states = was.state if was else "none", now.state if now else "none"
-            assert states[1] in ends(id, states[0], outcomes), f"{id}: {states} by {outcomes}"
+            possible = ends(id, states[0], outcomes)
+            if id in may_expire and EXPIRING & {outcome.name for outcome in outcomes}:
+                possible = {*possible, State.CANCELLED}
+            assert states[1] in possible, f"{id}: {states} by {outcomes}"
             if now:
                 self._job(id, was, now, claimed[id])
         self._lanes(before)
@@ -113,6 +122,9 @@ class Judge:
         if name in ("succeed", "fail", "defer_unknown_claim") and not isinstance(result, Superseded):
             assert holds(arguments[0], before), "a claim that was lost finished a job"
             self.effects[arguments[0].id] += name == "succeed"
+        if name in EXPIRING and result:
+            began = [result] if name == "claim" else result
+            assert not {claim.id for claim in began} & self.late, "a job began too late"
         if name == "rerun" and result:
             self.effects[arguments[0]] -= 1  # a rerun means that the effect got lost
             self.reruns.add(arguments[0])
@@ -134,6 +146,8 @@ class Judge:
         elif name == "enqueue":
             named = [id for id, job in before.items() if job.key and job.key == arguments[0][0]]
             assert named in ([], [result]), "a key has two jobs"
+        elif name == "claim" and result is None and arguments[0] in self.late:
+            assert self.jobs[arguments[0]].state != State.READY, "a job that is too late was left to be claimed"
         elif name == "worker_beats":
             assert all(before[id].worker == arguments[0] and id not in arguments[1] for id in result)
         elif name == "requeue_unfinished":
@@ -163,6 +177,24 @@ class Judge:
 def holds(claim: sql.Claimed, jobs: dict[str, Job]) -> bool:
     """Whether the job is this claim's."""
     return claim.id in jobs and (jobs[claim.id].state, jobs[claim.id].claims) == (State.RUNNING, claim.claims)
+
+
+def expired(jobs: dict[str, Job], at: datetime) -> set[str]:
+    """The ids of those that have not begun by their time."""
+    return {
+        id
+        for id, job in jobs.items()
+        if not job.claims and job.expires_at and job.expires_at <= at
+        if job.state in (State.READY, State.WAITING)
+    }
+
+
+def behind(ids: set[str], jobs: dict[str, Job]) -> set[str]:
+    """These ids, and those of the jobs that wait for them."""
+    found = set[str]()
+    while found != ids:
+        found, ids = ids, ids | {id for id, job in jobs.items() if str(job.after_id) in ids and not job.run_at}
+    return ids
 
 
 def ends(id: str, state: str, outcomes: Collection[Outcome]) -> set[str]:

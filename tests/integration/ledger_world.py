@@ -83,7 +83,7 @@ class World:
 
     def pass_time(self, seconds: int) -> None:
         """Move all stamps, of rows and of messages, into the past."""
-        columns = "run_at", "published_at", "started_at", "finished_at", "unknown_since"
+        columns = "run_at", "published_at", "started_at", "finished_at", "unknown_since", "expires_at"
         changes = ", ".join(f"{column} = {column} - %(s)s * interval '1 second'" for column in columns)
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE backroom_job SET {changes}", {"s": seconds})  # noqa: S608
@@ -145,6 +145,12 @@ class World:
         head = replace(head, run_after=seconds and timedelta(seconds=seconds))
         return enqueue_all(head.then(*(replace(call, takes_result="before") for call in followers)))[0]
 
+    def enqueue_expiring(self, seconds: int | None) -> str:
+        """A job that has to begin within 20 seconds, and one behind it."""
+        head, follower = (replace(step.call(), id=next(self.ids)) for _ in range(2))
+        head = replace(head, run_after=seconds and timedelta(seconds=seconds), expires=timedelta(seconds=20))
+        return enqueue_all(head.then(replace(follower, takes_result="before")))[0]
+
     def succeed(self, claim: sql.Claimed) -> list[sql.Message]:
         return transitions.succeed(claim, claim.id)
 
@@ -196,8 +202,8 @@ class World:
 def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Job]]:
     """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
     lost, 4 waits for it; 5 is due; 6 is dead, 7 cancelled, 8 succeeded, 10 waits for it; 11 is running on a worker
-    that lives; 12 succeeded; 13 has the only place of a lane, on the silent worker, 14 is parked: all for a month.
-    Returns both claims of 1, and the rows."""
+    that lives; 12 succeeded; 13 has the only place of a lane, on the silent worker, 14 is parked; 15 is ready and 17 is
+    due, both too late to begin: all for a month. Returns both claims of 1, and the rows."""
     for keys, seconds in ([None, "e"], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
         world.enqueue(keys, seconds)
     world.enqueue(["c"], None)
@@ -215,6 +221,8 @@ def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Jo
     world.enqueue([None], None, "order")
     lanes.open_lanes()
     claim(number(13), "one")
+    world.enqueue_expiring(None)
+    world.enqueue_expiring(10)
     world.pass_time(MONTH)
     return late, running, list(Job.objects.all())
 

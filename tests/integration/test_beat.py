@@ -345,6 +345,12 @@ def test_an_entry_that_can_not_be_read_is_said_and_does_not_stop_the_others(cloc
     assert "the schedule unreadable is left out" in caplog.text
 
 
+def test_the_job_of_a_slot_may_expire(clock):
+    entry(last_run_at=clock.at(10, 1), expire_seconds=60)
+    assert fired_at(clock, [(11, 1)]) == [(11, 1)]
+    assert Job.objects.get(task="backroom.purge").expires_at
+
+
 def test_the_end_of_a_schedule_is_no_end_of_its_jobs(clock):
     entry(last_run_at=clock.at(10, 1), expires=clock.at(12, 0))
     assert fired_at(clock, [(11, 1), (12, 1)]) == [(11, 1)]

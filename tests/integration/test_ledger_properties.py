@@ -84,6 +84,7 @@ chain = st.lists(st.none() | key, min_size=1, max_size=3)  # the keys of a job a
 # Every statement that changes the ledger, with its arguments.
 STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "enqueue": (chain, st.sampled_from([None, 30]), lane),
+    "enqueue_expiring": (st.sampled_from([None, 10]),),
     "claim": (job("ready"), worker),
     "succeed": (claim,),
     "fail": (claim, error),
@@ -224,6 +225,7 @@ def every_statement(late: sql.Claimed, running: sql.Claimed) -> list[Statement]:
     return [
         ("enqueue", (["d", None], None)),
         ("claim", (number(3), "two")),
+        ("claim", (number(15), "two")),
         ("succeed", (late,)),
         ("succeed", (running,)),
         ("fail", (late, Permanent("x"))),
@@ -266,8 +268,8 @@ def test_every_statement_that_changes_a_job_is_tried():
     }
     readers = {"ids_of", "same_jobs", "lost_messages", "of_other_queues", "running_on"}
     # These stand in STATEMENTS under the names of those that call them.
-    called = {"insert", "defer", "mark_dead"}
-    callers = {"enqueue", "fail", "cancel_key", "worker_beats", "stop_heartbeat", "requeue_unfinished",
-               "requeue_lost_messages", "defer_unknown_claim", "mark_terminated"}  # fmt: skip
+    called = {"insert", "defer", "mark_dead", "expire"}
+    callers = {"enqueue", "enqueue_expiring", "fail", "cancel_key", "worker_beats", "stop_heartbeat",
+               "requeue_unfinished", "requeue_lost_messages", "defer_unknown_claim", "mark_terminated"}  # fmt: skip
     assert set(STATEMENTS) - callers == writers - readers - called
     assert set(STATEMENTS) == set(MOVES)

@@ -110,7 +110,6 @@ def test_an_entry_enabled_again_does_not_run_the_slots_of_the_time_between(entry
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"expire_seconds": 60}, "a job has no such option"),
         ({"exchange": "x"}, "a job has no such option"),
         ({"priority": 3}, "a job has no such option"),
         ({"expires_0": "2020-01-01", "expires_1": "00:00"}, "enter a time to come"),
@@ -160,6 +159,13 @@ def test_an_entry_with_a_deadline_and_an_end_is_saved(entry):
     assert response.status_code == 302
     entry.refresh_from_db()
     assert (json.loads(entry.headers), entry.expires.year) == ({"slot_deadline": 3600}, 2030)
+
+
+def test_the_jobs_of_an_entry_may_expire(entry):
+    client = editor()
+    assert client.post(f"{ADMIN}/periodictask/{entry.pk}/change/", form(entry, expire_seconds=60)).status_code == 302
+    act(client, "run_tasks", entry)
+    assert Job.objects.get().expires_at
 
 
 def test_a_crontab_is_not_deleted_while_an_entry_uses_it(entry):

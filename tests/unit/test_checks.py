@@ -204,7 +204,7 @@ def test_a_task_that_writes_no_row_is_an_error(declared):
         {"task": "no.such.task"},
         {"task": "backroom.purge", "args": (1, 2, 3)},
         {"task": "backroom.purge", "options": {"queue": "nowhere"}},
-        {"task": "backroom.purge", "options": {"expires": 60}},
+        {"task": "backroom.purge", "options": {"expires": "60"}},
         {"task": "backroom.purge", "options": {"headers": {"slot_deadline": 1}}},
     ],
 )
