@@ -31,6 +31,7 @@ from backroom.outbound.errors import PartnerUnavailable
 from backroom.runtime.foreign import KEPT, SHOWN, Message, _readable, keep
 from backroom.tasks import purge
 from bench import sample
+from tests import truncate
 from tests.integration.heartbeats import process, worker_beats
 from tests.integration.minutes import QUEUES, last_minute, noted
 from tests.integration.minutes import finished as finish
@@ -136,6 +137,7 @@ def test_silence_a_queue_without_a_worker_late_jobs_and_dead_letters_are_said_fi
 
 def test_a_count_stops_at_its_limit_says_so_and_hides_no_other_queue():
     """A full queue has jobs that are due for longer; the other one's single job has its age all the same."""
+    truncate.rewrite("backroom_job")
     sample.fill(2_000)  # 40 dead letters and 10 scheduled jobs among them
     Job.objects.filter(state="succeeded", queue="bulk").update(state="ready")
     late = Job.objects.filter(state="succeeded", queue="critical").order_by("-id")[:1]
@@ -259,6 +261,7 @@ def test_polling_gets_the_part_that_changes_and_charts_on_their_own():
 @pytest.fixture
 def full_ledger() -> None:
     """100,000 jobs of eight days, most of them done, with all that comes with them."""
+    truncate.rewrite("backroom_job")
     sample.fill(100_000)
 
 
