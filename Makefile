@@ -21,8 +21,8 @@ ctl: ## DO="stop valkey" or DO=status: supervisorctl of the demo in BACKROOM_VAR
 	@# 3: by DO=status alone, as processes that only the lab starts do not run.
 	@$(RUN) -m supervisor.supervisorctl -c "$${BACKROOM_VAR:-var}/supervisord.conf" $(DO) || [ $$? -eq 3 ]
 
-test: .venv/.ready ## run all tests in three processes, with servers of their own; can run beside a demo
-	@$(RUN) -m pytest -n 3 tests
+test: .venv/.ready ## run all tests in four processes, with servers of their own; can run beside a demo
+	@$(RUN) -m pytest -n 4 tests
 
 CORE := tests/unit/test_retry*.py $(addprefix tests/integration/test_, ledger*.py worker.py publisher.py beat.py \
 	database_trouble_of_jobs.py)

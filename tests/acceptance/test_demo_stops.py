@@ -1,6 +1,8 @@
 """How the demo ends: the last of the tests that share it."""
 
+import os
 import re
+import signal
 
 import psycopg
 import pytest
@@ -30,4 +32,8 @@ def test_the_data_is_still_there_and_even_a_kill_leaves_no_process(demo):
     finally:
         again.process.kill()
         again.process.wait()
+    # Its end goes to supervisord, which stops one process after the other, for half a minute: so it is killed, too.
+    until(lambda: "received SIGTERM" in (again.var / "log" / "supervisord.log").read_text())
+    for pid in again.processes("stack/supervisord.py"):
+        os.kill(pid, signal.SIGKILL)
     until(lambda: not again.processes() and not again.ports_in_use(), seconds=100, what="all gone")

@@ -22,7 +22,7 @@ ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-software-rasterizer", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PATIENCE = 20_000  # milliseconds; as long as two busy cores may need for what takes one second
+PATIENCE = 60_000  # milliseconds; as long as two busy cores may need for what takes one second
 
 expect.set_options(timeout=PATIENCE)
 
@@ -77,7 +77,7 @@ def open_page(house: Cluster, browser: Browser, partners_process: str, troubles:
     contexts = []
 
     def open_page(**options: object) -> Page:
-        context = browser.new_context(base_url=house.site, **options)
+        context = browser.new_context(base_url=house.site, reduced_motion="reduce", **options)  # motion costs the CPU
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from lab.experiments import ALL
 from stack.supervisor import CHECKOUT, Control
+from tests.browser.conftest import PATIENCE
 from tests.browser.lab_page import figure, press, see, switch_to
 from tests.browser.page_rules import MISTAKES, PAPER
 from tests.demo import Demo
@@ -29,8 +30,8 @@ done: list[str] = []  # experiments in this run
 @pytest.fixture
 def page(demo: Demo, browser: Browser) -> Iterator[Page]:
     """The lab's page. Errors in the console are allowed, because the experiments kill the web server."""
-    context = browser.new_context(base_url=f"http://127.0.0.1:{demo.numbers['WEB_PORT']}")
-    context.set_default_timeout(20_000)
+    context = browser.new_context(reduced_motion="reduce", base_url=f"http://127.0.0.1:{demo.numbers['WEB_PORT']}")
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto("/lab/")
     yield page
@@ -46,12 +47,12 @@ def manage(demo: Demo, *words: str) -> str:
 
 def audit(demo: Demo) -> dict:
     """The audit of the whole demo, once no work is left."""
-    return json.loads(manage(demo, "audit", "--json", "--wait", "30"))
+    return json.loads(manage(demo, "audit", "--json", "--wait", "60"))
 
 
-def case(slug: str, *values: str):
+def case(slug: str, *values: str, quick: tuple[str, ...] = QUICK):
     """The parameters of an experiment's test."""
-    return pytest.param(slug, *values, id=slug, marks=[] if slug in QUICK else pytest.mark.slow)
+    return pytest.param(slug, *values, id=slug, marks=[] if slug in quick else pytest.mark.slow)
 
 
 def test_the_page_stays_where_it_is_while_an_experiment_runs(page: Page):
@@ -61,9 +62,9 @@ def test_the_page_stays_where_it_is_while_an_experiment_runs(page: Page):
     run = press(page, "kill-web")  # the page is offline for a moment, too
     expect(run).to_have_attribute("data-outcome", "")
     before = page.evaluate(places)
-    expect(run.locator("li")).to_have_count(2, timeout=60_000)
+    expect(run.locator("li")).to_have_count(2)
     assert page.evaluate(places) == before
-    expect(run).to_have_attribute("data-outcome", "seen", timeout=60_000)
+    expect(run).to_have_attribute("data-outcome", "seen")
     assert page.evaluate(places) == before
     done.append("kill-web")
 
@@ -169,7 +170,7 @@ LOSES_NOTHING = {
 }
 
 
-@pytest.mark.parametrize(("slug", "text"), [case(*values) for values in LOSES.items()])
+@pytest.mark.parametrize(("slug", "text"), [case(*values, quick=QUICK[:1]) for values in LOSES.items()])
 def test_without_a_ledger_it_shows_the_losses(naive: Page, slug: str, text: str):
     assert re.search(text, see(naive, slug))
 
@@ -208,5 +209,5 @@ def test_with_the_ledger_again_a_button_repairs_the_naive_shops_losses(demo: Dem
     run = naive.locator(".run[data-slug=reconcile]")
     expect(run).to_have_attribute("data-outcome", "seen", timeout=120_000)
     expect(run.locator(".said")).to_contain_text(re.compile("effects? repaired"))
-    expect(naive.locator("[data-closed=naive] [data-now]").last).to_have_text("0", timeout=60_000)
+    expect(naive.locator("[data-closed=naive] [data-now]").last).to_have_text("0")
     assert audit(demo)["lost"] == []

@@ -41,7 +41,7 @@ class NaiveCluster(Cluster):
         return super().ready(name, begin)
 
 
-@pytest.fixture(scope="module", params=[NAIVE, pytest.param(CHECKLIST, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[NAIVE, CHECKLIST])
 def naive(django_db_setup, django_db_blocker, partners_process, tmp_path_factory, request) -> Iterator[NaiveCluster]:
     with django_db_blocker.unblock():
         current_app.control.purge()
@@ -62,6 +62,7 @@ def _django_db_helper() -> None:
     """As in tests/acceptance: other processes must see the tests' writes."""
 
 
+@pytest.mark.slow
 def test_it_does_everything_once_and_without_a_ledger_while_nothing_dies(naive: NaiveCluster):
     for _ in range(ORDERS):
         assert naive.order().json()["status"] == "paid"
@@ -80,6 +81,7 @@ def test_it_does_everything_once_and_without_a_ledger_while_nothing_dies(naive: 
     assert not Job.objects.exists()
 
 
+@pytest.mark.slow
 def test_a_failed_task_is_retried(naive: NaiveCluster, partners_process: str):
     def requests() -> int:
         return urllib3.request("GET", f"{partners_process}/traffic").json()["analytics"]["requests"]
@@ -92,6 +94,7 @@ def test_a_failed_task_is_retried(naive: NaiveCluster, partners_process: str):
     until(lambda: audit.run().clean)
 
 
+@pytest.mark.slow
 def test_each_page_says_that_there_is_no_ledger(naive: NaiveCluster):
     for path in ("/", "/products/", "/cart/", "/ops/", "/admin/", "/api/docs", "/no-such-page/"):
         text = urllib3.request("GET", f"{naive.site}{path}").data.decode()
