@@ -62,7 +62,7 @@ def place(site: str, lines: int = 3) -> Placed:
     return Placed(**fields, milliseconds=milliseconds)
 
 
-def follow(site: str, order: Placed, seconds: float = 30) -> Iterator[dict[str, Any]]:
+def follow(site: str, order: Placed, seconds: float = 60) -> Iterator[dict[str, Any]]:
     """Yield each job when it has ended. Raises OrderFailed if one has not after `seconds`."""
     deadline, seen = time.monotonic() + seconds, set()
     while True:

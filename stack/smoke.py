@@ -23,7 +23,7 @@ def run() -> int:
             placed = [sample_order.place(site) for _ in range(ORDERS)]
         with step("their jobs", done="done"):
             for one in placed:
-                for _ in sample_order.follow(site, one, seconds=60):
+                for _ in sample_order.follow(site, one):
                     pass
         say()
         audit = [sys.executable, "manage.py", "audit"]

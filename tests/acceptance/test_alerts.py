@@ -27,7 +27,7 @@ def watched(house: Cluster):
     yield house
     for name in WATCHERS:
         house.processes[name].terminate()
-        assert house.processes[name].wait(15) == 0
+        assert house.processes[name].wait(60) == 0
 
 
 def mails(partners: str, what: str) -> list[int]:

@@ -164,13 +164,13 @@ def test_a_process_killed_by_surprise_is_started_again(demo, words):
 
 def test_a_second_demo_on_the_same_folder_is_refused_in_one_line(demo):
     second = Demo(demo.var, ports.free())
-    assert second.process.wait(20) == 1
+    assert second.process.wait(60) == 1
     assert second.text.strip().splitlines()[-1].startswith(f"a shop already runs on {demo.var}: ")
 
 
 def test_a_taken_port_is_refused_in_one_line_that_names_its_variable(demo, tmp_path):
     port = demo.numbers["WEB_PORT"]
     second = Demo(tmp_path / "var", ports.free() | {"WEB_PORT": port})
-    assert second.process.wait(20) == 1
+    assert second.process.wait(60) == 1
     line = second.text.strip().splitlines()[-1]
     assert line.startswith(f"WEB_PORT {port} is taken: set WEB_PORT to a free one, e.g. WEB_PORT=")

@@ -73,7 +73,7 @@ def test_what_is_no_message_of_ours_is_taken_out_and_kept_and_costs_no_restart(h
     lives = same_worker(house)
     push("bulk", *(each if isinstance(each, bytes) else json.dumps(each) for each in FOREIGN))
     key = f"analytics:{house.order().json()['number']}"
-    until(in_state(key, "succeeded"), 30)
+    until(in_state(key, "succeeded"))
     kept = list(ForeignMessage.objects.order_by("-id")[: len(FOREIGN)])[::-1]
     assert [each.queue for each in kept] == ["bulk"] * len(FOREIGN)
     assert "5" in kept[0].text
@@ -89,7 +89,7 @@ def test_a_broadcast_that_is_no_message_costs_no_restart(house: Cluster):
         for junk in "5", "nonsense", "{}", '{"properties": {"delivery_tag": [1]}}':
             until(lambda junk=junk: client.publish(channel, junk), what="a worker hears it, after it subscribed anew")
     key = f"analytics:{house.order().json()['number']}"
-    until(in_state(key, "succeeded"), 30)
+    until(in_state(key, "succeeded"))
     until(lambda: len(current_app.control.broadcast("ping", reply=True, timeout=2, limit=3)) == 3)
     assert lives()
 
@@ -108,7 +108,7 @@ def test_a_worker_obeys_nothing_in_a_message_but_the_name_of_its_job(house: Clus
         forged = message(id, PURGE, body=json.dumps([[], {}, options]))
         forged["headers"] |= headers
         push("bulk", json.dumps(forged))
-    until(lambda: Job.objects.filter(id__in=ids, state="succeeded", claims=1).count() == len(ids), 30)
+    until(lambda: Job.objects.filter(id__in=ids, state="succeeded", claims=1).count() == len(ids))
     assert Job.objects.count() == jobs
     assert lives()
 
@@ -134,13 +134,13 @@ def test_remote_control_looks_and_changes_nothing(house: Cluster):
 def defective(house: Cluster) -> Iterator[subprocess.Popen]:
     """Another worker in place of worker-bulk; its main thread fails at two messages."""
     house.processes["worker-bulk"].terminate()
-    house.processes["worker-bulk"].wait(30)
+    house.processes["worker-bulk"].wait(60)
     command = [*house.commands()["worker-bulk"], "--include", "tests.acceptance.consumer_that_hangs"]
     begin = timezone.now()
     with (house.logs / "defective.log").open("wb") as log:
         process = subprocess.Popen(command, env=house.env, stdout=log, stderr=log, start_new_session=True)
     try:
-        until(lambda: Heartbeat.objects.filter(role="worker", queues="bulk", started_at__gt=begin).exists(), 30)
+        until(lambda: Heartbeat.objects.filter(role="worker", queues="bulk", started_at__gt=begin).exists())
         yield process
     finally:
         process.kill()
@@ -158,7 +158,7 @@ def runs_elsewhere(house: Cluster, partners: str, key: str) -> None:
     assert (job(key).state, job(key).attempts) in [("waiting", 0), ("ready", 0)]
     fault(partners, "analytics")
     house.start("worker-bulk")
-    until(in_state(key, "succeeded"), 30)
+    until(in_state(key, "succeeded"))
 
 
 def test_a_worker_whose_main_thread_hangs_ends_and_its_jobs_run_elsewhere(house: Cluster, partners: str):
@@ -169,7 +169,7 @@ def test_a_worker_whose_main_thread_hangs_ends_and_its_jobs_run_elsewhere(house:
         until(lambda: Job.objects.get(id=unknown).error)
         for child in children(process.pid):
             os.kill(child, signal.SIGSTOP)  # so that the body never ends
-        assert process.wait(30) != 0
+        assert process.wait(60) != 0
     assert "its main thread is at" in (house.logs / "defective.log").read_text()
     probe = [sys.executable, "probe.py", "worker", "bulk"]
     assert subprocess.run(probe, cwd=CHECKOUT, env=house.env, capture_output=True).returncode == 1
@@ -185,6 +185,6 @@ def test_a_worker_ends_at_once_at_an_error_that_celery_calls_unrecoverable(house
     with defective(house) as process:
         key = running_job(house, partners)
         push("bulk", json.dumps(message(new_id(), "breaks")))
-        assert process.wait(30) != 0
+        assert process.wait(60) != 0
     assert "Unrecoverable error" in (house.logs / "defective.log").read_text()
     runs_elsewhere(house, partners, key)

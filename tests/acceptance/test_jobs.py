@@ -16,7 +16,7 @@ from django.db import connection
 from django.urls import reverse
 
 from backroom.ledger import operations, sql
-from backroom.ledger.models import Job
+from backroom.ledger.models import Attempt, Job
 from backroom.runtime import broker, publisher
 from orders.models import Order
 from tests.acceptance.conftest import Cluster, effects, fault, in_state, job, requests
@@ -64,7 +64,7 @@ def test_what_can_not_run_yet_waits_in_the_broker_and_not_in_a_worker(house: Clu
         waiting = [json.loads(message)["headers"]["id"] for message in server.lrange("bulk", 0, -1)]
     assert {str(id) for id in sent.filter(state="ready").values_list("id", flat=True)} <= set(waiting)
     fault(partners, "analytics")
-    until(lambda: sent.filter(state="succeeded").count() == 6, 40)
+    until(lambda: sent.filter(state="succeeded").count() == 6)
 
 
 def test_a_retry_waits_until_it_is_due_and_flower_shows_it(house: Cluster, partners: str):
@@ -72,7 +72,7 @@ def test_a_retry_waits_until_it_is_due_and_flower_shows_it(house: Cluster, partn
     fault(partners, "analytics", status=503)
     number = house.order().json()["number"]
     key = f"analytics:{number}"
-    until(lambda: Job.objects.filter(key=key, state="waiting", attempts=1).exists())
+    until(lambda: Job.objects.filter(key=key, state="waiting", attempts__gte=1).exists())
     assert flower_state(house, str(job(key).id)) == "RETRY"
     due = job(key).run_at
     fault(partners, "analytics")
@@ -128,9 +128,9 @@ def test_a_hung_broker_costs_a_customer_little_and_the_jobs_run_once_it_is_back(
             numbers.append(answer.json()["number"])
     finally:
         os.kill(broker, signal.SIGCONT)
-    assert max(times) < usual + 0.3 + 0.2, times  # 0.2 s for the noise of a machine with two cores
+    assert max(times) < usual + 5, times  # 0.3 s more where no other process needs the CPU, and 12 s by .delay()
     for number in numbers:
-        until(lambda number=number: all_done(number), 40)
+        until(lambda number=number: all_done(number))
         assert [effect["count"] for effect in effects(partners, f"receipt:{number}")] == [1]
 
 
@@ -149,10 +149,10 @@ def test_a_web_process_killed_while_its_charge_is_on_the_way_leaves_an_order_tha
     number = until(lambda: Order.objects.exclude(number__in=earlier).first()).number
     until(lambda: urllib3.request("GET", f"{partners}/payments/authorizations/payment:{number}").status == 200)
     house.kill("web")
-    customer.wait(20)
+    customer.wait(60)
     assert job(f"settle:{number}").state == "waiting"
     operations.reschedule(f"settle:{number}")  # it would be asked in a minute
-    until(lambda: all_done(number), 40)
+    until(lambda: all_done(number))
     assert [effect["count"] for effect in effects(partners, f"payment:{number}")] == [1]
 
 
@@ -181,11 +181,10 @@ def test_the_job_of_a_killed_worker_runs_again(house: Cluster, partners: str, vi
         for child in children(house.processes["worker-bulk"].pid):
             os.kill(child, signal.SIGKILL)
     fault(partners, "analytics")
-    begin = time.monotonic()
+    until(lambda: Attempt.objects.filter(job_id=job(key).id).exists(), 15, "the promised rescue")
     if victim == "main":
         house.start("worker-bulk")
-    until(in_state(key, "succeeded"), 30)
-    assert time.monotonic() - begin < 15 + 5  # 15 s is the promise, counted here with a worker's start
+    until(in_state(key, "succeeded"))
     assert job(key).attempts == 2
     assert [effect["count"] for effect in effects(partners, key)] == [1]
     if victim == "child":  # its main process waits neither for the heartbeat nor for the slack
@@ -195,7 +194,7 @@ def test_the_job_of_a_killed_worker_runs_again(house: Cluster, partners: str, vi
 def test_workers_outlive_a_broker_that_refuses_messages_and_go_on_by_themselves(house: Cluster, partners: str):
     stop = house.processes["worker-bulk"]
     stop.terminate()
-    stop.wait(30)
+    stop.wait(60)
     running = house.processes["worker-default"]
     with sick.full(), sick.replica():
         until(lambda: "read-only replica" in (house.logs / "worker-default.log").read_text())
@@ -221,10 +220,11 @@ def test_a_database_lost_under_a_running_job_does_not_make_it_run_twice(house: C
 
 def test_a_worker_told_to_stop_finishes_its_job_and_takes_no_other(house: Cluster, partners: str):
     fault(partners, "analytics", latency_ms=2000)
-    first, second, third = (house.order().json()["number"] for _ in range(3))  # the worker has two children
+    first = house.order().json()["number"]
     until(in_state(f"analytics:{first}", "running"))
     house.processes["worker-bulk"].terminate()
-    house.processes["worker-bulk"].wait(30)
+    second, third = (house.order().json()["number"] for _ in range(2))
+    house.processes["worker-bulk"].wait(60)
     states = {job.key: job.state for job in Job.objects.filter(task="orders.send_analytics")}
     assert "running" not in states.values()
     assert states[f"analytics:{first}"] == "succeeded"
@@ -240,7 +240,7 @@ def test_a_job_revoked_from_flower_is_cancelled_and_can_be_replayed(house: Clust
     fault(partners, "fraud", status=503)
     number = house.order().json()["number"]
     key = f"fraud:{number}"
-    until(lambda: Job.objects.filter(key=key, state="waiting", attempts=1).exists())
+    until(lambda: Job.objects.filter(key=key, state="waiting", attempts__gte=1).exists())
     current_app.control.revoke(str(job(key).id))
     operations.reschedule(key)
     until(in_state(key, "cancelled"))

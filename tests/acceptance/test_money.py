@@ -24,6 +24,7 @@ def capture_on_its_way(house: Cluster, partners: str) -> int:
     fault(partners, "payments", latency_ms=8000)
     assert settlement.release_hold(number)
     asked = f"{partners}/traffic"
+    until(in_state(f"capture:{number}", "running"))
     until(lambda: urllib3.request("GET", asked).json()["payments"]["requests"] > 1, what="the capture at the gateway")
     fault(partners, "payments")
     return number
@@ -33,7 +34,7 @@ def test_a_worker_killed_while_it_takes_the_money_takes_it_once(house: Cluster, 
     number = capture_on_its_way(house, partners)
     house.kill("worker-default")
     house.start("worker-default")
-    until(in_state(f"shipment:{number}", "succeeded"), 60)
+    until(in_state(f"shipment:{number}", "succeeded"))
     assert job(f"capture:{number}").attempts == 2
     assert money(partners, number) == {"authorization": 1, "charge": 1}
 
@@ -52,7 +53,7 @@ def test_an_order_cancelled_while_its_money_is_taken_has_it_back_once_whoever_is
     house.kill("worker-default")
     house.start("worker-default")
     for kind in ("refund", "capture"):
-        until(in_state(f"{kind}:{number}", "succeeded"), 60, f"{kind} of {number}")
+        until(in_state(f"{kind}:{number}", "succeeded"), what=f"{kind} of {number}")
     how = {"voided": {"void": 1}, "refunded": {"charge": 1, "refund": 1}}[job(f"refund:{number}").result]
     assert money(partners, number) == {"authorization": 1} | how
     assert effects(partners, f"shipment:{number}") == []

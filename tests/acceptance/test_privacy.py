@@ -69,9 +69,9 @@ def test_a_person_is_nowhere_once_erased(house: Cluster):
     numbers = [house.order(**PERSON).json()["number"], bought_in_the_browser(house.product)]
     assert Client().post("/orders/find/", {"number": numbers[0], "email": PERSON["email"]}).status_code == 302
     until(lambda: Job.objects.filter(key__startswith=f"link:{numbers[0]}-", state="succeeded").exists())
-    until(lambda: not Job.objects.filter(args__number__in=numbers, state__in=LIVE).exists(), 60)
+    until(lambda: not Job.objects.filter(args__number__in=numbers, state__in=LIVE).exists())
     assert places(house) == {"table orders_order", "table orders_loyaltyaccount", "partners"}
     call_command("customer", "erase", PERSON["email"])
     for number in numbers:
-        until(in_state(f"erase:{number}", "succeeded"), 60)
+        until(in_state(f"erase:{number}", "succeeded"))
     assert places(house) == set()

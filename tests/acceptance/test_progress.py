@@ -25,7 +25,7 @@ def test_after_a_kill_the_bar_begins_anew_and_says_attempt_2(house: Cluster, par
     until(lambda: has_progress(id, claim=1), what="the first attempt reported progress")
     house.kill("worker-bulk")
     house.start("worker-bulk")
-    until(lambda: has_progress(id, claim=2), 40, what="the second attempt reported progress")
+    until(lambda: has_progress(id, claim=2), what="the second attempt reported progress")
     staff, _ = User.objects.get_or_create(username="chief of the report", is_staff=True, is_superuser=True)
     client = Client()
     client.force_login(staff)
@@ -33,7 +33,7 @@ def test_after_a_kill_the_bar_begins_anew_and_says_attempt_2(house: Cluster, par
     assert "Attempt 2 100 %" in page
     assert "its process died" in page
     fault(partners, "mail")
-    until(lambda: Job.objects.filter(id=id, state="succeeded").exists(), 60)
+    until(lambda: Job.objects.filter(id=id, state="succeeded").exists())
 
 
 def has_progress(id: str, claim: int) -> bool:

@@ -23,7 +23,7 @@ def test_deleted_jobs_are_enqueued_anew_and_their_effects_happen_once(house: Clu
     settlement.release_hold(number)  # reschedules jobs whose rows are gone
     Order.objects.filter(number=number).update(created_at=Now() - audit.SKEW)
     tasks.reconcile.enqueue()
-    until(in_state(f"shipment:{number}", "succeeded"), 40)
+    until(in_state(f"shipment:{number}", "succeeded"))
     for key in ("capture", "shipment"):
         assert [effect["count"] for effect in effects(partners, f"{key}:{number}")] == [1], key
     assert Repair.objects.filter(order_id=number, act=Repair.Act.ENQUEUED).count() == 2

@@ -7,7 +7,6 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
@@ -39,7 +38,7 @@ def stop(house: Cluster, name: str, seconds: float) -> float:
 def test_a_job_that_outlasts_the_grace_of_its_worker_goes_back_at_once_and_keeps_its_attempt(
     house: Cluster, partners: str
 ):
-    stop(house, "worker-default", 30)
+    stop(house, "worker-default", 60)
     house.start("worker-default", WORKER_GRACE="8")
     fault(partners, "warehouse", hang=True)
     key = f"shipment:{house.order().json()['number']}"
@@ -47,7 +46,7 @@ def test_a_job_that_outlasts_the_grace_of_its_worker_goes_back_at_once_and_keeps
     for child in children(house.processes["worker-default"].pid):
         os.kill(child, signal.SIGSTOP)  # so that the body never ends, however slow this machine is
     Job.objects.filter(key=key).update(max_attempts=1)
-    assert stop(house, "worker-default", 30) > 8 - STOP_MARGIN  # and not before
+    assert stop(house, "worker-default", 60) > 8 - STOP_MARGIN  # and not before
     given = job(key)
     assert given.state in ("waiting", "ready")
     assert (given.attempts, given.error) == (0, "its worker stopped")
@@ -67,7 +66,7 @@ def test_a_sigterm_to_all_processes_of_a_worker_cuts_no_job(house: Cluster, part
     worker = house.processes["worker-bulk"]
     for pid in [*children(worker.pid), worker.pid]:
         os.kill(pid, signal.SIGTERM)
-    assert worker.wait(30) == 0
+    assert worker.wait(60) == 0
     ended = job(key)
     assert (ended.state, ended.claims, ended.attempts) == ("succeeded", 1, 1)
 
@@ -82,15 +81,12 @@ def test_a_worker_can_be_stopped_while_the_broker_hangs(house: Cluster):
 
 
 def test_a_web_process_told_to_stop_answers_the_request_that_it_has(house: Cluster):
+    earlier = list(Order.objects.values_list("number", flat=True))
     with ThreadPoolExecutor(1) as customer:
         answer = customer.submit(house.order, "demo-slow")  # the payment partner is given two seconds
-        until(lambda: waits_for_its_payment(house))
-        stop(house, "web", 30)
+        until(lambda: Order.objects.exclude(number__in=earlier).filter(status="placed").exists())
+        stop(house, "web", 60)
         assert answer.result().status == 202
-
-
-def waits_for_its_payment(house: Cluster) -> bool:
-    return Order.objects.filter(status="placed", created_at__gt=timezone.now() - timedelta(seconds=2)).exists()
 
 
 def test_a_reload_of_the_web_loses_no_request(house: Cluster):
@@ -121,7 +117,7 @@ def test_children_of_a_killed_web_server_leave_its_port_to_the_next(house: Clust
         orphans = children(main.pid)
         main.kill()
         main.wait()
-        until(lambda: not [pid for pid in orphans if Path(f"/proc/{pid}/cmdline").exists()], 5, "they live on")
+        until(lambda: not [pid for pid in orphans if Path(f"/proc/{pid}/cmdline").exists()], what="their end")
     house.start("web")
     assert house.order().status == 201
 
@@ -131,7 +127,7 @@ def test_the_dispatcher_and_beat_stop_at_once(house: Cluster, name: str):
     begin = timezone.now()
     house.start(name)
     until(lambda: Heartbeat.objects.filter(role=name, seen_at__gt=begin).exists())
-    stop(house, name, 15)
+    stop(house, name, 30)
 
 
 def test_an_old_worker_hands_a_new_task_on_to_a_new_one(house: Cluster, tmp_path: Path):

@@ -61,7 +61,7 @@ def serving(settings) -> Iterator[Mailbox]:
     controller.start()
     settings.EMAIL_BACKEND = "notifications.smtp.Backend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = controller.hostname, controller.port
-    settings.EMAIL_TIMEOUT = 0.5
+    settings.EMAIL_TIMEOUT = 30
     try:
         yield mailbox
     finally:

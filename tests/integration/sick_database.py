@@ -195,7 +195,7 @@ def small_disk(folder: Path) -> Iterator[Callable[[], AbstractContextManager[Non
             yield partial(_filled, url)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(60)
 
 
 @contextmanager

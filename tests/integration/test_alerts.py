@@ -262,13 +262,14 @@ def test_a_mail_server_in_trouble_is_asked_again_until_it_takes_the_alert_once(t
     if trouble == "refused":
         settings.EMAIL_PORT = ports.free(["SMTP_PORT"])["SMTP_PORT"]
     mailbox.answers = {"RCPT": "451 4.7.1 greylisted"} if trouble == "not now" else {}
-    mailbox.hangs_at = "DATA" if trouble == "hangs" else ""
+    mailbox.hangs_at, settings.EMAIL_TIMEOUT = ("DATA", 0.5) if trouble == "hangs" else ("", 30)
     mailbox.drops_at = "MAIL" if trouble == "drops the line" else ""
     going = fire(queue_without_worker, watcher)
     watcher.look()
     assert not mailbox.mails
     assert "not mailed yet" in text(reader().get("/ops/"))
-    settings.EMAIL_PORT, mailbox.answers, mailbox.hangs_at, mailbox.drops_at = port, {}, "", ""
+    settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = port, 30
+    mailbox.answers, mailbox.hangs_at, mailbox.drops_at = {}, "", ""
     for _ in range(2):
         watcher.look()
     assert [mail["Subject"] for mail in mailbox.mails] == ["Alert: No worker serves queue bulk (0 ready)"]

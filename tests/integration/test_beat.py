@@ -84,8 +84,8 @@ def test_the_beat_that_came_second_fires_the_next_slot():
     PeriodicTask.objects.create(name="tick", task="backroom.purge", interval=every_second)
     PeriodicTask.objects.filter(name=NAME).update(enabled=False)
     first, second = beat(), beat()
-    until(lambda: tick(first, second) or purges() == 1, 10)
-    until(lambda: tick(second) or purges() == 2, 10)  # the first one has died
+    fired = until(lambda: tick(first, second) or purges())
+    until(lambda: tick(second) or purges() > fired)  # the first one has died
 
 
 def test_a_slot_in_which_the_database_fails_is_fired_afterwards():
@@ -365,7 +365,7 @@ def beat_process() -> Iterator[None]:
     try:
         yield
         process.terminate()
-        process.wait(30)
+        process.wait(60)
     finally:
         process.kill()
 
@@ -382,16 +382,16 @@ def locked(row: PeriodicTask) -> Iterator[None]:
 def test_a_running_beat_takes_a_schedule_made_in_code_within_seconds():
     PeriodicTask.objects.all().delete()
     with beat_process():
-        until(lambda: Heartbeat.objects.filter(role="beat").exists(), 60)
+        until(lambda: Heartbeat.objects.filter(role="beat").exists())
         ours.make("purge", purge.call(), timezone.now())
-        until(lambda: purges() == 1, 30)
-        until(lambda: not PeriodicTask.objects.get(name="purge").enabled, 30)  # once, and then it is over
+        until(lambda: purges() == 1)
+        until(lambda: not PeriodicTask.objects.get(name="purge").enabled)  # once, and then it is over
 
 
 def test_a_beat_stopped_while_it_reads_its_schedule_ends():
     new = entry(last_run_at=None)
     with locked(new), beat_process():
-        until(a_session_waits, 60)
+        until(a_session_waits)
 
 
 def test_a_beat_stopped_in_the_middle_of_a_slot_ends_and_the_next_one_fires_it_hours_late():
@@ -400,8 +400,8 @@ def test_a_beat_stopped_in_the_middle_of_a_slot_ends_and_the_next_one_fires_it_h
     four_hours_ago = CrontabSchedule.objects.create(minute=now.minute, hour=(now - timedelta(hours=4)).hour)
     slot = entry(crontab=four_hours_ago, last_run_at=now - timedelta(hours=28))
     with locked(slot), beat_process():
-        until(a_session_waits, 60)
+        until(a_session_waits)
     assert purges() == 0
     with beat_process():
-        until(lambda: PeriodicTask.objects.get(pk=slot.pk).total_run_count == 1, 60)
+        until(lambda: PeriodicTask.objects.get(pk=slot.pk).total_run_count == 1)
     assert purges() == 1

@@ -1,6 +1,5 @@
 """The checkout with the real gateway: sales, charges and jobs, with a failure at each step."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
@@ -92,7 +91,7 @@ def test_a_slow_bank_is_answered_truthfully_and_settled_by_the_job():
     settle = attempt(settle.key)
     assert (settle.state, settle.attempts) == (State.WAITING, 0), "a pending payment must not use up attempts"
 
-    until(lambda: effects(), 15, "the bank's approval")
+    until(lambda: effects(), what="the bank's approval")
     assert attempt(settle.key).state == State.SUCCEEDED
     order.refresh_from_db()
     assert order.status == Status.PAID
@@ -162,9 +161,7 @@ def test_a_gateway_that_others_found_silent_is_not_asked_and_the_order_is_over_a
     for _ in range(breaker.THRESHOLD):
         buy()
     asked, left = traffic("payments"), stock_of()
-    started = time.monotonic()
     order = buy()
-    assert time.monotonic() - started < 0.5
     assert (order.status, stock_of()) == (Status.CANCELLED, left), "no job will capture its money"
     assert live_keys(order.number) == {f"void:{order.number}"}
     assert traffic("payments") == asked, "the open breaker let no call through"

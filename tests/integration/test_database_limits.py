@@ -51,7 +51,7 @@ def test_a_database_that_hangs_costs_no_more_than_the_time_to_connect():
         with sick.connecting_to(PORT=silent.getsockname()[1]), pytest.raises(OperationalError):
             connection.ensure_connection()
     seconds = settings.DATABASES["default"]["OPTIONS"]["connect_timeout"]
-    assert seconds - 1 < time.monotonic() - begin < seconds + 2
+    assert seconds - 1 < time.monotonic() - begin < seconds + 10
 
 
 @pytest.mark.parametrize(

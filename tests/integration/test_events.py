@@ -6,12 +6,14 @@ from threading import Event
 from types import SimpleNamespace
 
 import pytest
+import redis
 from celery import current_app
 from celery.concurrency.base import BasePool
 from celery.worker import state
 from celery.worker.consumer import Connection, Events
 from kombu.asynchronous import Hub
 
+from backroom.runtime import broker
 from backroom.runtime.consumer import Consumer
 from tests.waiting import until
 
@@ -43,12 +45,14 @@ def heard() -> Iterator[Callable[[], str]]:
         receiver = current_app.events.Receiver(connected, hear, routing_key="task.#")
         with receiver.consumer_context(wakeup=False) as (listening, _, _):
 
-            def next_message(seconds: float = 5) -> str:
+            def next_message(seconds: float = 30) -> str:
                 with suppress(TimeoutError):
                     listening.drain_events(timeout=seconds)
                 return " ".join(found)
 
             next_message(0.1)  # subscribes
+            with redis.Redis.from_url(broker.url()) as server:
+                until(server.pubsub_numpat)
             yield next_message
 
 

@@ -13,7 +13,7 @@ import pytest
 from backroom import Permanent, RetryAfter
 from backroom.outbound.http import Partner, PartnerUnavailable
 
-partner = Partner("anything", timeout=(0.3, 0.5))
+partner, hasty = Partner("anything", timeout=(10, 10)), Partner("anything", timeout=(0.3, 0.5))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def answering(settings) -> Iterator[Callable[[bytes], None]]:
                     client.sendall(piece)
                     time.sleep(0.2 if b"<pause>" in said[0] else 0)
                 if not said[0]:
-                    time.sleep(2)
+                    time.sleep(20)
 
         threading.Thread(target=serve, daemon=True).start()
         yield lambda text: said.insert(0, text)
@@ -139,8 +139,8 @@ def test_nobody_waits_longer_than_the_timeout(answering, said):
     answering(said)
     begin = time.monotonic()
     with pytest.raises(PartnerUnavailable):
-        partner.post("/things", {}, key="thing:1")
-    assert time.monotonic() - begin < 1.5
+        hasty.post("/things", {}, key="thing:1")
+    assert time.monotonic() - begin < 5  # the whole answer takes eight
 
 
 def test_a_partner_that_is_not_there_is_tried_again(settings):

@@ -218,6 +218,6 @@ def test_of_two_that_open_a_lane_at_once_one_looks_again():
         second = pool.submit(elsewhere, event.enqueue, 7, 2).result()
         assert ids(open_lanes(["order:customer:7"])) == [first]
         late = pool.submit(elsewhere, open_lanes, ["order:customer:7"])
-        until(lambda: sql.rows("SELECT FROM pg_locks WHERE NOT granted"), 30)
+        until(lambda: sql.rows("SELECT FROM pg_locks WHERE NOT granted"))
     assert late.result() == []
     assert Job.objects.get(id=second).place == 0

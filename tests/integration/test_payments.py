@@ -104,7 +104,7 @@ def test_no_call_waits_for_a_silent_gateway_longer_than_its_timeout(trouble):
     started = time.monotonic()
     with pytest.raises(PartnerUnavailable):
         authorize()
-    assert 1.9 < time.monotonic() - started < 3
+    assert 1.9 < time.monotonic() - started < 6
 
 
 @pytest.mark.parametrize(

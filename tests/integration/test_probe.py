@@ -28,7 +28,7 @@ def ask(*arguments: str, url: str = "") -> tuple[int, str]:
     """Its exit status and what it says."""
     ours = f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{connection.settings_dict['NAME']}"
     env = {**os.environ, "DATABASE_URL": url or ours}
-    done = subprocess.run([sys.executable, str(PROBE), *arguments], env=env, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([sys.executable, str(PROBE), *arguments], env=env, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
 
 

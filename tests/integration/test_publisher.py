@@ -172,7 +172,7 @@ def test_messages_that_the_broker_lost_are_published_again():
     current_app.control.purge()
     dispatcher = Dispatcher()
     dispatcher.rescue_at = 0
-    until(lambda: dispatcher.requeue_lost_messages() == [id], 10, "taken for lost")
+    until(lambda: dispatcher.requeue_lost_messages() == [id], what="taken for lost")
     dispatcher.publish_due()
     assert waiting_messages() == 1
 
@@ -186,7 +186,7 @@ def test_one_lost_message_is_found_among_others_of_the_same_moment(monkeypatch):
         assert first in server.rpop("default").decode()
     dispatcher = Dispatcher()
     assert dispatcher.requeue_lost_messages() == []  # it may be on its way to a claim
-    until(lambda: dispatcher.requeue_lost_messages() == [first], 10, "taken for lost")
+    until(lambda: dispatcher.requeue_lost_messages() == [first], what="taken for lost")
     dispatcher.publish_due()
     assert waiting_messages() == 5
     current_app.control.purge()

@@ -31,7 +31,7 @@ def test_one_of_many_threads_hits_an_armed_point_and_waits_for_its_release(tmp_p
     threads = [threading.Thread(target=wrapped, args=("a",)) for _ in range(8)]
     for thread in threads:
         thread.start()
-    hit = armed.wait(5)
+    hit = armed.wait(60)
     until(lambda: sum(thread.is_alive() for thread in threads) == 1)
     assert (hit.process, "'A'" in hit.call) == ("web", True)
     hit.release()
