@@ -7,6 +7,10 @@ class Permanent(Exception):
     """A retry can't help: the job becomes a dead letter at once."""
 
 
+class Cancelled(Permanent):
+    """A person cancelled this running job. `report`, `progress` and `resumable` raise it; a body may clean up."""
+
+
 class _Later(Exception):
     def __init__(self, seconds: float, why: str) -> None:
         super().__init__(why)

@@ -20,6 +20,7 @@ WITH RECURSIVE heads AS MATERIALIZED (
 UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(), error = {error}
 WHERE id = ANY(ARRAY(SELECT id FROM chosen)) AND state || '' = ANY(%s) RETURNING id
 """
+ASK = "UPDATE backroom_job SET cancel_at = COALESCE(cancel_at, clock_timestamp()), error = %s WHERE {} RETURNING id"
 
 
 def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: float = 0) -> list[str]:
@@ -43,28 +44,29 @@ def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: f
 
 
 def cancel(
-    *, ids: Sequence[str] = (), keys: Sequence[str] = (), batches: Sequence[str] = (), why: str = "", dead: bool = False
-) -> list[str]:
-    """Cancel jobs that have not begun (with `dead`, dead letters too) and all jobs that wait for them; returns the ids.
-    Of `batches` the callbacks and the members.
+    *, ids: Sequence[str] = (), keys: Sequence[str] = (), batches: Sequence[str] = (), why: str = "",
+    dead: bool = False, running: bool = False,
+) -> list[str]:  # fmt: skip
+    """Cancel jobs that have not begun (with `dead`, dead letters too) and all jobs that wait for them; of `batches` the
+    callbacks and the members. With `running`, ask those that run to end. Returns the ids of both.
 
-    Race: a worker claims one at this moment. The lock waits for the claim, then sees `running` and leaves it alone.
+    Race: a worker claims one at this moment. The lock waits for the claim, then sees `running` and leaves it alone, or
+    asks it. Or the asked body finishes: it wins, and its followers run.
     """
     states = ["ready", "waiting", "dead"] if dead else ["ready", "waiting"]
-    return returned_ids(
-        CANCEL.format(
-            heads="id = ANY(%s::uuid[] || ARRAY(SELECT id FROM backroom_job WHERE key = ANY(%s))"
-            " || ARRAY(SELECT id FROM backroom_job WHERE batch_id = ANY(%s::uuid[])))",
-            error="CASE WHEN %s = '' THEN error ELSE %s END",
-        ),
-        [*ids, *batches],
-        list(keys),
-        list(batches),
-        states,
-        why,
-        why,
-        states,
-    )
+    which = """id = ANY(%s::uuid[] || ARRAY(SELECT id FROM backroom_job WHERE key = ANY(%s))
+                        || ARRAY(SELECT id FROM backroom_job WHERE batch_id = ANY(%s::uuid[])))"""
+    # NULL: for an empty array PostgreSQL reads all dead letters.
+    named = [*ids, *batches], list(keys) or None, list(batches) or None
+    sql = CANCEL.format(heads=which, error="COALESCE(NULLIF(%s, ''), error)")
+    done = returned_ids(sql, *named, states, why, states)
+    return done + (returned_ids(ASK.format(f"{which} AND state || '' = 'running'"), why, *named) if running else [])
+
+
+def end_cancelled(id: str, claims: int) -> list[str]:
+    """Cancel a running job that was asked to end, and all jobs that wait for it; returns the ids. Race: `succeed`."""
+    sql = CANCEL.format(heads="id = %s AND claims = %s AND cancel_at IS NOT NULL", error="error")
+    return returned_ids(sql, id, claims, ["running"], ["running", "waiting"])
 
 
 def expire(ids: Sequence[str]) -> list[str]:
@@ -84,7 +86,8 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
     at once, or one every `apart` seconds, the oldest first.
 
     A follower waits for its predecessor if that one has yet to succeed, and the callback of a batch for its members. A
-    follower that needs the result of a purged predecessor stays as it is.
+    follower that needs the result of a purged predecessor stays as it is. A resumable job goes on at its cursor, or
+    with other arguments begins anew.
 
     Race: two people replay one. The first UPDATE takes it from `dead`; the other finds nothing.
     """
@@ -92,7 +95,8 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
         """
         WITH replayed AS (
         UPDATE backroom_job SET state = 'waiting', finished_at = NULL, attempts = 0, unknown_since = NULL,
-            expires_at = NULL, args = COALESCE(%s::jsonb, args), place = NULLIF(backroom_job.place, 0),
+            args = COALESCE(%s::jsonb, args), cursor = CASE WHEN %s::jsonb IS NULL THEN cursor END,
+            cancel_at = NULL, expires_at = NULL, place = NULLIF(backroom_job.place, 0),
             run_at = CASE WHEN after_id IS NULL OR claims > 0 OR chosen.orphan
                           THEN clock_timestamp() + chosen.place * %s * interval '1 second' END
         FROM (SELECT id, row_number() OVER (ORDER BY finished_at, id) - 1 AS place,
@@ -104,21 +108,22 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
                         WHERE backroom_batch.id = replayed.id AND replayed.run_at IS NULL)
         SELECT id FROM replayed
         """,
-        None if args is None else json.dumps(args),
+        *[None if args is None else json.dumps(args)] * 2,
         apart,
         list(ids),
     )
 
 
 def rerun(id: str, claims: int, why: str) -> bool:
-    """Run a job again that succeeded without its effect. False if its `claims` differ from the seen ones.
+    """Run a job anew that succeeded without its effect. False if its `claims` differ from the seen ones.
 
     Race: two reruns at once. After the first one the job is no longer `succeeded`, and later its `claims` differ.
     """
     return bool(
         rows(
             "UPDATE backroom_job SET state = 'waiting', run_at = clock_timestamp(), finished_at = NULL, attempts = 0,"
-            " unknown_since = NULL, error = %s WHERE id = %s AND state = 'succeeded' AND claims = %s RETURNING id",
+            " unknown_since = NULL, cancel_at = NULL, cursor = NULL, error = %s"
+            " WHERE id = %s AND state = 'succeeded' AND claims = %s RETURNING id",
             why,
             id,
             claims,

@@ -39,6 +39,7 @@ class Claimed(NamedTuple):
     max_attempts: int
     lane: str | None = None
     gathers: str | None = None  # a batch's callback: the argument that gets the members' results
+    cursor: str | None = None  # JSON
 
 
 def rows(sql: str, *parameters: Any) -> list[tuple]:

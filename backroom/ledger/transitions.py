@@ -15,7 +15,7 @@ from django.db import DataError, IntegrityError
 from backroom.ledger.errors import Permanent, Superseded
 from backroom.ledger.lanes import open_lanes
 from backroom.ledger.limits import LIMIT, RESULT_DEPTH, clipped
-from backroom.ledger.operations import expire
+from backroom.ledger.operations import end_cancelled, expire
 from backroom.ledger.sql import (
     EXPIRED,
     PARKED,
@@ -93,13 +93,20 @@ def claim(id: str, worker: str, task: str = "") -> Claimed | None:
                                 claims = claims + 1, attempts = attempts + 1
         WHERE id = %s AND state || '' = 'ready' AND %s IN ('', task) AND NOT ({PAUSED}) AND NOT {EXPIRED}
         RETURNING id, args, context, key, claims, attempts, max_attempts, lane,
-                  CASE WHEN after_id = id AND takes_result <> '' THEN takes_result END
+                  CASE WHEN after_id = id AND takes_result <> '' THEN takes_result END, cursor
         """  # noqa: S608 - the conditions stand in sql.py
     if not (found := prepared(sql, worker, id, task)):
         if not requeue_ready([id], paused_only=True):
             expire([id])
         return None
     return Claimed(id, *map(json.loads, found[0][1:3]), *found[0][3:])
+
+
+def save_cursor(job: Claimed, cursor: dict[str, Any]) -> None:
+    """Keep where a claimed job goes on. In place (HOT): no index has it. Race: as in `succeed`. Raises Superseded."""
+    sql = "UPDATE backroom_job SET cursor = %s::jsonb WHERE id = %s AND state || '' = 'running' AND claims = %s"
+    if not rows(f"{sql} RETURNING id", json.dumps(cursor), job.id, job.claims):
+        raise Superseded(job)
 
 
 def succeed(job: Claimed, result: Any) -> list[Message]:
@@ -162,8 +169,11 @@ def mark_dead(job: Claimed, error: str) -> None:
 
 
 def _end(job: Claimed, changes: str, parameters: tuple, record: bool) -> None:
-    sql = f"UPDATE backroom_job SET {changes} WHERE id = %s AND state || '' = 'running' AND claims = %s"  # noqa: S608
-    if not rows(recording(sql) if record else f"{sql} RETURNING id", *parameters, job.id, job.claims):
+    """A job that a person has cancelled meanwhile is cancelled instead, as it is after `Cancelled`."""
+    held = "id = %s AND state || '' = 'running' AND claims = %s AND cancel_at IS NULL"
+    sql = f"UPDATE backroom_job SET {changes} WHERE {held}"  # noqa: S608
+    ended = rows(recording(sql) if record else f"{sql} RETURNING id", *parameters, job.id, job.claims)
+    if not ended and not end_cancelled(job.id, job.claims):
         raise Superseded(job)
 
 

@@ -19,29 +19,33 @@ ARROWS = {
     "enqueue_expiring": "none>ready none>waiting",
     "claim": "ready>running",
     "succeed": "running>succeeded waiting>ready",
-    "fail": "running>waiting running>dead",
+    "fail": "running>waiting running>dead running>cancelled",
     "stage_due": "waiting>ready",
     "requeue_ready": "ready>waiting",
     "reschedule": "waiting>waiting",
     "cancel_key": "ready>cancelled waiting>cancelled",
     "cancel": "ready>cancelled waiting>cancelled dead>cancelled",
+    "cancel_running": "ready>cancelled waiting>cancelled running>running",
+    "save_cursor": "running>running",
     "replay": "dead>waiting cancelled>waiting",
     "rerun": "succeeded>waiting",
     "purge": "succeeded>none cancelled>none",
     "worker_beats": "running>waiting running>dead",
     "stop_heartbeat": "",
-    "requeue_unfinished": "running>waiting",
+    "requeue_unfinished": "running>waiting running>cancelled",
     "requeue_abandoned": "running>waiting running>dead",
     "requeue_lost_messages": "ready>waiting",
     "defer_unknown": "ready>waiting ready>dead",
     "defer_unknown_claim": "running>waiting running>dead",
-    "mark_terminated": "running>dead",
+    "mark_terminated": "running>dead running>cancelled",
     "release_followers": "waiting>waiting",
     "mark_orphans_dead": "waiting>dead",
     "relink": "waiting>waiting",
     "open_lanes": "waiting>ready",
 }
 EXPIRING = {"claim", "stage_due"}  # these also cancel jobs that did not begin in time, and what waits for them
+# These also cancel a job that a person has cancelled while it ran, and what waits for it.
+ENDS = {"fail", "requeue_unfinished", "mark_terminated"}
 MOVES = {name: {tuple(arrow.split(">")) for arrow in arrows.split()} for name, arrows in ARROWS.items()}
 
 
@@ -61,7 +65,7 @@ class Outcome(NamedTuple):
             return self.result is not None and self.result.id == id
         if self.name == "rerun":
             return self.result and self.arguments[0] == id
-        if self.name in ("succeed", "fail", "defer_unknown_claim"):
+        if self.name in ("succeed", "fail", "defer_unknown_claim", "save_cursor"):
             return id in (self.arguments[0].id, *ids)
         return id in ids if isinstance(self.result, list) else None
 
@@ -76,6 +80,7 @@ class Judge:
         self.looked_at = datetime.now(UTC)
         self.late = set[str]()  # the ids of jobs that were too late to begin before this step
         self.reruns = set[str]()  # jobs whose effect got lost once
+        self.cursors: dict[str, Any] = {}
 
     def look(self) -> None:
         """See the rows as they are now."""
@@ -119,16 +124,19 @@ class Judge:
 
     def _each(self, outcome: Outcome, before: dict[str, Job], alive: set[str]) -> None:
         name, arguments, result = outcome
-        if name in ("succeed", "fail", "defer_unknown_claim") and not isinstance(result, Superseded):
-            assert holds(arguments[0], before), "a claim that was lost finished a job"
+        if name in ("succeed", "fail", "defer_unknown_claim", "save_cursor") and not isinstance(result, Superseded):
+            assert holds(arguments[0], before), "a claim that was lost changed a job"
             self.effects[arguments[0].id] += name == "succeed"
         if name in EXPIRING and result:
             began = [result] if name == "claim" else result
             assert not {claim.id for claim in began} & self.late, "a job began too late"
+        if name == "save_cursor" and not isinstance(result, Superseded):
+            self.cursors[arguments[0].id] = {"at": arguments[1]}
         if name == "rerun" and result:
             self.effects[arguments[0]] -= 1  # a rerun means that the effect got lost
             self.reruns.add(arguments[0])
-        if name == "cancel":
+            self.cursors.pop(arguments[0], None)
+        if name in ("cancel", "cancel_running"):
             heads = {str(self.jobs[id].after_id) for id in result if id not in arguments[0]}
             running = {id for id, job in self.jobs.items() if job.state == State.RUNNING}
             assert not heads & running, "what waits for a running job was cancelled"
@@ -153,15 +161,24 @@ class Judge:
         elif name == "requeue_unfinished":
             mine = {id for id, job in before.items() if (job.state, job.worker) == (State.RUNNING, arguments[0])}
             assert set(result) == mine, "it kept a job, or gave back another's"
-            assert all(self.jobs[id].attempts == before[id].attempts - 1 for id in result), "a deploy cost an attempt"
+            waits = [id for id in result if not before[id].cancel_at]
+            assert all(self.jobs[id].attempts == before[id].attempts - 1 for id in waits), "a deploy cost an attempt"
         elif name == "mark_terminated" and (was := before.get(arguments[0])):
             assert was.worker == arguments[1] or was.state == self.jobs[arguments[0]].state
         elif name == "stage_due":
             soon = [message.id for message in result if before[message.id].place != 0]
             assert all(before[id].run_at <= self.jobs[id].published_at for id in soon), "too early"
 
+        if name in ENDS:
+            ended = {id for id, job in before.items() if job.state == State.RUNNING != self.jobs[id].state}
+            assert all((self.jobs[id].state == State.CANCELLED) == bool(before[id].cancel_at) for id in ended)
+            behind = [job for id, job in self.jobs.items() if str(job.after_id) in ended and id not in ended]
+            waits = [job for job in behind if job.state == State.WAITING and not job.run_at]
+            assert all(self.jobs[str(job.after_id)].state != State.CANCELLED for job in waits), "a follower was left"
+
     def _job(self, id: str, was: Job | None, now: Job, claimed: int) -> None:
         assert now.claims == (was.claims if was else 0) + claimed, "the fencing token counts the claims"
+        assert now.cursor == self.cursors.get(id), "the cursor is the last that the claim wrote which held the job"
         assert claimed <= (was is None or was.state != State.RUNNING), "two claims hold one job"
         assert self.effects[id] == (now.state == State.SUCCEEDED), "what succeeded has its effect once, no other has"
         to_come = now.state in (State.READY, State.WAITING)
@@ -205,6 +222,8 @@ def ends(id: str, state: str, outcomes: Collection[Outcome]) -> set[str]:
         states = {state}
         for outcome in order:
             moved, reached = outcome.moved(id), {end for start, end in MOVES[outcome.name] if start in states}
+            if outcome.name in ENDS and "waiting" in states:
+                states = states | {"cancelled"}  # behind a job that was to be cancelled: see Judge._alone
             states = reached if moved else states if moved is False else states | reached
         found |= states
     return found

@@ -168,6 +168,12 @@ class World:
     def cancel(self, ids: list[str]) -> list[str]:
         return operations.cancel(ids=ids, dead=True)
 
+    def cancel_running(self, ids: list[str]) -> list[str]:
+        return operations.cancel(ids=ids, running=True, why="a person asked")
+
+    def save_cursor(self, claim: sql.Claimed, at: int) -> None:
+        transitions.save_cursor(claim, {"at": at})
+
     def cancel_key(self, key: str) -> list[str]:
         return operations.cancel(keys=[key], why="done elsewhere")
 
@@ -202,8 +208,9 @@ class World:
 def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Job]]:
     """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
     lost, 4 waits for it; 5 is due; 6 is dead, 7 cancelled, 8 succeeded, 10 waits for it; 11 is running on a worker
-    that lives; 12 succeeded; 13 has the only place of a lane, on the silent worker, 14 is parked; 15 is ready and 17 is
-    due, both too late to begin: all for a month. Returns both claims of 1, and the rows."""
+    that lives, and is to be cancelled; 12 succeeded; 13 has the only place of a lane, on the silent worker, 14 is
+    parked; 15 is ready and 17 is due, both too late to begin: all for a month. Returns both claims of 1, and the
+    rows."""
     for keys, seconds in ([None, "e"], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
         world.enqueue(keys, seconds)
     world.enqueue(["c"], None)
@@ -215,7 +222,7 @@ def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Jo
     operations.cancel(ids=[number(7)])
     world.succeed(done)
     world.enqueue(["c", None], None)  # no job 9: 8 has the key
-    claim(world.enqueue([None], None), "two")
+    operations.cancel(ids=[claim(world.enqueue([None], None), "two").id], running=True)
     world.succeed(claim(world.enqueue(["d"], None), "two"))
     world.enqueue([None], None, "order")
     world.enqueue([None], None, "order")

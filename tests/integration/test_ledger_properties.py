@@ -93,6 +93,8 @@ STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "reschedule": (key,),
     "cancel_key": (key,),
     "cancel": (some("ready", "waiting", "dead"),),
+    "cancel_running": (some("running"),),
+    "save_cursor": (claim, st.integers(0, 9)),
     "replay": (some("dead", "cancelled"),),
     "rerun": (job("succeeded"),),
     "purge": (st.just(30),),
@@ -235,6 +237,8 @@ def every_statement(late: sql.Claimed, running: sql.Claimed) -> list[Statement]:
         ("reschedule", ("e",)),
         ("cancel_key", ("a",)),
         ("cancel", (heads,)),
+        ("cancel_running", (heads,)),
+        ("save_cursor", (running, 7)),
         ("replay", (heads,)),
         ("rerun", (number(8),)),
         ("rerun", (number(12),)),
@@ -268,8 +272,8 @@ def test_every_statement_that_changes_a_job_is_tried():
     }
     readers = {"ids_of", "same_jobs", "lost_messages", "of_other_queues", "running_on"}
     # These stand in STATEMENTS under the names of those that call them.
-    called = {"insert", "defer", "mark_dead", "expire"}
-    callers = {"enqueue", "enqueue_expiring", "fail", "cancel_key", "worker_beats", "stop_heartbeat",
+    called = {"insert", "defer", "mark_dead", "expire", "end_cancelled"}
+    callers = {"enqueue", "enqueue_expiring", "fail", "cancel_key", "cancel_running", "worker_beats", "stop_heartbeat",
                "requeue_unfinished", "requeue_lost_messages", "defer_unknown_claim", "mark_terminated"}  # fmt: skip
     assert set(STATEMENTS) - callers == writers - readers - called
     assert set(STATEMENTS) == set(MOVES)
