@@ -4,7 +4,7 @@
         ...
     report(done, of)
 
-Outside of a job they do nothing.
+Both raise Cancelled once a person has cancelled the job. Outside of a job they do nothing.
 """
 
 import logging
@@ -18,6 +18,8 @@ from django.db import Error, connection, transaction
 from structlog.contextvars import get_contextvars
 
 from backroom.ledger.limits import LINE
+from backroom.ledger.sql import Claimed
+from backroom.observe import cancellation
 from backroom.observe.recorder import Record, writer
 from backroom.observe.redact import redact
 
@@ -31,9 +33,9 @@ _current: ContextVar[Record | None] = ContextVar("progress", default=None)
 
 
 @contextmanager
-def of_attempt(id: str, claim: int, attempt: int) -> Iterator[None]:
+def of_attempt(job: Claimed) -> Iterator[None]:
     """Reports and log lines in the block belong to this attempt."""
-    record = Record(id, claim, attempt)
+    record = Record(job)
     token = _current.set(record)
     try:
         yield
@@ -42,10 +44,15 @@ def of_attempt(id: str, claim: int, attempt: int) -> Iterator[None]:
         writer.remove(record)
 
 
-def current_id() -> str | None:
-    """The id of the job that this thread runs; None outside of one."""
+def current_job() -> Claimed | None:
+    """The job that this thread runs; None outside of one."""
     record = _current.get()
-    return record.id if record else None
+    return record.job if record else None
+
+
+def current_id() -> str | None:
+    job = current_job()
+    return job.id if job else None
 
 
 def write_last(snoozed: bool = False) -> None:
@@ -62,11 +69,13 @@ def write_last(snoozed: bool = False) -> None:
 
 
 def report(done: int, of: int | None = None) -> None:
-    """Report how far this job is: `done` of a known or unknown total. Raises ValueError for negative or huge counts."""
+    """Report how far this job is: `done` of a known or unknown total. Raises ValueError for negative or huge counts,
+    and Cancelled."""
     if not 0 <= done <= MOST or not 0 <= (of or 0) <= MOST:
         raise ValueError(f"progress is counted from 0 to {MOST}: {done} of {of}")
     if record := _current.get():
         record.set_progress(int(done), None if of is None else int(of))
+        cancellation.check(record.job.id)
 
 
 def progress(rows: Iterable[T], total: int | None = None) -> Iterator[T]:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from django.db import Error, connection
 
 from backroom.ledger.limits import LIMIT
+from backroom.ledger.sql import Claimed
 
 EVERY = 1.0  # seconds between two writes, and before the first
 LINES = 100  # of one attempt that are kept: the last, LIMIT characters in all
@@ -44,8 +45,8 @@ class Record:
     """One attempt's reports. Only the attempt changes it, each time by one assignment or append, so the thread that
     reads it needs no lock: no body waits for one, and none dies holding one."""
 
-    def __init__(self, id: str, claim: int, attempt: int) -> None:
-        self.id, self.claim, self.attempt = id, claim, attempt
+    def __init__(self, job: Claimed) -> None:
+        self.job = job
         self.lines: deque[dict[str, str]] = deque(maxlen=LINES)
         self.count = 0  # of lines, with those no longer kept
         self.first: Mark | None = None
@@ -74,7 +75,7 @@ class Record:
         self.changed, lines = False, _newest(list(self.lines))
         parameters = (*self._progress(), json.dumps(lines), self.count - len(lines), ended)
         with connection.cursor() as cursor:
-            cursor.execute(WRITE, [self.id, self.claim, self.attempt, *parameters])
+            cursor.execute(WRITE, [self.job.id, self.job.claims, self.job.attempts, *parameters])
         self.written = True
 
     def _progress(self) -> tuple[int | None, int | None, float | None]:

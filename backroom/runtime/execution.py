@@ -12,14 +12,14 @@ from django.db import Error, connection, transaction
 
 from backroom.conf import conf
 from backroom.ledger import db_errors, transitions
-from backroom.ledger.errors import Snooze, Superseded, Unwritten
+from backroom.ledger.errors import Cancelled, Snooze, Superseded, Unwritten
 from backroom.ledger.lanes import open_lanes
 from backroom.ledger.retry import Retry as Policy
 from backroom.ledger.retry import judge
 from backroom.ledger.sql import Claimed, Message
 from backroom.observe import context, progress
 from backroom.observe.redact import clean
-from backroom.runtime import batch, heartbeat, publisher, subprocesses
+from backroom.runtime import batch, heartbeat, publisher, resumable, subprocesses
 from backroom.runtime.session import Guard
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def perform(task: Executable, id: str) -> Any:
     except TypeError as error:
         _defer_unknown(job, str(error))
     try:
-        with context.of_attempt(task.name, job), progress.of_attempt(job.id, job.claims, job.attempts):
+        with context.of_attempt(task.name, job), progress.of_attempt(job):
             return _attempt(task, job)
     finally:
         if job.lane:
@@ -133,6 +133,8 @@ def _body(task: Executable, job: Claimed) -> Any:
             return task.run(**job.args)
     except (Exception, WorkerShutdown, WorkerTerminate):
         raise
+    except resumable.Interrupted:
+        raise Snooze(0, "its worker stopped") from None
     except BaseException as error:
         if terminate_handler_fired():
             raise
@@ -146,7 +148,7 @@ def _succeed(job: Claimed, result: Any) -> list[Message]:
 
 def _fail(task: Executable, job: Claimed, error: Exception) -> Exception:
     """Write the consequence of a failed attempt; returns the error for Celery to report."""
-    if isinstance(error, SoftTimeLimitExceeded):
+    if isinstance(error, SoftTimeLimitExceeded | Cancelled):
         subprocesses.end(job.id)
     summary, traceback, shown = clean(error)
     verdict = judge(error, task.policy, job.attempts, job.max_attempts)
@@ -154,6 +156,7 @@ def _fail(task: Executable, job: Claimed, error: Exception) -> Exception:
     text = summary if isinstance(error, Snooze) else f"{summary}\n{traceback}"
 
     def end() -> None:
+        resumable.write_last(job)
         progress.write_last(snoozed=not verdict.uses_attempt)
         if verdict.state == "dead":
             transitions.mark_dead(job, text)

@@ -19,6 +19,11 @@ def main_stops(warm: bool) -> None:
     _stopping[0] = warm
 
 
+def stops() -> bool:
+    """Whether this worker makes a warm stop: in its main process, and in its children."""
+    return bool(_stopping[0])
+
+
 def spare_bodies() -> None:
     """Let a child ignore SIGTERM while its main process waits for it. At any other one, as for a terminated task, it
     ends as before, PATIENCE later. Call this before the pool forks."""

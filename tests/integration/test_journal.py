@@ -140,7 +140,7 @@ def test_a_report_outside_of_a_job_does_nothing_and_nonsense_is_refused():
 def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_its_bar():
     id = telling.enqueue()
     late = transitions.claim(id, "one")
-    ghost = recorder.Record(id, late.claims, late.attempts)
+    ghost = recorder.Record(late)
     ghost.set_progress(90, 100)
     ghost.write(ended=False)
     assert "Attempt 1 90 %, 90 of 100" in text(page(id))
@@ -149,7 +149,7 @@ def test_the_next_attempt_begins_anew_and_one_back_from_the_dead_does_not_touch_
     transitions.stage_due(9)
     now = transitions.claim(id, "two")
     assert "of 100" not in text(page(id)).partition("Log of its attempts")[0]
-    own = recorder.Record(id, now.claims, now.attempts)
+    own = recorder.Record(now)
     own.set_progress(5, 100)
     own.write(ended=False)
     ghost.set_progress(95, 100)
@@ -274,7 +274,7 @@ def test_purging_a_job_deletes_its_progress():
 def halfway(often) -> None:
     """A running job that reported its progress."""
     claimed = transitions.claim(telling.enqueue(), "one")
-    mine = recorder.Record(claimed.id, claimed.claims, claimed.attempts)
+    mine = recorder.Record(claimed)
     mine.set_progress(1000, 4000)
     until(lambda: mine.written)
     Progress.objects.update(rate=250)
