@@ -140,6 +140,14 @@ SECTIONS = (
         "The age of the oldest job, and the memory of four processes, over the seconds of the burst",
     ),
     Section(
+        "fair",
+        "Turns",
+        "One tenant enqueues {jobs:,} jobs that do nothing, another {few} once these are published; one worker of two"
+        " children. *The few* are done so long after they were enqueued. A job of a lane costs a place of its own,"
+        " which shows most where a body does nothing.",
+        {"way": "way", "few_s": "the few, s", "jobs_per_s": "all, jobs/s", "rate_ratio": "÷ without turns"},
+    ),
+    Section(
         "growth",
         "Growth",
         "PostgreSQL's CPU in µs: for one job (insert, due, claim, finish), or for one look of a dispatcher that finds"

@@ -113,6 +113,19 @@ TARGETS = (
         bound="a due job enters an index of a million ready ones",
     ),
     Target(
+        "10 jobs of one tenant behind 20,000 of another, with `fair`",
+        2,
+        lambda found: found.figure("fair", "few_s", way="fair"),
+        unit="s",
+    ),
+    Target(
+        "no-op jobs/s of both, with `fair` ÷ without",
+        0.7,
+        lambda found: found.figure("fair", "rate_ratio", way="fair"),
+        at_least=True,
+        bound="a job gets its place after the end of one before it, and stands in two indexes more",
+    ),
+    Target(
         "`/ops/` at each look, 1 million jobs: PostgreSQL's CPU",
         20,
         lambda found: found.figure("pages", "database_cpu_ms", page="health, poll"),

@@ -1,11 +1,11 @@
-"""The shop's Celery app with the jobs of bench.burst and bench.scaling, for their workers."""
+"""The shop's Celery app with the jobs of bench.burst, bench.fair and bench.scaling, for their workers."""
 
 import time
 
 from backroom import enqueue_many, task
 from shop.celery import app
 
-__all__ = ["app", "enqueue", "probe", "wait"]
+__all__ = ["app", "enqueue", "mail", "mail_in_turns", "probe", "wait"]
 
 
 @task(name="bench.wait", queue="bulk")
@@ -17,6 +17,16 @@ def wait(seconds: float) -> None:
 @task(name="bench.probe", queue="critical")
 def probe() -> None:
     """Do nothing; its times tell how long a person's job waits."""
+
+
+@task(name="bench.mail", queue="bulk")
+def mail(tenant: str) -> None:
+    """Do nothing, in the order of the queue."""
+
+
+@task(name="bench.mail_in_turns", queue="bulk", fair="tenant:{tenant}")
+def mail_in_turns(tenant: str) -> None:
+    """The same, where tenants take turns."""
 
 
 def enqueue(jobs: int) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Collection
 from django.db import IntegrityError
 
 from backroom.ledger.db_errors import TRIES, retry_on_clash
-from backroom.ledger.sql import PARKED_JOBS, PAUSED, STAMP, Message, messages, prepared
+from backroom.ledger.operations import expire
+from backroom.ledger.sql import EXPIRED, PARKED_JOBS, PAUSED, STAMP, Message, messages, prepared
 
 # These names; or, after '', each lane with a parked job, by one look into the index.
 LANES = f"""
@@ -20,24 +21,28 @@ LANES = f"""
     """  # noqa: S608 - the parts stand in sql.py
 OPEN = f"""
     {LANES}, opening AS (
-        SELECT parked.id, free.places[parked.nth] AS place FROM lane
-        CROSS JOIN LATERAL (SELECT id, places, dead_blocks FROM backroom_job WHERE lane = name AND {PARKED_JOBS}
+        SELECT parked.id, free.places[nth] AS place, expired FROM lane
+        CROSS JOIN LATERAL (SELECT places, dead_blocks FROM backroom_job WHERE lane = name AND {PARKED_JOBS}
                             ORDER BY place, id LIMIT 1) head
         CROSS JOIN LATERAL (SELECT ARRAY(
             SELECT generate_series(1, head.places) EXCEPT SELECT place FROM backroom_job
             WHERE lane = name AND place > 0 AND state IN ('ready', 'running') ORDER BY 1) AS places) free
-        CROSS JOIN LATERAL (SELECT id, places, row_number() OVER (ORDER BY place, id) AS nth FROM (
-            SELECT id, places, place FROM backroom_job WHERE lane = name AND {PARKED_JOBS} AND NOT ({PAUSED})
-            ORDER BY place, id LIMIT cardinality(free.places)) first) parked
-        WHERE free.places[parked.nth] <= parked.places AND (head.dead_blocks IS NULL OR parked.id = head.id AND NOT
+        CROSS JOIN LATERAL (SELECT *, row_number() OVER (PARTITION BY expired ORDER BY place, id) AS nth FROM (
+            SELECT id, places, place, {EXPIRED} AS expired, {PAUSED} AS paused
+            FROM backroom_job WHERE lane = name AND {PARKED_JOBS} AND (head.dead_blocks IS NOT NULL OR NOT ({PAUSED}))
+            ORDER BY place, id LIMIT CASE free.places WHEN '{{}}' THEN 0 ELSE cardinality(free.places) + 10 END
+        ) first) parked
+        WHERE expired OR free.places[nth] <= parked.places AND (head.dead_blocks IS NULL OR NOT paused AND NOT
             EXISTS (SELECT FROM backroom_job before WHERE before.lane = name AND before.place > 0
-                    AND before.id < head.id AND (before.state IN ('ready', 'waiting', 'running')
-                                                 OR before.state = 'dead' AND before.dead_blocks)))
-        LIMIT %s)
-    UPDATE backroom_job job SET state = 'ready', place = opening.place, run_at = clock_timestamp(),
-                                published_at = clock_timestamp()
-    FROM opening WHERE job.id = opening.id AND state || '' = 'waiting' AND job.place = 0
-    RETURNING job.id, task, queue, args, context, {STAMP}
+                    AND before.id < parked.id AND (before.state IN ('ready', 'waiting', 'running')
+                                                   OR before.state = 'dead' AND before.dead_blocks)))
+        LIMIT %s
+    ), opened AS (
+        UPDATE backroom_job job SET state = 'ready', place = opening.place, run_at = clock_timestamp(),
+                                    published_at = clock_timestamp()
+        FROM opening WHERE job.id = opening.id AND NOT expired AND state || '' = 'waiting' AND job.place = 0
+        RETURNING job.id, task, queue, args, context, {STAMP})
+    SELECT * FROM opened UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL FROM opening WHERE expired
     """  # noqa: S608
 
 
@@ -46,12 +51,18 @@ def open_lanes(names: Collection[str] | None = None, limit: int = 500) -> list[M
     In strict order only the first of a lane gets the place, and none while an earlier one has begun and not ended.
 
     Race: two processes give one place to two jobs, as only one of them saw a job or an end that was committed just now.
-    The unique index refuses the second, which looks again. Jobs of a paused queue or task stay parked.
+    The unique index refuses the second, which looks again. Jobs of a paused queue or task stay parked. Those that are
+    too late to begin are cancelled, and use no place.
     """
+    which = [[""], True] if names is None else [list(names), False]
+    opened: list[Message] = []
     for _ in range(TRIES):
         try:
-            found = retry_on_clash(prepared, OPEN, *([[""], True] if names is None else [list(names), False]), limit)
-            return messages(found)
+            found = retry_on_clash(prepared, OPEN, *which, limit)
         except IntegrityError:
             continue
-    return []
+        opened += messages(row for row in found if row[1] is not None)
+        if not (expired := [str(id) for id, task, *_ in found if task is None]):
+            break
+        expire(expired)
+    return opened

@@ -37,7 +37,7 @@ class Claimed(NamedTuple):
     claims: int
     attempts: int
     max_attempts: int
-    lane: str | None = None
+    lane: str | None = None  # that its end opens: of one with many places not each does, as it costs a commit
     gathers: str | None = None  # a batch's callback: the argument that gets the members' results
     cursor: str | None = None  # JSON
 

@@ -43,7 +43,8 @@ ARROWS = {
     "relink": "waiting>waiting",
     "open_lanes": "waiting>ready",
 }
-EXPIRING = {"claim", "stage_due"}  # these also cancel jobs that did not begin in time, and what waits for them
+# These also cancel jobs that did not begin in time, and what waits for them.
+EXPIRING = {"claim", "open_lanes", "stage_due"}
 # These also cancel a job that a person has cancelled while it ran, and what waits for it.
 ENDS = {"fail", "requeue_unfinished", "mark_terminated"}
 MOVES = {name: {tuple(arrow.split(">")) for arrow in arrows.split()} for name, arrows in ARROWS.items()}

@@ -1,6 +1,7 @@
 """Lanes: n jobs of one name at a time, or one after the other, or in turns."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -201,6 +202,14 @@ def test_who_waits_for_what_can_be_read():
     open_lanes()
     (lane,) = lanes.waiting()
     assert lane == ("limit:endpoint:7", 2, many[:2], 3, Job.objects.get(id=many[2]).created_at)
+
+
+@pytest.mark.parametrize("job", [call, event])
+def test_what_expires_in_a_lane_is_cancelled_when_its_turn_comes_and_uses_no_place(job):
+    enqueue_all(*[replace(job.call(7, number), expires=timedelta(seconds=-1)) for number in range(15)])
+    last = job.enqueue(7, 15)
+    assert ids(open_lanes()) == [last]
+    assert Job.objects.filter(state="cancelled", error__startswith="expired").count() == 15
 
 
 def elsewhere(function, *arguments):
