@@ -17,6 +17,7 @@ from backroom.runtime import slots
 from backroom.runtime.enqueue import Call, enqueue_all, new_id
 
 WHY_LIMIT = 200  # characters
+BATCH_SHOWN = 1_000  # ids of a cancelled batch in its entry
 REASON_NEEDED = "Enter a reason. The audit log keeps it."
 
 # The states from which each verb starts.
@@ -35,8 +36,10 @@ def reason(typed: str) -> str:
 
 
 def fits(verb: str) -> Q:
-    """The jobs that this verb would change. One that waits for another job, not for a time, can't be tried now."""
-    return Q(state__in=VERBS[verb]) & (Q(run_at__isnull=False) if verb == "try" else Q())
+    """The jobs that this verb would change. One that waits for another job or for a place, not for a time, can't be
+    tried now."""
+    timed = Q(run_at__isnull=False) & (Q(place=None) | Q(place__gt=0))
+    return Q(state__in=VERBS[verb]) & (timed if verb == "try" else Q())
 
 
 def replay(ids: Sequence[str], who: str, why: str, apart: float = 0.0) -> list[str]:
@@ -67,6 +70,16 @@ def cancel(ids: Sequence[str], who: str, why: str) -> list[str]:
     with transaction.atomic():
         done = operations.cancel(ids=ids, dead=True, why=f"cancelled by {who}" + (why and f": {why}"))
         return _record("cancel", ids, done, who, why)
+
+
+def cancel_batch(id: str, who: str, why: str) -> list[str]:
+    """Cancel a batch's callback, the members that have not begun or are dead, and what waits for these. Returns their
+    ids."""
+    with transaction.atomic():
+        done = operations.cancel(batches=[id], dead=True, why=f"cancelled by {who}: {why}")
+        if done:
+            note("cancelled", f"batch {id}, {len(done)} jobs", who, why, done[:BATCH_SHOWN])
+        return done
 
 
 def pause(what: str, who: str, why: str) -> bool:

@@ -1,23 +1,38 @@
 """Who waits for what: the lanes in which jobs are parked."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from backroom.ledger.lanes import LANES
-from backroom.ledger.sql import PARKED_JOBS, rows
+from backroom.ledger.models import Job, State
+from backroom.ledger.sql import PARKED_JOBS, returned_ids, rows
+
+SHOWN, COUNTED = 20, 1_000  # lanes, and how far the parked jobs of each are counted
+HOLDERS = 5  # of a lane that has more places
 
 WAITING = f"""
     {LANES} SELECT name, head.places,
         ARRAY(SELECT id::text FROM backroom_job WHERE lane = name AND place > 0 AND state IN ('ready', 'running')
               ORDER BY place),
-        (SELECT count(*) FROM backroom_job WHERE lane = name AND {PARKED_JOBS}), head.created_at
+        (SELECT count(*) FROM (SELECT FROM backroom_job WHERE lane = name AND {PARKED_JOBS} LIMIT %s) parked),
+        head.created_at
     FROM lane CROSS JOIN LATERAL (SELECT places, created_at FROM backroom_job WHERE lane = name AND {PARKED_JOBS}
                                   ORDER BY place, id LIMIT 1) head LIMIT %s
     """  # noqa: S608 - the parts stand in the ledger
+BEFORE = f"""
+    SELECT count(*) FROM (SELECT FROM backroom_job WHERE lane = %s AND {PARKED_JOBS} AND id < %s LIMIT %s) before
+    """  # noqa: S608
+# In strict order a job that has begun holds the lane also while it waits for its retry; a dead one, as declared.
+HELD = """
+    SELECT id FROM backroom_job WHERE lane = %s AND place > 0 AND (state IN ('ready', 'running')
+        OR dead_blocks IS NOT NULL AND (state = 'waiting' OR state = 'dead' AND dead_blocks)) ORDER BY id LIMIT %s
+    """
 
 
 class Lane(NamedTuple):
-    """`held_by` are the ids of its ready and running jobs; `oldest` is when the first parked one was enqueued."""
+    """`held_by` are the ids of its ready and running jobs; `oldest` is when the first parked one was enqueued.
+    `parked` goes up to COUNTED + 1: there are more then."""
 
     name: str
     places: int
@@ -25,7 +40,42 @@ class Lane(NamedTuple):
     parked: int
     oldest: datetime
 
+    @property
+    def waiting(self) -> str:
+        """ "12", or "1,000+" if there are more."""
+        return shown(self.parked)
 
-def waiting(limit: int = 100) -> list[Lane]:
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return self._asdict() | {"oldest": self.oldest.isoformat()}
+
+
+@dataclass(frozen=True)
+class Position:
+    """What a parked job waits for: how many are before it ("3", "1,000+"), and some that hold the lane."""
+
+    before: str
+    held_by: list[Job]
+
+
+def parked(job: Job) -> bool:
+    """Whether it waits for a place in its lane."""
+    return job.state == State.WAITING and job.place == 0
+
+
+def waiting(limit: int = SHOWN, counted: int = COUNTED) -> list[Lane]:
     """The lanes with parked jobs, by name. Raises django.db.Error."""
-    return [Lane(*row) for row in rows(WAITING, [""], True, limit)]
+    return [Lane(*row) for row in rows(WAITING, [""], True, counted + 1, limit)]
+
+
+def position(job: Job) -> Position | None:
+    """None for a job that is not parked."""
+    if not parked(job):
+        return None
+    ((before,),) = rows(BEFORE, job.lane, job.id, COUNTED + 1)
+    held = returned_ids(HELD, job.lane, HOLDERS)
+    return Position(shown(before), list(Job.objects.filter(id__in=held).order_by("id")))
+
+
+def shown(count: int) -> str:
+    return f"{COUNTED:,}+" if count > COUNTED else str(count)

@@ -52,7 +52,8 @@ FROM live GROUP BY queue ORDER BY queue
 
 
 class Level(NamedTuple):
-    """A queue's jobs. `later`: not due, or behind another job. Ages in seconds; a paused job has no `oldest_s`."""
+    """A queue's jobs. `later`: not due, behind other jobs, or parked for a place. Ages in seconds; a paused job
+    has no `oldest_s`."""
 
     queue: str
     ready: int = 0

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from celery import current_app
+from django.utils import timezone
+
 from backroom.ledger.models import Job, State
 from backroom.observe.models import Progress
 
@@ -15,6 +18,19 @@ class Running:
 
     job: Job
     progress: Progress | None
+    for_s: float
+
+    @property
+    def limit_s(self) -> float | None:
+        """The seconds after which a worker ends its body: of the task, or else of all."""
+        task, conf = current_app.tasks.get(self.job.task), current_app.conf
+        soft = getattr(task, "soft_time_limit", None) or conf.task_soft_time_limit
+        return soft or getattr(task, "time_limit", None) or conf.task_time_limit
+
+    @property
+    def late(self) -> bool:
+        """Whether nine tenths of its time are over."""
+        return bool(self.limit_s and self.for_s > self.limit_s * 0.9)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: jobs done, of how many (None: unknown), done per second, and seconds left."""
@@ -35,4 +51,7 @@ def running() -> list[Running]:
     """The jobs that have run for longest."""
     jobs = list(Job.objects.filter(state=State.RUNNING).defer("args", "result", "error").order_by("started_at")[:SHOWN])
     found = {(row.job_id, row.claim): row for row in Progress.objects.filter(job_id__in=[job.id for job in jobs])}
-    return [Running(job, found.get((job.id, job.claims))) for job in jobs]
+    now = timezone.now()
+    return [
+        Running(job, found.get((job.id, job.claims)), (now - (job.started_at or now)).total_seconds()) for job in jobs
+    ]

@@ -14,20 +14,27 @@ from typing import Any, NamedTuple
 from celery import current_app
 
 from backroom.ledger.models import Pause
-from backroom.ledger.sql import rows
+from backroom.ledger.sql import PARKED, rows
 from backroom.observe.models import ForeignMessage
-from backroom.ops import rates
+from backroom.ops import batches, rates
+from backroom.ops.lanes import Lane, waiting
 from backroom.ops.levels import SHOWN, Level, levels
 from backroom.ops.models import TaskMinute
 from backroom.ops.running import Running, running
 from backroom.outbound import breaker
 from backroom.runtime import backpressure, broker, heartbeat, scripts
+from backroom.runtime.batch import Progress, overview
 
 # An error of a partner begins with its name (backroom/outbound).
 WAITING_FOR = """
 SELECT task, count(*) FROM backroom_job WHERE state = 'waiting' AND claims > 0 AND error ~ %s
 GROUP BY task ORDER BY task
 """
+NOW = f"""
+SELECT clock_timestamp(), current_setting('transaction_read_only') = 'on',
+       EXISTS (SELECT FROM backroom_batch WHERE ended_at IS NULL),
+       EXISTS (SELECT FROM backroom_job WHERE state = 'waiting' AND run_at >= {PARKED})
+"""  # noqa: S608 - PARKED stands in sql.py
 FOREIGN_SHOWN = 20
 BUSY = "SELECT worker, count(*) FROM backroom_job WHERE state = 'running' GROUP BY worker"
 
@@ -86,6 +93,8 @@ class Snapshot:
     broker: Broker
     minutes: list[TaskMinute]
     read_only: bool = False  # the database, as a replica or by its settings
+    batched: bool = False  # whether a batch is open
+    parked: bool = False  # whether a job waits for a place in its lane
 
     @cached_property
     def running(self) -> list[Running]:
@@ -96,6 +105,16 @@ class Snapshot:
     def foreign(self) -> list[ForeignMessage]:
         """The newest messages in the queues that were no job's."""
         return list(ForeignMessage.objects.order_by("-id")[:FOREIGN_SHOWN])
+
+    @cached_property
+    def batches(self) -> list[Progress]:
+        """The newest open ones."""
+        return overview(batches.SHOWN) if self.batched else []
+
+    @cached_property
+    def lanes(self) -> list[Lane]:
+        """The first ones in which jobs are parked."""
+        return waiting() if self.parked else []
 
     @property
     def workers(self) -> list[Process]:
@@ -118,7 +137,7 @@ def snapshot(span: float = 0, state: Broker | None = None, limit: int | None = S
 
     `state`: of the broker, if the caller has read it already. `limit`: how far jobs are counted (levels.py).
     """
-    ((now, read_only),) = rows("SELECT clock_timestamp(), current_setting('transaction_read_only') = 'on'")
+    ((now, read_only, batched, parked),) = rows(NOW)
     busy = dict(rows(BUSY))
     processes = [Process(**vars(seen), busy=busy.get(seen.name, 0)) for seen in heartbeat.read()]
     pauses = {pause.what: pause for pause in Pause.objects.order_by("what")}
@@ -130,6 +149,8 @@ def snapshot(span: float = 0, state: Broker | None = None, limit: int | None = S
         broker=state or read_broker(),
         minutes=rates.minutes(span, now) if span else [],
         read_only=read_only,
+        batched=batched,
+        parked=parked,
     )
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from backroom.ops.pages import access, actions, alerts, dead, edit, job, jobs, overview, pauses, schedules
+from backroom.ops.pages import access, actions, alerts, batch, dead, edit, job, jobs, overview, pauses, schedules
 
 app_name = "ops"
 urlpatterns = [
@@ -12,6 +12,7 @@ urlpatterns = [
     path("jobs/", jobs.page, name="jobs"),
     path("jobs/<uuid:id>/", job.page, name="job"),
     path("jobs/<uuid:id>/edit/", edit.page, name="edit"),
+    path("jobs/<uuid:id>/cancel-batch/", batch.cancel, name="cancel-batch"),
     path("dead/", dead.page, name="dead"),
     path("act/", actions.act, name="act"),
     path("pause/", pauses.page, {"verb": "pause"}, name="pause"),

@@ -112,14 +112,17 @@ class Progress(NamedTuple):
     ended_at: datetime | None
     waits_for: str
 
+    def __str__(self) -> str:
+        return self.key or f"{self.task or 'batch'} {self.id}"
+
 
 def overview(limit: int = 100, id: str | None = None) -> list[Progress]:
-    """The open batches, the newest first, then those that ended last; or the one of this id. It counts nothing."""
-    sql = """
+    """The open batches, the newest first; or the one of this id. It counts nothing."""
+    sql = f"""
         SELECT batch.id::text, COALESCE(task, ''), key, total, succeeded, dead, cancelled, batch.created_at, ended_at,
                CASE WHEN ended_at IS NOT NULL THEN COALESCE(state, 'deleted')
                     WHEN if_dead = 'wait' AND dead + cancelled > 0 THEN 'a person' ELSE 'members' END
         FROM backroom_batch batch LEFT JOIN backroom_job callback ON callback.id = batch.id
-        WHERE batch.id = COALESCE(%s::uuid, batch.id) ORDER BY ended_at DESC, batch.created_at DESC LIMIT %s
-        """  # NULLs come first
-    return [Progress(*row) for row in rows(sql, id, limit)]
+        WHERE {"batch.id = %s" if id else "ended_at IS NULL"} ORDER BY batch.created_at DESC LIMIT %s
+        """  # noqa: S608 - the conditions stand here
+    return [Progress(*row) for row in rows(sql, *[id] if id else [], limit)]

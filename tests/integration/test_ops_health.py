@@ -293,17 +293,18 @@ def reads(plan: str) -> int:
 
 GROUP = "task=orders.request_shipment&cause=Permanent:+shipment+of+order+%23+was+refused"
 PAGES = {  # how often each asks about jobs
-    "/ops/": 5,
+    "/ops/": 6,
     "/ops/history/?span=week": 0,
     "/ops/tasks/?span=hour": 1,
     "/ops/tasks/?span=week": 1,
-    "/metrics?only=jobs": 2,
+    "/metrics?only=jobs": 3,
     "/ops/jobs/": 1,
     "/ops/jobs/?state=ready": 2,
     "/ops/jobs/?state=retrying": 1,
     "/ops/jobs/?state=retrying&error=refused": 2,
     "/ops/jobs/?state=scheduled&begin=2020-01-01T00:00": 2,
     "/ops/jobs/?state=behind": 2,
+    "/ops/jobs/?state=parked": 2,
     "/ops/jobs/?state=running&worker=one": 2,
     "/ops/jobs/?state=dead&task=orders.request_shipment": 1,
     "/ops/jobs/?state=dead&error=nothing": 2,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from backroom.ledger.models import Job
-from backroom.ledger.sql import returned_ids, rows
+from backroom.ledger.sql import PARKED, returned_ids, rows
 from backroom.ops.audit_log import VERBS
 from backroom.ops.levels import READY_QUEUES
 from backroom.ops.pages.keys import named
@@ -22,7 +22,7 @@ LOOK = 20_000  # rows that one page reads
 NAMED = 2 * PAGE  # jobs found by a name
 
 # A list does not show these, and they may be large.
-UNLISTED = ("args", "result", "context")
+UNLISTED = ("args", "result", "context", "cursor")
 LISTED = ", ".join(field.name for field in Job._meta.concrete_fields if field.name not in UNLISTED)
 
 Sql = tuple[str, list[Any]]
@@ -58,7 +58,7 @@ def members(search: Search, verb: str, limit: int) -> list[str]:
     """The ids of the first jobs found that this verb of the audit log fits, among the LOOK rows that a search reads."""
     fit: list[Sql] = [("state = ANY(%s)", [list(VERBS[verb])])]
     if verb == "try":
-        fit.append(("run_at IS NOT NULL", []))  # as audit_log.fits
+        fit.append((f"run_at < {PARKED}", []))  # as audit_log.fits
     statement, values = _statement(search, "id", limit, fit)
     return returned_ids(statement, *values)
 

@@ -12,19 +12,23 @@ from backroom.conf import conf
 from backroom.ledger.models import LIVE, Attempt, Job, State
 from backroom.ledger.sql import rows
 from backroom.observe.models import Progress
+from backroom.ops import batches, lanes
 from backroom.ops.models import AuditEntry
 from backroom.ops.pages.access import looks
+from backroom.ops.pages.found import UNLISTED
 from backroom.ops.pages.keys import number_of, siblings
 
 SHOWN = 50  # attempts, the newest: each has an error and log lines of up to 8,000 characters
 
+# A batch's callback waits for itself.
 CHAIN = """
 WITH RECURSIVE before AS (
     SELECT id, after_id, 0 AS step FROM backroom_job WHERE id = %s
     UNION ALL SELECT job.id, job.after_id, step - 1 FROM backroom_job job JOIN before ON job.id = before.after_id
+        AND job.id <> before.id
 ), after AS (
     SELECT id, 0 AS step FROM backroom_job WHERE id = %s
-    UNION ALL SELECT job.id, step + 1 FROM backroom_job job JOIN after ON job.after_id = after.id
+    UNION ALL SELECT job.id, step + 1 FROM backroom_job job JOIN after ON job.after_id = after.id AND job.id <> after.id
 )
 SELECT id FROM (SELECT id, step FROM before UNION SELECT id, step FROM after) chain ORDER BY step, id LIMIT 100
 """
@@ -73,6 +77,7 @@ def context(job: Job) -> dict[str, Any]:
     reports = list(Progress.objects.filter(job_id=job.id).order_by("-claim")[:SHOWN])[::-1]
     newest = reports[-1] if reports else None
     due = job.run_at or job.created_at
+    position, batch = lanes.position(job), batches.of(job)
     start, ended = job.started_at, job.finished_at if job.state == State.SUCCEEDED else None
     return {
         "job": job,
@@ -86,6 +91,11 @@ def context(job: Job) -> dict[str, Any]:
         "reports": reports,
         "current": newest if newest and newest.claim == job.claims and job.state == State.RUNNING else None,
         "blocked": job.blocked(steps),
+        "position": position,
+        "batch": batch,
+        "gave_up": batches.gave_up(batch),
+        "batch_of": Job.objects.defer(*UNLISTED).filter(id=job.batch_id).first() if job.batch_id else None,
+        "cursor": None if job.cursor is None else pretty(job.cursor),
         "live": job.state in LIVE,
         "wait_ms": (start - due).total_seconds() * 1000 if start and ended else None,
         "run_ms": (ended - start).total_seconds() * 1000 if start and ended else None,

@@ -52,7 +52,7 @@ def number_of(job: Job) -> str:
 def siblings(number: str) -> list[Job]:
     """The jobs whose key this number fills, in the order in which they were enqueued."""
     return list(
-        Job.objects.only("key", "task", "state", "run_at", "claims")
+        Job.objects.only("key", "task", "state", "run_at", "claims", "place", "after_id")
         .filter(key__in=filled(number))
         .order_by("id")[:SIBLINGS_SHOWN]
     )

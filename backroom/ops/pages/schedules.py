@@ -5,11 +5,20 @@ import json
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 
 from backroom.ops import audit_log, schedules
 from backroom.ops.audit_log import REASON_NEEDED
 from backroom.ops.pages.access import acts
 from backroom.runtime import slots
+
+EFFECTS = {
+    "pause": [
+        "Its slots enqueue nothing until it is resumed. A restart does not resume it.",
+        "Jobs that it has enqueued run.",
+    ],
+    "resume": ["Its next slot enqueues a job. The slots of the pause do not."],
+}
 
 
 @acts
@@ -46,4 +55,11 @@ def switch(request: HttpRequest, id: int, verb: str) -> HttpResponse:
                 messages.warning(request, f"Schedule {entry.name} is {audit_log.ALREADY[verb]}.")
             return redirect("ops:health")
         messages.error(request, REASON_NEEDED)
-    return render(request, "ops/switch.html", {"tab": "health", "entry": entry, "verb": verb})
+    context = {
+        "tab": "health",
+        "question": f"{verb.title()} schedule {entry.name}?",
+        "effects": EFFECTS[verb],
+        "command": verb.title(),
+        "back": reverse("ops:health"),
+    }
+    return render(request, "ops/confirm.html", context)

@@ -1,9 +1,11 @@
-"""The tabs of the page of jobs: what each reads, and in which order. The waiting ones are three: retrying, scheduled,
-and behind another job."""
+"""The tabs of the page of jobs: what each reads, and in which order. The waiting ones are four: retrying, scheduled,
+behind another job or the members of a batch, and parked, for a place in a lane."""
 
 from dataclasses import dataclass
 
 from backroom.ledger.models import Job, State
+from backroom.ledger.sql import PARKED, PARKED_JOBS
+from backroom.ops.lanes import parked
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,12 @@ TABS = (
         verbs=("cancel",)),
     Tab("running", "Running", "state = 'running'", column="started_at", time="Started", newest_first=False,
         sorted=False),
-    Tab("retrying", "Retrying", "state = 'waiting' AND claims > 0", column="run_at", time="Next attempt",
+    Tab("retrying", "Retrying", f"state = 'waiting' AND claims > 0 AND run_at < {PARKED}", column="run_at",
+        time="Next attempt", newest_first=False, verbs=("try", "cancel")),
+    Tab("scheduled", "Scheduled", f"state = 'waiting' AND run_at < {PARKED}", "claims = 0", "run_at", "Due",
         newest_first=False, verbs=("try", "cancel")),
-    Tab("scheduled", "Scheduled", "state = 'waiting' AND run_at IS NOT NULL", "claims = 0", "run_at", "Due",
-        newest_first=False, verbs=("try", "cancel")),
+    Tab("parked", "Waiting for a place", f"lane IS NOT NULL AND {PARKED_JOBS}", newest_first=False, sorted=False,
+        verbs=("cancel",)),
     Tab("behind", "Behind another job", "state = 'waiting' AND run_at IS NULL", newest_first=False, sorted=False,
         verbs=("cancel",)),
     Tab("dead", "Dead", "state = 'dead'", column="finished_at", time="Died", verbs=("replay", "cancel")),
@@ -49,6 +53,8 @@ def kind(job: Job) -> str:
     """The job's state; of a waiting one, for what it waits."""
     if job.state != State.WAITING:
         return job.state
+    if parked(job):
+        return "parked"
     if job.run_at is None:
-        return "behind"
+        return "batch" if job.after_id == job.id else "behind"
     return "retrying" if job.claims else "scheduled"

@@ -16,24 +16,26 @@ from django.db.models import QuerySet
 
 from backroom.ledger import db_errors
 from backroom.ledger.models import Job, Pause
-from backroom.ops import audit_log, known, stats
+from backroom.ops import audit_log, batches, known, lanes, stats
 from backroom.ops.formats import bar
 from backroom.ops.rates import WINDOW
 from backroom.ops.report import queue, report
 from backroom.ops.running import running
 from backroom.runtime.app import CELERYS
+from backroom.runtime.batch import overview
 
 WATCH_EVERY = 1.0  # seconds
 CLEAR = "\033[H\033[2J"
 DEAD_SHOWN = 500
-ACTIONS = ["show", "running", "dead", "replay", "cancel", "pause", "resume"]
+LISTED, LANES_COUNTED = 500, 100_000
+ACTIONS = ["show", "running", "batches", "lanes", "dead", "replay", "cancel", "pause", "resume"]
 
 
 class Command(BaseCommand):
     help = (
-        "Show queues, tasks, partners and workers; list or replay dead letters; cancel them, or ready or waiting "
-        "jobs; pause or resume. Exit status: 0 done, or nothing to do; 1 the database fails, or a named job, task or "
-        "queue does not exist; 2 wrong arguments."
+        "Show queues, tasks, partners and workers; list running jobs, open batches, lanes or dead letters; replay or "
+        "cancel these; cancel ready or waiting jobs; pause or resume. Exit status: 0 done, or nothing to do; 1 the "
+        "database fails, or a named job, task or queue does not exist; 2 wrong arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -68,6 +70,10 @@ class Command(BaseCommand):
             return self.show(**options)
         if action == "running":
             return self.show_running(**options)
+        if action == "batches":
+            return self.list_batches(**options)
+        if action == "lanes":
+            return self.list_lanes(**options)
         if action == "dead":
             return self.list_dead(**options)
         if action in ("pause", "resume"):
@@ -95,7 +101,9 @@ class Command(BaseCommand):
 
     def reject_unused_arguments(self, action: str, which: list[str], task: str | None, all: bool, **_: Any) -> None:
         """Raises CommandError for arguments that this action would ignore."""
-        if action in ("show", "running", "dead") and (which or all or (task is not None and action != "dead")):
+        if action in ("show", "running", "batches", "lanes", "dead") and (
+            which or all or (task is not None and action != "dead")
+        ):
             unused = "ids, keys or --all" if action == "dead" else "ids, keys, --task or --all"
             raise CommandError(f"{action} takes no {unused}. Only replay and cancel do.", returncode=2)
 
@@ -175,6 +183,25 @@ class Command(BaseCommand):
             drawn = bar(each.progress) if each.progress and each.progress.done is not None else ""
             self.stdout.write(f"{each.job}  attempt {each.job.attempts}  {drawn}".rstrip())
         self.stdout.write(f"{len(found)} running")
+
+    def list_batches(self, **options: Any) -> None:
+        found = overview(LISTED)
+        if options["json"]:
+            return self.json([batches.as_dict(each) for each in found])
+        for each in found:
+            counts = f"{each.succeeded} of {each.total}, {each.dead} dead, {each.cancelled} cancelled"
+            self.stdout.write(f"{each.id}  {each.key or each.task}  {counts}  waits for {each.waits_for}")
+        self.stdout.write(f"{len(found)} open batches")
+
+    def list_lanes(self, **options: Any) -> None:
+        found = lanes.waiting(LISTED, LANES_COUNTED)
+        if options["json"]:
+            return self.json([each.as_dict() for each in found])
+        for each in found:
+            held = f"{len(each.held_by)} of {each.places} places held"
+            count = each.parked if each.parked <= LANES_COUNTED else f"over {LANES_COUNTED}"
+            self.stdout.write(f"{each.name}  {count} waiting  since {each.oldest:%Y-%m-%d %H:%M:%S} UTC  {held}")
+        self.stdout.write(f"{len(found)} lanes with waiting jobs")
 
     def json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, indent=2))
