@@ -14,11 +14,12 @@ from backroom.ledger.retry import Retry
 from backroom.observe.progress import progress, report
 from backroom.runtime.backpressure import Overloaded
 from backroom.runtime.batch import batch, grow
+from backroom.runtime.duplicates import Duplicate
 from backroom.runtime.enqueue import Call, enqueue_all, enqueue_many
 from backroom.runtime.resumable import resumable
 from backroom.runtime.task import task
 
 __all__ = [
-    "Call", "Overloaded", "Permanent", "Retry", "RetryAfter", "Snooze", "batch", "enqueue_all", "enqueue_many", "grow",
-    "progress", "report", "resumable", "task",
+    "Call", "Duplicate", "Overloaded", "Permanent", "Retry", "RetryAfter", "Snooze", "batch", "enqueue_all",
+    "enqueue_many", "grow", "progress", "report", "resumable", "task",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
 from backroom.conf import conf
-from backroom.ledger import operations
+from backroom.ledger import operations, unique
 from backroom.observe.models import ForeignMessage
 from backroom.observe.progress import report
 from backroom.runtime.task import task
@@ -31,4 +31,6 @@ def purge() -> int:
         last = operations.purge(conf.RETENTION_DAYS, BATCH)
         deleted += last
         report(deleted)
+    while unique.purge_names(BATCH) == BATCH:
+        pass
     return deleted

@@ -36,6 +36,8 @@ STATUS = {
     State.CANCELLED: base.TaskResultStatus.FAILED,
 }
 
+PASSED = "unique", "duplicate", "expires"  # options of a task; a unique name is a format over `args` and `kwargs`
+
 _tasks: dict[str, LedgerTask] = {}  # by the path of Django's
 
 
@@ -59,6 +61,7 @@ class Backend(BaseTaskBackend):
             return declared.call(*args, **kwargs)
 
         options = {"name": declared.module_path, "retry": self.options.get("retry", Retry())}
+        options |= {name: self.options[name] for name in PASSED if name in self.options}
         return task(queue=declared.queue_name, **options)(run)
 
     def enqueue(self, task: base.Task, args: Any, kwargs: Any) -> base.TaskResult:

@@ -15,7 +15,8 @@ from django.db import transaction
 from backroom.ledger import operations, transitions
 from backroom.ledger.sql import Message
 from backroom.observe import context, progress
-from backroom.runtime import argument_types, backpressure, lane, publisher, storable
+from backroom.runtime import argument_types, backpressure, duplicates, lane, publisher, storable
+from backroom.runtime.duplicates import Unique
 from backroom.runtime.lane import Lane
 
 KEY_LIMIT = 200  # characters, as the column has
@@ -51,16 +52,20 @@ class Call:
     shed: bool = False  # whether a full queue may refuse it
     lane: Lane | None = None
     expires: timedelta | datetime | None = None  # cancelled if not begun by then
+    unique: Unique | None = None
     batch_id: str | None = None
     opens_batch: bool = False  # whether it is a batch's callback, which waits for itself until the batch releases it
     followers: tuple["Call", ...] = ()
 
     def then(self, *calls: "Call") -> "Call":
         """This call, followed by others in turn; they survive whatever dies between two steps. Raises ValueError for a
-        follower with a time of its own."""
+        follower with a time of its own, and for one that is unique."""
         steps = tuple(step for call in calls for step in (replace(call, followers=()), *call.followers))
         if late := [step.task for step in steps if step.run_after is not None]:
             raise ValueError(f"{late[0]} can't have a time of its own: it runs when the one before has succeeded")
+        if names := [step.task for step in steps if step.unique]:
+            raise ValueError(f"{names[0]} is unique and can't follow: the job that has its name may run before the one"
+                             " before. Enqueue it in the body of that one")  # fmt: skip
         return replace(self, followers=self.followers + steps)
 
     def row(self, after_id: str | None, captured: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +87,8 @@ class Call:
         }
         if self.lane:
             row |= {"lane": self.lane.name, "places": self.lane.places, "dead_blocks": self.lane.dead_blocks}
+        if self.unique:
+            row |= self.unique._asdict()
         return row | {"batch_id": self.batch_id} if self.batch_id else row
 
     def check(self) -> None:
@@ -91,8 +98,11 @@ class Call:
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.task}: its arguments can't be enqueued: {error}") from error
         argument_types.check(self.task, self.args, besides=(self.takes_result,))  # the result is yet to come
-        if self.key and len(self.key) > KEY_LIMIT:
-            raise ValueError(f"{self.task}: its key is over {KEY_LIMIT} characters long")
+        if self.key and self.unique:
+            raise ValueError(f"{self.task}: a key is unique for ever: give it a key or a unique name")
+        for what, name in (("key", self.key), ("unique name", self.unique.name if self.unique else None)):
+            if name and len(name) > KEY_LIMIT:
+                raise ValueError(f"{self.task}: its {what} is over {KEY_LIMIT} characters long")
         if self.lane and len(self.lane.name) > lane.LIMIT:
             raise ValueError(f"{self.task}: its lane's name is over {lane.LIMIT} characters long")
         if self.queue not in current_app.amqp.queues:
@@ -172,9 +182,12 @@ def write(calls: Sequence[Call]) -> Written:
     if all(step.shed for step in steps):
         backpressure.check(step.queue for step in steps)
     # A chain may follow a job that exists already, and a call be refused: then none of the statements counts.
-    with transaction.atomic(savepoint=False) if len(rows) > 1 else nullcontext():
-        inserted = transitions.insert(rows)
-        known = _existing(rows, inserted)
+    # A caller may go on after Duplicate, so that one gets a savepoint.
+    newcomers = [head for (head, *_), call in zip(chains, calls, strict=True) if call.unique]
+    with transaction.atomic(savepoint=bool(newcomers)) if newcomers or len(rows) > 1 else nullcontext():
+        held = duplicates.settle(newcomers)
+        inserted = transitions.insert([row for row in rows if row["id"] not in held] if held else rows)
+        known = _existing(rows, inserted, held)
     messages = [
         Message(row["id"], row["task"], row["queue"], row["args"], row["context"], stamp)
         for row in rows
@@ -192,21 +205,25 @@ def _chain(call: Call, captured: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _existing(rows: list[dict[str, Any]], inserted: dict[str, float | None]) -> dict[str, str]:
-    """New id → id of the job that has the key. Jobs enqueued behind the new id are relinked to the old one.
+def _existing(
+    rows: list[dict[str, Any]], inserted: dict[str, float | None], held: dict[str, str]
+) -> dict[str, str]:  # fmt: skip
+    """New id → id of the job that has the key or, in `held`, the unique name. Those behind the new id are relinked.
 
     Race: the old job is purged between the two statements. Then the new one is inserted after all.
     """
     taken = [row for row in rows if row["id"] not in inserted]
     if not taken:
         return {}
-    ids = transitions.ids_of([row["key"] for row in taken if row["key"]])
-    if purged := [row for row in taken if row["key"] not in ids]:
+    ids = transitions.ids_of(keys) if (keys := [row["key"] for row in taken if row["key"]]) else {}
+    if purged := [row for row in taken if row["key"] not in ids and row["id"] not in held]:
         inserted |= transitions.insert(purged)
         _check_ids([row for row in purged if row["id"] not in inserted])
-    known = {row["id"]: ids[row["key"]] for row in taken if row["key"] in ids}
+    known = held | {row["id"]: ids[row["key"]] for row in taken if row["key"] in ids}
     if progress.current_id() in {known.get(row["id"], row["id"]) for row in taken}:
-        raise ValueError("a job can't enqueue itself: raise Snooze to run it again, or give the new one another key")
+        raise ValueError(
+            "a job can't enqueue itself: raise Snooze to run it again, or give the new one another key or name"
+        )
     for row in rows:
         if row["id"] in inserted and row["after_id"] in known:
             operations.relink(row["id"], known[row["after_id"]])

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.ledger.retry import Retry
-from backroom.runtime import execution, heartbeat, lane, parameters, storable
+from backroom.runtime import duplicates, execution, heartbeat, lane, parameters, storable
 from backroom.runtime.enqueue import Call, enqueue_all
 
 UNDERSTOOD = {"countdown", "eta", "expires", "queue", "key", "chain"}
@@ -36,12 +36,15 @@ class Using:
     queue_name: str | None = None
     key: str | None = None
     expires: timedelta | datetime | None = None
+    unique: tuple[str, Any] | None = None
+    duplicate: str | None = None
 
     def call(self, *args: Any, **kwargs: Any) -> Call:
         """The call, not yet enqueued. Raises TypeError for arguments that don't fit the task."""
         call = self.task.call(*args, **kwargs)
         queue, key, expires = self.queue_name or call.queue, self.key or call.key, self.expires or call.expires
-        return replace(call, run_after=self.run_after, queue=queue, key=key, expires=expires)
+        alone = duplicates.declared(self.unique, self.duplicate, self.key) or call.unique
+        return replace(call, run_after=self.run_after, queue=queue, key=key, expires=expires, unique=alone)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> str:
         """Enqueue it; returns the job's id. See backroom.enqueue_all."""
@@ -56,6 +59,7 @@ class LedgerTask(Task):
     policy = Retry()
     job_key: str | None = None
     job_lane: lane.Lane | None = None
+    job_unique: duplicates.Unique | None = None
     renamed: Mapping[str, str] = {}
     atomic = False
     shed = False
@@ -71,20 +75,25 @@ class LedgerTask(Task):
 
     @cached_property
     def _parameters(self) -> inspect.Signature:
-        formats = {"key": self.job_key, "lane": self.job_lane.name if self.job_lane else None}
-        return parameters.of(self.name, self.run, formats)
+        names = {what: option.name for what, option in self._named() if option}
+        return parameters.of(self.name, self.run, {"key": self.job_key, **names})
+
+    def _named(self) -> tuple[tuple[str, Any], ...]:
+        return ("lane", self.job_lane), ("unique name", self.job_unique)
 
     def call(self, *args: Any, **kwargs: Any) -> Call:
         """A call of this task, not yet enqueued. Raises TypeError for arguments that don't fit, and ValueError for
-        those that give no key or lane."""
+        those that give no key, lane or unique name."""
         arguments = parameters.bind(self.name, self.parameters, *args, **kwargs)
         key = parameters.filled(self.name, "key", self.job_key, arguments) if self.job_key else None
-        its = self.job_lane
-        if its:
-            its = its._replace(name=parameters.filled(self.name, "lane", its.name, arguments))
+        its, alone = (
+            option and option._replace(name=parameters.filled(self.name, what, option.name, arguments))
+            for what, option in self._named()
+        )
         queue = self.job_queue or self.app.conf.task_default_queue
         expires = storable.duration(f"{self.name}: expires", self.expires)
-        return Call(self.name, arguments, queue, self.policy.attempts, key, shed=self.shed, lane=its, expires=expires)
+        options = {"shed": self.shed, "lane": its, "expires": expires, "unique": alone}
+        return Call(self.name, arguments, queue, self.policy.attempts, key, **options)
 
     def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
         """A job's arguments as this version of the task names them. Raises TypeError for those of another version that
@@ -96,7 +105,8 @@ class LedgerTask(Task):
         return given
 
     def using(self, **options: Any) -> Using:
-        """Options for the next call: run_after, expires (timedelta or aware datetime), queue_name, key."""
+        """Options for the next call: run_after, expires (timedelta or aware datetime), queue_name, key, unique,
+        duplicate; the last three without formats."""
         return Using(self, **options)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> str:
@@ -178,6 +188,8 @@ def task(
     in_order: str | None = None,
     dead_blocks: bool = False,
     fair: str | tuple[str, int] | None = None,
+    unique: tuple[str, str | timedelta] | None = None,
+    duplicate: str | None = None,
     expires: timedelta | None = None,
     renamed: Mapping[str, str] | None = None,
     **options: Any,
@@ -186,11 +198,13 @@ def task(
     body and finish are one transaction: its database effects happen exactly once. `renamed` maps former names of
     arguments to today's, for jobs that another version enqueued (docs/deploying.md). A full queue refuses a request the
     jobs of a task with `shed` (backpressure.py). docs/lanes.md has `limit`, `in_order` and `fair`. A job that has not
-    begun when it `expires`, counted from the enqueueing, is cancelled. Other options are Celery's."""
+    begun when it `expires`, counted from the enqueueing, is cancelled. docs/tasks.md has `unique` and `duplicate`.
+    Other options are Celery's."""
     return shared_task(
         job_queue=queue,
         job_key=key,
         job_lane=lane.declared(limit, in_order, dead_blocks, fair),
+        job_unique=duplicates.declared(unique, duplicate, key),
         policy=retry or Retry(),
         atomic=atomic,
         shed=shed,

@@ -1,7 +1,7 @@
 """What each statement of the ledger may change, and what must hold after every step, whatever the steps were."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from backroom.ledger.models import LIVE, Heartbeat, Job, State
 ARROWS = {
     "enqueue": "none>ready none>waiting",
     "enqueue_expiring": "none>ready none>waiting",
+    "enqueue_unique": "none>ready none>waiting ready>waiting waiting>waiting",
     "claim": "ready>running",
     "succeed": "running>succeeded waiting>ready",
     "fail": "running>waiting running>dead running>cancelled",
@@ -41,7 +42,13 @@ ARROWS = {
     "release_followers": "waiting>waiting",
     "mark_orphans_dead": "waiting>dead",
     "relink": "waiting>waiting",
+    "purge_names": "",
     "open_lanes": "waiting>ready",
+}
+# Whether a job holds its name, by the rule of the name.
+HOLDS: dict[str, Callable[[Job], bool]] = {
+    "while waiting": lambda job: job.state in (State.READY, State.WAITING) and not job.claims,
+    "while live": lambda job: job.state in LIVE,
 }
 # These also cancel jobs that did not begin in time, and what waits for them.
 EXPIRING = {"claim", "open_lanes", "stage_due"}
@@ -80,6 +87,8 @@ class Judge:
         self.effects = Counter[str]()  # by job: what an atomic task would have written
         self.looked_at = datetime.now(UTC)
         self.late = set[str]()  # the ids of jobs that were too late to begin before this step
+        self.named: dict[str, str] = {}  # by job: the rule of its unique name, of which each rule has one
+        self.revived = set[str]()  # jobs that a person let run again, which asks no name
         self.reruns = set[str]()  # jobs whose effect got lost once
         self.cursors: dict[str, Any] = {}
 
@@ -110,6 +119,7 @@ class Judge:
             if now:
                 self._job(id, was, now, claimed[id])
         self._lanes(before)
+        self._names(outcomes)
 
     def _lanes(self, before: dict[str, Job]) -> None:
         for job in self.jobs.values():
@@ -133,7 +143,12 @@ class Judge:
             assert not {claim.id for claim in began} & self.late, "a job began too late"
         if name == "save_cursor" and not isinstance(result, Superseded):
             self.cursors[arguments[0].id] = {"at": arguments[1]}
+        if name == "enqueue_unique":
+            self.named[result] = arguments[0][0]
+        if name == "replay":
+            self.revived.update(result)
         if name == "rerun" and result:
+            self.revived.add(arguments[0])
             self.effects[arguments[0]] -= 1  # a rerun means that the effect got lost
             self.reruns.add(arguments[0])
             self.cursors.pop(arguments[0], None)
@@ -143,6 +158,17 @@ class Judge:
             assert not heads & running, "what waits for a running job was cancelled"
         if name == "requeue_abandoned":
             assert not {before[id].worker for id in result} & alive, "a worker that lives lost its job"
+
+    def _names(self, outcomes: Collection[Outcome]) -> None:
+        first, *others = outcomes
+        for other in others:
+            late = (
+                first.name == "claim" and first.result and other == ("enqueue_unique", other.arguments, first.result.id)
+            )
+            assert not late or other.arguments[0][0] != "while waiting", "it was dropped for a job that had begun"
+        for rule, holds in HOLDS.items():
+            theirs = {id for id, named in self.named.items() if named == rule and id in self.jobs} - self.revived
+            assert sum(holds(self.jobs[id]) for id in theirs) <= 1, f"two jobs hold a name {rule}"
 
     def _alone(self, outcome: Outcome, before: dict[str, Job]) -> None:
         name, arguments, result = outcome
@@ -155,6 +181,10 @@ class Judge:
         elif name == "enqueue":
             named = [id for id, job in before.items() if job.key and job.key == arguments[0][0]]
             assert named in ([], [result]), "a key has two jobs"
+        elif name == "enqueue_unique" and result in before:
+            (rule, duplicate), argument, _ = arguments
+            assert HOLDS[rule](before[result]), "a newcomer was dropped for a job that does not hold its name"
+            assert duplicate != "replace" or self.jobs[result].args == {"before": argument}, "it was not replaced"
         elif name == "claim" and result is None and arguments[0] in self.late:
             assert self.jobs[arguments[0]].state != State.READY, "a job that is too late was left to be claimed"
         elif name == "worker_beats":

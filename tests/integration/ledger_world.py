@@ -14,10 +14,10 @@ from datetime import timedelta
 import redis
 from django.db import connection, transaction
 
-from backroom import Retry, enqueue_all, task
-from backroom.ledger import lanes, operations, rescue, sql, transitions
+from backroom import Duplicate, Retry, enqueue_all, task
+from backroom.ledger import lanes, operations, rescue, sql, transitions, unique
 from backroom.ledger.errors import Superseded
-from backroom.ledger.models import LIVE, Job
+from backroom.ledger.models import LIVE, Job, Unique
 from backroom.ledger.models import Heartbeat as HeartbeatRow
 from backroom.ledger.retry import judge
 from backroom.runtime import publisher
@@ -57,6 +57,7 @@ class World:
         self.broker.delete(QUEUE)
         Job.objects.all().delete()
         HeartbeatRow.objects.all().delete()
+        Unique.objects.all().delete()
         self.ids = map(number, itertools.count(1))
         self.taken: list[sql.Claimed] = []  # every claim ever
         self.court = Judge()
@@ -118,7 +119,9 @@ class World:
     def run(self, statement: Statement) -> Outcome:
         name, arguments = statement
         function = next(
-            getattr(room, name) for room in (self, transitions, operations, rescue, lanes) if hasattr(room, name)
+            getattr(room, name)
+            for room in (self, transitions, operations, rescue, lanes, unique)
+            if hasattr(room, name)
         )
         try:
             return Outcome(name, arguments, function(*arguments))
@@ -150,6 +153,15 @@ class World:
         head, follower = (replace(step.call(), id=next(self.ids)) for _ in range(2))
         head = replace(head, run_after=seconds and timedelta(seconds=seconds), expires=timedelta(seconds=20))
         return enqueue_all(head.then(replace(follower, takes_result="before")))[0]
+
+    def enqueue_unique(self, how: tuple[str, str], argument: str, seconds: int | None) -> str:
+        """Returns the id of the job that has the name."""
+        rule, duplicate = how
+        options = step.using(unique=(rule, rule), duplicate=duplicate, run_after=seconds and timedelta(seconds=seconds))
+        try:
+            return enqueue_all(replace(options.call(argument), id=next(self.ids)))[0]
+        except Duplicate as refused:
+            return refused.job_id
 
     def succeed(self, claim: sql.Claimed) -> list[sql.Message]:
         return transitions.succeed(claim, claim.id)
@@ -209,8 +221,8 @@ def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Jo
     """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
     lost, 4 waits for it; 5 is due; 6 is dead, 7 cancelled, 8 succeeded, 10 waits for it; 11 is running on a worker
     that lives, and is to be cancelled; 12 succeeded; 13 has the only place of a lane, on the silent worker, 14 is
-    parked; 15 is ready and 17 is due, both too late to begin: all for a month. Returns both claims of 1, and the
-    rows."""
+    parked; 15 is ready and 17 is due, both too late to begin; 19 is ready and has a unique name: all for a month.
+    Returns both claims of 1, and the rows."""
     for keys, seconds in ([None, "e"], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
         world.enqueue(keys, seconds)
     world.enqueue(["c"], None)
@@ -230,6 +242,7 @@ def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Jo
     claim(number(13), "one")
     world.enqueue_expiring(None)
     world.enqueue_expiring(10)
+    world.enqueue_unique(("while waiting", "drop"), "x", None)
     world.pass_time(MONTH)
     return late, running, list(Job.objects.all())
 

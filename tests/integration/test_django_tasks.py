@@ -20,6 +20,10 @@ pytestmark = pytest.mark.django_db
 TASKS = {
     "default": {"BACKEND": "backroom.tasks.Backend", "QUEUES": ["default", "bulk"]},
     "once": {"BACKEND": "backroom.tasks.Backend", "OPTIONS": {"retry": Retry(attempts=1)}},
+    "coalesced": {
+        "BACKEND": "backroom.tasks.Backend",
+        "OPTIONS": {"unique": ("coalesced:{args[0]}", "while waiting"), "expires": timedelta(minutes=1)},
+    },
 }
 
 with override_settings(TASKS=TASKS):
@@ -37,6 +41,10 @@ with override_settings(TASKS=TASKS):
         if context.attempt < wanted:
             raise ConnectionError(f"attempt {context.attempt}")
         return [context.attempt, context.task_result.id]
+
+    @task(backend="coalesced")
+    def coalesced(number: int) -> int:
+        return number
 
     @task(backend="once")
     def refuse(why: str) -> None:
@@ -116,6 +124,13 @@ def test_a_dead_letter_has_failed():
     assert result.errors[0].exception_class is exceptions.TaskResultMismatch
     with pytest.raises(ValueError, match="failed"):
         _ = result.return_value
+
+
+def test_the_options_of_a_backend_make_its_tasks_unique_and_let_them_expire():
+    first = coalesced.enqueue(1)
+    assert coalesced.enqueue(1).id == first.id
+    assert coalesced.enqueue(2).id != first.id
+    assert all(job.expires_at for job in Job.objects.all())
 
 
 def test_another_backend_of_a_task_has_attempts_of_its_own():

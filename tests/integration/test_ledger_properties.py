@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from backroom import Permanent, RetryAfter, Snooze
-from backroom.ledger import lanes, operations, rescue, sql, transitions
-from backroom.ledger.models import Heartbeat, Job
-from tests.integration.ledger_judge import MOVES, holds
+from backroom.ledger import lanes, operations, rescue, sql, transitions, unique
+from backroom.ledger.models import Heartbeat, Job, Unique
+from tests.integration.ledger_judge import HOLDS, MOVES, holds
 from tests.integration.ledger_world import LANES, MONTH, QUEUE, Statement, World, hurry, jobs_in_every_state, number
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
@@ -81,10 +81,16 @@ error = st.sampled_from([OSError("x"), Permanent("x"), RetryAfter(30, "x"), Snoo
 lane = st.none() | st.sampled_from([*LANES])
 chain = st.lists(st.none() | key, min_size=1, max_size=3)  # the keys of a job and its followers
 
+# How a name is held, and what becomes of a newcomer.
+name = st.sampled_from(
+    [(rule, end) for rule in HOLDS for end in ("drop", "refuse", "replace") if (rule, end) != ("while live", "replace")]
+)
+
 # Every statement that changes the ledger, with its arguments.
 STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "enqueue": (chain, st.sampled_from([None, 30]), lane),
     "enqueue_expiring": (st.sampled_from([None, 10]),),
+    "enqueue_unique": (name, st.sampled_from(["x", "y"]), st.sampled_from([None, 10])),
     "claim": (job("ready"), worker),
     "succeed": (claim,),
     "fail": (claim, error),
@@ -109,6 +115,7 @@ STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "release_followers": (),
     "mark_orphans_dead": (),
     "relink": (job("waiting"),),
+    "purge_names": (),
     "open_lanes": (st.just([*LANES]),),
 }
 statement = st.one_of([st.tuples(st.just(name), st.tuples(*drawn)) for name, drawn in STATEMENTS.items()])
@@ -188,6 +195,8 @@ def test_no_two_statements_at_once_lose_a_job_or_run_it_twice(outside):
         world.ids = map(number, itertools.count(20))
         Job.objects.bulk_create(rows)
         Heartbeat.objects.create(role="worker", name="two")
+        Unique.objects.create(name="while waiting", job_id=number(19))
+        world.court.named[number(19)] = "while waiting"
         world.court.effects.update([number(8), number(12)])
         world.court.look()
         if first:
@@ -226,6 +235,7 @@ def every_statement(late: sql.Claimed, running: sql.Claimed) -> list[Statement]:
     heads = [number(n) for n in (1, 3, 5, 6, 7, 8, 11, 13, 14)]
     return [
         ("enqueue", (["d", None], None)),
+        ("enqueue_unique", (("while waiting", "replace"), "y", None)),
         ("claim", (number(3), "two")),
         ("claim", (number(15), "two")),
         ("succeed", (late,)),
@@ -266,14 +276,15 @@ def every_statement(late: sql.Claimed, running: sql.Claimed) -> list[Statement]:
 def test_every_statement_that_changes_a_job_is_tried():
     writers = {
         name
-        for module in (transitions, operations, rescue, lanes)
+        for module in (transitions, operations, rescue, lanes, unique)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
     readers = {"ids_of", "same_jobs", "lost_messages", "of_other_queues", "running_on"}
     # These stand in STATEMENTS under the names of those that call them.
-    called = {"insert", "defer", "mark_dead", "expire", "end_cancelled"}
-    callers = {"enqueue", "enqueue_expiring", "fail", "cancel_key", "cancel_running", "worker_beats", "stop_heartbeat",
+    called = {"insert", "defer", "mark_dead", "expire", "end_cancelled", "take", "states", "replace"}
+    callers = {"enqueue", "enqueue_expiring", "enqueue_unique", "fail", "cancel_key", "cancel_running", "worker_beats",
+               "stop_heartbeat",
                "requeue_unfinished", "requeue_lost_messages", "defer_unknown_claim", "mark_terminated"}  # fmt: skip
     assert set(STATEMENTS) - callers == writers - readers - called
     assert set(STATEMENTS) == set(MOVES)

@@ -177,6 +177,14 @@ def test_what_can_not_be_a_job_is_an_error_with_its_way_out_and_can_not_be_enque
         made.enqueue(1)
 
 
+def test_a_unique_name_that_the_arguments_do_not_give_is_an_error(declared):
+    made = declared(unique=("reindex:{order}", "while live"))(numbered)
+    assert made.name
+    assert found() == ["backroom.E007"]
+    with pytest.raises(TypeError, match=r"unique name 'reindex:\{order\}' names no parameter"):
+        made.call(1)
+
+
 @pytest.mark.parametrize("wrong", [(), (1, 2), (object(),), ("\0",), ("x",)])
 def test_a_refusal_of_arguments_names_the_task(declared, wrong):
     with pytest.raises((TypeError, ValueError), match=r"^tests.declared\b"):
