@@ -54,6 +54,7 @@ SETTINGS: dict[str, Setting] = {
     "WORKER_GRACE": Setting.seconds(
         70, 6, "from SIGTERM to the SIGKILL of the workers' supervisor; 70 lets jobs finish"
     ),
+    "CANCEL_GRACE": Setting.seconds(10, 0, "after which a worker ends the process of a running job that is cancelled"),
     "DEPLOY_WINDOW": Setting.seconds(600, 0, "for which a job waits that no running release knows"),
     "SLOT_DEADLINE": Setting(
         None,

@@ -134,6 +134,7 @@ class Environment(FlowerEnvironment):
     ANALYTICS_RATE: Rate = 100
     MAIL_RATE: Rate = 50
     WORKER_GRACE: int = 70  # seconds from SIGTERM to the supervisor's SIGKILL
+    CANCEL_GRACE: Annotated[float, Field(ge=0)] = 10  # seconds for a cancelled job to end by itself
     DEPLOY_WINDOW: int = 600  # seconds in which old and new code may run together
     JOBS_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 30
     CUSTOMER_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 730  # the years in which goods may be claimed

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars, get_contextvars
 
 from backroom.conf import conf
-from backroom.ledger.errors import Snooze
+from backroom.ledger.errors import Cancelled, Snooze
 from backroom.ledger.sql import Claimed, Message
 
 tracer = trace.get_tracer("backroom")
@@ -109,7 +109,7 @@ def of_attempt(task: str, job: Claimed) -> Iterator[None]:
             current.set_status(StatusCode.ERROR, retry.message)
             raise
         except Exception as error:
-            outcome = "dead"
+            outcome = "cancelled" if isinstance(error, Cancelled) else "dead"
             current.set_status(StatusCode.ERROR, type(error).__name__)
             raise
         finally:

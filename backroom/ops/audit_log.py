@@ -25,9 +25,10 @@ VERBS = {
     "replay": (State.DEAD, State.CANCELLED),
     "cancel": (State.DEAD, State.READY, State.WAITING),
     "try": (State.WAITING,),
+    "end": (State.RUNNING,),
 }
 ALREADY = {"pause": "paused already", "resume": "not paused"}
-PAST = {"replay": "replayed", "cancel": "cancelled", "try": "set to run now"}
+PAST = {"replay": "replayed", "cancel": "cancelled", "try": "set to run now", "end": "asked to end"}
 
 
 def reason(typed: str) -> str:
@@ -65,11 +66,13 @@ def edit(id: str, args: dict[str, Any], who: str, why: str) -> bool:
         return bool(done)
 
 
-def cancel(ids: Sequence[str], who: str, why: str) -> list[str]:
-    """Cancel ready, waiting and dead jobs and those behind them. Returns the ids of the cancelled ones."""
+def cancel(ids: Sequence[str], who: str, why: str, running: bool = False) -> list[str]:
+    """Cancel ready, waiting and dead jobs and those behind them; with `running`, ask those that run to end. Returns the
+    ids of both."""
     with transaction.atomic():
-        done = operations.cancel(ids=ids, dead=True, why=f"cancelled by {who}" + (why and f": {why}"))
-        return _record("cancel", ids, done, who, why)
+        reason = f"cancelled by {who}" + (why and f": {why}")
+        done = operations.cancel(ids=ids, dead=True, running=running, why=reason)
+        return _record("end" if running else "cancel", ids, done, who, why)
 
 
 def cancel_batch(id: str, who: str, why: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Heartbeats: each process writes its row every two seconds. Only this module and the rescue's join use the table."""
 
+import json
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from backroom.conf import conf
 from backroom.ledger.rescue import SILENCE
 from backroom.ledger.sql import rows
 
@@ -31,7 +33,8 @@ INSERT INTO backroom_heartbeat (name, role, queues, pool, memory, session) VALUE
     WHERE pid = pg_backend_pid() AND pid = %s AND application_name = %s), ''))
 ON CONFLICT (name) DO UPDATE SET seen_at = clock_timestamp(), queues = excluded.queues, memory = excluded.memory,
     session = excluded.session
-RETURNING name
+RETURNING (SELECT jsonb_object_agg(id, cancel_at < clock_timestamp() - %s * interval '1 second') FROM backroom_job
+           WHERE state = 'running' AND worker = backroom_heartbeat.name AND cancel_at IS NOT NULL)
 """
 
 worker_name = ""  # of this worker; set before the pool forks, so that its children have it
@@ -111,16 +114,19 @@ class Heartbeat:
             self.beat()
             self.due = time.monotonic() + EVERY
 
-    def beat(self, queues: str = "", memory: int | None = None) -> None:
+    def beat(self, queues: str = "", memory: int | None = None) -> dict[str, bool]:
         """Write the heartbeat, and delete those of processes long silent. `queues` are those that a worker consumes
-        now, with commas; `memory` is in bytes.
+        now, with commas; `memory` is in bytes. Returns the ids of its running jobs that a person cancelled, and whether
+        the grace of each is over.
 
         The row names the worker's sessions only if PostgreSQL sees their end: it is the backend that answers which
         greeted the driver, so there is no pooler that keeps the session, or closes it, as it likes."""
         connection.ensure_connection()
         greeted = connection.connection.info.backend_pid if self.role == "worker" else 0
         about = self.name, self.role, queues, self.pool, memory
-        rows(BEAT, self.name, KEPT_WORKER, KEPT, *about, greeted, session_name(self.name))
+        sent = self.name, KEPT_WORKER, KEPT, *about, greeted, session_name(self.name), conf.CANCEL_GRACE
+        ((cancelled,),) = rows(BEAT, *sent)
+        return json.loads(cancelled or "{}")
 
     def stop(self) -> None:
         """Delete the row: the process ends on purpose."""

@@ -25,8 +25,9 @@ from psycopg.pq import ConnStatus
 from backroom.conf import conf
 from backroom.ledger import rescue, transitions
 from backroom.ledger.errors import Superseded
+from backroom.observe import cancellation
 from backroom.observe.outages import OutageLog
-from backroom.runtime import heartbeat, memory, sigterm, subprocesses
+from backroom.runtime import cancelled_jobs, heartbeat, memory, sigterm, subprocesses
 from backroom.runtime.checks import log_findings
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.lost_children import LostChildren
@@ -158,7 +159,10 @@ class Pulse:
         self.lost_children.requeue(heartbeat.worker_name, _running)
         if time.monotonic() >= self.memory_at:
             self.memory, self.memory_at = _memory(pool), time.monotonic() + MEMORY_EVERY
-        self.heartbeat.beat("" if self.stops else self.consumer.queues, self.memory)
+        cancelled = self.heartbeat.beat("" if self.stops else self.consumer.queues, self.memory)
+        cancellation.tell(cancelled)
+        if overdue := [id for id, over in cancelled.items() if over]:
+            cancelled_jobs.end(pool, heartbeat.worker_name, overdue, _children())
         for id in rescue.requeue_abandoned(heartbeat.worker_name, _running()):
             subprocesses.end(id)
             log.warning("job %s: its process is gone, it was requeued", id)
@@ -208,9 +212,15 @@ def _processes(pool: BasePool | None) -> set[int]:
 
 
 def _running() -> list[str]:
-    """The ids of the jobs in this worker. Its main thread changes the sets while this one reads: read again then."""
+    """The ids of the jobs in this worker."""
+    return list(_children())
+
+
+def _children() -> dict[str, int | None]:
+    """The jobs in this worker, and the pids of their children; None: not known yet. The main thread changes the sets
+    while this one reads: read again then."""
     while True:
         try:
-            return [request.id for request in (*state.reserved_requests, *state.active_requests)]
+            return {request.id: request.worker_pid for request in (*state.reserved_requests, *state.active_requests)}
         except RuntimeError:
             continue

@@ -75,6 +75,7 @@ def test_every_setting_has_a_default_that_fits(settings):
 
 WRONG = {
     "WORKER_GRACE": "70",
+    "CANCEL_GRACE": -1,
     "DEPLOY_WINDOW": None,
     "SLOT_DEADLINE": 59,
     "RETENTION_DAYS": 0,

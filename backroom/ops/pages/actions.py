@@ -14,6 +14,7 @@ from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils import timezone
 
+from backroom.conf import conf
 from backroom.ledger.models import Job, Pause, State
 from backroom.ledger.sql import rows
 from backroom.ops import audit_log
@@ -37,7 +38,7 @@ SELECT count(*) FROM chosen JOIN backroom_job USING (id) WHERE state = ANY(%s) A
 """
 
 
-COMMANDS = {"replay": "Replay {}", "cancel": "Cancel {}", "try": "Try {} now"}
+COMMANDS = {"replay": "Replay {}", "cancel": "Cancel {}", "try": "Try {} now", "end": "Cancel {} while running"}
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Change:
 
     def apply(self, who: str) -> list[str]:
         """Returns the ids of the changed jobs."""
-        if self.verb == "cancel":
-            return audit_log.cancel(self.ids, who, self.why)
+        if self.verb in ("cancel", "end"):
+            return audit_log.cancel(self.ids, who, self.why, running=self.verb == "end")
         again = audit_log.replay if self.verb == "replay" else audit_log.try_now
         return again(self.ids, who, self.why, self.apart)
 
@@ -141,7 +142,8 @@ def preview(change: Change) -> dict[str, Any]:
         .order_by("finished_at", "run_at", "id")
     )
     count = fit.count()
-    behind = VERBS["cancel"] if change.verb == "cancel" else [State.WAITING]
+    cancels = change.verb in ("cancel", "end")
+    behind = VERBS["cancel"] if cancels else [State.WAITING]
     ((followers,),) = rows(FOLLOWERS, ids, list(behind), ids)
     return {
         "command": change.command(count),
@@ -152,7 +154,9 @@ def preview(change: Change) -> dict[str, Any]:
         "followers": followers,
         "last": timezone.now() + timedelta(seconds=change.apart * max(0, count - 1)) if change.apart else None,
         "full": len(ids) == AT_MOST,
-        "paused": [] if change.verb == "cancel" else pauses_of(fit),
+        "paused": [] if cancels else pauses_of(fit),
+        "cancels": cancels,
+        "grace": conf.CANCEL_GRACE,
     }
 
 

@@ -43,6 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("which", nargs="*", help="ids or keys (receipt:1001); to pause, queue:NAME or task:NAME")
         parser.add_argument("--task", help="all dead letters of this task; for dead, too")
         parser.add_argument("--all", action="store_true", help="all dead letters")
+        parser.add_argument("--running", action="store_true", help="cancel: also jobs that run; see docs/resumable.md")
         parser.add_argument("--why", default="", type=audit_log.reason, help="reason for the audit log")
         parser.add_argument("--json", action="store_true")
         parser.add_argument("--watch", action="store_true", help="show, or running: once a second until Ctrl-C")
@@ -79,10 +80,13 @@ class Command(BaseCommand):
         if action in ("pause", "resume"):
             return self.set_pause(action, **options)
         chosen = self.choose(**options)
-        change = audit_log.replay if action == "replay" else audit_log.cancel
-        done = change(chosen, audit_log.at_the_command_line(), options["why"])
+        who, verb = audit_log.at_the_command_line(), "end" if options["running"] else action
+        if action == "replay":
+            done = audit_log.replay(chosen, who, options["why"])
+        else:
+            done = audit_log.cancel(chosen, who, options["why"], options["running"])
         count, behind = audit_log.summary(chosen, done)
-        self.stdout.write(f"{count} of {len(chosen)} jobs{behind} {audit_log.PAST[action]}")
+        self.stdout.write(f"{count} of {len(chosen)} jobs{behind} {audit_log.PAST[verb]}")
         only = f"only {' or '.join(audit_log.VERBS[action])} jobs are {audit_log.PAST[action]}"
         for job in Job.objects.filter(id__in=set(chosen) - set(done)).exclude(state__in=audit_log.VERBS[action]):
             self.stdout.write(f"{job} is {job.state}: {only}")
@@ -99,8 +103,12 @@ class Command(BaseCommand):
             raise CommandError(f"no such job: {', '.join(unknown)}")
         return [id for id in found.values() if id]
 
-    def reject_unused_arguments(self, action: str, which: list[str], task: str | None, all: bool, **_: Any) -> None:
+    def reject_unused_arguments(
+        self, action: str, which: list[str], task: str | None, all: bool, running: bool, **_: Any
+    ) -> None:
         """Raises CommandError for arguments that this action would ignore."""
+        if running and action != "cancel":
+            raise CommandError(f"{action} takes no --running. Only cancel does.", returncode=2)
         if action in ("show", "running", "batches", "lanes", "dead") and (
             which or all or (task is not None and action != "dead")
         ):
