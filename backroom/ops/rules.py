@@ -132,7 +132,7 @@ RULES = (
     ),
     silent(
         "beat", "scheduled tasks do not start",
-        "Start one: celery beat. It makes up for the missed slots of a schedule with one run.",
+        "Start one: celery beat. It makes up for missed slots as each schedule says.",
     ),
     silent(
         "watcher", "no alert is mailed", "Start one: manage.py watcher. The last one's log says why it stopped.",

@@ -213,7 +213,7 @@ def test_a_schedule_shows_its_last_and_next_run_and_when_it_is_overdue():
     at = now + timedelta(minutes=30)
     assert f"soon t {now - timedelta(minutes=30):%a %H:%M} {at:%a %H:%M}" in page
     assert f"late t {now - timedelta(minutes=90):%a %H:%M} overdue" in page
-    assert f"off t {now - timedelta(minutes=90):%a %H:%M} paused once late" in page
+    assert f"off t {now - timedelta(minutes=90):%a %H:%M} paused" in page
 
 
 def test_a_new_schedule_counts_from_its_change_runs_first_at_its_start_and_not_after_its_end():
