@@ -21,12 +21,15 @@ WAITING = f"""
                                   ORDER BY place, id LIMIT 1) head LIMIT %s
     """  # noqa: S608 - the parts stand in the ledger
 BEFORE = f"""
-    SELECT count(*) FROM (SELECT FROM backroom_job WHERE lane = %s AND {PARKED_JOBS} AND id < %s LIMIT %s) before
+    SELECT count(*) FROM (SELECT FROM backroom_job WHERE lane = %s AND {PARKED_JOBS} AND id < %s
+                          ORDER BY place, id LIMIT %s) before
     """  # noqa: S608
+# By the order of backroom_lane, or the planner may read the whole ledger by its ids.
 # In strict order a job that has begun holds the lane also while it waits for its retry; a dead one, as declared.
 HELD = """
-    SELECT id FROM backroom_job WHERE lane = %s AND place > 0 AND (state IN ('ready', 'running')
-        OR dead_blocks IS NOT NULL AND (state = 'waiting' OR state = 'dead' AND dead_blocks)) ORDER BY id LIMIT %s
+    SELECT id FROM backroom_job WHERE lane = %s AND place > 0
+        AND (state IN ('ready', 'waiting', 'running') OR dead_blocks AND state = 'dead')
+        AND (state <> 'waiting' OR dead_blocks IS NOT NULL) ORDER BY place, id LIMIT %s
     """
 
 

@@ -89,7 +89,8 @@ def _looked(search: Search) -> Sql:
         ids, keys = named(search.q)
         return "SELECT * FROM backroom_job WHERE id = ANY(%s::uuid[]) OR key = ANY(%s) LIMIT %s", [ids, keys, LOOK]
     if not tab.sorted:
-        return f"SELECT * FROM backroom_job WHERE {tab.reads} LIMIT %s", [LOOK]  # noqa: S608
+        by = tab.index and f"ORDER BY {tab.index}"
+        return f"SELECT * FROM backroom_job WHERE {tab.reads} {by} LIMIT %s", [LOOK]  # noqa: S608
     where, values = _all([(tab.reads, []), *_bounds(search)])
     order = f"{tab.column} {tab.direction}, id {tab.direction}"
     if tab.name != "ready":

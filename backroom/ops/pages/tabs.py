@@ -20,6 +20,7 @@ class Tab:
     time: str = "Created"
     newest_first: bool = True
     sorted: bool = True  # by the index; else all rows are read, and sorted then
+    index: str = ""  # its columns, if the planner may take another one's for as good
     verbs: tuple[str, ...] = ()  # of the audit log
 
     @property
@@ -39,9 +40,9 @@ TABS = (
     Tab("scheduled", "Scheduled", f"state = 'waiting' AND run_at < {PARKED}", "claims = 0", "run_at", "Due",
         newest_first=False, verbs=("try", "cancel")),
     Tab("parked", "Waiting for a place", f"lane IS NOT NULL AND {PARKED_JOBS}", newest_first=False, sorted=False,
-        verbs=("cancel",)),
+        index="lane, place, id", verbs=("cancel",)),
     Tab("behind", "Behind another job", "state = 'waiting' AND run_at IS NULL", newest_first=False, sorted=False,
-        verbs=("cancel",)),
+        index="run_at", verbs=("cancel",)),
     Tab("dead", "Dead", "state = 'dead'", column="finished_at", time="Died", verbs=("replay", "cancel")),
     Tab("succeeded", "Succeeded", only="state = 'succeeded'"),
     Tab("cancelled", "Cancelled", only="state = 'cancelled'", verbs=("replay",)),
