@@ -1,8 +1,7 @@
 """Lanes: at most `places` jobs of one name are ready or running. The others are parked: waiting, with place 0, by id.
 
-The fence is the unique index on (lane, place) of ready and running jobs. A place is free as soon as its job is neither:
-no statement frees it, so a dead worker's place returns with its job. A job joins its lane when it is due: `insert`,
-`stage_due` and `succeed` park it there.
+The fence is the unique index on (lane, place) of ready and running jobs. No statement frees a place: it is free once
+its job is neither, as after a rescue. A job joins its lane when due: `insert`, `stage_due`, `succeed` park it there.
 """
 
 from collections.abc import Collection
@@ -15,8 +14,8 @@ from backroom.ledger.sql import EXPIRED, PARKED_JOBS, PAUSED, STAMP, Message, me
 
 # These names; or, after '', each lane with a parked job, by one look into the index.
 LANES = f"""
-    WITH RECURSIVE lane AS (SELECT unnest(%s::text[]) AS name UNION ALL
-        SELECT (SELECT lane FROM backroom_job WHERE lane > name AND {PARKED_JOBS} ORDER BY lane LIMIT 1)
+    WITH RECURSIVE lane AS (SELECT unnest(%s::text[]) AS name UNION ALL SELECT (
+        SELECT lane FROM backroom_job WHERE lane > name AND {PARKED_JOBS} ORDER BY lane LIMIT 1)
         FROM lane WHERE %s AND name IS NOT NULL)
     """  # noqa: S608 - the parts stand in sql.py
 OPEN = f"""
@@ -37,9 +36,8 @@ OPEN = f"""
                     AND before.id < parked.id AND (before.state IN ('ready', 'waiting', 'running')
                                                    OR before.state = 'dead' AND before.dead_blocks)))
         LIMIT %s
-    ), opened AS (
-        UPDATE backroom_job job SET state = 'ready', place = opening.place, run_at = clock_timestamp(),
-                                    published_at = clock_timestamp()
+    ), opened AS (UPDATE backroom_job job
+        SET state = 'ready', place = opening.place, run_at = clock_timestamp(), published_at = clock_timestamp()
         FROM opening WHERE job.id = opening.id AND NOT expired AND state || '' = 'waiting' AND job.place = 0
         RETURNING job.id, task, queue, args, context, {STAMP})
     SELECT * FROM opened UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL FROM opening WHERE expired
@@ -47,12 +45,10 @@ OPEN = f"""
 
 
 def open_lanes(names: Collection[str] | None = None, limit: int = 500) -> list[Message]:
-    """Give the free places of these lanes, or of all, to up to `limit` parked jobs; returns their messages to publish.
-    In strict order only the first of a lane gets the place, and none while an earlier one has begun and not ended.
+    """Give free places of these lanes, or of all, to up to `limit` parked jobs; returns their messages to publish. In
+    strict order the first one gets it, once none that began before it goes on. Paused ones stay; late ones end here.
 
-    Race: two processes give one place to two jobs, as only one of them saw a job or an end that was committed just now.
-    The unique index refuses the second, which looks again. Jobs of a paused queue or task stay parked. Those that are
-    too late to begin are cancelled, and use no place.
+    Race: two give one place to two jobs, as only one saw a commit. The unique index refuses the second: it looks again.
     """
     which = [[""], True] if names is None else [list(names), False]
     opened: list[Message] = []

@@ -2,14 +2,20 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import pairwise
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 
 from django.db import connection
 
+from backroom import enqueue_all
 from backroom.ledger import operations
 from backroom.ledger.models import LIVE, Job
+from backroom.runtime.lane import Lane
 from lab.faults.failpoints import Hit
 from lab.faults.stack import descendants, send
+from orders import tasks
 from tests.chaos.context import SLOT_IN, TIMEOUT, Context
 from tests.waiting import until
 
@@ -136,6 +142,25 @@ def poison(action: str) -> Fault:
         assert not neighbours.exclude(state="succeeded").exists()
         operations.replay([id])
         context.recover()
+
+    return fault
+
+
+def in_order(process: str, boundary: str, match: str, target: str) -> Fault:
+    """Kill a process that has the only place of a lane: its job, or the job's message. The reports behind it wait."""
+
+    def fault(context: Context) -> None:
+        armed = context.arm(boundary, process, match)
+        first = date(1900, 1, 1) + timedelta(days=int(time.time()) % 30_000)  # each row has days of its own
+        days = [str(first + timedelta(days=number)) for number in range(4)]
+        calls = [tasks.mail_sales_report.call(day) for day in days]
+        ids = enqueue_all(*[replace(call, lane=Lane("order:reports", 1, dead_blocks=True)) for call in calls])
+        context.mails += [f"sales-report:{day}" for day in days]
+        strike(context, armed.wait(TIMEOUT), SIGKILL, target)
+        jobs = Job.objects.filter(id__in=ids, state="succeeded")
+        until(lambda: jobs.count() == len(ids), TIMEOUT, "all reports")
+        assert [str(job.id) for job in jobs.order_by("started_at")] == ids, "a report overtook another one"
+        assert all(one.finished_at < two.started_at for one, two in pairwise(jobs.order_by("id"))), "two at once"
 
     return fault
 

@@ -197,6 +197,18 @@ def messages_and_jobs() -> list[Row]:
     ]
 
 
+def lanes() -> list[Row]:
+    """Jobs that run one after the other, and a process that has their lane's only place in its hands."""
+    return [
+        Row("lane", boundary, sent(SIGKILL, target), faults.in_order(*where, target), RESCUED, naive=False)
+        for boundary, target, where in (
+            ("after claim", "all", ("worker-bulk", "after claim", "'day'")),
+            ("after finish, next one opened", "all", ("worker-bulk", "place given", "mail_sales_report")),
+            ("place given", "only", ("dispatcher", "place given", "mail_sales_report")),
+        )
+    ]
+
+
 QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) and each message three times (the claim)
     ("after authorize", SIGKILL, "all"),  # the safety net under the checkout
     ("after commit B", SIGKILL, "child"),  # the dispatcher publishes what the web did not
@@ -206,4 +218,4 @@ QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) 
     ("after claim", SIGSTOP, "all"),  # the fencing token
     ("rows locked", SIGKILL, "only"),  # the second dispatcher takes over
 }
-ALL = [*web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs()]
+ALL = [*web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs(), *lanes()]

@@ -34,6 +34,7 @@ WORKER = {
 DISPATCHER = {
     "rows taken": Point("backroom.ledger.transitions:stage_due", AFTER, "Message"),
     "rows published": Point("backroom.runtime.publisher:send", AFTER),
+    "place given": Point("backroom.ledger.lanes:open_lanes", AFTER, "Message"),
 }
 BEAT = {
     "slot enqueued": Point("backroom.ledger.transitions:insert", AFTER),
