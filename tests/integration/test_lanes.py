@@ -1,5 +1,6 @@
 """Lanes: n jobs of one name at a time, or one after the other, or in turns."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -194,6 +195,32 @@ def test_a_dispatcher_publishes_what_a_lane_lets_in():
     Dispatcher().publish_due()
     ready = Job.objects.filter(state="ready").order_by("id")
     assert [str(job.id) for job in ready] == many[:2]
+
+
+def test_celerys_spellings_lead_into_the_lane():
+    call.delay(7)
+    call.apply_async([7], countdown=60)
+    (call.si(7) | call.si(8)).delay()
+    lanes_of = Job.objects.order_by("created_at", "run_at").values_list("lane", "place", "after_id")
+    assert [lane for lane, *_ in lanes_of].count("limit:endpoint:7") == 3
+    assert sorted((place is None, after is None) for _, place, after in lanes_of) == [
+        (False, True), (False, True), (True, False), (True, True),
+    ]  # fmt: skip
+
+
+def test_a_dispatcher_looks_into_full_lanes_in_a_twentieth_of_its_time(monkeypatch):
+    def look(limit: int) -> list:
+        looks.append(limit)
+        time.sleep(0.05)
+        return []
+
+    looks: list[int] = []
+    monkeypatch.setattr("backroom.runtime.dispatcher.open_lanes", look)
+    call.enqueue(7)
+    resting, begin = Dispatcher(), time.monotonic()
+    resting.publish_due()
+    assert len(looks) == 1
+    assert resting.lanes_at > begin + 20 * 0.05
 
 
 def test_who_waits_for_what_can_be_read():

@@ -186,6 +186,27 @@ def test_a_unique_name_that_the_arguments_do_not_give_is_an_error(declared):
         made.call(1)
 
 
+def test_a_lane_that_names_no_parameter_is_an_error(declared):
+    assert declared(in_order="customer:{id}")(numbered).name
+    assert found() == ["backroom.E007"]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"limit": ("endpoint:{number}", 1), "fair": "tenant:{number}"}, "one lane"),
+        ({"limit": "endpoint:{number}"}, "limit is"),
+        ({"limit": ("endpoint:{number}", 0)}, "limit is"),
+        ({"fair": ("tenant:{number}", "8")}, "fair is"),
+        ({"in_order": ("customer:{number}", 1)}, "in_order is"),
+        ({"dead_blocks": True}, "dead_blocks belongs to in_order"),
+    ],
+)
+def test_lanes_that_make_no_sense_can_not_be_declared(declared, options, why):
+    with pytest.raises(TypeError, match=why):
+        declared(**options)(numbered)
+
+
 @pytest.mark.parametrize("wrong", [(), (1, 2), (object(),), ("\0",), ("x",)])
 def test_a_refusal_of_arguments_names_the_task(declared, wrong):
     with pytest.raises((TypeError, ValueError), match=r"^tests.declared\b"):
