@@ -31,7 +31,7 @@ PAGES = {
     "jobs": "/ops/jobs/",
     **{
         f"jobs, {state}": f"/ops/jobs/?state={state}"
-        for state in ("retrying", "scheduled", "behind", "dead", "cancelled")
+        for state in ("retrying", "scheduled", "parked", "behind", "dead", "cancelled")
     },
     "jobs of a task": f"/ops/jobs/?task={TASK}",
     "jobs of an unknown task": "/ops/jobs/?task=nothing",

@@ -214,6 +214,9 @@ def notes(now: Snapshot, broken: Collection[str] = (), schedules: Iterable[Mappi
     if dead and "dead-letters-growing" not in broken:  # which says how many there are in all
         count = f"{dead:,}+" if any("dead" in queue.level.more for queue in now.queues) else dead
         yield f"{count} dead letter{' needs' if dead == 1 else 's need'} a decision."
+    for batch in now.batches:
+        if batch.waits_for == "a person":
+            yield f"Batch {batch} waits for a person: {batch.dead} dead, {batch.cancelled} cancelled."
     for partner, failing_s, detail in readings.failing_partners(now):
         if failing_s <= BY_NAME["partner-failing"].over:
             yield f"Calls of {partner} fail ({detail})."

@@ -39,6 +39,11 @@ def statement(id: int) -> None:
     pass
 
 
+@task(name="tests.reindex", unique=("reindex:{id}", "while live"))
+def reindex(id: int) -> None:
+    pass
+
+
 def set_state(id: str, state: str) -> None:
     Job.objects.filter(id=id).update(state=state, finished_at=None if state == "running" else "2027-01-01T00:00Z")
 
@@ -56,6 +61,7 @@ def held_up() -> tuple[str, list[str]]:
 def test_a_batch_shows_its_members_and_who_must_act():
     id, members = held_up()
     assert "group:7 tests.group_done 1 of 4 · 1 dead · 1 cancelled a person" in text(reader().get("/ops/"))
+    assert "Batch group:7 waits for a person: 1 dead, 1 cancelled" in text(reader().get("/ops/"))
     page = reader().get(f"/ops/jobs/{id}/")
     assert "Waits for a person: replay its dead and cancelled members" in text(page)
     assert [member for member in members if f"/ops/jobs/{member}/" in page.content.decode()] == members[1:3]
@@ -115,14 +121,15 @@ def test_no_try_now_of_a_search_or_a_choice_takes_a_parked_job():
         assert "Try 0 jobs now" in text(operator().get(f"/ops/act/?verb=try{found}", follow=True))
 
 
-def test_a_cursor_an_expiry_and_a_time_limit_are_shown():
+def test_a_unique_name_a_cursor_an_expiry_and_a_time_limit_are_shown():
+    assert "holds reindex:7" in text(reader().get(f"/ops/jobs/{reindex.enqueue(7)}/"))
     id = part.enqueue(1)
     Job.objects.filter(id=id).update(cursor={"id": 4711}, expires_at=timezone.now() + timedelta(days=1))
     page = text(reader().get(f"/ops/jobs/{id}/"))
     assert "&quot;id&quot;: 4711" in page
     assert "if it has not begun by then" in page
-    Job.objects.filter(id=id).update(state="running", started_at=timezone.now() - timedelta(seconds=40))
-    assert re.search("40 s of [0-9]+ s", text(reader().get("/ops/")))
+    Job.objects.filter(id=id).update(state="running", started_at=timezone.now() - timedelta(minutes=30))
+    assert re.search("30 min of [0-9]+ s", text(reader().get("/ops/")))
 
 
 def test_the_command_lists_batches_and_lanes(capsys):

@@ -4,12 +4,13 @@ import json
 import uuid
 from typing import Any
 
+from celery import current_app
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.module_loading import import_string
 
 from backroom.conf import conf
-from backroom.ledger.models import LIVE, Attempt, Job, State
+from backroom.ledger.models import LIVE, Attempt, Job, State, Unique
 from backroom.ledger.sql import rows
 from backroom.observe.models import Progress
 from backroom.ops import batches, lanes
@@ -67,6 +68,16 @@ def origin(job: Job) -> dict[str, str]:
     return found
 
 
+def unique(job: Job) -> Unique | None:
+    """The declared name that it holds, if its task has one; one given by `using` can't be found by the job."""
+    task = current_app.tasks.get(job.task)
+    try:
+        call = task.call(**job.args) if getattr(task, "job_unique", None) else None
+    except (TypeError, ValueError):  # another release's arguments
+        return None
+    return Unique.objects.filter(name=call.unique.name, job_id=job.id).first() if call else None
+
+
 def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
@@ -94,6 +105,7 @@ def context(job: Job) -> dict[str, Any]:
         "position": position,
         "batch": batch,
         "gave_up": batches.gave_up(batch),
+        "unique": unique(job),
         "batch_of": Job.objects.defer(*UNLISTED).filter(id=job.batch_id).first() if job.batch_id else None,
         "cursor": None if job.cursor is None else pretty(job.cursor),
         "live": job.state in LIVE,

@@ -16,18 +16,13 @@ from django.db.models import QuerySet
 
 from backroom.ledger import db_errors
 from backroom.ledger.models import Job, Pause
-from backroom.ops import audit_log, batches, known, lanes, stats
-from backroom.ops.formats import bar
+from backroom.ops import audit_log, known, listings, stats
 from backroom.ops.rates import WINDOW
 from backroom.ops.report import queue, report
-from backroom.ops.running import running
 from backroom.runtime.app import CELERYS
-from backroom.runtime.batch import overview
 
 WATCH_EVERY = 1.0  # seconds
 CLEAR = "\033[H\033[2J"
-DEAD_SHOWN = 500
-LISTED, LANES_COUNTED = 500, 100_000
 ACTIONS = ["show", "running", "batches", "lanes", "dead", "replay", "cancel", "pause", "resume"]
 
 
@@ -69,14 +64,10 @@ class Command(BaseCommand):
         self.reject_unused_arguments(action, **options)
         if action == "show":
             return self.show(**options)
-        if action == "running":
-            return self.show_running(**options)
-        if action == "batches":
-            return self.list_batches(**options)
-        if action == "lanes":
-            return self.list_lanes(**options)
+        if action in listings.LISTINGS:
+            return self.show_list(listings.LISTINGS[action](), options["json"])
         if action == "dead":
-            return self.list_dead(**options)
+            return self.show_list(listings.dead_letters(self.dead(options["task"])), options["json"])
         if action in ("pause", "resume"):
             return self.set_pause(action, **options)
         chosen = self.choose(**options)
@@ -145,17 +136,6 @@ class Command(BaseCommand):
             jobs = Job.objects.filter(key=name)
         return next((str(job.id) for job in jobs), None)
 
-    def list_dead(self, **options: Any) -> None:
-        dead = [
-            {"id": str(job.id), "task": job.task, "key": job.key, "error": job.error.partition("\n")[0]}
-            for job in self.dead(options["task"]).order_by("finished_at")[:DEAD_SHOWN]
-        ]
-        if options["json"]:
-            return self.json(dead)
-        for job in dead:
-            self.stdout.write(f"{job['id']}  {job['key'] or job['task']}  {job['error']}")
-        self.stdout.write(f"{len(dead)} dead letters")
-
     def show(self, **options: Any) -> None:
         found = stats.snapshot(WINDOW, limit=None)
         now = report(found)
@@ -180,36 +160,13 @@ class Command(BaseCommand):
             gates = [{**gate, "since": gate["since"] or "-"} for gate in now["partners"]]
             self.table(gates, ["partner", "state", "since", "failures", "next_s", "rate"])
         self.stdout.write("")
-        self.show_running(**options)
+        self.show_list(listings.running_jobs(), as_json=False)
         self.stdout.write("\nworkers: " + (", ".join(worker["name"] for worker in now["workers"]) or "none!"))
 
-    def show_running(self, **options: Any) -> None:
-        found = running()
-        if options["json"]:
-            return self.json([each.as_dict() for each in found])
-        for each in found:
-            drawn = bar(each.progress) if each.progress and each.progress.done is not None else ""
-            self.stdout.write(f"{each.job}  attempt {each.job.attempts}  {drawn}".rstrip())
-        self.stdout.write(f"{len(found)} running")
-
-    def list_batches(self, **options: Any) -> None:
-        found = overview(LISTED)
-        if options["json"]:
-            return self.json([batches.as_dict(each) for each in found])
-        for each in found:
-            counts = f"{each.succeeded} of {each.total}, {each.dead} dead, {each.cancelled} cancelled"
-            self.stdout.write(f"{each.id}  {each.key or each.task}  {counts}  waits for {each.waits_for}")
-        self.stdout.write(f"{len(found)} open batches")
-
-    def list_lanes(self, **options: Any) -> None:
-        found = lanes.waiting(LISTED, LANES_COUNTED)
-        if options["json"]:
-            return self.json([each.as_dict() for each in found])
-        for each in found:
-            held = f"{len(each.held_by)} of {each.places} places held"
-            count = each.parked if each.parked <= LANES_COUNTED else f"over {LANES_COUNTED}"
-            self.stdout.write(f"{each.name}  {count} waiting  since {each.oldest:%Y-%m-%d %H:%M:%S} UTC  {held}")
-        self.stdout.write(f"{len(found)} lanes with waiting jobs")
+    def show_list(self, found: listings.Listing, as_json: bool) -> None:
+        if as_json:
+            return self.json(found.values)
+        self.stdout.write("\n".join([*found.lines, f"{len(found.values)} {found.what}"]))
 
     def json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, indent=2))
