@@ -24,7 +24,7 @@ def workers(house: Cluster, tmp_path: Path, monkeypatch) -> Iterator[list[subpro
     """Two workers of two children in place of worker-bulk."""
     monkeypatch.setenv("LANES_JOURNAL", str(tmp_path / "journal"))
     house.processes["worker-bulk"].terminate()
-    house.processes["worker-bulk"].wait(30)
+    house.processes["worker-bulk"].wait(60)
     command = [*house.commands()["worker-bulk"], "--include", "tests.acceptance.lane_tasks"]
     env, begin = house.env | {"LANES_JOURNAL": str(tmp_path / "journal")}, timezone.now()
     with (house.logs / "lanes.log").open("wb") as log:
@@ -35,13 +35,13 @@ def workers(house: Cluster, tmp_path: Path, monkeypatch) -> Iterator[list[subpro
             for name in ("one", "two")
         ]
     try:
-        until(lambda: Heartbeat.objects.filter(queues="bulk", started_at__gt=begin).count() == 2, 60)
+        until(lambda: Heartbeat.objects.filter(queues="bulk", started_at__gt=begin).count() == 2)
         yield started
     finally:
         for process in started:
             process.terminate()
         for process in started:
-            process.wait(30)
+            process.wait(60)
         Job.objects.filter(task__startswith="tests.lanes.").delete()  # later tests count dead letters
 
 
@@ -50,7 +50,7 @@ def test_limit_and_order_hold_while_a_worker_is_killed_and_its_places_are_free_a
     tasks = [lane_tasks.limited] * 12 + [lane_tasks.ordered] * 5 + [lane_tasks.blocked] * 3
     numbers = [*range(12), *range(5), *range(3)]
     enqueue_many(each.call(each.name, number) for each, number in zip(tasks, numbers, strict=True))
-    until(lambda: journal.exists() and journal.read_text().count("end tests.lanes.limited") >= 3, 60)
+    until(lambda: journal.exists() and journal.read_text().count("end tests.lanes.limited") >= 3)
     victim = workers[0]
     pids = children(victim.pid)
     os.killpg(victim.pid, signal.SIGKILL)
@@ -58,7 +58,7 @@ def test_limit_and_order_hold_while_a_worker_is_killed_and_its_places_are_free_a
     for pid in pids:
         lane_tasks.note("killed", pid)
     jobs = Job.objects.filter(task__startswith="tests.lanes.")
-    until(lambda: jobs.filter(state="succeeded").count() == 12 + 4 + 1, 60)
+    until(lambda: jobs.filter(state="succeeded").count() == 12 + 4 + 1)
     assert list(jobs.filter(state="dead").order_by("id").values_list("task", "args__number")) == [
         ("tests.lanes.ordered", 2),
         ("tests.lanes.blocked", 1),

@@ -59,7 +59,7 @@ def test_mails_wait_out_an_outage_unasked_and_then_drain_at_the_allowed_rate(
 
     fault(partners, "mail")
     try:
-        until(lambda: not jobs.exclude(state="succeeded").exists(), breaker.LONGEST + 10 + 1.25 * mails / MAIL_RATE)
+        until(lambda: not jobs.exclude(state="succeeded").exists(), breaker.LONGEST + 60 + 1.25 * mails / MAIL_RATE)
     finally:
         print(f"\n{mails - jobs.exclude(state='succeeded').count()} of {mails} mails are sent")
     assert not jobs.exclude(attempts=1).exists()

@@ -185,7 +185,7 @@ def test_the_subprocesses_of_a_body_end_when_it_is_cut(end, monkeypatch):
         end()
 
     attempt(work)
-    assert started[0].communicate(timeout=10) == (b"", None)
+    assert started[0].communicate(timeout=60) == (b"", None)
     assert started[0].returncode == -SIGKILL
 
 
