@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 import pytest
 
 from partners.store import BATCH, Store
+from stack import ports
 
 ROOT = Path(__file__).resolve().parents[2]
 CHARGE = {"order": "1001", "amount": "12.40", "currency": "EUR", "card": "demo-approve"}
@@ -56,14 +57,11 @@ class World:
 
     def __init__(self, var: Path) -> None:
         self.var = var
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-        self.http, self.inbox, self.smtp = (each.getsockname()[1] for each in sockets)
-        for each in sockets:
-            each.close()
+        self.http, self.inbox, self.smtp = ports.free(["PARTNERS_PORT", "MAIL_PORT", "SMTP_PORT"]).values()
 
     def environment(self, **changes: str) -> dict[str, str]:
-        ports = {"PARTNERS_PORT": self.http, "MAIL_PORT": self.inbox, "SMTP_PORT": self.smtp}
-        texts = {name: str(value) for name, value in ports.items()}
+        numbers = {"PARTNERS_PORT": self.http, "MAIL_PORT": self.inbox, "SMTP_PORT": self.smtp}
+        texts = {name: str(value) for name, value in numbers.items()}
         return os.environ | texts | {"BACKROOM_VAR": str(self.var)} | changes
 
     def start(self) -> None:

@@ -32,9 +32,17 @@ def ask(*arguments: str, url: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def fresh() -> None:
+    """Let no heartbeat of the last seconds grow old while a busy machine starts the probe."""
+    Heartbeat.objects.filter(seen_at__gt=timezone.now() - timedelta(seconds=rescue.SILENCE)).update(
+        seen_at=timezone.now() + timedelta(minutes=10)
+    )
+
+
 def test_a_process_is_alive_for_ten_seconds_after_a_heartbeat():
     assert ask("dispatcher") == (SILENT, f"no heartbeat of dispatcher on {HERE}\n")
     process("dispatcher")
+    fresh()
     assert ask("dispatcher")[0] == LIVES
     assert ask("beat")[0] == SILENT
     Heartbeat.objects.exclude(role="worker").update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
@@ -49,12 +57,14 @@ def test_the_probe_has_the_limits_of_the_alert_rules():
 def test_a_worker_is_found_by_its_machine_and_its_queue():
     worker_beats(f"bulk@{HERE}/0123abcd", "bulk,default", [])
     worker_beats("critical@elsewhere/0123abcd", "critical", [])
+    fresh()
     assert ask("worker")[0] == ask("worker", "default")[0] == LIVES
     assert ask("worker", "critical")[0] == SILENT
     assert ask("worker", "critical", "--host=elsewhere")[0] == LIVES
     Heartbeat.objects.filter(role="worker").update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
     assert ask("worker")[0] == SILENT
     worker_beats(f"bulk@{HERE}/4567cdef", "bulk,default", [])  # restarted
+    fresh()
     assert ask("worker")[0] == LIVES
 
 
