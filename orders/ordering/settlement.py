@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.db.models.functions import Now
 
-from backroom import Snooze, enqueue_all
+from backroom import Snooze, enqueue_all, resumable
 from backroom.ledger import operations
 from orders import follow_ups, payments
 from orders.follow_ups import SETTLE, When
@@ -84,10 +84,11 @@ def settle(number: int) -> None:
 
 
 def release_unpaid() -> None:
-    """Cancel the orders whose payment stayed unconfirmed beyond UNPAID_LIMIT."""
+    """Cancel the orders whose payment stayed unconfirmed beyond UNPAID_LIMIT. A deploy cuts in between two of them."""
     overdue = Order.objects.filter(status=Status.PLACED, created_at__lt=Now() - UNPAID_LIMIT)
-    for number in overdue.order_by("created_at").values_list("number", flat=True):
-        cancel(number)
+    for order in (rows := resumable(overdue)):
+        with rows.atomic():
+            cancel(order.number)
 
 
 def release_hold(number: int) -> bool:

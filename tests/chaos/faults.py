@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
-from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 from django.db import connection
+from django.db.models.functions import Now
 
 from backroom import enqueue_all
 from backroom.ledger import operations
@@ -16,6 +17,8 @@ from backroom.runtime.lane import Lane
 from lab.faults.failpoints import Hit
 from lab.faults.stack import descendants, send
 from orders import tasks
+from orders.models import Order, Status
+from orders.ordering import settlement
 from tests.chaos.context import SLOT_IN, TIMEOUT, Context
 from tests.waiting import until
 
@@ -161,6 +164,25 @@ def in_order(process: str, boundary: str, match: str, target: str) -> Fault:
         until(lambda: jobs.count() == len(ids), TIMEOUT, "all reports")
         assert [str(job.id) for job in jobs.order_by("started_at")] == ids, "a report overtook another one"
         assert all(one.finished_at < two.started_at for one, two in pairwise(jobs.order_by("id"))), "two at once"
+
+    return fault
+
+
+def cut_off(number: Signals, target: str) -> Fault:
+    """A job that goes through unpaid orders, in the step of the first; then it goes on where it was."""
+
+    def fault(context: Context) -> None:
+        context.cluster.fault("payments", hang=True)
+        placed = Order.objects.filter(status=Status.PLACED)
+        until(lambda: placed.count() >= 3, TIMEOUT, "three unpaid orders")
+        placed.update(created_at=Now() - 2 * settlement.UNPAID_LIMIT)
+        armed = context.arm("in a step of a resumable job", "worker-default")
+        id = tasks.release_unpaid.enqueue()
+        strike(context, armed.wait(TIMEOUT), number, target)
+        until(lambda: Job.objects.filter(id=id, state="succeeded").exists(), TIMEOUT, "the job's end")
+        job = Job.objects.get(id=id)
+        used = 1 if number == SIGTERM else 2  # a deploy uses no attempt
+        assert (job.attempts, job.claims) == (used, 2), (job.attempts, job.claims)
 
     return fault
 

@@ -192,6 +192,8 @@ def messages_and_jobs() -> list[Row]:
             ("publish", "of every job", "each message twice more", server_faults.delivered_twice, True),
             ("job", "poison", "os._exit in each attempt", faults.poison("exit"), False),
             ("job", "poison", "killed for its memory in each attempt", faults.poison("out of memory"), False),
+            ("job", "in a row's step", sent(SIGKILL, "child"), faults.cut_off(SIGKILL, "child"), False),
+            ("job", "in a row's step", sent(SIGTERM, "main"), faults.cut_off(SIGTERM, "main"), False),
             ("job", "45 s long", "none: a live worker keeps it", faults.long_job, False),
         )
     ]

@@ -29,6 +29,7 @@ WORKER = {
     "after claim": Point("backroom.ledger.transitions:claim", AFTER, "Claimed"),
     "after the effect": Point("backroom.ledger.transitions:succeed", BEFORE),
     "before commit of an atomic job": Point("backroom.ledger.transitions:succeed", AFTER, "invoice:"),
+    "in a step of a resumable job": Point("backroom.ledger.transitions:save_cursor", AFTER),
     "after finish": Point(PUBLISH, BEFORE, "orders.mail_receipt"),
 }
 DISPATCHER = {
