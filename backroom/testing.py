@@ -27,7 +27,7 @@ from psycopg.pq import TransactionStatus
 from backroom.ledger import batches, transitions
 from backroom.ledger.errors import Snooze
 from backroom.ledger.lanes import open_lanes
-from backroom.ledger.models import Batch, Job
+from backroom.ledger.models import Batch, Job, Unique
 from backroom.runtime import broker, heartbeat
 from backroom.runtime.task import LedgerTask
 
@@ -68,8 +68,10 @@ def run_jobs(raising: bool = True, limit: int = 1000) -> list[Job]:
 
 
 def advance(by: timedelta) -> None:
-    """Move the due time of all waiting jobs earlier by this much."""
+    """Move the due time of all waiting jobs earlier by this much, and the end of what expires."""
     Job.objects.filter(state="waiting").update(run_at=F("run_at") - by)
+    Job.objects.update(expires_at=F("expires_at") - by)
+    Unique.objects.update(until=F("until") - by)
 
 
 @contextmanager

@@ -146,3 +146,13 @@ def test_it_works_without_a_transaction_around_the_test_and_is_no_worker_after_i
     testing.run_jobs()
     assert ran == ["a", "b"]
     assert not heartbeat.worker_name
+
+
+def test_time_that_passes_ends_what_expires_and_what_is_unique_for_a_time():
+    hourly = note.using(unique=("note", timedelta(hours=1)), expires=timedelta(minutes=1))
+    first = hourly.enqueue("too late")
+    testing.advance(timedelta(hours=2))
+    assert hourly.enqueue("in time") != first
+    testing.run_jobs()
+    assert Job.objects.get(id=first).state == "cancelled"
+    assert ran == ["in time"]
