@@ -111,7 +111,7 @@ def flower_shows(env: dict[str, str]) -> dict[str, str]:
     account = urllib3.make_headers(basic_auth=env["FLOWER_BASIC_AUTH"])
 
     def get(path: str) -> str:
-        answer = urllib3.request("GET", env["FLOWER_URL"] + path, headers=account, timeout=20)
+        answer = urllib3.request("GET", env["FLOWER_URL"] + path, headers=account, timeout=60)
         assert answer.status == 200, path
         return answer.data.decode()
 
@@ -126,10 +126,10 @@ def flower_shows(env: dict[str, str]) -> dict[str, str]:
 def site_shows(env: dict[str, str]) -> dict[str, str]:
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar := CookieJar()))
     login = f"{env['SITE_URL']}/admin/login/"
-    browser.open(login, timeout=20).close()
+    browser.open(login, timeout=60).close()
     token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
     form = {"username": "staff", "password": env["STAFF_PASSWORD"], "csrfmiddlewaretoken": token, "next": "/ops/"}
-    browser.open(login, urllib.parse.urlencode(form).encode(), timeout=20).close()
+    browser.open(login, urllib.parse.urlencode(form).encode(), timeout=60).close()
     paths = [
         "/ops/",
         "/ops/jobs/",
@@ -140,12 +140,12 @@ def site_shows(env: dict[str, str]) -> dict[str, str]:
         "/api/openapi.json",
         "/lab/",
     ]
-    return {path: browser.open(env["SITE_URL"] + path, timeout=20).read().decode() for path in paths}
+    return {path: browser.open(env["SITE_URL"] + path, timeout=60).read().decode() for path in paths}
 
 
 def workers_say(env: dict[str, str]) -> dict[str, str]:
     with celery.Celery("ask", broker=env["BROKER_URL"], set_as_current=False) as app:
-        ask = partial(app.control.broadcast, reply=True, timeout=20, limit=3)
+        ask = partial(app.control.broadcast, reply=True, timeout=60, limit=3)
         return {command: str(ask(command)) for command in ("conf", "stats", "report")}
 
 

@@ -48,7 +48,7 @@ def flower(open_house: Cluster) -> str:
 
 def ask(method: str, url: str, account: str = "", **options) -> urllib3.BaseHTTPResponse:
     headers = urllib3.make_headers(basic_auth=account) if account else {}
-    return urllib3.request(method, url, headers=headers, redirect=False, timeout=20, **options)
+    return urllib3.request(method, url, headers=headers, redirect=False, timeout=60, **options)
 
 
 @pytest.mark.parametrize("account", ["", "staff:guess"])

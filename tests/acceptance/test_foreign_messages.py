@@ -120,11 +120,11 @@ def test_remote_control_looks_and_changes_nothing(house: Cluster):
         ("pool_shrink", {"n": 2}),
         ("rate_limit", {"task_name": PURGE, "rate_limit": "1/h"}), ("hello", {"from_node": "x", "revoked": [id]}),
     ]:  # fmt: skip
-        answers = current_app.control.broadcast(command, arguments, reply=True, timeout=10, limit=3)
+        answers = current_app.control.broadcast(command, arguments, reply=True, timeout=60, limit=3)
         assert [*{str(*answer.values()) for answer in answers}] == [
             str({"error": f"{command} is refused: BACKROOM_REMOTE_CONTROL is off"})
         ]
-    assert len(current_app.control.broadcast("ping", reply=True, timeout=10, limit=3)) == 3
+    assert len(current_app.control.broadcast("ping", reply=True, timeout=60, limit=3)) == 3
     push("bulk", json.dumps(message(id, PURGE)))
     until(lambda: Job.objects.filter(id=id, state="succeeded").exists())
     assert lives()

@@ -27,9 +27,9 @@ def worker(house: Cluster):
     begin = timezone.now()
     command = [*house.commands()["worker-bulk"], "--include=tests.acceptance.long_jobs"]
     with (house.logs / "long-jobs.log").open("ab") as log:
-        process = subprocess.Popen(command, env=house.env | {"CANCEL_GRACE": "1"}, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=house.env | {"CANCEL_GRACE": "4"}, stdout=log, stderr=log)
     try:
-        until(lambda: Heartbeat.objects.filter(queues="bulk", started_at__gt=begin).exists(), 60)
+        until(lambda: Heartbeat.objects.filter(queues="bulk", started_at__gt=begin).exists())
         yield process
     finally:
         process.terminate()
@@ -60,10 +60,10 @@ def test_running_jobs_are_cancelled_and_a_deploy_interrupts_a_resumable_one(work
 
     Group.objects.bulk_create(Group(name=f"thanked {number}") for number in range(60))
     try:
-        id, thanked = thanks_all.enqueue(0.1), Session.objects.filter(session_data__startswith="thanked")
+        id, thanked = thanks_all.enqueue(0.3), Session.objects.filter(session_data__startswith="thanked")
         until(lambda: thanked.count() > 2)
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(60) == 0
         job = Job.objects.get(id=id)
         assert (job.attempts, job.cursor["done"]) == (0, thanked.count())
         until(lambda: states(id) == ["ready"], what="the dispatcher publishes it at once")
