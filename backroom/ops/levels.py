@@ -5,7 +5,7 @@ No count goes on for ever: a page reads as long with a million waiting jobs as w
 
 from typing import NamedTuple
 
-from backroom.ledger.sql import PAUSED, rows
+from backroom.ledger.sql import PARKED, PAUSED, rows
 
 SHOWN, MEASURED = 10_000, 100_000  # how far a page counts, and a scrape or a minute's row
 
@@ -28,8 +28,11 @@ LIVE = f"""{READY_QUEUES}, live AS (
     FROM (SELECT queue, task, run_at FROM backroom_job WHERE state = 'waiting' AND run_at <= now()
           ORDER BY run_at LIMIT %s) due GROUP BY 1, 2
     UNION ALL SELECT queue, '', 'later', count(*), NULL
-    FROM (SELECT queue FROM backroom_job WHERE state = 'waiting' AND run_at > now()
+    FROM (SELECT queue FROM backroom_job WHERE state = 'waiting' AND run_at > now() AND run_at < {PARKED}
           ORDER BY run_at LIMIT %s) scheduled GROUP BY 1
+    UNION ALL SELECT queue, '', 'parked', count(*), NULL
+    FROM (SELECT queue FROM backroom_job WHERE state = 'waiting' AND run_at >= {PARKED}
+          ORDER BY run_at LIMIT %s) parked GROUP BY 1
     UNION ALL SELECT queue, '', 'later', count(*), NULL
     FROM (SELECT queue FROM backroom_job WHERE state = 'waiting' AND run_at IS NULL
           ORDER BY run_at LIMIT %s) behind GROUP BY 1
@@ -40,7 +43,7 @@ LIVE = f"""{READY_QUEUES}, live AS (
 )
 """  # noqa: S608 - READY_QUEUES stands above
 LIMITS = LIVE.count("%s")
-STATES = ("ready", "due", "later", "running", "dead")
+STATES = ("ready", "due", "later", "parked", "running", "dead")
 COUNTS = ", ".join(f"COALESCE(sum(n) FILTER (WHERE state = '{state}'), 0)::int" for state in STATES)
 AGE = "COALESCE(extract(epoch FROM clock_timestamp() - min(since) FILTER (WHERE {})), 0)::float"
 COULD_RUN = f"state IN ('ready', 'due') AND NOT ({PAUSED})"
@@ -52,13 +55,14 @@ FROM live GROUP BY queue ORDER BY queue
 
 
 class Level(NamedTuple):
-    """A queue's jobs. `later`: not due, behind other jobs, or parked for a place. Ages in seconds; a paused job
-    has no `oldest_s`."""
+    """A queue's jobs. `later`: not due, or behind other jobs; `parked`: for a place in a lane. Ages in seconds; a
+    paused job has no `oldest_s`."""
 
     queue: str
     ready: int = 0
     due: int = 0
     later: int = 0
+    parked: int = 0
     running: int = 0
     dead: int = 0
     oldest_s: float = 0.0
@@ -87,7 +91,9 @@ def levels(limit: int | None) -> dict[str, Level]:
     found = [Level(*row) for row in rows(QUEUES, *[limit] * LIMITS)]
     if limit is None:
         return {level.queue: level for level in found}
-    more = {name for name in ("due", "later", "dead") if sum(getattr(level, name) for level in found) >= limit}
+    more = {
+        name for name in ("due", "later", "parked", "dead") if sum(getattr(level, name) for level in found) >= limit
+    }
     return {
         level.queue: level._replace(more=frozenset(more | ({"ready"} if level.ready >= limit else set())))
         for level in found

@@ -36,7 +36,7 @@ def queue(level: Level) -> dict[str, Any]:
     return {
         "queue": level.queue,
         "ready": level.ready,
-        "waiting": level.due + level.later,
+        "waiting": level.due + level.later + level.parked,
         "running": level.running,
         "dead": level.dead,
         "oldest_s": level.oldest_s,

@@ -60,7 +60,7 @@ class Queue:
     @property
     def needs_worker(self) -> bool:
         """False for a queue that is not declared any more and holds dead letters only."""
-        return self.declared or bool(self.level.depth or self.level.later or self.level.running)
+        return self.declared or bool(self.level.depth or self.level.later or self.level.parked or self.level.running)
 
 
 class Broker(NamedTuple):

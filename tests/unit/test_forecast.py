@@ -26,6 +26,7 @@ def test_a_queue_without_a_worker_gets_no_forecast():
     assert forecast(34, ago(m3=34, m1=34), NOW) == "not moving"
     assert drains(Queue("bulk", Level("bulk", ready=34), 0, None), ago(m3=80), NOW) == "no worker"
     assert drains(Queue("bulk", Level("bulk"), 0, None), ago(m3=80), NOW) == "empty"
+    assert drains(Queue("bulk", Level("bulk", ready=2, parked=9), 1, None), ago(m3=80), NOW) == "jobs are parked"
 
 
 def test_nothing_is_said_without_a_sample_and_nothing_foolish_about_a_crawl():

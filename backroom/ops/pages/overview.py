@@ -84,6 +84,8 @@ def drains(queue: Queue, samples: list[tuple[datetime, int]], now: datetime) -> 
         return "paused"
     if queue.level.depth and not queue.workers:
         return "no worker"
+    if queue.level.parked:  # they come in as others end
+        return "jobs are parked"
     if queue.level.deeper and samples:  # the count has stopped, and a minute's row counts further
         now, depth = samples[-1]
         return forecast(depth, samples, now)
