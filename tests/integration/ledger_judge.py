@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from backroom.ledger import rescue, sql
 from backroom.ledger.errors import Superseded
-from backroom.ledger.models import LIVE, Heartbeat, Job, State
+from backroom.ledger.models import LIVE, Batch, Heartbeat, Job, State
 
 # The arrows of the design (docs/core.md), by the statement that goes them. `enqueue` is insert and relink, `fail` is
 # defer or mark_dead.
@@ -44,6 +44,10 @@ ARROWS = {
     "relink": "waiting>waiting",
     "purge_names": "",
     "open_lanes": "waiting>ready",
+    "batch": "none>ready none>waiting",
+    "grow": "none>ready",
+    "cancel_batch": "ready>cancelled waiting>cancelled",
+    "look": "waiting>waiting ready>cancelled waiting>cancelled none>waiting",
 }
 # Whether a job holds its name, by the rule of the name.
 HOLDS: dict[str, Callable[[Job], bool]] = {
@@ -83,6 +87,7 @@ class Judge:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
+        self.batches: dict[str, Batch] = {}
         self.alive: set[str] = set()  # the workers that have said so in time
         self.effects = Counter[str]()  # by job: what an atomic task would have written
         self.looked_at = datetime.now(UTC)
@@ -96,6 +101,7 @@ class Judge:
         """See the rows as they are now."""
         self.jobs = {str(job.id): job for job in Job.objects.order_by("id")}
         self.looked_at = datetime.now(UTC)
+        self.batches = {str(batch.id): batch for batch in Batch.objects.all()}
         seen = Heartbeat.objects.filter(role="worker", seen_at__gt=Now() - timedelta(seconds=rescue.SILENCE))
         self.alive = set(seen.values_list("name", flat=True))
 
@@ -120,6 +126,8 @@ class Judge:
                 self._job(id, was, now, claimed[id])
         self._lanes(before)
         self._names(outcomes)
+        for id, batch in self.batches.items():
+            self._batch(batch, before.get(id), before)
 
     def _lanes(self, before: dict[str, Job]) -> None:
         for job in self.jobs.values():
@@ -132,6 +140,17 @@ class Judge:
                     assert not any(holds_back(self.jobs[str(other.id)], job) for other in first), "it overtook"
         held = Counter((job.lane, job.place) for job in self.jobs.values() if job.state in (State.READY, State.RUNNING))
         assert all(count == 1 for (lane, _), count in held.items() if lane), "two jobs hold one place"
+
+    def _batch(self, batch: Batch, was: Job | None, before: dict[str, Job]) -> None:
+        """Its callback begins to be due only when all members have ended, each before this step or after it."""
+        now, jobs = self.jobs[str(batch.id)], self.jobs.values()
+        members = [job for job in jobs if job.batch_id == batch.id]
+        if batch.ended_at is None:
+            assert batch.total == len(members), "the batch does not know its members"
+        if (was is None or was.run_at is None) and now.run_at is not None:
+            for job in members:
+                seen = [(job, jobs), (before[str(job.id)], before.values())] if str(job.id) in before else [(job, jobs)]
+                assert any(ended(each, batch, those) for each, those in seen), "the callback overtook a member"
 
     def _each(self, outcome: Outcome, before: dict[str, Job], alive: set[str]) -> None:
         name, arguments, result = outcome
@@ -187,6 +206,11 @@ class Judge:
             assert duplicate != "replace" or self.jobs[result].args == {"before": argument}, "it was not replaced"
         elif name == "claim" and result is None and arguments[0] in self.late:
             assert self.jobs[arguments[0]].state != State.READY, "a job that is too late was left to be claimed"
+        elif name == "look":
+            for batch in self.batches.values():
+                members = [job for job in self.jobs.values() if job.batch_id == batch.id]
+                over = all(ended(job, batch, self.jobs.values()) for job in members)
+                assert batch.ended_at or not over, "a callback was not released"
         elif name == "worker_beats":
             assert all(before[id].worker == arguments[0] and id not in arguments[1] for id in result)
         elif name == "requeue_unfinished":
@@ -216,7 +240,11 @@ class Judge:
         assert (now.state == State.RUNNING) <= now.attempts <= now.max_attempts - to_come, "too many attempts"
         if now.state == State.WAITING and not now.run_at:
             assert str(now.after_id) in self.jobs, "it waits for a job that is not there"
-        if now.after_id and (now.run_at or now.claims or now.state in (State.READY, State.RUNNING, State.SUCCEEDED)):
+        if (
+            now.after_id
+            and now.after_id != now.id
+            and (now.run_at or now.claims or now.state in (State.READY, State.RUNNING, State.SUCCEEDED))
+        ):
             before = str(now.after_id)
             assert self.effects[before] == 1 or before in self.reruns, "a follower overtook"
             assert now.args == {"before": before}, "a follower has not the result before it"
@@ -267,7 +295,19 @@ def holds_back(other: Job, job: Job) -> bool:
     return other.state in LIVE or (other.state == State.DEAD and bool(other.dead_blocks))
 
 
-def stuck(job: Job, jobs: Collection[Job]) -> bool:
-    """Whether only a person can bring it on: it waits for a job that gave up, or for one that is stuck itself."""
+def ended(member: Job, batch: Batch, jobs: Collection[Job]) -> bool:
+    """Whether the callback need not wait for this member."""
+    if batch.if_dead != "go on":
+        return member.state == State.SUCCEEDED
+    over = member.state in (State.SUCCEEDED, State.DEAD, State.CANCELLED)
+    return over or (member.after_id != member.id and stuck(member, jobs, {}))
+
+
+def stuck(job: Job, jobs: Collection[Job], batches: dict[str, Batch]) -> bool:
+    """Whether only a person can bring it on: it waits for a job that gave up, or for one that is stuck itself; a
+    batch's callback, for a member."""
+    if batch := batches.get(str(job.id)):
+        members = [each for each in jobs if each.batch_id == batch.id and not ended(each, batch, jobs)]
+        return job.run_at is None and any(each.state not in LIVE or stuck(each, jobs, batches) for each in members)
     before = (other for other in jobs if job.after_id == other.id or holds_back(other, job))
-    return job.blocked(jobs) or any(other.state == State.DEAD or stuck(other, jobs) for other in before)
+    return job.blocked(jobs) or any(other.state == State.DEAD or stuck(other, jobs, batches) for other in before)

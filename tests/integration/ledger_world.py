@@ -8,18 +8,21 @@ import itertools
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 import redis
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
-from backroom import Duplicate, Retry, enqueue_all, task
-from backroom.ledger import lanes, operations, rescue, sql, transitions, unique
+from backroom import Duplicate, Retry, batch, enqueue_all, grow, task
+from backroom.ledger import batches, lanes, operations, rescue, sql, transitions, unique
 from backroom.ledger.errors import Superseded
-from backroom.ledger.models import LIVE, Job, Unique
+from backroom.ledger.models import LIVE, Batch, Job, Unique
 from backroom.ledger.models import Heartbeat as HeartbeatRow
 from backroom.ledger.retry import judge
+from backroom.observe import progress
 from backroom.runtime import publisher
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.heartbeat import Heartbeat
@@ -43,6 +46,11 @@ def step(before: str | None = None) -> None:
     """A step of a chain gets the id of the one before it as its result."""
 
 
+@task(name="tests.complain", queue=QUEUE, retry=POLICY)
+def complain() -> None:
+    """A batch's `on_dead`."""
+
+
 def number(n: int) -> str:
     """The id of the n-th job."""
     return str(uuid.UUID(int=n))
@@ -56,6 +64,7 @@ class World:
         self.elsewhere = elsewhere
         self.broker.delete(QUEUE)
         Job.objects.all().delete()
+        Batch.objects.all().delete()
         HeartbeatRow.objects.all().delete()
         Unique.objects.all().delete()
         self.ids = map(number, itertools.count(1))
@@ -111,27 +120,25 @@ class World:
                     self.happens(("succeed", (self.taken[-1],)))
                     self.happens(("open_lanes", ([self.taken[-1].lane or ""],)))
             jobs = self.court.jobs.values()
-            live = [job for job in jobs if job.state in LIVE and not stuck(job, jobs)]
+            live = [job for job in jobs if job.state in LIVE and not stuck(job, jobs, self.court.batches)]
             if not live:
                 return
         raise AssertionError(f"never done: {[(str(job.id), job.state, job.after_id, job.run_at) for job in live]}")
 
     def run(self, statement: Statement) -> Outcome:
         name, arguments = statement
-        function = next(
-            getattr(room, name)
-            for room in (self, transitions, operations, rescue, lanes, unique)
-            if hasattr(room, name)
-        )
+        rooms = self, transitions, operations, rescue, lanes, unique, batches
+        function = next(getattr(room, name) for room in rooms if hasattr(room, name))
         try:
             return Outcome(name, arguments, function(*arguments))
         except Superseded as late:
             return Outcome(name, arguments, late)
 
     def judge(self, *outcomes: Outcome) -> None:
-        """Judge a step, remember the claims taken, publish what it made ready."""
+        """Judge a step, remember the claims taken, publish what it made ready. All batches may be counted again."""
         self.sound = False
         self.court.judge(*outcomes)
+        Batch.objects.update(count_again_at=Now() - timedelta(1))
         for name, _, result in outcomes:
             if name == "claim" and result:
                 self.taken.append(result)
@@ -162,6 +169,22 @@ class World:
             return enqueue_all(replace(options.call(argument), id=next(self.ids)))[0]
         except Duplicate as refused:
             return refused.job_id
+
+    def batch(self, keys: list[str | None], if_dead: str) -> str | None:
+        """None if a member's key is that of a job that can't join."""
+        then, *members = [replace(step.using(key=key).call(), id=next(self.ids)) for key in [None, *keys]]
+        with suppress(ValueError):
+            return batch(members, then=then, on_dead=complain.call(), if_dead=if_dead)
+        return None
+
+    def grow(self, claim: sql.Claimed) -> None:
+        """The body of this claim adds to its batch, if it has one that is open."""
+        call = replace(step.call(), id=next(self.ids))
+        with suppress(ValueError), progress.of_attempt(claim.id, claim.claims, claim.attempts):
+            grow([call])
+
+    def cancel_batch(self, id: str) -> list[str]:
+        return operations.cancel(batches=[id])
 
     def succeed(self, claim: sql.Claimed) -> list[sql.Message]:
         return transitions.succeed(claim, claim.id)
@@ -245,6 +268,16 @@ def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Jo
     world.enqueue_unique(("while waiting", "drop"), "x", None)
     world.pass_time(MONTH)
     return late, running, list(Job.objects.all())
+
+
+def batch_in_progress(world: World, if_dead: str) -> sql.Claimed:
+    """1 waits for 2, which has succeeded, for 3, which runs, and for 4, which is ready and has the key "a". Returns the
+    claim of 3."""
+    world.happens(("batch", ([None, None, "a"], if_dead)))
+    world.happens(("claim", (number(2), "two")))
+    world.happens(("succeed", (world.taken[0],)))
+    world.happens(("claim", (number(3), "two")))
+    return world.taken[1]
 
 
 def claim(id: str, worker: str) -> sql.Claimed:

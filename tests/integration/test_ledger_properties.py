@@ -20,10 +20,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from backroom import Permanent, RetryAfter, Snooze
-from backroom.ledger import lanes, operations, rescue, sql, transitions, unique
-from backroom.ledger.models import Heartbeat, Job, Unique
+from backroom.ledger import batches, lanes, operations, rescue, sql, transitions, unique
+from backroom.ledger.models import Batch, Heartbeat, Job, Unique
 from tests.integration.ledger_judge import HOLDS, MOVES, holds
-from tests.integration.ledger_world import LANES, MONTH, QUEUE, Statement, World, hurry, jobs_in_every_state, number
+from tests.integration.ledger_world import (
+    LANES,
+    MONTH,
+    QUEUE,
+    Statement,
+    World,
+    batch_in_progress,
+    hurry,
+    jobs_in_every_state,
+    number,
+)
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 PROFILE = settings(
@@ -117,6 +127,10 @@ STATEMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
     "relink": (job("waiting"),),
     "purge_names": (),
     "open_lanes": (st.just([*LANES]),),
+    "batch": (st.lists(st.none() | key, max_size=3), st.sampled_from(["wait", "go on", "cancel"])),
+    "grow": (claim,),
+    "cancel_batch": (job("waiting"),),
+    "look": (),
 }
 statement = st.one_of([st.tuples(st.just(name), st.tuples(*drawn)) for name, drawn in STATEMENTS.items()])
 
@@ -205,6 +219,19 @@ def test_no_two_statements_at_once_lose_a_job_or_run_it_twice(outside):
             world.happens(second)
 
 
+@pytest.mark.parametrize("if_dead", ["wait", "cancel"])
+def test_no_two_statements_at_once_lose_a_callback_or_release_it_early(outside, if_dead):
+    for first, second in itertools.permutations(range(10), 2):
+        if min(first, second) > 1:
+            continue  # neither counts members nor adds one
+        world = World(*outside)
+        statements = statements_on_a_batch(batch_in_progress(world, if_dead), number(1), number(4))
+        world.happen_at_once(statements[first], statements[second], commits=(first + second) % 3 > 0)
+        world.happens(("look", ()))
+        failed = Batch.objects.exclude(failed_at=None).count()
+        assert Job.objects.filter(task="tests.complain").count() == failed, "on_dead was not enqueued once"
+
+
 def test_a_job_is_not_purged_while_one_is_enqueued_behind_it(outside):
     world = World(*outside)
     world.happens(("enqueue", (["a"], None)))
@@ -273,18 +300,33 @@ def every_statement(late: sql.Claimed, running: sql.Claimed) -> list[Statement]:
     ]
 
 
+def statements_on_a_batch(running: sql.Claimed, callback: str, ready: str) -> list[Statement]:
+    return [
+        ("look", ()),
+        ("grow", (running,)),
+        ("succeed", (running,)),
+        ("fail", (running, Permanent("x"))),
+        ("claim", (ready, "one")),
+        ("cancel", ([ready],)),
+        ("cancel", ([callback],)),
+        ("cancel_batch", (callback,)),
+        ("replay", ([callback, running.id],)),
+        ("batch", (["a"], "wait")),
+    ]
+
+
 def test_every_statement_that_changes_a_job_is_tried():
     writers = {
         name
-        for module in (transitions, operations, rescue, lanes, unique)
+        for module in (transitions, operations, rescue, lanes, unique, batches)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
     readers = {"ids_of", "same_jobs", "lost_messages", "of_other_queues", "running_on"}
     # These stand in STATEMENTS under the names of those that call them.
-    called = {"insert", "defer", "mark_dead", "expire", "end_cancelled", "take", "states", "replace"}
-    callers = {"enqueue", "enqueue_expiring", "enqueue_unique", "fail", "cancel_key", "cancel_running", "worker_beats",
-               "stop_heartbeat",
+    called = {"insert", "defer", "mark_dead", "expire", "end_cancelled", "take", "states", "replace", "begin", "join"}
+    callers = {"enqueue", "enqueue_expiring", "enqueue_unique", "batch", "cancel_batch", "fail", "cancel_key",
+               "cancel_running", "worker_beats", "stop_heartbeat",
                "requeue_unfinished", "requeue_lost_messages", "defer_unknown_claim", "mark_terminated"}  # fmt: skip
     assert set(STATEMENTS) - callers == writers - readers - called
     assert set(STATEMENTS) == set(MOVES)
