@@ -1,7 +1,7 @@
 """The task class: every Celery spelling of "call this" enqueues a job.
 
 `task.enqueue(...)` and `task.using(...)` are named as in django.tasks; `.delay()`, `.apply_async()`, beat, `chain`
-and `group` lead to the same place. Options that the ledger can't honour (chords, links) raise TypeError.
+and `group` lead to the same place. chords.py has `chord`. Options that the ledger can't honour (links) raise TypeError.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.ledger.retry import Retry
-from backroom.runtime import duplicates, execution, heartbeat, lane, parameters, storable
+from backroom.runtime import chords, duplicates, execution, heartbeat, lane, parameters, storable
 from backroom.runtime.enqueue import Call, enqueue_all
 
 UNDERSTOOD = {"countdown", "eta", "expires", "queue", "key", "chain"}
@@ -119,6 +119,11 @@ class LedgerTask(Task):
         steps = [signature.type._from_signature(signature) for signature in reversed(options.get("chain") or [])]
         (id,) = enqueue_all(replace(call, id=task_id).then(*steps))
         return self.AsyncResult(id)
+
+    def signature(self, *args: Any, **kwargs: Any) -> Any:
+        """Celery's; a chord that it becomes part of starts a batch."""
+        chords.install()
+        return super().signature(*args, **kwargs)
 
     def apply_async_on_commit(self, *args: Any, **kwargs: Any) -> None:
         """Celery's spelling for Django: the row is part of the caller's transaction, so it appears on commit."""

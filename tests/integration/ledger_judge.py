@@ -150,7 +150,7 @@ class Judge:
         if (was is None or was.run_at is None) and now.run_at is not None:
             for job in members:
                 seen = [(job, jobs), (before[str(job.id)], before.values())] if str(job.id) in before else [(job, jobs)]
-                assert any(ended(each, batch, those) for each, those in seen), "the callback overtook a member"
+                assert any(has_ended(each, batch, those) for each, those in seen), "the callback overtook a member"
 
     def _each(self, outcome: Outcome, before: dict[str, Job], alive: set[str]) -> None:
         name, arguments, result = outcome
@@ -209,7 +209,7 @@ class Judge:
         elif name == "look":
             for batch in self.batches.values():
                 members = [job for job in self.jobs.values() if job.batch_id == batch.id]
-                over = all(ended(job, batch, self.jobs.values()) for job in members)
+                over = all(has_ended(job, batch, self.jobs.values()) for job in members)
                 assert batch.ended_at or not over, "a callback was not released"
         elif name == "worker_beats":
             assert all(before[id].worker == arguments[0] and id not in arguments[1] for id in result)
@@ -295,7 +295,7 @@ def holds_back(other: Job, job: Job) -> bool:
     return other.state in LIVE or (other.state == State.DEAD and bool(other.dead_blocks))
 
 
-def ended(member: Job, batch: Batch, jobs: Collection[Job]) -> bool:
+def has_ended(member: Job, batch: Batch, jobs: Collection[Job]) -> bool:
     """Whether the callback need not wait for this member."""
     if batch.if_dead != "go on":
         return member.state == State.SUCCEEDED
@@ -307,7 +307,7 @@ def stuck(job: Job, jobs: Collection[Job], batches: dict[str, Batch]) -> bool:
     """Whether only a person can bring it on: it waits for a job that gave up, or for one that is stuck itself; a
     batch's callback, for a member."""
     if batch := batches.get(str(job.id)):
-        members = [each for each in jobs if each.batch_id == batch.id and not ended(each, batch, jobs)]
+        members = [each for each in jobs if each.batch_id == batch.id and not has_ended(each, batch, jobs)]
         return job.run_at is None and any(each.state not in LIVE or stuck(each, jobs, batches) for each in members)
     before = (other for other in jobs if job.after_id == other.id or holds_back(other, job))
     return job.blocked(jobs) or any(other.state == State.DEAD or stuck(other, jobs, batches) for other in before)

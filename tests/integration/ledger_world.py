@@ -180,7 +180,7 @@ class World:
     def grow(self, claim: sql.Claimed) -> None:
         """The body of this claim adds to its batch, if it has one that is open."""
         call = replace(step.call(), id=next(self.ids))
-        with suppress(ValueError), progress.of_attempt(claim.id, claim.claims, claim.attempts):
+        with suppress(ValueError), progress.of_attempt(claim):
             grow([call])
 
     def cancel_batch(self, id: str) -> list[str]:

@@ -1,8 +1,10 @@
 """Batches on a real PostgreSQL: when the callback is due, what it gets, and who adds to a batch."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from celery import chain, chord, group
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -10,6 +12,7 @@ from backroom import batch, grow, task, testing
 from backroom.ledger import batches, operations, transitions
 from backroom.ledger.models import Batch, Job
 from backroom.observe import progress
+from backroom.runtime import execution
 from backroom.runtime.batch import overview, results
 from backroom.runtime.enqueue import SLICE
 
@@ -261,7 +264,7 @@ def test_a_batch_that_has_ended_takes_no_more_members():
     late = transitions.claim(ids[0], "frozen")
     operations.cancel(ids=[id])
     look()
-    with progress.of_attempt(late.id, late.claims, late.attempts), pytest.raises(ValueError, match="has ended"):
+    with progress.of_attempt(late), pytest.raises(ValueError, match="has ended"):
         grow([part.call(9)])
     assert count_of("tests.part") == 3
 
@@ -304,3 +307,56 @@ def test_members_are_kept_until_the_callback_has_ended():
     Job.objects.update(finished_at=Now() - timedelta(40))
     assert operations.purge(30) == 4
     assert not Batch.objects.exists()
+
+
+def ran() -> dict[str, object]:
+    """The results of all jobs, by their tasks, once all have run."""
+    return {job.task: job.result for job in testing.run_jobs()}
+
+
+def test_a_chord_is_a_batch():
+    id = chord([part.s(1), part.s(2)])(listed.s()).id
+    assert (state(id), len(members(id))) == ("waiting", 2)
+    assert ran()["tests.listed"] == [1, 2]
+    (group(part.s(n) for n in range(3)) | tagged.s("x")).delay()
+    assert ran()["tests.tagged"] == ["x", 0, 1, 2]
+    chain(group([part.s(4), part.s(5)]), listed.s(), tagged.s("y")).delay()
+    assert ran() == {"tests.part": 5, "tests.listed": [4, 5], "tests.tagged": ["y", 4, 5]}
+
+
+def test_a_chords_member_may_be_a_chain_and_its_body_may_do_without_results():
+    chord([part.s(1) | part.s(), part.s(2)], listed.s()).delay()
+    assert ran()["tests.listed"] == [1, 2]
+    chord([part.s(1)] * 2, whole.si("immutable")).apply_async(countdown=60)
+    assert ran() == {}
+    testing.advance(timedelta(minutes=1))
+    assert ran() == {"tests.part": 1, "tests.whole": None}
+    chord([], listed.s()).delay()
+    assert ran() == {"tests.listed": []}
+
+
+@pytest.mark.parametrize(
+    "canvas",
+    [
+        lambda: part.s(1) | group(part.s(), part.s()) | listed.s(),
+        lambda: chord([chord([part.s(1)], listed.s())], listed.s()),
+        lambda: chord([part.s(1)], listed.s(), link=part.s(1)),
+        lambda: chord([part.s(1)], listed.s() | group(part.s(), part.s())),
+    ],
+    ids=["group in a chain", "chord in a header", "link", "group behind the body"],
+)
+def test_what_a_batch_can_not_have_is_refused_by_name(canvas):
+    with pytest.raises(TypeError):
+        canvas().delay()
+    assert not Job.objects.exists()
+
+
+def test_a_result_of_any_size_is_handed_over():
+    """Of many members: the list is not stored, so the limit of a job's arguments does not count."""
+    id = batch([part.call(n) for n in range(2000)], then=replace(listed.call(None), takes_result="numbers"))
+    Job.objects.filter(batch_id=id).update(state="succeeded", result=1234567)
+    look()
+    transitions.stage_due(9)
+    claimed = execution._claim(id, "tests.listed")
+    assert claimed.args == {"numbers": [1234567] * 2000}
+    assert Job.objects.get(id=id).args == {"numbers": None}

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from backroom.ledger import lanes, operations, rescue, transitions, unique
+from backroom.ledger import batches, lanes, operations, rescue, transitions, unique
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = [ROOT / "docs" / name for name in ("crash-matrix.md", "benchmarks.md")]
 COMPARISON = ROOT / "docs" / "compare.md"  # two tables whose words are links: no reader reads them through
 BENCHMARK = re.compile(r"<!-- bench -->\n(.*?)<!-- /bench -->", re.DOTALL)  # bench.report writes it
-LIMIT = 13_100  # words in all documents but the generated ones, a screen a feature; a tenth is security.md
+LIMIT = 13_585  # words in all documents but the generated ones, a screen a feature; a tenth is security.md
 TESTS = {
     name
     for file in (ROOT / "tests").rglob("*.py")
@@ -72,7 +72,7 @@ def test_the_core_explains_every_function_of_the_ledger():
     text = (ROOT / "docs" / "core.md").read_text()
     functions = [
         name
-        for module in (transitions, operations, rescue, lanes, unique)
+        for module in (transitions, operations, rescue, lanes, unique, batches)
         for name, found in inspect.getmembers(module, inspect.isfunction)
         if found.__module__ == module.__name__ and not name.startswith("_")
     ]
