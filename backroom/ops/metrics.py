@@ -149,6 +149,7 @@ def totals() -> Iterable[Metric]:
     attempts = CounterMetricFamily(
         "backroom_job_attempts", "Attempts that ended: succeeded, retried, dead", labels=[*labels, "outcome"]
     )
+    expired = CounterMetricFamily("backroom_job_expired", "Jobs cancelled as they had not begun in time", labels=labels)
     wait = HistogramMetricFamily("backroom_job_wait_seconds", "From due to start", labels=labels)
     run = HistogramMetricFamily("backroom_job_run_seconds", "From start to end of an attempt", labels=labels)
     until = gauge("job_counted_until_timestamp_seconds", "End of the newest minute that the counters include")
@@ -156,12 +157,13 @@ def totals() -> Iterable[Metric]:
         values = [total.task, total.queue]
         for outcome in COUNTS:
             attempts.add_metric([*values, outcome], getattr(total, outcome))
+        expired.add_metric(values, total.expired)
         wait.add_metric(values, cumulative(total.waits), total.wait_s)
         run.add_metric(values, cumulative(total.runs), total.run_s)
     ((last,),) = rows(COUNTED_UNTIL)
     if last:
         until.add_metric([], last)
-    return attempts, wait, run, until
+    return attempts, expired, wait, run, until
 
 
 def cumulative(histogram: dict[str, int]) -> list[tuple[str, float]]:

@@ -36,15 +36,17 @@ BUCKET = (  # GREATEST ignores NULL, which an attempt has that was refused befor
     f" THEN LEAST(ceil(2 * log(2, GREATEST(extract(epoch FROM {{0}}) * 1000, 1))), {BUCKETS - 1})::int END"
 )
 
-# The BRIN index over finished_at finds successes, the index over attempts all other ends.
+# The BRIN index over finished_at finds what succeeded or expired, the index over attempts all other ends.
 ENDED = f"""
 SELECT task, queue, outcome, {BUCKET.format("wait")}, {BUCKET.format("run")}, count(*),
        COALESCE(sum(extract(epoch FROM GREATEST(wait, '0'))), 0)::float,
        COALESCE(sum(extract(epoch FROM GREATEST(run, '0'))), 0)::float
 FROM (
-    SELECT task, queue, 'succeeded' AS outcome, started_at - COALESCE(run_at, created_at) AS wait,
+    SELECT task, queue, CASE state WHEN 'cancelled' THEN 'expired' ELSE state END AS outcome,
+           started_at - COALESCE(run_at, created_at) AS wait,
            finished_at - started_at AS run
-    FROM backroom_job WHERE finished_at >= %s AND finished_at < %s AND state = 'succeeded'
+    FROM backroom_job WHERE finished_at >= %s AND finished_at < %s
+         AND (state = 'succeeded' OR (state = 'cancelled' AND error LIKE 'expired: %%'))
     UNION ALL
     SELECT task, queue, outcome, started_at - published_at, ended_at - started_at
     FROM backroom_attempt WHERE ended_at >= %s AND ended_at < %s
@@ -123,12 +125,12 @@ def _add(totals_of: Any, tasks: list[TaskMinute], **at: datetime) -> None:
     totals = []
     for entry in tasks:
         total = known.get((entry.task, entry.queue)) or totals_of(task=entry.task, queue=entry.queue, **at)
-        for name in (*COUNTS, *SUMS):
+        for name in (*COUNTS, "expired", *SUMS):
             setattr(total, name, getattr(total, name) + getattr(entry, name))
         for name in HISTOGRAMS:
             setattr(total, name, dict(Counter(getattr(total, name)) + Counter(getattr(entry, name))))
         totals.append(total)
-    fields = [*COUNTS, *SUMS, *HISTOGRAMS]
+    fields = [*COUNTS, "expired", *SUMS, *HISTOGRAMS]
     names = [*at, "task", "queue"]
     totals_of.objects.bulk_create(totals, update_conflicts=True, unique_fields=names, update_fields=fields)
 

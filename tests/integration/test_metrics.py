@@ -152,6 +152,19 @@ def test_an_attempt_that_was_refused_before_it_began_has_no_times():
     assert scrape("job_run_seconds_count", **labels) == scrape("job_wait_seconds_count", **labels) == 0
 
 
+def test_jobs_that_expired_are_counted_and_have_no_times():
+    late = noted.using(expires=timedelta(seconds=-1)).enqueue()
+    cancelled = noted.enqueue()
+    transitions.claim(late, "one")
+    operations.cancel(ids=[cancelled], why="not wanted")
+    now = timezone.now()
+    Job.objects.update(finished_at=last_minute(now))
+    rollups.write(QUEUES, now)
+    scrape, labels = Scrape(), {"task": "tests.noted", "queue": "default"}
+    assert scrape("job_expired_total", **labels) == 1
+    assert scrape("job_wait_seconds_count", **labels) == scrape("job_attempts_total", outcome="dead", **labels) == 0
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_minute_that_is_written_in_part_is_not_counted_twice():
     """A dispatcher that dies in the midst leaves nothing; here its last statement fails."""
