@@ -37,7 +37,7 @@ def end(pool: BasePool, worker: str, ids: Iterable[str], children: Mapping[str, 
                     subprocesses.end(id)
                     with suppress(Superseded):
                         transitions.mark_dead(job, "")
-                    log.warning("job %s was cancelled, and its process killed", id)
+                        log.warning("job %s was cancelled, and its process killed", id)
         finally:
             with suppress(ProcessLookupError):
                 os.kill(pid, SIGCONT)

@@ -133,8 +133,8 @@ def _body(task: Executable, job: Claimed) -> Any:
             return task.run(**job.args)
     except (Exception, WorkerShutdown, WorkerTerminate):
         raise
-    except resumable.Interrupted:
-        raise Snooze(0, "its worker stopped") from None
+    except resumable.Interrupted as stop:
+        raise Snooze(0, str(stop)) from None
     except BaseException as error:
         if terminate_handler_fired():
             raise

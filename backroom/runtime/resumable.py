@@ -1,6 +1,7 @@
 """Rows that a job goes through, and goes on with where a deploy or a crash cut it off: docs/resumable.md."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from contextvars import ContextVar
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
+from celery import current_app, current_task
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import Model, QuerySet
@@ -23,10 +25,11 @@ M = TypeVar("M", bound=Model)
 
 SLICE = 100  # rows of a QuerySet read at a time
 EVERY = 1.0  # seconds between two writes of the cursor
+LIMITS = ("soft_time_limit", "time_limit")
 
 
 class Interrupted(BaseException):
-    """The worker stops. An `except Exception` in the body would let a job succeed that is not done."""
+    """The attempt ends between two rows. An `except Exception` in the body would let a job succeed that is not done."""
 
 
 class Resumable(Generic[T]):
@@ -45,6 +48,7 @@ class Resumable(Generic[T]):
         self.current: dict[str, Any] | None = None  # the cursor once the body's row is done
         self.moved = False  # since it was written
         self.write_at = time.monotonic() + EVERY
+        self.ends_at: float | None = None  # by time.monotonic
         self.total: int | None = None
 
     def __iter__(self) -> "Resumable[T]":
@@ -61,7 +65,11 @@ class Resumable(Generic[T]):
             self.write()
             raise
         if sigterm.stops():
-            raise Interrupted
+            raise Interrupted("its worker stopped")
+        if self.ends_at is None:  # at least one row is done
+            self.ends_at = time.monotonic() + turn()
+        elif time.monotonic() >= self.ends_at:
+            raise Interrupted("it goes on, so that no time limit cuts it off")
         self.current = {**self.cursor, "at": self.position(row), "done": self.cursor["done"] + 1}
         check_arguments(self.current)
         return row
@@ -131,6 +139,12 @@ class _Ordered(Generic[M]):
         while part := list(self.after(value)[:SLICE]):
             value = getattr(part[-1], self.field.attname)  # now: the body may delete it
             yield from part
+
+
+def turn() -> float:
+    """Seconds after which an attempt ends between two rows: half of the time limit of the task that runs."""
+    limits = [getattr(current_task, name, None) or current_app.conf[f"task_{name}"] for name in LIMITS]
+    return min(filter(None, limits), default=math.inf) / 2
 
 
 def wrong(cursor: Any, by: str | None) -> ValueError:

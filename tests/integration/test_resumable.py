@@ -1,6 +1,7 @@
 """Resumable jobs: where the next attempt goes on, and that each atomic row is done once, whatever dies and when."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -8,6 +9,7 @@ from datetime import timedelta
 from signal import SIGKILL
 
 import pytest
+from celery import current_app
 from celery.exceptions import Ignore, Retry
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
@@ -194,6 +196,18 @@ def test_a_stop_of_the_worker_interrupts_between_two_rows_uses_no_attempt_and_ke
     sigterm.main_stops(warm=False)
     job = attempt(each(atomic=atomic), str(job.id))
     assert (job.state, job.attempts, job.claims, done()) == ("succeeded", 1, 2, once(groups))
+
+
+def test_a_job_longer_than_its_time_limit_ends_between_two_rows_and_goes_on_without_using_an_attempt(
+    groups, monkeypatch
+):
+    monkeypatch.setitem(current_app.conf, "task_soft_time_limit", 0.02)
+    id = going_through.enqueue()
+    for number in range(1, ROWS + 1):
+        job = attempt(each(lambda group: (do(group), time.sleep(0.01))), id)
+        assert (done(), job.attempts) == (once(groups[:number]), number == ROWS)
+    assert job.state == "succeeded"
+    assert module.turn() == 0.01
 
 
 def test_a_stop_after_the_last_row_lets_the_job_finish(groups):
