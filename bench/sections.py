@@ -148,6 +148,14 @@ SECTIONS = (
         {"way": "way", "few_s": "the few, s", "jobs_per_s": "all, jobs/s", "rate_ratio": "÷ without turns"},
     ),
     Section(
+        "batches",
+        "Batches",
+        "{jobs:,} jobs that do nothing, enqueued in one call, as plain jobs and as a batch's members; one worker of two"
+        " children and a dispatcher, which also counts the members. From the call until the last job, or the batch's"
+        " callback, has succeeded.",
+        {"way": "way", "us_a_job": "µs a job", "ratio": "÷ plain jobs"},
+    ),
+    Section(
         "growth",
         "Growth",
         "PostgreSQL's CPU in µs: for one job (insert, due, claim, finish), or for one look of a dispatcher that finds"

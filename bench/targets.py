@@ -126,6 +126,12 @@ TARGETS = (
         bound="a job gets its place after the end of one before it, and stands in two indexes more",
     ),
     Target(
+        "a member of a batch of 10,000 ÷ a plain job",
+        1.15,
+        lambda found: found.figure("batches", "ratio", way="members of a batch"),
+        bound="a row in one more index, and a count of all members in at most a twentieth of the time",
+    ),
+    Target(
         "`/ops/` at each look, 1 million jobs: PostgreSQL's CPU",
         20,
         lambda found: found.figure("pages", "database_cpu_ms", page="health, poll"),

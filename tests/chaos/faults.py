@@ -8,9 +8,10 @@ from itertools import pairwise
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 from django.db import connection
+from django.db.models import Max
 from django.db.models.functions import Now
 
-from backroom import enqueue_all
+from backroom import batch, enqueue_all
 from backroom.ledger import operations
 from backroom.ledger.models import LIVE, Job
 from backroom.runtime.lane import Lane
@@ -183,6 +184,24 @@ def cut_off(number: Signals, target: str) -> Fault:
         job = Job.objects.get(id=id)
         used = 1 if number == SIGTERM else 2  # a deploy uses no attempt
         assert (job.attempts, job.claims) == (used, 2), (job.attempts, job.claims)
+
+    return fault
+
+
+def of_a_batch(process: str, boundary: str, target: str, which: int) -> Fault:
+    """Kill a process that has a batch's last member in its hands, or the message of its callback."""
+
+    def fault(context: Context) -> None:
+        first = date(1990, 1, 1) + timedelta(days=int(time.time()) % 9_000)  # each row has days of its own
+        days = [str(first + timedelta(days=number)) for number in range(4)]
+        armed = context.arm(boundary, process, days[which])
+        *members, then = [tasks.mail_sales_report.call(day) for day in days]
+        id = batch(members, then=then)
+        context.mails += [f"sales-report:{day}" for day in days]
+        strike(context, armed.wait(TIMEOUT), SIGKILL, target)
+        until(lambda: Job.objects.filter(id=id, state="succeeded").exists(), TIMEOUT, "the callback")
+        ended = Job.objects.filter(batch_id=id).aggregate(Max("finished_at"))["finished_at__max"]
+        assert ended < Job.objects.get(id=id).started_at, "the callback overtook a member"
 
     return fault
 

@@ -213,6 +213,17 @@ def lanes() -> list[Row]:
     ]
 
 
+def batches() -> list[Row]:
+    """A batch, whose last member or whose callback is in the hands of a process that dies."""
+    return [
+        Row("batch", boundary, sent(SIGKILL, target), faults.of_a_batch(*where), RESCUED, naive=False)
+        for boundary, target, where in (
+            ("last member claimed", "child", ("worker-bulk", "after claim", "child", 2)),
+            ("closed, callback unpublished", "only", ("dispatcher", "rows taken", "only", 3)),
+        )
+    ]
+
+
 QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) and each message three times (the claim)
     ("after authorize", SIGKILL, "all"),  # the safety net under the checkout
     ("after commit B", SIGKILL, "child"),  # the dispatcher publishes what the web did not
@@ -222,4 +233,4 @@ QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) 
     ("after claim", SIGSTOP, "all"),  # the fencing token
     ("rows locked", SIGKILL, "only"),  # the second dispatcher takes over
 }
-ALL = [*web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs(), *lanes()]
+ALL = [*web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs(), *lanes(), *batches()]
