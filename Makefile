@@ -62,7 +62,7 @@ pictures: .venv/.ready ## every page by day and by night, wide and as on a phone
 naive: .venv/.ready ## each experiment of the lab in both shops without a ledger, and the reconciler after it
 	@$(RUN) -m pytest tests/browser/test_lab.py -m "slow or not slow" -k "without_a_ledger or checklist or repairs"
 
-outage: .venv/.ready ## 2,000 mails wait out a mail server that is down for a minute; an alert's minute, by the clock
+outage: .venv/.ready ## 2,000 mails wait out a mail server, a batch of 10,000 five kills of all workers; an alert's minute
 	@$(RUN) -m pytest tests/acceptance -m slow -s
 
 FUZZ := var-fuzz/bin/schemathesis

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from backroom import batch, grow, task, testing
-from backroom.ledger import batches, operations, transitions
+from backroom.ledger import batches, operations, sql, transitions
 from backroom.ledger.models import Batch, Job
 from backroom.observe import progress
 from backroom.runtime import execution
@@ -106,6 +106,18 @@ def test_the_callback_is_due_once_all_have_succeeded():
     assert transitions.claim(id, "one").claims == 1
     look()
     assert transitions.stage_due(9) == []
+
+
+def test_a_members_finish_changes_no_row_but_its_own():
+    """So that no two of 10,000 wait for one lock. PostgreSQL writes a changed row to another place, its ctid."""
+    places = "SELECT id::text, ctid::text FROM backroom_job UNION ALL SELECT 'batch', ctid::text FROM backroom_batch"
+    _, (first, *_) = three()
+    claimed = transitions.claim(first, "one")
+    before = dict(sql.rows(places))
+    transitions.succeed(claimed, 1)
+    after = dict(sql.rows(places))
+    assert [id for id in before if after[id] != before[id]] == [first]
+    assert state(first) == "succeeded"
 
 
 def test_the_callback_of_an_empty_batch_is_due_at_once():
