@@ -149,8 +149,10 @@ def test_a_process_killed_at_any_boundary_of_a_step_does_no_row_twice_and_loses_
     connection.close()
     child = os.fork()
     if not child:
-        attempt(body, id)
-        os._exit(0)
+        try:
+            attempt(body, id)
+        finally:
+            os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == SIGKILL
     Job.objects.update(started_at=Now() - timedelta(minutes=1))
     until(lambda: rescue.requeue_abandoned() == [id], what="the dead process's session has ended")
