@@ -6,6 +6,12 @@ from typing import Any
 
 from backroom.ledger.sql import PARKED, returned_ids, rows
 
+GIVEN = """
+    (SELECT *, COALESCE(moment, statement_timestamp() + delay * interval '1 second') AS at,
+            COALESCE(expires_on, statement_timestamp() + expires_in * interval '1 second') AS expires
+     FROM jsonb_to_recordset(%s::jsonb) AS given (id uuid, task text, args jsonb, context jsonb, delay float,
+          moment timestamptz, expires_in float, expires_on timestamptz)) row"""
+
 
 def take(newcomers: Collection[dict[str, Any]], over: bool = False) -> dict[str, tuple[str, bool]]:
     """Take names for jobs that are about to be inserted; with `over` also from jobs that hold them no more. Returns the
@@ -45,11 +51,17 @@ def replace(newcomers: Collection[dict[str, Any]]) -> list[str]:
             place = CASE WHEN row.at IS NULL THEN place END,
             run_at = CASE WHEN row.at IS NULL AND state = 'waiting' AND run_at < {PARKED}
                           THEN LEAST(run_at, statement_timestamp()) ELSE COALESCE(row.at, run_at) END
-        FROM (SELECT *, COALESCE(moment, statement_timestamp() + delay * interval '1 second') AS at,
-                     COALESCE(expires_on, statement_timestamp() + expires_in * interval '1 second') AS expires
-              FROM jsonb_to_recordset(%s::jsonb) AS given (id uuid, task text, args jsonb, context jsonb, delay float,
-                   moment timestamptz, expires_in float, expires_on timestamptz)) row
-        WHERE job.id = row.id AND job.task = row.task AND job.after_id IS NULL RETURNING job.id"""  # noqa: S608
+        FROM {GIVEN} WHERE job.id = row.id AND job.task = row.task AND job.after_id IS NULL RETURNING job.id"""  # noqa: S608
+    return returned_ids(sql, json.dumps(list(newcomers)))
+
+
+def outlast(newcomers: Collection[dict[str, Any]]) -> list[str]:
+    """Let jobs that `states` has locked expire no sooner than what is dropped for them; returns the ids."""
+    sql = f"""
+        UPDATE backroom_job job
+        SET expires_at = NULLIF(GREATEST(COALESCE(row.expires, 'infinity'), job.expires_at), 'infinity')
+        FROM {GIVEN} WHERE job.id = row.id AND state || '' IN ('ready', 'waiting') AND job.expires_at IS NOT NULL
+        RETURNING job.id"""  # noqa: S608 - GIVEN stands above
     return returned_ids(sql, json.dumps(list(newcomers)))
 
 

@@ -71,8 +71,10 @@ def settle(newcomers: Sequence[dict[str, Any]]) -> dict[str, str]:
         held |= unique.take([chosen[name] for name in free], over=True) if free else {}
     holders = {row["id"]: held[row["name"]][0] for row in newcomers if held[row["name"]][0] != row["id"]}
     moved = [row | {"id": holders[row["id"]]} for row in chosen.values() if row["id"] in holders]
-    moved = [row for row in moved if row["duplicate"] == REPLACE]
-    unmoved = {row["id"] for row in moved} - set(unique.replace(moved) if moved else [])
+    replacing = [row for row in moved if row["duplicate"] == REPLACE]
+    unmoved = {row["id"] for row in replacing} - set(unique.replace(replacing) if replacing else [])
+    if dropped := [row for row in moved if row["duplicate"] == DROP]:
+        unique.outlast(dropped)
     for row in newcomers:
         if (holder := holders.get(row["id"])) and (row["duplicate"] == REFUSE or holder in unmoved):
             raise Duplicate(row["name"], holder)

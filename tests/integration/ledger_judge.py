@@ -203,6 +203,8 @@ class Judge:
         elif name == "enqueue_unique" and result in before:
             (rule, duplicate), argument, _ = arguments
             assert HOLDS[rule](before[result]), "a newcomer was dropped for a job that does not hold its name"
+            outlasts = argument == "x" or self.jobs[result].expires_at is None or before[result].claims
+            assert duplicate == "refuse" or outlasts, "a newcomer was dropped for a job that expires before it"
             assert duplicate != "replace" or self.jobs[result].args == {"before": argument}, "it was not replaced"
         elif name == "claim" and result is None and arguments[0] in self.late:
             assert self.jobs[arguments[0]].state != State.READY, "a job that is too late was left to be claimed"

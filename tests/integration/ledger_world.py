@@ -162,9 +162,11 @@ class World:
         return enqueue_all(head.then(replace(follower, takes_result="before")))[0]
 
     def enqueue_unique(self, how: tuple[str, str], argument: str, seconds: int | None) -> str:
-        """Returns the id of the job that has the name."""
+        """Returns the id of the job that has the name. One with the argument x expires."""
         rule, duplicate = how
-        options = step.using(unique=(rule, rule), duplicate=duplicate, run_after=seconds and timedelta(seconds=seconds))
+        expires = timedelta(seconds=20) if argument == "x" else None
+        after = seconds and timedelta(seconds=seconds)
+        options = step.using(unique=(rule, rule), duplicate=duplicate, run_after=after, expires=expires)
         try:
             return enqueue_all(replace(options.call(argument), id=next(self.ids)))[0]
         except Duplicate as refused:

@@ -324,7 +324,8 @@ def test_every_statement_that_changes_a_job_is_tried():
     }
     readers = {"ids_of", "same_jobs", "lost_messages", "of_other_queues", "running_on"}
     # These stand in STATEMENTS under the names of those that call them.
-    called = {"insert", "defer", "mark_dead", "expire", "end_cancelled", "take", "states", "replace", "begin", "join"}
+    called = {"insert", "defer", "mark_dead", "expire", "end_cancelled", "take", "states", "replace", "outlast",
+              "begin", "join"}  # fmt: skip
     callers = {"enqueue", "enqueue_expiring", "enqueue_unique", "batch", "cancel_batch", "fail", "cancel_key",
                "cancel_running", "worker_beats", "stop_heartbeat",
                "requeue_unfinished", "requeue_lost_messages", "defer_unknown_claim", "mark_terminated"}  # fmt: skip

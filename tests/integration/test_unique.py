@@ -10,9 +10,9 @@ from celery import chain
 from django.db import connection, transaction
 from django.db.models import F
 
-from backroom import Duplicate, enqueue_all, enqueue_many, task
+from backroom import Duplicate, batch, enqueue_all, enqueue_many, task
 from backroom.ledger import operations, sql, transitions, unique
-from backroom.ledger.models import Job, Unique
+from backroom.ledger.models import Batch, Job, Unique
 from backroom.observe import progress
 
 MINUTE = timedelta(minutes=1)
@@ -178,6 +178,17 @@ class TestADuplicate:
         assert list(Job.objects.order_by("id").values_list("task", flat=True)) == ["tests.refused", plain.name]
         refused.enqueue(2)
 
+    def test_is_not_lost_with_a_holder_that_expires_sooner(self):
+        soon = reindex.using(expires=MINUTE)
+        first = soon.enqueue(1)
+        Job.objects.update(expires_at=F("expires_at") - 2 * MINUTE)  # and no process has seen that yet
+        assert soon.enqueue(1) == first
+        assert Job.objects.get().expires_at > Job.objects.get().created_at
+        assert reindex.enqueue(1) == first
+        assert Job.objects.get().expires_at is None
+        assert soon.enqueue(1) == first
+        begin(first)
+
     def test_is_followed_by_what_was_to_follow_it(self):
         first = reindex.enqueue(1)
         assert enqueue_all(reindex.call(1).then(plain.call(7))) == [first]
@@ -190,6 +201,12 @@ class TestADuplicate:
         claimed = begin(live.enqueue(1))
         with progress.of_attempt(claimed), pytest.raises(ValueError, match="enqueue itself"):
             live.enqueue(1)
+
+    def test_is_a_member_of_a_batch(self):
+        first = reindex.enqueue(1)
+        id = batch([reindex.call(1), reindex.call(2), reindex.call(2), plain.call()], then=plain.call())
+        assert Batch.objects.get(id=id).total == 3
+        assert str(Job.objects.get(id=first).batch_id) == id
 
     def test_by_celerys_spelling_is_dropped(self):
         first = reindex.delay(1).id
