@@ -18,6 +18,7 @@ LANES = f"""
         SELECT lane FROM backroom_job WHERE lane > name AND {PARKED_JOBS} ORDER BY lane LIMIT 1)
         FROM lane WHERE %s AND name IS NOT NULL)
     """  # noqa: S608 - the parts stand in sql.py
+# OFFSET 0: else the planner copies `free` to each of its uses, and each one reads the places again.
 OPEN = f"""
     {LANES}, opening AS (
         SELECT parked.id, free.places[nth] AS place, expired FROM lane
@@ -25,7 +26,7 @@ OPEN = f"""
                             ORDER BY place, id LIMIT 1) head
         CROSS JOIN LATERAL (SELECT ARRAY(
             SELECT generate_series(1, head.places) EXCEPT SELECT place FROM backroom_job
-            WHERE lane = name AND place > 0 AND state IN ('ready', 'running') ORDER BY 1) AS places) free
+            WHERE lane = name AND place > 0 AND state IN ('ready', 'running') ORDER BY 1) AS places OFFSET 0) free
         CROSS JOIN LATERAL (SELECT *, row_number() OVER (PARTITION BY expired ORDER BY place, id) AS nth FROM (
             SELECT id, places, place, {EXPIRED} AS expired, {PAUSED} AS paused
             FROM backroom_job WHERE lane = name AND {PARKED_JOBS} AND (head.dead_blocks IS NOT NULL OR NOT ({PAUSED}))

@@ -102,12 +102,13 @@ class Dispatcher:
         return len(messages) >= size
 
     def open_lanes(self, size: int) -> list[Message]:
-        """Look into all lanes. What opens none costs at most a twentieth of the time."""
+        """Look into all lanes: at most a twentieth of the time if it opens none, and the sooner again the more."""
         began = time.monotonic()
         if began < self.lanes_at:
             return []
         messages = open_lanes(limit=size)
-        self.lanes_at = time.monotonic() + (20 * (time.monotonic() - began) if len(messages) < size else 0)
+        now = time.monotonic()
+        self.lanes_at = now + 20 * (now - began) / (1 + len(messages))
         return messages
 
     def broker_is_back(self) -> bool:
