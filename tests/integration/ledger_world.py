@@ -267,7 +267,7 @@ def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Jo
     claim(number(13), "one")
     world.enqueue_expiring(None)
     world.enqueue_expiring(10)
-    world.enqueue_unique(("while waiting", "drop"), "x", None)
+    world.enqueue_unique(("while waiting", "drop"), "y", None)
     world.pass_time(MONTH)
     return late, running, list(Job.objects.all())
 

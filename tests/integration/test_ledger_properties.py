@@ -259,11 +259,11 @@ def test_a_cancelled_job_is_not_purged_while_another_waits_for_it(outside):
 
 
 def every_statement(late: sql.Claimed, running: sql.Claimed) -> list[Statement]:
-    heads = [number(n) for n in (1, 3, 5, 6, 7, 8, 11, 13, 14)]
+    heads = [number(n) for n in (1, 3, 5, 6, 7, 8, 11, 19, 13, 14)]
     return [
         ("enqueue", (["d", None], None)),
-        ("enqueue_unique", (("while waiting", "replace"), "y", None)),
-        ("claim", (number(3), "two")),
+        ("enqueue_unique", (("while waiting", "replace"), "x", None)),
+        ("claim", (number(19), "two")),
         ("claim", (number(15), "two")),
         ("succeed", (late,)),
         ("succeed", (running,)),
