@@ -232,6 +232,16 @@ def test_no_two_statements_at_once_lose_a_callback_or_release_it_early(outside, 
         assert Job.objects.filter(task="tests.complain").count() == failed, "on_dead was not enqueued once"
 
 
+def test_two_dispatchers_of_which_one_dies_enqueue_on_dead_once(outside):
+    world = World(*outside)
+    world.happens(("fail", (batch_in_progress(world, "wait"), Permanent("x"))))
+    found = []
+    for commits in False, True, True:
+        world.happen_at_once(("look", ()), ("look", ()), commits)
+        found.append(Job.objects.filter(task="tests.complain").count())
+    assert found == [0, 1, 1]
+
+
 def test_a_job_is_not_purged_while_one_is_enqueued_behind_it(outside):
     world = World(*outside)
     world.happens(("enqueue", (["a"], None)))
