@@ -14,8 +14,9 @@ from backroom.ledger.retry import Retry
 from backroom.observe.progress import progress, report
 from backroom.runtime.backpressure import Overloaded
 from backroom.runtime.batch import batch, grow
+from backroom.runtime.call import Call
 from backroom.runtime.duplicates import Duplicate
-from backroom.runtime.enqueue import Call, enqueue_all, enqueue_many
+from backroom.runtime.enqueue import enqueue_all, enqueue_many
 from backroom.runtime.resumable import resumable
 from backroom.runtime.task import task
 

@@ -14,7 +14,8 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import ModelEntry
 
 from backroom.runtime import slots
-from backroom.runtime.enqueue import Call, enqueue_all
+from backroom.runtime.call import Call
+from backroom.runtime.enqueue import enqueue_all
 
 
 def make(name: str, call: Call, when: Any, missed: str = slots.ONCE) -> None:

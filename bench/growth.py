@@ -75,7 +75,7 @@ def fill(state: str, size: int) -> str:
 def measure(jobs: int, looks: int) -> dict[str, float]:
     """Microseconds of PostgreSQL's CPU for a job, or for a look that finds nothing."""
     from backroom.ledger import rescue, transitions  # noqa: PLC0415 - need Django to be set up
-    from backroom.runtime.enqueue import Call  # noqa: PLC0415
+    from backroom.runtime.call import Call  # noqa: PLC0415
 
     found: dict[str, float] = {}
 

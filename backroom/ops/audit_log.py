@@ -14,7 +14,8 @@ from backroom.ledger.models import Job, Pause, State
 from backroom.ops import schedules
 from backroom.ops.models import AuditEntry
 from backroom.runtime import slots
-from backroom.runtime.enqueue import Call, enqueue_all, new_id
+from backroom.runtime.call import Call, new_id
+from backroom.runtime.enqueue import enqueue_all
 
 WHY_LIMIT = 200  # characters
 BATCH_SHOWN = 1_000  # ids of a cancelled batch in its entry

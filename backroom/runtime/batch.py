@@ -11,7 +11,8 @@ from django.db import transaction
 from backroom.ledger import batches
 from backroom.ledger.sql import rows
 from backroom.observe import context, progress
-from backroom.runtime.enqueue import Call, new_id, publish_on_commit, slices, write
+from backroom.runtime.call import Call, new_id
+from backroom.runtime.enqueue import publish_on_commit, slices, write
 
 IfDead = Literal["wait", "go on", "cancel"]
 

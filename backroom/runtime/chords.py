@@ -10,7 +10,7 @@ from celery import canvas
 from celery.result import AsyncResult
 
 from backroom.runtime import batch
-from backroom.runtime.enqueue import Call
+from backroom.runtime.call import Call
 
 _start_chord, _start_chain = canvas._chord.apply_async, canvas._chain.apply_async
 LOST = "would live in a message: let the step before it call backroom.batch()"

@@ -11,7 +11,7 @@ from celery.utils.time import remaining
 from django.utils import timezone
 
 from backroom.conf import conf
-from backroom.runtime.enqueue import Call
+from backroom.runtime.call import Call
 from backroom.runtime.task import LedgerTask
 
 DEADLINE, RULE = "slot_deadline", "missed_slots"  # the names in an entry's headers

@@ -17,7 +17,8 @@ from django.core.exceptions import ImproperlyConfigured
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.ledger.retry import Retry
 from backroom.runtime import chords, duplicates, execution, heartbeat, lane, parameters, storable
-from backroom.runtime.enqueue import Call, enqueue_all
+from backroom.runtime.call import Call
+from backroom.runtime.enqueue import enqueue_all
 
 UNDERSTOOD = {"countdown", "eta", "expires", "queue", "key", "chain"}
 IRRELEVANT = {  # Celery's own bookkeeping, and options that change neither whether nor when the work is done

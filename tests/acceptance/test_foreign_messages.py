@@ -18,7 +18,7 @@ from backroom.ledger.models import Heartbeat, Job
 from backroom.observe.models import ForeignMessage
 from backroom.ops import rules, stats
 from backroom.runtime import broker
-from backroom.runtime.enqueue import Call, new_id
+from backroom.runtime.call import Call, new_id
 from stack.supervisor import CHECKOUT
 from tests.acceptance.conftest import Cluster, fault, in_state, job
 from tests.acceptance.processes import children

@@ -16,7 +16,7 @@ from django.utils import timezone
 from backroom.ledger import sql, transitions
 from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime import publisher
-from backroom.runtime.enqueue import Call, new_id
+from backroom.runtime.call import Call, new_id
 from backroom.runtime.pulse import STOP_MARGIN
 from orders.models import Order
 from tests.acceptance.conftest import Cluster, effects, fault, in_state, job, requests

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from backroom.ledger.models import Job
 from backroom.runtime import project_warnings
+from backroom.runtime.call import new_id
 from backroom.runtime.dispatcher import Dispatcher
-from backroom.runtime.enqueue import new_id
 from tests.integration.heartbeats import process, worker_beats
 
 pytestmark = pytest.mark.django_db

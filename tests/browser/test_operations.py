@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from backroom.ledger.models import Job, State
 from backroom.ops import roles
-from backroom.runtime.enqueue import new_id
+from backroom.runtime.call import new_id
 from tests.browser.shopping import expect_all_green, row
 from tests.browser.staff import PASSWORD, log_in
 from tests.cluster import Cluster

@@ -18,7 +18,7 @@ from backroom.ledger.models import Job
 from backroom.ledger.sql import Message
 from backroom.ops import audit_log
 from backroom.runtime import backpressure, broker, publisher
-from backroom.runtime.enqueue import new_id
+from backroom.runtime.call import new_id
 from orders.storefront.problems import ProblemAPI
 from tests.integration.broker import broker_at
 from tests.integration.scraping import TOKEN, Scrape

@@ -15,8 +15,9 @@ from backroom.ledger.errors import Superseded
 from backroom.ledger.limits import DEPTH, RESULT_DEPTH
 from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime import dispatcher
+from backroom.runtime.call import Call, new_id
 from backroom.runtime.dispatcher import Dispatcher
-from backroom.runtime.enqueue import SLICE, Call, enqueue_all, enqueue_many, new_id
+from backroom.runtime.enqueue import SLICE, enqueue_all, enqueue_many
 from backroom.runtime.lost_children import LostChildren
 from backroom.runtime.pulse import requeue_unfinished
 from tests.integration.heartbeats import worker_beats
