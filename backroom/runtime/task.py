@@ -1,23 +1,22 @@
 """The task class: every Celery spelling of "call this" enqueues a job.
 
-`task.enqueue(...)` and `task.using(...)` are named as in django.tasks; `.delay()`, `.apply_async()`, beat, `chain`
-and `group` lead to the same place. chords.py has `chord`. Options that the ledger can't honour (links) raise TypeError.
+`.delay()`, `.apply_async()`, beat, `chain` and `group` lead to the same place as `.enqueue()` (declared_task.py).
+chords.py has `chord`. Options that the ledger can't honour (links) raise TypeError.
 """
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any, NoReturn
 
-from celery import Task, shared_task
+from celery import shared_task
 from django.core.exceptions import ImproperlyConfigured
 
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.ledger.retry import Retry
-from backroom.runtime import chords, duplicates, execution, heartbeat, lane, parameters, storable
+from backroom.runtime import chords, duplicates, execution, heartbeat, lane, storable
 from backroom.runtime.call import Call
+from backroom.runtime.declared_task import DeclaredTask, Using
 from backroom.runtime.enqueue import enqueue_all
 
 UNDERSTOOD = {"countdown", "eta", "expires", "queue", "key", "chain"}
@@ -28,91 +27,11 @@ IRRELEVANT = {  # Celery's own bookkeeping, and options that change neither whet
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Using:
-    """A task with options for its next call."""
-
-    task: "LedgerTask"
-    run_after: timedelta | datetime | None = None
-    queue_name: str | None = None
-    key: str | None = None
-    expires: timedelta | datetime | None = None
-    unique: tuple[str, Any] | None = None
-    duplicate: str | None = None
-
-    def call(self, *args: Any, **kwargs: Any) -> Call:
-        """The call, not yet enqueued. Raises TypeError for arguments that don't fit the task."""
-        call = self.task.call(*args, **kwargs)
-        queue, key, expires = self.queue_name or call.queue, self.key or call.key, self.expires or call.expires
-        alone = duplicates.declared(self.unique, self.duplicate, self.key) or call.unique
-        return replace(call, run_after=self.run_after, queue=queue, key=key, expires=expires, unique=alone)
-
-    def enqueue(self, *args: Any, **kwargs: Any) -> str:
-        """Enqueue it; returns the job's id. See backroom.enqueue_all."""
-        return enqueue_all(self.call(*args, **kwargs))[0]
-
-
-class LedgerTask(Task):
+class LedgerTask(DeclaredTask):
     """A task whose calls are jobs."""
 
     abstract = True
-    job_queue: str | None = None
-    policy = Retry()
-    job_key: str | None = None
-    job_lane: lane.Lane | None = None
-    job_unique: duplicates.Unique | None = None
-    renamed: Mapping[str, str] = {}
-    atomic = False
-    shed = False
     throws = (Permanent,)  # Celery logs it in one line; the ledger has the traceback
-
-    @property
-    def parameters(self) -> inspect.Signature:
-        """The task's parameters. Raises NoJob for a function that can't be a job: so the system checks, enqueueing and
-        a worker refuse it alike."""
-        if twins := getattr(self.app, "twins", {}).get(self.name):
-            raise parameters.NoJob(f"{self.name}: two functions are tasks of this name: {twins}", "rename one of them")
-        return self._parameters
-
-    @cached_property
-    def _parameters(self) -> inspect.Signature:
-        names = {what: option.name for what, option in self._named() if option}
-        return parameters.of(self.name, self.run, {"key": self.job_key, **names})
-
-    def _named(self) -> tuple[tuple[str, Any], ...]:
-        return ("lane", self.job_lane), ("unique name", self.job_unique)
-
-    def call(self, *args: Any, **kwargs: Any) -> Call:
-        """A call of this task, not yet enqueued. Raises TypeError for arguments that don't fit, and ValueError for
-        those that give no key, lane or unique name."""
-        arguments = parameters.bind(self.name, self.parameters, *args, **kwargs)
-        key = parameters.filled(self.name, "key", self.job_key, arguments) if self.job_key else None
-        its, alone = (
-            option and option._replace(name=parameters.filled(self.name, what, option.name, arguments))
-            for what, option in self._named()
-        )
-        queue = self.job_queue or self.app.conf.task_default_queue
-        expires = storable.duration(f"{self.name}: expires", self.expires)
-        options = {"shed": self.shed, "lane": its, "expires": expires, "unique": alone}
-        return Call(self.name, arguments, queue, self.policy.attempts, key, **options)
-
-    def arguments(self, kept: dict[str, Any]) -> dict[str, Any]:
-        """A job's arguments as this version of the task names them. Raises TypeError for those of another version that
-        don't fit."""
-        if not isinstance(kept, dict):
-            raise TypeError(f"{self.name}: the arguments are not a JSON object")
-        given = {self.renamed.get(name, name): value for name, value in kept.items()}
-        parameters.bind(self.name, self.parameters, **given)
-        return given
-
-    def using(self, **options: Any) -> Using:
-        """Options for the next call: run_after, expires (timedelta or aware datetime), queue_name, key, unique,
-        duplicate; the last three without formats."""
-        return Using(self, **options)
-
-    def enqueue(self, *args: Any, **kwargs: Any) -> str:
-        """Enqueue a job for this call in the caller's transaction; returns its id. See backroom.enqueue_all."""
-        return enqueue_all(self.call(*args, **kwargs))[0]
 
     def apply_async(self, args=None, kwargs=None, task_id=None, **options):
         """Celery's spelling of enqueue. Raises TypeError for options that the ledger can't honour."""
