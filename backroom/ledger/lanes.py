@@ -10,7 +10,7 @@ from django.db import IntegrityError
 
 from backroom.ledger.db_errors import TRIES, retry_on_clash
 from backroom.ledger.operations import expire
-from backroom.ledger.sql import EXPIRED, PARKED_JOBS, PAUSED, STAMP, Message, messages, prepared
+from backroom.ledger.sql import EXPIRED, MESSAGE, PARKED_JOBS, PAUSED, Message, messages, prepared
 
 # These names; or, after '', each lane with a parked job, by one look into the index.
 LANES = f"""
@@ -40,7 +40,7 @@ OPEN = f"""
     ), opened AS (UPDATE backroom_job job
         SET state = 'ready', place = opening.place, run_at = clock_timestamp(), published_at = clock_timestamp()
         FROM opening WHERE job.id = opening.id AND NOT expired AND state || '' = 'waiting' AND job.place = 0
-        RETURNING job.id, task, queue, args, context, {STAMP})
+        RETURNING job.id, {MESSAGE})
     SELECT * FROM opened UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL FROM opening WHERE expired
     """  # noqa: S608
 
@@ -58,7 +58,7 @@ def open_lanes(names: Collection[str] | None = None, limit: int = 500) -> list[M
             found = retry_on_clash(prepared, OPEN, *which, limit)
         except IntegrityError:
             continue
-        opened += messages(row for row in found if row[1] is not None)
+        opened += messages(found)
         if not (expired := [str(id) for id, task, *_ in found if task is None]):
             break
         expire(expired)

@@ -28,19 +28,14 @@ def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: f
 
     Race: a dispatcher takes one at this moment. It is no longer `waiting`, and runs anyway.
     """
-    return returned_ids(
-        """
+    sql = """
         UPDATE backroom_job
         SET run_at = LEAST(run_at, clock_timestamp() + (%s + chosen.place * %s) * interval '1 second')
         FROM (SELECT id, row_number() OVER (ORDER BY run_at, id) - 1 AS place FROM backroom_job
               WHERE id = ANY(%s::uuid[]) OR key = ANY(%s)) chosen
         WHERE backroom_job.id = chosen.id AND state = 'waiting' AND run_at IS NOT NULL RETURNING backroom_job.id
-        """,
-        seconds,
-        apart,
-        list(ids),
-        list(keys),
-    )
+        """
+    return returned_ids(sql, seconds, apart, list(ids), list(keys))
 
 
 def cancel(
@@ -91,8 +86,7 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
 
     Race: two people replay one. The first UPDATE takes it from `dead`; the other finds nothing.
     """
-    return returned_ids(
-        """
+    sql = """
         WITH replayed AS (
         UPDATE backroom_job SET state = 'waiting', finished_at = NULL, attempts = 0, unknown_since = NULL,
             args = COALESCE(%s::jsonb, args), cursor = CASE WHEN %s::jsonb IS NULL THEN cursor END,
@@ -107,11 +101,9 @@ def replay(ids: Sequence[str], apart: float = 0.0, args: dict[str, Any] | None =
         ), reopened AS (UPDATE backroom_batch SET ended_at = NULL FROM replayed
                         WHERE backroom_batch.id = replayed.id AND replayed.run_at IS NULL)
         SELECT id FROM replayed
-        """,
-        *[None if args is None else json.dumps(args)] * 2,
-        apart,
-        list(ids),
-    )
+        """
+    given = None if args is None else json.dumps(args)
+    return returned_ids(sql, given, given, apart, list(ids))
 
 
 def rerun(id: str, claims: int, why: str) -> bool:
@@ -119,16 +111,12 @@ def rerun(id: str, claims: int, why: str) -> bool:
 
     Race: two reruns at once. After the first one the job is no longer `succeeded`, and later its `claims` differ.
     """
-    return bool(
-        rows(
-            "UPDATE backroom_job SET state = 'waiting', run_at = clock_timestamp(), finished_at = NULL, attempts = 0,"
-            " unknown_since = NULL, cancel_at = NULL, cursor = NULL, error = %s"
-            " WHERE id = %s AND state = 'succeeded' AND claims = %s RETURNING id",
-            why,
-            id,
-            claims,
-        )
-    )
+    sql = """
+        UPDATE backroom_job SET state = 'waiting', run_at = clock_timestamp(), finished_at = NULL, attempts = 0,
+            unknown_since = NULL, cancel_at = NULL, cursor = NULL, error = %s
+        WHERE id = %s AND state = 'succeeded' AND claims = %s RETURNING id
+        """
+    return bool(rows(sql, why, id, claims))
 
 
 def relink(id: str, parent: str | None) -> bool:
@@ -139,23 +127,15 @@ def relink(id: str, parent: str | None) -> bool:
     Race: the follower is released at this moment. Its `run_at` is set, and it stays released. Or `parent` is purged:
     the lock waits for that, or prevents it until the transaction ends.
     """
-    return bool(
-        rows(
-            """
-            UPDATE backroom_job child SET after_id = COALESCE(%s::uuid, after_id),
-                                          run_at = CASE WHEN %s::uuid IS NULL THEN clock_timestamp() END
-            WHERE id = %s AND state = 'waiting' AND run_at IS NULL AND CASE WHEN %s::uuid IS NULL
-                THEN takes_result = '' AND NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = child.after_id)
-                ELSE EXISTS (SELECT FROM backroom_job parent WHERE parent.id = %s FOR KEY SHARE) END
-            RETURNING id
-            """,
-            parent,
-            parent,
-            id,
-            parent,
-            parent,
-        )
-    )
+    sql = """
+        UPDATE backroom_job child SET after_id = COALESCE(%s::uuid, after_id),
+                                      run_at = CASE WHEN %s::uuid IS NULL THEN clock_timestamp() END
+        WHERE id = %s AND state = 'waiting' AND run_at IS NULL AND CASE WHEN %s::uuid IS NULL
+            THEN takes_result = '' AND NOT EXISTS (SELECT FROM backroom_job parent WHERE parent.id = child.after_id)
+            ELSE EXISTS (SELECT FROM backroom_job parent WHERE parent.id = %s FOR KEY SHARE) END
+        RETURNING id
+        """
+    return bool(rows(sql, parent, parent, id, parent, parent))
 
 
 def purge(days: int, batch: int = 5_000) -> int:
@@ -166,8 +146,7 @@ def purge(days: int, batch: int = 5_000) -> int:
 
     Race: a person replays one at this moment. The lock reads the row again, and it is no longer finished.
     """
-    ((deleted,),) = rows(
-        """
+    sql = """
         WITH old AS (SELECT id FROM backroom_job job WHERE finished_at < statement_timestamp() - %s * interval '1 day'
                      AND state IN ('succeeded', 'cancelled') AND NOT EXISTS (SELECT FROM backroom_job child
                          WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'cancelled'))
@@ -179,8 +158,5 @@ def purge(days: int, batch: int = 5_000) -> int:
         progress AS (DELETE FROM backroom_progress USING gone WHERE job_id = gone.id),
         batches AS (DELETE FROM backroom_batch USING gone WHERE backroom_batch.id = gone.id)
         SELECT count(*) FROM gone
-        """,
-        days,
-        batch,
-    )
-    return deleted
+        """
+    return rows(sql, days, batch)[0][0]

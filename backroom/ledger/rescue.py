@@ -7,7 +7,7 @@ change nothing, and the second message finds nothing to claim.
 from collections.abc import Sequence
 from datetime import datetime
 
-from backroom.ledger.sql import Claimed, recording, returned_ids, rows
+from backroom.ledger.sql import WITH_RESULT, Claimed, recording, returned_ids, rows
 
 SILENCE = 10  # seconds without a heartbeat after which a worker counts as dead
 SLACK = 5  # seconds granted between a message's publishing, its delivery and its claim
@@ -48,11 +48,8 @@ def requeue_abandoned(
 
 def running_on(worker: str) -> list[Claimed]:
     """The jobs that a worker has claimed and not finished; for a worker that stops. Without arguments and context."""
-    found = rows(
-        "SELECT id, key, claims, attempts, max_attempts FROM backroom_job WHERE state = 'running' AND worker = %s",
-        worker,
-    )
-    return [Claimed(str(id), {}, {}, *rest) for id, *rest in found]
+    sql = "SELECT id, key, claims, attempts, max_attempts FROM backroom_job WHERE state = 'running' AND worker = %s"
+    return [Claimed(str(id), {}, {}, *rest) for id, *rest in rows(sql, worker)]
 
 
 def lost_messages(queue: str, oldest: float | None) -> list[str]:
@@ -61,22 +58,16 @@ def lost_messages(queue: str, oldest: float | None) -> list[str]:
     A queue is first-in first-out: a job published before `oldest`, the stamp of the oldest waiting message (Unix time;
     None: the queue is empty), and not claimed yet, has no message. SLACK covers messages on their way to a claim.
     """
-    return returned_ids(
-        "SELECT id FROM backroom_job WHERE state = 'ready' AND queue = %s"  # noqa: S608 - a number
-        f" AND published_at < LEAST(to_timestamp(%s), statement_timestamp()) - {SLACK} * interval '1 second'",
-        queue,
-        oldest,
-    )
+    sql = """SELECT id FROM backroom_job WHERE state = 'ready' AND queue = %s
+             AND published_at < LEAST(to_timestamp(%s), statement_timestamp()) - %s * interval '1 second'"""
+    return returned_ids(sql, queue, oldest, SLACK)
 
 
 def of_other_queues(known: Sequence[str]) -> list[str]:
     """The ids of ready jobs of other queues than the `known` ones, of which `lost_messages` is not asked."""
-    return returned_ids(
-        "SELECT id FROM backroom_job WHERE state = 'ready' AND queue <> ALL(%s)"
-        " AND published_at < statement_timestamp() - %s * interval '1 second'",
-        list(known),
-        SLACK,
-    )
+    sql = """SELECT id FROM backroom_job WHERE state = 'ready' AND queue <> ALL(%s)
+             AND published_at < statement_timestamp() - %s * interval '1 second'"""
+    return returned_ids(sql, list(known), SLACK)
 
 
 def release_followers() -> list[str]:
@@ -84,16 +75,13 @@ def release_followers() -> list[str]:
 
     Race: a job was enqueued behind another one at the moment when that one finished, and `succeed` did not see it.
     """
-    return returned_ids(
-        """
-        UPDATE backroom_job child SET run_at = clock_timestamp(),
-            args = CASE child.takes_result WHEN '' THEN child.args
-                   ELSE child.args || jsonb_build_object(child.takes_result, parent.result) END
+    sql = f"""
+        UPDATE backroom_job child SET run_at = clock_timestamp(), args = {WITH_RESULT}
         FROM backroom_job parent WHERE child.state = 'waiting' AND child.run_at IS NULL
              AND child.after_id IS NOT NULL AND parent.id = child.after_id AND parent.state = 'succeeded'
         RETURNING child.id
-        """
-    )
+        """  # noqa: S608
+    return returned_ids(sql)
 
 
 def mark_orphans_dead() -> list[str]:

@@ -68,9 +68,11 @@ def returned_ids(sql: str, *parameters: Any) -> list[str]:
 
 
 def messages(found: Iterable[tuple]) -> list[Message]:
+    """Of rows with the columns id and MESSAGE. Those without a task are no messages."""
     return [
         Message(str(id), task, queue, json.loads(args), json.loads(context), stamp)
         for id, task, queue, args, context, stamp in found
+        if task is not None
     ]
 
 
@@ -81,6 +83,21 @@ PARKED_JOBS = "place <= 0 AND state IN ('ready', 'waiting', 'running')"
 # Whether a job, ready or due, is not to begin any more. A retry has begun.
 EXPIRED = "(claims = 0 AND expires_at <= statement_timestamp()) IS TRUE"
 STAMP = "extract(epoch FROM published_at)::float"
+MESSAGE = f"task, queue, args, context, {STAMP}"
+
+# What an UPDATE sets for a due job: it becomes ready, or is parked in its lane.
+DUE = f"""state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'waiting' END,
+    run_at = CASE WHEN lane IS NULL THEN COALESCE(run_at, clock_timestamp()) ELSE {PARKED} END,
+    published_at = CASE WHEN lane IS NULL THEN clock_timestamp() END, place = CASE WHEN lane IS NOT NULL THEN 0 END"""
+# The arguments of a job `child` once `parent` has succeeded.
+WITH_RESULT = """CASE child.takes_result WHEN '' THEN child.args
+    ELSE child.args || jsonb_build_object(child.takes_result, parent.result) END"""
+# The rows that enqueueing gives, and the times that they name: NULL if they don't.
+GIVEN = """jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text, max_attempts int,
+    after_id uuid, takes_result text, context jsonb, delay float, moment timestamptz, batch_id uuid, lane text,
+    places int, dead_blocks boolean, expires_in float, expires_on timestamptz)"""
+AT = "COALESCE(moment, statement_timestamp() + delay * interval '1 second')"
+EXPIRES = "COALESCE(expires_on, statement_timestamp() + expires_in * interval '1 second')"
 
 # Whether a job's queue or task is paused. PostgreSQL reads the tiny table once for a statement, not once for a row.
 PAUSED = "ARRAY['queue:' || queue, 'task:' || task] && ARRAY(SELECT what::text FROM backroom_pause)"

@@ -17,10 +17,16 @@ from backroom.ledger.lanes import open_lanes
 from backroom.ledger.limits import LIMIT, RESULT_DEPTH, clipped
 from backroom.ledger.operations import end_cancelled, expire
 from backroom.ledger.sql import (
+    AT,
+    DUE,
     EXPIRED,
+    EXPIRES,
+    GIVEN,
+    MESSAGE,
     PARKED,
     PAUSED,
     STAMP,
+    WITH_RESULT,
     Claimed,
     Message,
     messages,
@@ -41,45 +47,32 @@ def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     process dies first, the job looks like one whose message was lost, and the rescue requeues it.
     """
     at_once = "after_id IS NULL AND delay IS NULL AND moment IS NULL"
-    found = rows(
-        f"""
+    ready, parked = f"{at_once} AND lane IS NULL", f"{at_once} AND lane IS NOT NULL"
+    sql = f"""
         INSERT INTO backroom_job (id, task, queue, args, key, max_attempts, after_id, takes_result, context,
-                                  batch_id, lane, places, dead_blocks, place, expires_at,
-                                  state, run_at, published_at, claims, attempts, worker, error)
+                                  batch_id, lane, places, dead_blocks, expires_at,
+                                  state, run_at, published_at, place, claims, attempts, worker, error)
         SELECT id, task, queue, args, key, max_attempts, after_id, takes_result, context,
-               batch_id, lane, places, dead_blocks, CASE WHEN {at_once} AND lane IS NOT NULL THEN 0 END,
-               COALESCE(expires_on, statement_timestamp() + expires_in * interval '1 second'),
-               CASE WHEN {at_once} AND lane IS NULL THEN 'ready' ELSE 'waiting' END,
-               CASE WHEN {at_once} AND lane IS NOT NULL THEN {PARKED}
-                    ELSE COALESCE(moment, statement_timestamp() + delay * interval '1 second') END,
-               CASE WHEN {at_once} AND lane IS NULL THEN statement_timestamp() END,
-               0, 0, '', ''
-        FROM jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text,
-             max_attempts int, after_id uuid, takes_result text, context jsonb, delay float, moment timestamptz,
-             batch_id uuid, lane text, places int, dead_blocks boolean, expires_in float, expires_on timestamptz)
-        ON CONFLICT DO NOTHING RETURNING id::text, {STAMP}
-        """,  # noqa: S608 - the parts stand above and in sql.py
-        json.dumps(jobs),
-    )
-    return dict(found)
+               batch_id, lane, places, dead_blocks, {EXPIRES},
+               CASE WHEN {ready} THEN 'ready' ELSE 'waiting' END, CASE WHEN {parked} THEN {PARKED} ELSE {AT} END,
+               CASE WHEN {ready} THEN statement_timestamp() END, CASE WHEN {parked} THEN 0 END, 0, 0, '', ''
+        FROM {GIVEN} ON CONFLICT DO NOTHING RETURNING id::text, {STAMP}
+        """  # noqa: S608 - the parts stand above and in sql.py
+    return dict(rows(sql, json.dumps(jobs)))
 
 
 def ids_of(keys: Sequence[str]) -> dict[str, str]:
     """The ids of the jobs that have these keys, locked against a purge until the transaction ends."""
-    found = rows("SELECT key, id FROM backroom_job WHERE key = ANY(%s) FOR KEY SHARE", list(keys))
-    return {key: str(id) for key, id in found}
+    return dict(rows("SELECT key, id::text FROM backroom_job WHERE key = ANY(%s) FOR KEY SHARE", list(keys)))
 
 
 def same_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
     """The ids of those of these jobs that were inserted before, as they are but for a result that came since."""
-    return returned_ids(
-        """
-        SELECT job.id FROM backroom_job job JOIN jsonb_to_recordset(%s::jsonb) AS row
-            (id uuid, task text, key text, args jsonb, takes_result text) ON row.id = job.id AND row.task = job.task
+    sql = f"""
+        SELECT job.id FROM backroom_job job JOIN {GIVEN} ON row.id = job.id AND row.task = job.task
             AND row.key IS NOT DISTINCT FROM job.key AND row.args - row.takes_result = job.args - row.takes_result
-        """,
-        json.dumps(jobs),
-    )
+        """  # noqa: S608 - GIVEN stands in sql.py
+    return returned_ids(sql, json.dumps(jobs))
 
 
 def claim(id: str, worker: str, task: str = "") -> Claimed | None:
@@ -128,26 +121,20 @@ def succeed(job: Claimed, result: Any) -> list[Message]:
         raise Permanent(f"the task's result nests over {RESULT_DEPTH} levels deep, so it can't be stored") from error
     if not found:
         raise Superseded(job)
-    return messages(row for row in found if row[1] is not None)
+    return messages(found)
 
 
 def _succeed(job: Claimed, result: str) -> list[tuple]:
     sql = f"""
-        WITH ended AS (
+        WITH parent AS (
             UPDATE backroom_job SET state = 'succeeded', finished_at = clock_timestamp(), result = %s::jsonb, error = ''
             WHERE id = %s AND state || '' = 'running' AND claims = %s RETURNING id, result
         ), next AS (
-            UPDATE backroom_job child SET state = CASE WHEN child.lane IS NULL THEN 'ready' ELSE 'waiting' END,
-                run_at = CASE WHEN child.lane IS NULL THEN clock_timestamp() ELSE {PARKED} END,
-                published_at = CASE WHEN child.lane IS NULL THEN clock_timestamp() END,
-                place = CASE WHEN child.lane IS NOT NULL THEN 0 END,
-                args = CASE child.takes_result WHEN '' THEN child.args
-                       ELSE child.args || jsonb_build_object(child.takes_result, ended.result) END
-            FROM ended WHERE child.after_id = ended.id AND child.state || '' = 'waiting' AND child.run_at IS NULL
-            RETURNING child.id, child.task, child.queue, child.args, child.context, child.published_at, child.lane
+            UPDATE backroom_job child SET {DUE}, args = {WITH_RESULT}
+            FROM parent WHERE child.after_id = parent.id AND child.state || '' = 'waiting' AND child.run_at IS NULL
+            RETURNING child.id, task, queue, args, context, published_at, lane
         )
-        SELECT id, NULL, NULL, NULL, NULL, NULL FROM ended
-        UNION ALL SELECT id, task, queue, args, context, {STAMP} FROM next WHERE lane IS NULL
+        SELECT id, NULL, NULL, NULL, NULL, NULL FROM parent UNION ALL SELECT id, {MESSAGE} FROM next WHERE lane IS NULL
         """  # noqa: S608
     return prepared(sql, result, job.id, job.claims)
 
@@ -157,10 +144,8 @@ def defer(job: Claimed, seconds: float, error: str, uses_attempt: bool = True) -
 
     Race: as in `succeed`. Raises Superseded.
     """
-    changes = (
-        "state = 'waiting', run_at = clock_timestamp() + LEAST(%s, 1e9) * interval '1 second',"
-        " attempts = attempts - %s, unknown_since = NULL, error = %s"
-    )
+    changes = """state = 'waiting', run_at = clock_timestamp() + LEAST(%s, 1e9) * interval '1 second',
+        attempts = attempts - %s, unknown_since = NULL, error = %s"""
     _end(job, changes, (seconds, 0 if uses_attempt else 1, clipped(error)), record=uses_attempt)
 
 
@@ -190,18 +175,15 @@ def stage_due(limit: int) -> list[Message]:
                      WHERE state = 'waiting' AND run_at <= statement_timestamp()
                      AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED),
         staged AS (
-            UPDATE backroom_job job SET state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'waiting' END,
-                run_at = CASE WHEN lane IS NULL THEN run_at ELSE {PARKED} END,
-                published_at = CASE WHEN lane IS NULL THEN clock_timestamp() END,
-                place = CASE WHEN lane IS NOT NULL THEN 0 END
-            FROM due WHERE job.id = due.id AND NOT expired RETURNING job.id, task, queue, args, context, {STAMP}, lane)
+            UPDATE backroom_job job SET {DUE}
+            FROM due WHERE job.id = due.id AND NOT expired RETURNING job.id, {MESSAGE}, lane)
         SELECT * FROM staged UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL, NULL FROM due WHERE expired
         """  # noqa: S608
     found = rows(sql, limit)
     if expired := [str(id) for id, task, *_ in found if task is None]:
         expire(expired)
     parked = {row[-1] for row in found if row[-1]}
-    return messages(row[:-1] for row in found if row[1] and not row[-1]) + (open_lanes(parked) if parked else [])
+    return messages(row[:-1] for row in found if not row[-1]) + (open_lanes(parked) if parked else [])
 
 
 def requeue_ready(which: Sequence[str], paused_only: bool = False) -> list[str]:
@@ -212,12 +194,9 @@ def requeue_ready(which: Sequence[str], paused_only: bool = False) -> list[str]:
     Or a pause ends between the claim and this: the job stays `ready` without a message, and the rescue finds it.
     Or another dispatcher has requeued and published it since: a second message goes out, whose claim finds nothing.
     """
-    return returned_ids(
-        "UPDATE backroom_job SET state = 'waiting', run_at = COALESCE(run_at, published_at)"  # noqa: S608
-        f" WHERE id = ANY(%s::uuid[]) AND state || '' = 'ready' AND (NOT %s OR {PAUSED}) RETURNING id",
-        list(which),
-        paused_only,
-    )
+    sql = f"""UPDATE backroom_job SET state = 'waiting', run_at = COALESCE(run_at, published_at)
+              WHERE id = ANY(%s::uuid[]) AND state || '' = 'ready' AND (NOT %s OR {PAUSED}) RETURNING id"""  # noqa: S608
+    return returned_ids(sql, list(which), paused_only)
 
 
 def defer_unknown(jobs: Claimed | Sequence[str], why: str, window: float) -> None:

@@ -4,13 +4,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from backroom.ledger.sql import PARKED, returned_ids, rows
-
-GIVEN = """
-    (SELECT *, COALESCE(moment, statement_timestamp() + delay * interval '1 second') AS at,
-            COALESCE(expires_on, statement_timestamp() + expires_in * interval '1 second') AS expires
-     FROM jsonb_to_recordset(%s::jsonb) AS given (id uuid, task text, args jsonb, context jsonb, delay float,
-          moment timestamptz, expires_in float, expires_on timestamptz)) row"""
+from backroom.ledger.sql import AT, EXPIRES, GIVEN, PARKED, returned_ids, rows
 
 
 def take(newcomers: Collection[dict[str, Any]], over: bool = False) -> dict[str, tuple[str, bool]]:
@@ -46,11 +40,11 @@ def replace(newcomers: Collection[dict[str, Any]]) -> list[str]:
     """Give jobs that `states` has locked a newcomer's arguments and times; returns the ids of those that are of its
     task, and no batch's callback. One that was published waits again if the newcomer has a time."""
     sql = f"""
-        UPDATE backroom_job job SET args = row.args, context = row.context, expires_at = row.expires,
-            state = CASE WHEN row.at IS NULL THEN state ELSE 'waiting' END,
-            place = CASE WHEN row.at IS NULL THEN place END,
-            run_at = CASE WHEN row.at IS NULL AND state = 'waiting' AND run_at < {PARKED}
-                          THEN LEAST(run_at, statement_timestamp()) ELSE COALESCE(row.at, run_at) END
+        UPDATE backroom_job job SET args = row.args, context = row.context, expires_at = {EXPIRES},
+            state = CASE WHEN {AT} IS NULL THEN state ELSE 'waiting' END,
+            place = CASE WHEN {AT} IS NULL THEN place END,
+            run_at = CASE WHEN {AT} IS NULL AND state = 'waiting' AND run_at < {PARKED}
+                          THEN LEAST(run_at, statement_timestamp()) ELSE COALESCE({AT}, run_at) END
         FROM {GIVEN} WHERE job.id = row.id AND job.task = row.task AND job.after_id IS NULL RETURNING job.id"""  # noqa: S608
     return returned_ids(sql, json.dumps(list(newcomers)))
 
@@ -59,9 +53,9 @@ def outlast(newcomers: Collection[dict[str, Any]]) -> list[str]:
     """Let jobs that `states` has locked expire no sooner than what is dropped for them; returns the ids."""
     sql = f"""
         UPDATE backroom_job job
-        SET expires_at = NULLIF(GREATEST(COALESCE(row.expires, 'infinity'), job.expires_at), 'infinity')
+        SET expires_at = NULLIF(GREATEST(COALESCE({EXPIRES}, 'infinity'), job.expires_at), 'infinity')
         FROM {GIVEN} WHERE job.id = row.id AND state || '' IN ('ready', 'waiting') AND job.expires_at IS NOT NULL
-        RETURNING job.id"""  # noqa: S608 - GIVEN stands above
+        RETURNING job.id"""  # noqa: S608 - GIVEN stands in sql.py
     return returned_ids(sql, json.dumps(list(newcomers)))
 
 
