@@ -4,56 +4,27 @@ django-celery-beat locks nothing (its issue 558) and writes what it fired only e
 compare-and-set moves an entry's `last_run_at` in the transaction that enqueues the job: of two beats the second one
 finds it moved, and a beat that dies has done both or neither.
 
-Slots that passed without a beat become one late job, a job each, or none: as the entry says (slots.py).
+Slots that passed without a beat become one late job, a job each, or none: as the entry says (beat_entry.py).
 """
 
 import logging
 import time
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from celery.beat import SchedulingError
 from django.db import Error, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django_celery_beat.models import PeriodicTask
-from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
+from django_celery_beat.schedulers import DatabaseScheduler
 
 from backroom.ledger import db_errors
 from backroom.observe.outages import OutageLog
-from backroom.runtime import slots
+from backroom.runtime.beat_entry import LedgerEntry
 from backroom.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
-
-
-class LedgerEntry(ModelEntry):
-    """An entry of the schedule. Its `expires` ends the schedule, and is no option of its jobs."""
-
-    def __init__(self, model: PeriodicTask, app: Any = None) -> None:
-        super().__init__(model, app)
-        if model.expires:
-            del self.options["expires"]
-
-    @property
-    def each_late(self) -> bool:
-        """Whether each missed slot becomes a job. Raises ValueError."""
-        return slots.rule(self.options["headers"]) == slots.EACH
-
-    def due(self, last: datetime, now: datetime) -> tuple[list[datetime], list[datetime]]:
-        """The slots after `last` that are over their deadline, and those that become jobs. Raises ValueError."""
-        most, seconds = slots.MOST if self.each_late else 1, slots.deadline(self.options["headers"])
-        first = max(last, self.model.start_time or last)
-        found = [first] * (first > last) + slots.passed(self.schedule, first, now, most)  # the start is a slot, too
-        found = found[-most:] or [now]
-        late = [slot for slot in found if seconds is not None and now - slot > timedelta(seconds=seconds)]
-        return late, found[len(late) :]
-
-    def at(self, slot: datetime) -> "LedgerEntry":
-        """This entry with the slot's time, if its task takes it."""
-        found = type(self)(self.model, app=self.app)
-        found.kwargs = slots.given(self.app.tasks.get(self.task), self.args, self.kwargs, slot)
-        return found
 
 
 class LedgerScheduler(DatabaseScheduler):
