@@ -27,7 +27,7 @@ from backroom.ledger import rescue, transitions
 from backroom.ledger.errors import Superseded
 from backroom.observe import cancellation
 from backroom.observe.outages import OutageLog
-from backroom.runtime import cancelled_jobs, heartbeat, memory, sigterm, subprocesses
+from backroom.runtime import cancelled_jobs, heartbeat, memory, sigterm, subprocesses, worker_state
 from backroom.runtime.checks import log_findings
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.lost_children import LostChildren
@@ -88,7 +88,7 @@ class Pulse:
     def end(self, pool: BasePool | None, status: int) -> NoReturn:
         """End the process now, and the bodies that still run. Only then requeue their jobs: another worker has them at
         once."""
-        for pid in _processes(pool) - {os.getpid()}:
+        for pid in worker_state.processes(pool) - {os.getpid()}:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         try:
@@ -156,14 +156,14 @@ class Pulse:
 
     def _beat(self, pool: BasePool) -> None:
         assert self.heartbeat  # noqa: S101 - the thread starts after it is made
-        self.lost_children.requeue(heartbeat.worker_name, _running)
+        self.lost_children.requeue(heartbeat.worker_name, worker_state.running)
         if time.monotonic() >= self.memory_at:
             self.memory, self.memory_at = _memory(pool), time.monotonic() + MEMORY_EVERY
         cancelled = self.heartbeat.beat("" if self.stops else self.consumer.queues, self.memory)
         cancellation.tell(cancelled)
         if overdue := [id for id, over in cancelled.items() if over]:
-            cancelled_jobs.end(pool, heartbeat.worker_name, overdue, _children())
-        for id in rescue.requeue_abandoned(heartbeat.worker_name, _running()):
+            cancelled_jobs.end(pool, heartbeat.worker_name, overdue, worker_state.children())
+        for id in rescue.requeue_abandoned(heartbeat.worker_name, worker_state.running()):
             subprocesses.end(id)
             log.warning("job %s: its process is gone, it was requeued", id)
         self.warn_of_missing_dispatcher()
@@ -200,27 +200,4 @@ def requeue_unfinished(worker: str) -> list[str]:
 
 def _memory(pool: BasePool) -> int | None:
     """Bytes, for display."""
-    return memory.taken({os.getpid(), *_processes(pool)})
-
-
-def _processes(pool: BasePool | None) -> set[int]:
-    """The pool's pids. Its main thread may be changing it: an error must stop neither the heartbeat nor the stop."""
-    try:
-        return set(pool.info.get("processes", ())) if pool else set()
-    except Exception:
-        return set()
-
-
-def _running() -> list[str]:
-    """The ids of the jobs in this worker."""
-    return list(_children())
-
-
-def _children() -> dict[str, int | None]:
-    """The jobs in this worker, and the pids of their children; None: not known yet. The main thread changes the sets
-    while this one reads: read again then."""
-    while True:
-        try:
-            return {request.id: request.worker_pid for request in (*state.reserved_requests, *state.active_requests)}
-        except RuntimeError:
-            continue
+    return memory.taken({os.getpid(), *worker_state.processes(pool)})
