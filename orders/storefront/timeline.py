@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models.functions import Now
 
 from backroom.ledger.models import LIVE, Job, State
+from backroom.ops.lanes import parked
 from orders import follow_ups
 from orders.follow_ups import FollowUp
 from orders.models import Order, Status
@@ -99,13 +100,13 @@ def _row(order: Order, step: FollowUp, job: Job, blocked: bool) -> Row:
 
 
 def _state(job: Job) -> str:
-    if job.state == State.WAITING and job.error:
+    if job.state == State.WAITING and job.error and not parked(job):
         return "retrying"
     return SHOWN.get(job.state, "waiting")
 
 
 def _next_in(job: Job) -> int | None:
-    if job.state != State.WAITING or job.run_at is None:
+    if job.state != State.WAITING or job.run_at is None or parked(job):
         return None
     now: datetime = vars(job)["now"]  # annotated by _steps
     return max(0, round((job.run_at - now).total_seconds()))

@@ -1,7 +1,7 @@
 """The pages of the cart, the checkout and the order, as a browser without JavaScript sees them."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -631,6 +631,16 @@ def test_the_timeline_asks_again_until_all_is_done(client):
     for kind in ("invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"):
         attempt(f"{kind}:{number}")
     assert client.get(f"{page}&whole=1").context["poll_every"] is None
+
+
+def test_the_timeline_names_no_time_for_a_job_that_waits_for_a_place_in_its_lane(client):
+    product()
+    put_in_cart(client)
+    page = send(client).url
+    parked = {"state": "waiting", "lane": "a", "place": 0, "run_at": datetime(9999, 12, 1, tzinfo=UTC)}
+    Job.objects.filter(key__startswith="analytics:").update(**parked, error="analytics: 503")
+    rows = client.get(f"{page}&whole=1").context["rows"]
+    assert {row.kind: (row.state, row.next_in) for row in rows}["analytics"] == ("waiting", None)
 
 
 def test_the_timeline_costs_the_same_few_queries_however_much_happens(client, django_assert_max_num_queries):
