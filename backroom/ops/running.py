@@ -33,13 +33,15 @@ class Running:
         return bool(self.limit_s and self.for_s > self.limit_s * 0.9)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: jobs done, of how many (None: unknown), done per second, and seconds left."""
+        """For JSON: seconds of run and limit; done, of how many (None: unknown), done per second, and seconds left."""
         progress = self.progress or Progress()
         return {
             "id": str(self.job.id),
             "task": self.job.task,
             "key": self.job.key,
             "attempt": self.job.attempts,
+            "run_s": round(self.for_s, 1),
+            "limit_s": self.limit_s,
             "done": progress.done,
             "of": progress.total,
             "per_second": progress.rate,

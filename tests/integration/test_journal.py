@@ -1,5 +1,6 @@
 """What an attempt tells while it runs: its progress and its log lines, and what becomes of them."""
 
+import json
 import logging
 import time
 from contextlib import suppress
@@ -288,6 +289,10 @@ def test_running_jobs_are_shown_with_their_bars_on_the_page_and_at_the_command_l
     call_command("jobs", "running", stdout=out)
     assert "attempt 1  [########----------------------]  25%  1,000 of 4,000  250 a second  12 s left" in out.getvalue()
     assert out.getvalue().splitlines()[-1] == "2 running"
+    Job.objects.filter(id__in=Progress.objects.values("job_id")).update(started_at=timezone.now() - timedelta(hours=1))
+    call_command("jobs", "running", "--json", stdout=(out := StringIO()))
+    first, _ = json.loads(out.getvalue())
+    assert (first["run_s"] >= 3600, first["limit_s"], first["left_s"]) == (True, 50, 12)
 
 
 @pytest.mark.parametrize(
