@@ -4,7 +4,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.middleware import common
 
-from backroom.ledger import db_errors
+from backroom.observe import outages
 
 
 class CommonMiddleware(common.CommonMiddleware):
@@ -21,6 +21,6 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 if the database accepts writes, else 503. Orders do not need the broker."""
-    if problem := db_errors.diagnose():
+    if problem := outages.diagnose():
         return HttpResponse(f"database: {problem}\n", status=503, content_type="text/plain")
     return HttpResponse("ready\n", content_type="text/plain")

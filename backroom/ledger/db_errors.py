@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import Error, InterfaceError, InternalError, OperationalError, connection
+from django.db import InterfaceError, InternalError, OperationalError, connection
 
 T = TypeVar("T")
 
@@ -37,20 +37,6 @@ def is_outage(error: BaseException) -> bool:
 def summary(error: BaseException) -> str:
     """An error in one line, with the way out of a missing table. PostgreSQL's further lines may quote rows."""
     return str(error).partition("\n")[0] + (": run manage.py migrate" if code(error) == UNDEFINED_TABLE else "")
-
-
-def diagnose() -> str:
-    """The database's fault in a word, such as OperationalError or read-only; "" if it answers and takes writes."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('transaction_read_only'), EXISTS (SELECT FROM backroom_job)")
-            if cursor.fetchone()[0] == "off":
-                return ""
-            found = "read-only"
-    except Error as error:
-        found = type(error).__name__
-    close_connection()
-    return found
 
 
 def close_connection() -> None:

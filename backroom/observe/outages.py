@@ -1,9 +1,25 @@
-"""Log lines of an outage of a server."""
+"""Whether the database is away, and the log lines of an outage of a server."""
 
 import logging
 import time
 
+from django.db import Error, connection
+
 from backroom.ledger import db_errors
+
+
+def diagnose() -> str:
+    """The database's fault in a word, such as OperationalError or read-only; "" if it answers and takes writes."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('transaction_read_only'), EXISTS (SELECT FROM backroom_job)")
+            if cursor.fetchone()[0] == "off":
+                return ""
+            found = "read-only"
+    except Error as error:
+        found = type(error).__name__
+    db_errors.close_connection()
+    return found
 
 
 class OutageLog:

@@ -20,7 +20,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from backroom.ledger import db_errors
-from backroom.observe.outages import OutageLog
+from backroom.observe.outages import OutageLog, diagnose
 from backroom.runtime.beat_entry import LedgerEntry
 from backroom.runtime.heartbeat import Heartbeat
 
@@ -89,7 +89,7 @@ class LedgerScheduler(DatabaseScheduler):
 
     def _tick(self, *args: Any, **kwargs: Any) -> float:
         # First the database: during an outage Celery's code would end the process, or log a traceback at each look.
-        if found := db_errors.diagnose():
+        if found := diagnose():
             self.outage.begin(found)
             return 1.0
         self.outage.end()
