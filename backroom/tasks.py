@@ -7,9 +7,10 @@ from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
 from backroom.conf import conf
-from backroom.ledger import operations, unique
+from backroom.ledger import operations
 from backroom.observe.models import ForeignMessage
 from backroom.observe.progress import report
+from backroom.runtime import names
 from backroom.runtime.task import task
 
 BATCH = 5_000
@@ -31,6 +32,6 @@ def purge() -> int:
         last = operations.purge(conf.RETENTION_DAYS, BATCH)
         deleted += last
         report(deleted)
-    while unique.purge_names(BATCH) == BATCH:
+    while names.purge_names(BATCH) == BATCH:
         pass
     return deleted

@@ -17,13 +17,13 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from backroom import Duplicate, Retry, batch, enqueue_all, grow, task
-from backroom.ledger import batches, lanes, operations, rescue, sql, transitions, unique
+from backroom.ledger import batches, lanes, operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
 from backroom.ledger.models import LIVE, Batch, Job, Unique
 from backroom.ledger.models import Heartbeat as HeartbeatRow
 from backroom.ledger.retry import judge
 from backroom.observe import progress
-from backroom.runtime import publisher
+from backroom.runtime import names, publisher
 from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.heartbeat import Heartbeat
 from backroom.runtime.lane import Lane
@@ -127,7 +127,7 @@ class World:
 
     def run(self, statement: Statement) -> Outcome:
         name, arguments = statement
-        rooms = self, transitions, operations, rescue, lanes, unique, batches
+        rooms = self, transitions, operations, rescue, lanes, names, batches
         function = next(getattr(room, name) for room in rooms if hasattr(room, name))
         try:
             return Outcome(name, arguments, function(*arguments))

@@ -11,9 +11,10 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from backroom import Duplicate, batch, enqueue_all, enqueue_many, task
-from backroom.ledger import operations, sql, transitions, unique
+from backroom.ledger import operations, sql, transitions
 from backroom.ledger.models import Batch, Job, Unique
 from backroom.observe import progress
+from backroom.runtime import names
 
 MINUTE = timedelta(minutes=1)
 
@@ -84,7 +85,7 @@ class TestAName:
         transitions.succeed(begin(first), None)
         assert hourly.enqueue(1) == first
         Job.objects.all().delete()
-        assert unique.purge_names() == 0
+        assert names.purge_names() == 0
         assert hourly.enqueue(1) == first
         Unique.objects.update(until=F("until") - timedelta(hours=1))
         second = hourly.enqueue(1)
@@ -116,9 +117,9 @@ class TestAName:
 
     def test_is_purged_with_its_job(self):
         reindex.enqueue(1)
-        assert unique.purge_names() == 0
+        assert names.purge_names() == 0
         Job.objects.all().delete()
-        assert unique.purge_names() == 1
+        assert names.purge_names() == 1
 
 
 @pytest.mark.django_db
@@ -325,5 +326,5 @@ def test_a_name_is_not_purged_while_a_newcomer_takes_it(elsewhere):
     Job.objects.all().delete()
     with transaction.atomic():
         reindex.enqueue(1)
-        assert elsewhere.submit(unique.purge_names).result() == 0
+        assert elsewhere.submit(names.purge_names).result() == 0
     assert Unique.objects.count() == 1
