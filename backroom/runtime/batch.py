@@ -26,7 +26,8 @@ def batch(
     within: str | None = None,
 ) -> str:
     """Enqueue any number of calls in the caller's transaction, and `then`, which runs once they have all succeeded;
-    returns the id of its job, which is the batch's. A task with `takes_result` gets the list of their results.
+    returns the id of its job, which is the batch's. With `using(takes_result="sizes")` its argument `sizes` gets the
+    list of their results.
 
     While a member is dead or cancelled, `if_dead` says: wait until a person has replayed it, or cancels the callback;
     go on as if it had succeeded; or cancel the members that have not begun, and the callback. In each case `on_dead` is

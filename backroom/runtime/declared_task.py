@@ -26,13 +26,19 @@ class Using:
     expires: timedelta | datetime | None = None
     unique: tuple[str, Any] | None = None
     duplicate: str | None = None
+    takes_result: str = ""
 
     def call(self, *args: Any, **kwargs: Any) -> Call:
         """The call, not yet enqueued. Raises TypeError for arguments that don't fit the task."""
+        if self.takes_result:
+            self.task.check_result(self.takes_result, {"key": self.key, "unique name": self.unique})
+            if self.takes_result not in list(self.task.parameters.parameters)[: len(args)]:
+                kwargs = {self.takes_result: None, **kwargs}  # None: the result's place
         call = self.task.call(*args, **kwargs)
         queue, key, expires = self.queue_name or call.queue, self.key or call.key, self.expires or call.expires
         alone = duplicates.declared(self.unique, self.duplicate, self.key) or call.unique
-        return replace(call, run_after=self.run_after, queue=queue, key=key, expires=expires, unique=alone)
+        options: dict[str, Any] = {"expires": expires, "unique": alone, "takes_result": self.takes_result}
+        return replace(call, run_after=self.run_after, queue=queue, key=key, **options)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> str:
         """Enqueue it; returns the job's id. See backroom.enqueue_all."""
@@ -62,8 +68,18 @@ class DeclaredTask(Task):
 
     @cached_property
     def _parameters(self) -> inspect.Signature:
-        names = {what: option.name for what, option in self._named() if option}
-        return parameters.of(self.name, self.run, {"key": self.job_key, **names})
+        return parameters.of(self.name, self.run, self._formats())
+
+    def _formats(self) -> dict[str, str | None]:
+        return {"key": self.job_key, **{what: option.name for what, option in self._named() if option}}
+
+    def check_result(self, argument: str, given: Mapping[str, Any]) -> None:
+        """Raises TypeError if the key, the lane or the unique name, unless it is `given`, needs the argument that gets
+        a result: no call knows that yet, and all would have one name."""
+        for what, format in self._formats().items():
+            if format and not given.get(what) and argument in parameters.fields(self.name, what, format):
+                raise TypeError(f"{self.name}: its {what} {format!r} needs {argument}, which gets a result later: let"
+                                " the step before enqueue it, or use .si() or another argument")  # fmt: skip
 
     def _named(self) -> tuple[tuple[str, Any], ...]:
         return ("lane", self.job_lane), ("unique name", self.job_unique)
@@ -93,7 +109,8 @@ class DeclaredTask(Task):
 
     def using(self, **options: Any) -> Using:
         """Options for the next call: run_after, expires (timedelta or aware datetime), queue_name, key, unique,
-        duplicate; the last three without formats."""
+        duplicate; the last three without formats. `takes_result` names the argument that gets the result of the job
+        before, or those of a batch: leave it out of the call."""
         return Using(self, **options)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> str:

@@ -30,13 +30,13 @@ def of(name: str, function: Callable[..., Any], formats: Mapping[str, str | None
         raise NoJob(f"{name}: the ledger keeps arguments by name, so no *args, **kwargs or `/`",
                     "give each parameter a name, or take one list or dict")  # fmt: skip
     for what, format in formats.items():
-        if format and (unknown := _fields(name, what, format) - set(signature.parameters)):
+        if format and (unknown := fields(name, what, format) - set(signature.parameters)):
             raise NoJob(f"{name}: its {what} {format!r} names no parameter of {name}{signature}",
                         f"correct {', '.join(sorted(unknown)) or '{}'} in its {what}")  # fmt: skip
     return signature
 
 
-def _fields(name: str, what: str, format: str) -> set[str]:
+def fields(name: str, what: str, format: str) -> set[str]:
     """The parameters that this format names."""
     try:
         return {re.split(r"[.\[]", field)[0] for _, field, _, _ in Formatter().parse(format) if field is not None}

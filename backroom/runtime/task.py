@@ -53,7 +53,9 @@ class LedgerTask(DeclaredTask):
         """As apply_async_on_commit."""
         self.apply_async(args, kwargs)
 
-    def from_celery(self, args: tuple, kwargs: dict[str, Any], options: dict[str, Any]) -> Call:
+    def from_celery(
+        self, args: tuple, kwargs: dict[str, Any], options: dict[str, Any], takes_result: str = ""
+    ) -> Call:  # fmt: skip
         """The call with Celery's options. Raises TypeError for what the ledger can't honour."""
         refused = {name for name, value in options.items() if value} - UNDERSTOOD - IRRELEVANT
         if refused:
@@ -62,15 +64,19 @@ class LedgerTask(DeclaredTask):
         run_after = timedelta(seconds=countdown) if countdown else eta
         queue = getattr(options.get("queue"), "name", options.get("queue"))
         expires = storable.duration(f"{self.name}: expires", options.get("expires"))
-        return Using(self, run_after, queue, options.get("key"), expires).call(*args, **kwargs)
+        return Using(self, run_after, queue, options.get("key"), expires, takes_result=takes_result).call(
+            *args, **kwargs
+        )
 
     def _from_signature(self, signature) -> Call:
         """A later step of a chain; one that is not immutable gets the result before it as its first argument."""
         options = dict(signature.options)
         id = options.pop("task_id", None)
-        args = signature.args if signature.immutable else (None, *signature.args)  # None: the result's place
-        call = self.from_celery(tuple(args), signature.kwargs, options)
-        return replace(call, takes_result="" if signature.immutable else next(iter(self.parameters.parameters)), id=id)
+        if signature.immutable:
+            return replace(self.from_celery(tuple(signature.args), signature.kwargs, options), id=id)
+        first = next(iter(self.parameters.parameters), "")
+        args = (None, *signature.args)  # None: the result's place
+        return replace(self.from_celery(args, signature.kwargs, options, first), id=id)
 
     def retry(self, args=None, kwargs=None, exc=None, throw=True, eta=None, countdown=None, **_):
         """Celery's `self.retry()`: the ledger retries, not before `countdown` seconds and as often as the task's Retry

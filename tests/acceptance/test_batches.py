@@ -5,7 +5,6 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 from django.utils import timezone
@@ -49,9 +48,7 @@ def test_the_callback_runs_exactly_once_though_all_workers_and_the_dispatcher_ar
     Pause.objects.create(what="task:tests.batch.last", who="a test")
     calls = [batch_tasks.member.call(name, number) for number in range(1, members)]
     grows = batch_tasks.member.call(name, members, adds=2)
-    id = batch(
-        [batch_tasks.last.call(), grows, *calls], then=replace(batch_tasks.whole.call(None), takes_result="numbers")
-    )
+    id = batch([batch_tasks.last.call(), grows, *calls], then=batch_tasks.whole.using(takes_result="numbers").call())
     ours = Job.objects.filter(batch_id=id)
     for kill in range(kills):
         until(lambda kill=kill: ours.filter(state="succeeded").count() > kill * members // kills, 300)

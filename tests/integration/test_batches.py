@@ -1,6 +1,5 @@
 """Batches on a real PostgreSQL: when the callback is due, what it gets, and who adds to a batch."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -47,6 +46,16 @@ def listed(numbers: list | None) -> list | None:
 @task(name="tests.tagged")
 def tagged(numbers: list | None, tag: str) -> list:
     return [tag, *(numbers or [])]
+
+
+@task(name="tests.alone", unique=("alone:{number}", "while live"))
+def alone(number: int) -> None:
+    """One of each number."""
+
+
+@task(name="tests.ordered", in_order="number:{number}")
+def ordered(number: int) -> None:
+    """One after the other."""
 
 
 @task(name="tests.growing")
@@ -363,9 +372,30 @@ def test_what_a_batch_can_not_have_is_refused_by_name(canvas):
     assert not Job.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: (part.s(1) | named_part.s()).delay(),
+        lambda: chord([part.s(1)], whole.s()).delay(),
+        lambda: alone.using(takes_result="number").call(),
+        lambda: ordered.using(takes_result="number").call(),
+    ],
+    ids=["chain", "chord", "unique", "lane"],
+)
+def test_no_name_is_made_of_a_result_that_is_yet_to_come(call):
+    with pytest.raises(TypeError, match="gets a result later"):
+        call()
+    assert not Job.objects.exists()
+
+
+def test_a_name_of_the_other_arguments_or_one_that_is_given_needs_no_result():
+    assert tagged.using(takes_result="numbers").call(tag="a").args == {"numbers": None, "tag": "a"}
+    assert named_part.using(takes_result="number", key="part of the day").call().key == "part of the day"
+
+
 def test_a_result_of_any_size_is_handed_over():
     """Of many members: the list is not stored, so the limit of a job's arguments does not count."""
-    id = batch([part.call(n) for n in range(2000)], then=replace(listed.call(None), takes_result="numbers"))
+    id = batch([part.call(n) for n in range(2000)], then=listed.using(takes_result="numbers").call())
     Job.objects.filter(batch_id=id).update(state="succeeded", result=1234567)
     look()
     transitions.stage_due(9)
