@@ -40,6 +40,8 @@ def batch(
         raise ValueError(f"if_dead is one of {', '.join(get_args(IfDead))}, not {if_dead!r}")
     if then.run_after is not None or (on_dead and on_dead.followers):
         raise ValueError("a batch's callback has no time of its own, and on_dead is one job, without followers")
+    if then.unique or (on_dead and on_dead.unique):
+        raise ValueError("then and on_dead can't be unique, as another job would stand for them: give then a key")
     complaint = None
     if on_dead:
         complaint = replace(on_dead, run_after=on_dead.run_after or timedelta()).row(None, context.capture())

@@ -308,8 +308,10 @@ def test_a_job_with_a_members_key_joins():
         ({"if_dead": "hope"}, "if_dead is one of"),
         ({"then": whole.using(run_after=timedelta(1)).call("x")}, "no time of its own"),
         ({"on_dead": complaint.call("x").then(complaint.call("y"))}, "without followers"),
+        ({"then": alone.call(1)}, "can't be unique"),
+        ({"on_dead": alone.call(1)}, "can't be unique"),
     ],
-    ids=["rule", "time", "chain"],
+    ids=["rule", "time", "chain", "unique callback", "unique complaint"],
 )
 def test_what_a_batch_can_not_do_is_said(options, why):
     with pytest.raises(ValueError, match=why):
