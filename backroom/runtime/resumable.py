@@ -70,7 +70,9 @@ class Resumable(Generic[T]):
             self.ends_at = time.monotonic() + turn()
         elif time.monotonic() >= self.ends_at:
             raise Interrupted("it goes on, so that no time limit cuts it off")
-        self.current = {**self.cursor, "at": self.position(row), "done": self.cursor["done"] + 1}
+        if (at := self.position(row)) is None:
+            raise ValueError("a row's cursor is None, which means all rows: the next attempt would begin anew")
+        self.current = {**self.cursor, "at": at, "done": self.cursor["done"] + 1}
         check_arguments(self.current)
         return row
 
@@ -170,6 +172,8 @@ def resumable(
         found: Resumable[Any] = Resumable(ordered.read, ordered.field.value_to_string, ordered.by)
         if found.job and total is None:
             total = found.cursor["done"] + ordered.after(ordered.value(found.cursor["at"])).count()
+    elif not callable(rows):
+        raise TypeError(f"rows is a QuerySet (of a manager: .all()) or a function of the cursor, not {type(rows)}")
     else:
         found = Resumable(rows, attrgetter(cursor) if isinstance(cursor, str) else cursor)
     found.total = total

@@ -341,6 +341,9 @@ def in_another_order() -> None:
         (by_a_field_with_equal_values, "its values must be unique"),
         (in_another_order, "come in its order"),
         (lambda: list(resumable(lambda at: [1], cursor=lambda row: "x" * 9_000)), "over 8000 bytes"),
+        (lambda: list(resumable(lambda at: [1], cursor=lambda row: None)), "a row's cursor is None"),
+        (lambda: resumable([1]), "rows is a QuerySet"),
+        (lambda: resumable(Group.objects), "rows is a QuerySet (of a manager: .all())"),
     ],
 )
 def test_what_could_lose_a_row_is_an_error(groups, body, why):
