@@ -74,7 +74,7 @@ def fill(state: str, size: int) -> str:
 
 def measure(jobs: int, looks: int) -> dict[str, float]:
     """Microseconds of PostgreSQL's CPU for a job, or for a look that finds nothing."""
-    from backroom.ledger import rescue, transitions  # noqa: PLC0415 - need Django to be set up
+    from backroom.ledger import enqueueing, rescue, transitions  # noqa: PLC0415 - need Django to be set up
     from backroom.runtime.call import Call  # noqa: PLC0415
 
     found: dict[str, float] = {}
@@ -86,7 +86,7 @@ def measure(jobs: int, looks: int) -> dict[str, float]:
         return answers
 
     rows = [{**Call("bench.nothing", {}, "default", 16).row(None, {}), "delay": 0} for _ in range(jobs)]
-    timed("insert", jobs, [partial(transitions.insert, rows)])
+    timed("insert", jobs, [partial(enqueueing.insert, rows)])
     (due,) = timed("due", jobs, [partial(transitions.stage_due, jobs)])
     claimed = timed("claim", jobs, [partial(transitions.claim, each.id, "bench") for each in due])
     timed("finish", jobs, [partial(transitions.succeed, each, None) for each in claimed])

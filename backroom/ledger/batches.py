@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from backroom.ledger import operations, transitions
+from backroom.ledger import enqueueing, operations
 from backroom.ledger.sql import returned_ids, rows
 
 # A step of a chain behind a dead one. Once all members have ended but such steps, none of these can begin.
@@ -20,7 +20,7 @@ BLOCKED = """state = 'waiting' AND run_at IS NULL AND EXISTS (SELECT FROM backro
 
 
 def begin(id: str, if_dead: str, on_dead: dict[str, Any] | None) -> bool:
-    """Insert the batch of this callback; `on_dead` is a row for transitions.insert. False if it was there already."""
+    """Insert the batch of this callback; `on_dead` is a row for enqueueing.insert. False if it was there already."""
     sql = """INSERT INTO backroom_batch (id, if_dead, on_dead, total, succeeded, dead, cancelled)
              VALUES (%s, %s, %s, 0, 0, 0, 0) ON CONFLICT DO NOTHING RETURNING id"""
     return bool(rows(sql, id, if_dead, on_dead and json.dumps(on_dead)))
@@ -83,4 +83,4 @@ def look(limit: int = 100) -> None:
         if stopped := [str(id) for id, stops, _ in found if stops]:
             operations.cancel(batches=stopped, why="a member of its batch is dead or cancelled")
         if due := [json.loads(row) for _, _, row in found if row]:
-            transitions.insert(due)
+            enqueueing.insert(due)

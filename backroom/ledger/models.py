@@ -1,6 +1,6 @@
 """The ledger's tables. A row is the truth about a job; workers read only its id from the broker's message.
 
-Only transitions.py, operations.py and rescue.py change jobs, by single SQL statements.
+Only this package changes jobs, by single SQL statements: transitions.py names its parts.
 """
 
 from collections.abc import Collection

@@ -1,13 +1,13 @@
-"""Decisions about a job from outside, by code or by a person: reschedule, cancel, replay, rerun, relink, replace.
+"""Decisions about a job from outside, by code or by a person: reschedule, cancel, replay, rerun, relink, purge.
 
 Each is one SQL statement and a compare-and-set, as in transitions.py. Errors of the database pass through.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from backroom.ledger.sql import AT, EXPIRED, EXPIRES, GIVEN, PARKED, returned_ids, rows
+from backroom.ledger.sql import EXPIRED, returned_ids, rows
 
 CANCEL = """
 WITH RECURSIVE heads AS MATERIALIZED (
@@ -136,41 +136,6 @@ def relink(id: str, parent: str | None) -> bool:
         RETURNING id
         """
     return bool(rows(sql, parent, parent, id, parent, parent))
-
-
-def states(ids: Sequence[str]) -> dict[str, str]:
-    """The states of these jobs, or "new" for one that is locked and has never begun.
-
-    Race: a worker claims it now. Either this waits for the claim, or the claim until this transaction ends, and the
-    body sees what that wrote. A running one is not locked: its finish would wait for that, too, and could clash.
-    """
-    lock = """SELECT id::text, CASE WHEN claims = 0 THEN 'new' ELSE state END FROM backroom_job
-              WHERE id = ANY(%s::uuid[]) AND state || '' IN ('ready', 'waiting') ORDER BY id FOR NO KEY UPDATE"""
-    locked = dict(rows(lock, list(ids)))
-    return dict(rows("SELECT id::text, state FROM backroom_job WHERE id = ANY(%s::uuid[])", list(ids))) | locked
-
-
-def replace(newcomers: Collection[dict[str, Any]]) -> list[str]:
-    """Give jobs that `states` has locked a newcomer's arguments and times; returns the ids of those that are of its
-    task, and no batch's callback. One that was published waits again if the newcomer has a time."""
-    sql = f"""
-        UPDATE backroom_job job SET args = row.args, context = row.context, expires_at = {EXPIRES},
-            state = CASE WHEN {AT} IS NULL THEN state ELSE 'waiting' END,
-            place = CASE WHEN {AT} IS NULL THEN place END,
-            run_at = CASE WHEN {AT} IS NULL AND state = 'waiting' AND run_at < {PARKED}
-                          THEN LEAST(run_at, statement_timestamp()) ELSE COALESCE({AT}, run_at) END
-        FROM {GIVEN} WHERE job.id = row.id AND job.task = row.task AND job.after_id IS NULL RETURNING job.id"""  # noqa: S608
-    return returned_ids(sql, json.dumps(list(newcomers)))
-
-
-def outlast(newcomers: Collection[dict[str, Any]]) -> list[str]:
-    """Let jobs that `states` has locked expire no sooner than what is dropped for them; returns the ids."""
-    sql = f"""
-        UPDATE backroom_job job
-        SET expires_at = NULLIF(GREATEST(COALESCE({EXPIRES}, 'infinity'), job.expires_at), 'infinity')
-        FROM {GIVEN} WHERE job.id = row.id AND state || '' IN ('ready', 'waiting') AND job.expires_at IS NOT NULL
-        RETURNING job.id"""  # noqa: S608 - GIVEN stands in sql.py
-    return returned_ids(sql, json.dumps(list(newcomers)))
 
 
 def purge(days: int, batch: int = 5_000) -> int:

@@ -92,12 +92,6 @@ DUE = f"""state = CASE WHEN lane IS NULL THEN 'ready' ELSE 'waiting' END,
 # The arguments of a job `child` once `parent` has succeeded.
 WITH_RESULT = """CASE child.takes_result WHEN '' THEN child.args
     ELSE child.args || jsonb_build_object(child.takes_result, parent.result) END"""
-# The rows that enqueueing gives, and the times that they name: NULL if they don't.
-GIVEN = """jsonb_to_recordset(%s::jsonb) AS row (id uuid, task text, queue text, args jsonb, key text, max_attempts int,
-    after_id uuid, takes_result text, context jsonb, delay float, moment timestamptz, batch_id uuid, lane text,
-    places int, dead_blocks boolean, expires_in float, expires_on timestamptz)"""
-AT = "COALESCE(moment, statement_timestamp() + delay * interval '1 second')"
-EXPIRES = "COALESCE(expires_on, statement_timestamp() + expires_in * interval '1 second')"
 
 # Whether a job's queue or task is paused. PostgreSQL reads the tiny table once for a statement, not once for a row.
 PAUSED = "ARRAY['queue:' || queue, 'task:' || task] && ARRAY(SELECT what::text FROM backroom_pause)"

@@ -1,6 +1,7 @@
 """The life of a job. Each change of state is one SQL statement, a compare-and-set whose WHERE closes a race.
 
-Only this package changes jobs: transitions.py (a job's own life), operations.py (decisions from outside) and rescue.py.
+Only this package changes jobs: enqueueing.py (before its life), transitions.py (a job's own life), operations.py
+(decisions from outside), lanes.py, batches.py and rescue.py.
 All times are the database's. Index conditions compare with `statement_timestamp`, as PostgreSQL uses no index for
 `clock_timestamp`. `state || ''` keeps the planner off a state's partial index for a single id: while any transaction
 stays open, dead tuples bloat that index. Errors of the database pass through as django.db.Error.
@@ -17,15 +18,10 @@ from backroom.ledger.lanes import open_lanes
 from backroom.ledger.limits import LIMIT, RESULT_DEPTH, clipped
 from backroom.ledger.operations import end_cancelled, expire
 from backroom.ledger.sql import (
-    AT,
     DUE,
     EXPIRED,
-    EXPIRES,
-    GIVEN,
     MESSAGE,
-    PARKED,
     PAUSED,
-    STAMP,
     WITH_RESULT,
     Claimed,
     Message,
@@ -35,44 +31,6 @@ from backroom.ledger.sql import (
     returned_ids,
     rows,
 )
-
-
-def insert(jobs: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    """Insert jobs in one statement. Returns the id of each new one, with its stamp if it is to be published.
-
-    Race: two enqueue under one key. The unique index lets one row in; the other insert does nothing.
-
-    A row without delay, moment, predecessor or lane starts as `ready`, stamped as published before the broker has it:
-    that saves an UPDATE on the customer's path. The publisher requeues it if the broker refuses the message; if the
-    process dies first, the job looks like one whose message was lost, and the rescue requeues it.
-    """
-    at_once = "after_id IS NULL AND delay IS NULL AND moment IS NULL"
-    ready, parked = f"{at_once} AND lane IS NULL", f"{at_once} AND lane IS NOT NULL"
-    sql = f"""
-        INSERT INTO backroom_job (id, task, queue, args, key, max_attempts, after_id, takes_result, context,
-                                  batch_id, lane, places, dead_blocks, expires_at,
-                                  state, run_at, published_at, place, claims, attempts, worker, error)
-        SELECT id, task, queue, args, key, max_attempts, after_id, takes_result, context,
-               batch_id, lane, places, dead_blocks, {EXPIRES},
-               CASE WHEN {ready} THEN 'ready' ELSE 'waiting' END, CASE WHEN {parked} THEN {PARKED} ELSE {AT} END,
-               CASE WHEN {ready} THEN statement_timestamp() END, CASE WHEN {parked} THEN 0 END, 0, 0, '', ''
-        FROM {GIVEN} ON CONFLICT DO NOTHING RETURNING id::text, {STAMP}
-        """  # noqa: S608 - the parts stand above and in sql.py
-    return dict(rows(sql, json.dumps(jobs)))
-
-
-def ids_of(keys: Sequence[str]) -> dict[str, str]:
-    """The ids of the jobs that have these keys, locked against a purge until the transaction ends."""
-    return dict(rows("SELECT key, id::text FROM backroom_job WHERE key = ANY(%s) FOR KEY SHARE", list(keys)))
-
-
-def same_jobs(jobs: Sequence[dict[str, Any]]) -> list[str]:
-    """The ids of those of these jobs that were inserted before, as they are but for a result that came since."""
-    sql = f"""
-        SELECT job.id FROM backroom_job job JOIN {GIVEN} ON row.id = job.id AND row.task = job.task
-            AND row.key IS NOT DISTINCT FROM job.key AND row.args - row.takes_result = job.args - row.takes_result
-        """  # noqa: S608 - GIVEN stands in sql.py
-    return returned_ids(sql, json.dumps(jobs))
 
 
 def claim(id: str, worker: str, task: str = "") -> Claimed | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from backroom.ledger import operations
+from backroom.ledger import enqueueing
 from backroom.runtime import names, storable
 
 WAITING, ALIVE, TIME = "while waiting", "while live", "for a time"
@@ -66,15 +66,15 @@ def settle(newcomers: Sequence[dict[str, Any]]) -> dict[str, str]:
     chosen = {name: row if row["duplicate"] == REPLACE else first[name] for name, row in last.items()}
     held = names.take(chosen.values())
     if others := {name: id for name, (id, _) in held.items() if id != chosen[name]["id"]}:
-        states = operations.states(list(others.values()))
+        states = enqueueing.states(list(others.values()))
         free = [name for name, id in others.items() if not _holds(chosen[name]["rule"], states.get(id), held[name][1])]
         held |= names.take([chosen[name] for name in free], over=True) if free else {}
     holders = {row["id"]: held[row["name"]][0] for row in newcomers if held[row["name"]][0] != row["id"]}
     moved = [row | {"id": holders[row["id"]]} for row in chosen.values() if row["id"] in holders]
     replacing = [row for row in moved if row["duplicate"] == REPLACE]
-    unmoved = {row["id"] for row in replacing} - set(operations.replace(replacing) if replacing else [])
+    unmoved = {row["id"] for row in replacing} - set(enqueueing.replace(replacing) if replacing else [])
     if dropped := [row for row in moved if row["duplicate"] == DROP]:
-        operations.outlast(dropped)
+        enqueueing.outlast(dropped)
     for row in newcomers:
         if (holder := holders.get(row["id"])) and (row["duplicate"] == REFUSE or holder in unmoved):
             raise Duplicate(row["name"], holder)

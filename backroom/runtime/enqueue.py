@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 
-from backroom.ledger import operations, transitions
+from backroom.ledger import enqueueing, operations
 from backroom.ledger.sql import Message
 from backroom.observe import context, progress
 from backroom.runtime import backpressure, duplicates, publisher
@@ -87,7 +87,7 @@ def write(calls: Sequence[Call]) -> Written:
     newcomers = [head for (head, *_), call in zip(chains, calls, strict=True) if call.unique]
     with transaction.atomic(savepoint=bool(newcomers)) if newcomers or len(rows) > 1 else nullcontext():
         held = duplicates.settle(newcomers)
-        inserted = transitions.insert([row for row in rows if row["id"] not in held] if held else rows)
+        inserted = enqueueing.insert([row for row in rows if row["id"] not in held] if held else rows)
         known = _existing(rows, inserted, held)
     messages = [
         Message(row["id"], row["task"], row["queue"], row["args"], row["context"], stamp)
@@ -116,9 +116,9 @@ def _existing(
     taken = [row for row in rows if row["id"] not in inserted]
     if not taken:
         return {}
-    ids = transitions.ids_of(keys) if (keys := [row["key"] for row in taken if row["key"]]) else {}
+    ids = enqueueing.ids_of(keys) if (keys := [row["key"] for row in taken if row["key"]]) else {}
     if purged := [row for row in taken if row["key"] not in ids and row["id"] not in held]:
-        inserted |= transitions.insert(purged)
+        inserted |= enqueueing.insert(purged)
         _check_ids([row for row in purged if row["id"] not in inserted])
     known = held | {row["id"]: ids[row["key"]] for row in taken if row["key"] in ids}
     if progress.current_id() in {known.get(row["id"], row["id"]) for row in taken}:
@@ -133,7 +133,7 @@ def _existing(
 
 def _check_ids(taken: list[dict[str, Any]]) -> None:
     """Raises ValueError unless the jobs that have these ids are the same ones, enqueued before."""
-    same = transitions.same_jobs(taken)
+    same = enqueueing.same_jobs(taken)
     for row in taken:
         if row["id"] not in same:
             raise ValueError(f"{row['task']}: another job has the id {row['id']}, with other arguments or another task")

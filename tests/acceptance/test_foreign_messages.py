@@ -13,7 +13,7 @@ import redis
 from celery import current_app
 from django.utils import timezone
 
-from backroom.ledger import transitions
+from backroom.ledger import enqueueing
 from backroom.ledger.models import Heartbeat, Job
 from backroom.observe.models import ForeignMessage
 from backroom.ops import rules, stats
@@ -50,7 +50,7 @@ def message(id: object, task: object = TASK, /, body: object = None, **changes: 
 def ready_job(key: str, task: str) -> str:
     """A job whose message a test writes itself; its id."""
     id = new_id()
-    transitions.insert([Call(task, {}, "bulk", 1, f"{key}:{id}", id=id).row(None, {})])
+    enqueueing.insert([Call(task, {}, "bulk", 1, f"{key}:{id}", id=id).row(None, {})])
     return id
 
 

@@ -13,7 +13,7 @@ from threading import Event
 import pytest
 from django.utils import timezone
 
-from backroom.ledger import sql, transitions
+from backroom.ledger import enqueueing, sql
 from backroom.ledger.models import Heartbeat, Job
 from backroom.runtime import publisher
 from backroom.runtime.call import Call, new_id
@@ -133,7 +133,7 @@ def test_the_dispatcher_and_beat_stop_at_once(house: Cluster, name: str):
 def test_an_old_worker_hands_a_new_task_on_to_a_new_one(house: Cluster, tmp_path: Path):
     id = new_id()
     # As the web of the new release would: a task that is not here, with a single attempt.
-    stamps = transitions.insert([replace(Call("orders.thank", {"number": 1}, "bulk", 1), id=id).row(None, {})])
+    stamps = enqueueing.insert([replace(Call("orders.thank", {"number": 1}, "bulk", 1), id=id).row(None, {})])
     publisher.publish([sql.Message(id, "orders.thank", "bulk", {"number": 1}, {}, stamps[id])])
     until(lambda: Job.objects.get(id=id).error == "no task is named orders.thank")
     release = releases.make(tmp_path / "after", releases.AFTER)

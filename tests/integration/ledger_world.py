@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from backroom import Duplicate, Retry, batch, enqueue_all, grow, task
-from backroom.ledger import batches, lanes, operations, rescue, sql, transitions
+from backroom.ledger import batches, enqueueing, lanes, operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
 from backroom.ledger.models import LIVE, Batch, Job, Unique
 from backroom.ledger.models import Heartbeat as HeartbeatRow
@@ -127,7 +127,7 @@ class World:
 
     def run(self, statement: Statement) -> Outcome:
         name, arguments = statement
-        rooms = self, transitions, operations, rescue, lanes, names, batches
+        rooms = self, transitions, operations, rescue, lanes, names, batches, enqueueing
         function = next(getattr(room, name) for room in rooms if hasattr(room, name))
         try:
             return Outcome(name, arguments, function(*arguments))

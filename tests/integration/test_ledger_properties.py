@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from backroom import Permanent, RetryAfter, Snooze
-from backroom.ledger import batches, lanes, operations, rescue, sql, transitions
+from backroom.ledger import batches, enqueueing, lanes, operations, rescue, sql, transitions
 from backroom.ledger.models import Batch, Heartbeat, Job, Unique
 from backroom.runtime import names
 from tests.integration.ledger_judge import HOLDS, MOVES, holds
@@ -329,7 +329,7 @@ def statements_on_a_batch(running: sql.Claimed, callback: str, ready: str) -> li
 def test_every_statement_that_changes_a_job_is_tried():
     writers = {
         name
-        for module in (transitions, operations, rescue, lanes, names, batches)
+        for module in (transitions, operations, rescue, lanes, names, batches, enqueueing)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from backroom import task
-from backroom.ledger import operations, rescue, sql, transitions
+from backroom.ledger import enqueueing, operations, rescue, sql, transitions
 from backroom.ledger.lanes import open_lanes
 from backroom.ops import stats
 from backroom.ops.rates import WINDOW
@@ -52,7 +52,7 @@ QUESTIONS: dict[str, Callable[[], object]] = {
     "worker: succeed": lambda: transitions._succeed(JOB, "null"),
     "worker: defer": lambda: transitions.defer(JOB, 1, "x"),
     "worker: the next of its lane": lambda: open_lanes(["limit:aged"]),
-    "web: job of a key": lambda: transitions.ids_of(["aged:1"]),
+    "web: job of a key": lambda: enqueueing.ids_of(["aged:1"]),
     "web: cancel": lambda: operations.cancel(keys=["aged:1"], why=""),
     "beat: purge": lambda: operations.purge(30),
     "people: depth of the queues": lambda: stats.snapshot(WINDOW),
@@ -220,7 +220,7 @@ def test_what_is_purged_makes_room_so_that_the_table_stays_as_large_as_it_is():
 
 def cycle(begin: int) -> int:
     """A thousand jobs come, run, are finished and purged, and vacuum comes by; bytes of table and indexes then."""
-    ids = list(transitions.insert([aged.call(number).row(None, {}) for number in range(begin, begin + 1_000)]))
+    ids = list(enqueueing.insert([aged.call(number).row(None, {}) for number in range(begin, begin + 1_000)]))
     assert len(ids) == 1_000
     for change in ("state = 'running', worker = 'a'", "state = 'succeeded', finished_at = now() - interval '2 days'"):
         for half in (ids[::2], ids[1::2]):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backroom.ledger import batches, lanes, operations, rescue, transitions
+from backroom.ledger import batches, enqueueing, lanes, operations, rescue, transitions
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -73,7 +73,7 @@ def test_the_core_explains_every_function_of_the_ledger():
     text = (ROOT / "docs" / "core.md").read_text()
     functions = [
         name
-        for module in (transitions, operations, rescue, lanes, batches)
+        for module in (transitions, operations, rescue, lanes, batches, enqueueing)
         for name, found in inspect.getmembers(module, inspect.isfunction)
         if found.__module__ == module.__name__ and not name.startswith("_")
     ]

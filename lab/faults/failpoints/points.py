@@ -38,7 +38,7 @@ DISPATCHER = {
     "place given": Point("backroom.ledger.lanes:open_lanes", AFTER, "Message"),
 }
 BEAT = {
-    "slot enqueued": Point("backroom.ledger.transitions:insert", AFTER),
+    "slot enqueued": Point("backroom.ledger.enqueueing:insert", AFTER),
     "slot committed": Point(PUBLISH, BEFORE),
     "slot published": Point(PUBLISH, AFTER),
 }
