@@ -332,6 +332,18 @@ def in_another_order() -> None:
     resumable(Group.objects.order_by("name"))
 
 
+def with_a_cursor_of_none() -> None:
+    list(resumable(lambda at: [1], cursor=lambda row: None))
+
+
+def of_a_list() -> None:
+    resumable([1])
+
+
+def of_a_manager() -> None:
+    resumable(Group.objects)
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -341,9 +353,9 @@ def in_another_order() -> None:
         (by_a_field_with_equal_values, "its values must be unique"),
         (in_another_order, "come in its order"),
         (lambda: list(resumable(lambda at: [1], cursor=lambda row: "x" * 9_000)), "over 8000 bytes"),
-        (lambda: list(resumable(lambda at: [1], cursor=lambda row: None)), "a row's cursor is None"),
-        (lambda: resumable([1]), "rows is a QuerySet"),
-        (lambda: resumable(Group.objects), "rows is a QuerySet (of a manager: .all())"),
+        (with_a_cursor_of_none, "a row's cursor is None"),
+        (of_a_list, "rows is a QuerySet"),
+        (of_a_manager, "rows is a QuerySet"),
     ],
 )
 def test_what_could_lose_a_row_is_an_error(groups, body, why):
