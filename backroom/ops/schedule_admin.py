@@ -136,7 +136,9 @@ class EntryAdmin(Audited, theirs.PeriodicTaskAdmin):
     def switch(self, request: HttpRequest, queryset: Any, to: dict[bool, bool]) -> None:
         """Enable or disable each."""
         for entry in PeriodicTask.objects.select_for_update().filter(pk__in=queryset, enabled__in=to):
-            slots.switch(entry, to[entry.enabled])
+            if not slots.switch(entry, to[entry.enabled]):
+                self.message_user(request, f"{entry.name}: its only time is over", messages.WARNING)
+                continue
             verb = "enabled" if entry.enabled else "disabled"
             self.note(request, verb, [entry])
             self.message_user(request, f"{entry.name} is {verb}.")

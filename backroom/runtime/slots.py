@@ -112,13 +112,18 @@ def call_of(task: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Call:
     return found
 
 
+def over(entry: Any) -> bool:
+    """Whether an entry's only time is over: beat would fire it at once."""
+    return bool(entry.clocked) and entry.clocked.clocked_time <= timezone.now()
+
+
 def switch(entry: Any, on: bool) -> bool:
-    """Enable or disable an entry whose row is locked; False if it is so already.
+    """Enable or disable an entry whose row is locked; False if it is so already, or over and to be enabled.
 
     Race: a beat that has read the entry before fires a slot that another one has fired. `last_run_at` is never null
     while it is enabled, so their compare-and-set tells them apart.
     """
-    if entry.enabled is on:
+    if entry.enabled is on or (on and over(entry)):
         return False
     entry.enabled, entry.last_run_at = on, timezone.now()
     entry.save()

@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.db.models import ProtectedError
 from django.test import Client
 from django.utils import timezone
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from backroom import task
+from backroom import schedules, task
 from backroom.ledger.models import Job
 from backroom.ops.models import AuditEntry
 from tests.integration.sick_database import a_session_waits
@@ -236,6 +236,20 @@ def test_an_operator_pauses_and_resumes_a_schedule_with_a_reason(entry):
     assert logged() == [("paused", "schedule the report"), ("resumed", "schedule the report")]
     entry.refresh_from_db()
     assert timezone.now() - entry.last_run_at < timedelta(minutes=1)
+
+
+def test_a_schedule_whose_only_time_is_over_is_not_resumed(entry):
+    """Beat would fire it once more, or though it was paused at its time."""
+    past = ClockedSchedule.objects.create(clocked_time=timezone.now() - timedelta(hours=1))
+    PeriodicTask.objects.update(crontab=None, clocked=past, one_off=True, enabled=False)
+    address = f"/ops/schedules/{entry.pk}/resume/"
+    assert "its only time is over" in text(operator().post(address, {"why": "holidays"}, follow=True))
+    assert "its only time is over" in text(act(editor(), "enable_tasks", entry))
+    assert not schedules.resume("the report")
+    entry.refresh_from_db()
+    assert (entry.enabled, logged()) == (False, [])
+    ClockedSchedule.objects.update(clocked_time=timezone.now() + timedelta(hours=1))
+    assert schedules.resume("the report")
 
 
 @pytest.mark.parametrize(("who", "status"), [(reader, 403), (customer, 403), (Client, 302)])

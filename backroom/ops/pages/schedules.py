@@ -51,6 +51,8 @@ def switch(request: HttpRequest, id: int, verb: str) -> HttpResponse:
         if why := audit_log.reason(request.POST.get("why", "")):
             if audit_log.switch(entry.name, verb == "resume", request.user.get_username(), why):
                 messages.success(request, f"Schedule {entry.name} {verb}d.")
+            elif verb == "resume" and slots.over(entry):
+                messages.warning(request, f"{entry.name} is not resumed: its only time is over. Run it now instead.")
             else:
                 messages.warning(request, f"Schedule {entry.name} is {audit_log.ALREADY[verb]}.")
             return redirect("ops:health")
