@@ -72,6 +72,6 @@ def remove(name: str) -> bool:
 
 def run_now(name: str) -> str:
     """Enqueue a job besides the slots, in the caller's transaction; returns its id, or that of the job that has its
-    key. Raises PeriodicTask.DoesNotExist."""
+    key or name. Raises PeriodicTask.DoesNotExist, and Duplicate."""
     call = slots.call(PeriodicTask.objects.get(name=name))
     return enqueue_all(replace(call, shed=False))[0]

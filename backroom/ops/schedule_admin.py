@@ -17,6 +17,7 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from backroom.ops import audit_log, schedules
 from backroom.runtime import slots
 from backroom.runtime.app import CELERYS
+from backroom.runtime.duplicates import Duplicate
 
 # Celery's options that a job does not have, with what to do instead, as the form says below each.
 UNUSED = {
@@ -150,7 +151,7 @@ class EntryAdmin(Audited, theirs.PeriodicTaskAdmin):
                 job, new = audit_log.run(entry.name, slots.call(entry), request.user.get_username(), "")
                 said = f"{entry.name} runs as job {job}." if new else f"{entry.name}: job {job} has its key already."
                 self.message_user(request, said, messages.SUCCESS if new else messages.WARNING)
-            except slots.UNFIT as error:
+            except (*slots.UNFIT, Duplicate) as error:
                 self.message_user(request, f"{entry.name} can't run: {error}", messages.ERROR)
 
 

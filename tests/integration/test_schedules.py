@@ -31,6 +31,11 @@ def report(day: str = "today") -> None:
     pass
 
 
+@task(name="tests.only_report", unique=("only report", "while live"), duplicate="refuse")
+def only_report() -> None:
+    pass
+
+
 @pytest.fixture
 def entry() -> PeriodicTask:
     crontab, _ = CrontabSchedule.objects.get_or_create(minute="0", hour="1")
@@ -221,6 +226,14 @@ def test_a_job_that_has_the_key_already_is_shown_and_nothing_is_enqueued(entry):
     assert "Nothing was enqueued" in text(run(operator(), entry))
     assert Job.objects.count() == 1
     assert logged() == []
+
+
+def test_a_job_that_refuses_another_of_its_name_is_shown(entry):
+    PeriodicTask.objects.update(task="tests.only_report")
+    id = only_report.enqueue()
+    assert run(operator(), entry).redirect_chain[0][0] == f"/ops/jobs/{id}/"
+    assert f"job {id} has the name" in text(act(editor(), "run_tasks", entry))
+    assert (Job.objects.count(), logged()) == (1, [])
 
 
 def test_an_operator_pauses_and_resumes_a_schedule_with_a_reason(entry):

@@ -11,6 +11,7 @@ from backroom.ops import audit_log, schedules
 from backroom.ops.audit_log import REASON_NEEDED
 from backroom.ops.pages.access import acts
 from backroom.runtime import slots
+from backroom.runtime.duplicates import Duplicate
 
 EFFECTS = {
     "pause": [
@@ -32,11 +33,14 @@ def run(request: HttpRequest, id: int) -> HttpResponse:
         return redirect("ops:health")
     if request.method == "POST":
         if why := audit_log.reason(request.POST.get("why", "")):
-            job, new = audit_log.run(entry.name, call, request.user.get_username(), why)
+            try:
+                job, new = audit_log.run(entry.name, call, request.user.get_username(), why)
+            except Duplicate as error:
+                job, new = error.job_id, False
             if new:
                 messages.success(request, f"{entry.name} runs now.")
             else:
-                messages.warning(request, "Nothing was enqueued: this is the job with its key.")
+                messages.warning(request, "Nothing was enqueued: this is the job with its key or name.")
             return redirect("ops:job", job)
         messages.error(request, REASON_NEEDED)
     context = {"tab": "health", "entry": entry, "call": call, "args": json.dumps(call.args)}
