@@ -12,8 +12,6 @@ from backroom.runtime import argument_types, lane, storable
 from backroom.runtime.duplicates import Unique
 from backroom.runtime.lane import Lane
 
-KEY_LIMIT = 200  # characters, as the column has
-
 
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562, 6.2, method 3: 12 bits of time below a millisecond). A process's ids sort in the
@@ -91,11 +89,12 @@ class Call:
         argument_types.check(self.task, self.args, besides=(self.takes_result,))  # the result is yet to come
         if self.key and self.unique:
             raise ValueError(f"{self.task}: a key is unique for ever: give it a key or a unique name")
-        for what, name in (("key", self.key), ("unique name", self.unique.name if self.unique else None)):
-            if name and len(name) > KEY_LIMIT:
-                raise ValueError(f"{self.task}: its {what} is over {KEY_LIMIT} characters long")
-        if self.lane and len(self.lane.name) > lane.LIMIT:
-            raise ValueError(f"{self.task}: its lane's name is over {lane.LIMIT} characters long")
+        if self.key:
+            storable.check_name(f"{self.task}: its key", self.key)
+        if self.unique:
+            storable.check_name(f"{self.task}: its unique name", self.unique.name)
+        if self.lane:
+            storable.check_name(f"{self.task}: its lane's name", self.lane.name, lane.LIMIT)
         if self.queue not in current_app.amqp.queues:
             raise ValueError(f"{self.task}: no queue {self.queue!r}; there are {', '.join(current_app.amqp.queues)}")
         for option in ("run_after", "expires"):

@@ -12,6 +12,9 @@ from backroom.ledger.sql import READABLE
 
 ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
+NO_NUL = "PostgreSQL keeps no NUL character"
+NO_SURROGATE = "the text holds an unpaired surrogate (U+D800 to U+DFFF)"
+NAME_LIMIT = 200  # characters of a key, a unique name and a schedule's name, as the columns have
 
 
 def check_arguments(args: dict[str, Any]) -> None:
@@ -24,9 +27,9 @@ def check_arguments(args: dict[str, Any]) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise ValueError("the text holds an unpaired surrogate (U+D800 to U+DFFF)") from error
+        raise ValueError(NO_SURROGATE) from error
     if NUL.search(text):
-        raise ValueError("PostgreSQL keeps no NUL character")
+        raise ValueError(NO_NUL)
     if size > LIMIT:
         raise ValueError(f"over {LIMIT} bytes: pass the id of a row instead")
     if _is_deeper(args, DEPTH):
@@ -37,6 +40,20 @@ def _is_deeper(value: Any, levels: int) -> bool:
     """Whether anything in it lies more levels down, as the table's constraint counts them."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return any(levels == 0 or _is_deeper(part, levels - 1) for part in parts)
+
+
+def check_name(what: str, name: Any, limit: int = NAME_LIMIT) -> None:
+    """Raises TypeError or ValueError for what the table can't keep as a name."""
+    if not isinstance(name, str):
+        raise TypeError(f"{what} is text, not {name!r}")
+    if not 0 < len(name) <= limit:
+        raise ValueError(f"{what} is over {limit} characters long" if name else f"{what} is empty")
+    if "\0" in name:
+        raise ValueError(f"{what}: {NO_NUL}")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what}: {NO_SURROGATE}") from error
 
 
 def check_time(what: str, when: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from backroom.ledger import operations, sql, transitions
 from backroom.ledger.models import Batch, Job, Unique
 from backroom.observe import progress
 from backroom.runtime import names
+from backroom.runtime.lane import Lane
 
 MINUTE = timedelta(minutes=1)
 
@@ -254,6 +256,19 @@ def test_a_name_that_can_not_be_is_refused_at_the_call():
     with pytest.raises(ValueError, match="can't follow"):
         plain.call().then(reindex.call(1))
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\udc00b", "x" * 221], ids=["NUL", "surrogate", "length"])
+def test_no_name_is_one_that_the_table_can_not_keep(name):
+    for call in (
+        plain.using(key=name).call(),
+        plain.using(unique=(name, "while live")).call(),
+        replace(plain.call(), lane=Lane(name, 1)),
+    ):
+        with pytest.raises(ValueError, match=r"^tests.plain_beside_unique: its .*(NUL|surrogate|characters long)"):
+            call.check()
+    with pytest.raises(TypeError, match="its key is text"):
+        plain.using(key=7).call().check()
 
 
 @pytest.fixture
