@@ -5,16 +5,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
+from uuid import UUID
 
 from django.db import transaction
 
 from backroom.ledger import batches
 from backroom.ledger.sql import rows
 from backroom.observe import context, progress
-from backroom.runtime.call import Call, new_id
+from backroom.runtime.call import Call, check_calls, new_id
 from backroom.runtime.enqueue import publish_on_commit, slices, write
 
 IfDead = Literal["wait", "go on", "cancel"]
+NONE = "there is no batch {!r}: give the id that batch() has returned"
 
 
 def batch(
@@ -36,12 +38,7 @@ def batch(
     If a job has the key of `then`, its id is returned and nothing is enqueued. If one has a member's key, it joins.
     Raises ValueError if that can't be: it is in another batch, or gave up; and where `within` has ended.
     """
-    if if_dead not in get_args(IfDead):
-        raise ValueError(f"if_dead is one of {', '.join(get_args(IfDead))}, not {if_dead!r}")
-    if then.run_after is not None or (on_dead and on_dead.followers):
-        raise ValueError("a batch's callback has no time of its own, and on_dead is one job, without followers")
-    if then.unique or (on_dead and on_dead.unique):
-        raise ValueError("then and on_dead can't be unique, as another job would stand for them: give then a key")
+    _check(then, on_dead, if_dead, within)
     complaint = None
     if on_dead:
         complaint = replace(on_dead, run_after=on_dead.run_after or timedelta()).row(None, context.capture())
@@ -56,6 +53,21 @@ def batch(
             _count(within, new)
         _add(id, calls)
     return id
+
+
+def _check(then: Call, on_dead: Call | None, if_dead: str, within: str | None) -> None:
+    if if_dead not in get_args(IfDead):
+        raise ValueError(f"if_dead is one of {', '.join(get_args(IfDead))}, not {if_dead!r}")
+    check_calls("a batch's then", [then])
+    check_calls("a batch's on_dead", [on_dead] if on_dead else [])
+    if then.run_after is not None or (on_dead and on_dead.followers):
+        raise ValueError("a batch's callback has no time of its own, and on_dead is one job, without followers")
+    if then.unique or (on_dead and on_dead.unique):
+        raise ValueError("then and on_dead can't be unique, as another job would stand for them: give then a key")
+    try:
+        UUID(within or new_id())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(NONE.format(within)) from error
 
 
 def grow(calls: Iterable[Call]) -> None:
@@ -90,7 +102,7 @@ def _add(id: str, calls: Iterable[Call]) -> None:
 
 def _count(id: str, members: int) -> None:
     if not batches.grow(id, members):
-        raise ValueError(f"batch {id} has ended: it takes no more members")
+        raise ValueError(f"batch {id} has ended: it takes no more members" if overview(1, id) else NONE.format(id))
 
 
 def results(id: str) -> list[Any]:

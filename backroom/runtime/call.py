@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,6 +50,7 @@ class Call:
     def then(self, *calls: "Call") -> "Call":
         """This call, followed by others in turn; they survive whatever dies between two steps. Raises ValueError for a
         follower with a time of its own, and for one that is unique."""
+        check_calls("a follower", calls)
         steps = tuple(step for call in calls for step in (replace(call, followers=()), *call.followers))
         if late := [step.task for step in steps if step.run_after is not None]:
             raise ValueError(f"{late[0]} can't have a time of its own: it runs when the one before has succeeded")
@@ -100,6 +102,13 @@ class Call:
         for option in ("run_after", "expires"):
             if (when := getattr(self, option)) is not None:
                 storable.check_time(f"{self.task}: {option}", when)
+
+
+def check_calls(what: str, calls: Iterable[Any]) -> None:
+    """Raises TypeError for what is no Call."""
+    for call in calls:
+        if not isinstance(call, Call):
+            raise TypeError(f"{what} is a call, as task.call(...) returns it, not {call!r:.100}")
 
 
 def _time(seconds: str, moment: str, when: timedelta | datetime | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from backroom.ledger import enqueueing, operations
 from backroom.ledger.sql import Message
 from backroom.observe import context, progress
 from backroom.runtime import backpressure, duplicates, publisher
-from backroom.runtime.call import Call
+from backroom.runtime.call import Call, check_calls
 
 SLICE = 1_000  # calls that enqueue_many holds at a time
 APART = 0.1  # seconds between two slices: else all others that become due wait for the last one to be published
@@ -27,6 +27,7 @@ def enqueue_all(*calls: Call) -> list[str]:
     dispatcher publishes later. Raises django.db.Error, TypeError or ValueError for bad arguments, and Overloaded if
     every task has `shed=True` and a queue refuses them; then nothing is written.
     """
+    check_calls("what is enqueued", calls)
     ids, messages, *_ = write(calls)
     publish_on_commit(messages)
     return ids
@@ -55,10 +56,13 @@ def enqueue_many(calls: Iterable[Call]) -> int:
 def slices(calls: Iterable[Call], at_once: int = 0) -> Iterator[list[Call]]:
     """SLICE calls at a time. After the first `at_once` slices, a dispatcher is to publish each later than the last. A
     lane is a stagger of its own, and a time would keep its jobs out of it."""
+    if not isinstance(calls, Iterable):
+        raise TypeError(f"calls are an iterable, such as [task.call(1)], not {calls!r:.100}")
     source = iter(calls)
     for place in count():
         if not (some := list(islice(source, SLICE))):
             return
+        check_calls("what is enqueued", some)
         due = None if place < at_once else timedelta(seconds=APART * place)
         yield [call if call.run_after is not None or call.lane else replace(call, run_after=due) for call in some]
 

@@ -7,7 +7,7 @@ from celery import chain, chord, group
 from django.db import transaction
 from django.db.models.functions import Now
 
-from backroom import batch, grow, task, testing
+from backroom import batch, enqueue_all, enqueue_many, grow, task, testing
 from backroom.ledger import batches, operations, sql, transitions
 from backroom.ledger.models import Batch, Job
 from backroom.observe import progress
@@ -316,6 +316,32 @@ def test_a_job_with_a_members_key_joins():
 def test_what_a_batch_can_not_do_is_said(options, why):
     with pytest.raises(ValueError, match=why):
         batch([], **{"then": whole.call("x"), **options})
+
+
+@pytest.mark.parametrize(
+    ("enqueue", "why"),
+    [
+        (lambda: batch([], then=part), "a batch's then is a call"),
+        (lambda: batch([], then=whole.call("x"), on_dead=part), "a batch's on_dead is a call"),
+        (lambda: batch([1], then=whole.call("x")), "what is enqueued is a call"),
+        (lambda: batch(part.call(1), then=whole.call("x")), "calls are an iterable"),
+        (lambda: enqueue_many([part]), "what is enqueued is a call"),
+        (lambda: enqueue_all(part), "what is enqueued is a call"),
+        (lambda: part.call(1).then(part), "a follower is a call"),
+    ],
+    ids=["then", "on_dead", "member", "one call", "many", "all", "follower"],
+)
+def test_what_is_no_call_is_refused(enqueue, why):
+    with pytest.raises(TypeError, match=why):
+        enqueue()
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("id", ["garbage", "0199b0aa-0000-7000-8000-000000000000", 7])
+def test_a_batch_that_never_was_is_not_said_to_have_ended(id):
+    with pytest.raises(ValueError, match="there is no batch"):
+        batch([part.call(1)], then=whole.call("inner"), within=id)
+    assert not Job.objects.exists()
 
 
 def test_members_are_kept_until_the_callback_has_ended():
