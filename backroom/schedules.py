@@ -13,8 +13,8 @@ from django_celery_beat.clockedschedule import clocked
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import ModelEntry
 
-from backroom.runtime import slots
-from backroom.runtime.call import Call
+from backroom.runtime import slots, storable
+from backroom.runtime.call import Call, check_calls
 from backroom.runtime.enqueue import enqueue_all
 
 
@@ -23,10 +23,14 @@ def make(name: str, call: Call, when: Any, missed: str = slots.ONCE) -> None:
     or once at an aware datetime. A schedule of this name is changed; if its time is, its slots count from now.
     `missed` says what becomes of missed slots, one of slots.RULES. Raises ValueError or TypeError for a call that a
     schedule can't hold, and for a name of CELERY_BEAT_SCHEDULE, which beat restores at each start."""
+    storable.check_name("a schedule's name", name)
+    check_calls(f"{name!r}: what a schedule enqueues", [call])
     if name in current_app.conf.beat_schedule:
         raise ValueError(f"{name!r} stands in CELERY_BEAT_SCHEDULE: change it there")
-    if isinstance(when, timedelta) and (when < timedelta(seconds=1) or when.microseconds):
-        raise ValueError(f"{name!r}: every {when} is no number of whole seconds")
+    if isinstance(when, datetime):
+        storable.check_time(f"{name!r}: the time", when)
+    if isinstance(when, timedelta) and (when.microseconds or not 1 <= when.total_seconds() <= slots.LONGEST):
+        raise ValueError(f"{name!r}: every {when} is no number of whole seconds, from one to those of ten years")
     with transaction.atomic():
         time, kind = ModelEntry.to_model_schedule(clocked(when) if isinstance(when, datetime) else when)
         fields = dict.fromkeys(slots.KINDS) | {

@@ -283,16 +283,23 @@ def test_a_schedule_made_while_beat_starts_or_beside_a_later_change_is_read_at_t
     assert "tock" in scheduler.schedule
 
 
-def test_a_schedule_of_the_settings_and_a_broken_second_are_refused():
+def test_a_schedule_of_the_settings_and_what_can_be_none_are_refused():
     call = purge.call()
     for name, when, words in [
         (NAME, timedelta(hours=1), "stands in CELERY_BEAT_SCHEDULE"),
         ("x", timedelta(seconds=1.5), "whole seconds"),
+        ("x", timedelta(10**6), "whole seconds"),
+        ("x", datetime(2027, 1, 1), "the time needs a time zone"),
+        ("", timedelta(hours=1), "name is empty"),
+        ("x" * 201, timedelta(hours=1), "over 200 characters"),
+        ("a\0b", timedelta(hours=1), "no NUL character"),
     ]:
         with pytest.raises(ValueError, match=words):
             ours.make(name, call, when)
     with pytest.raises(ValueError, match="missed_slots is one of once late, each late, skip"):
         ours.make("x", call, timedelta(hours=1), missed="never")
+    with pytest.raises(TypeError, match="what a schedule enqueues is a call"):
+        ours.make("x", purge, timedelta(hours=1))
 
 
 def test_an_interval_and_a_clocked_entry_have_a_deadline_too(clock):
