@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from backroom.ledger import enqueueing, operations
-from backroom.ledger.sql import returned_ids, rows
+from backroom.ledger.sql import LOCK, returned_ids, rows
 
 # A step of a chain behind a dead one. Once all members have ended but such steps, none of these can begin.
 BLOCKED = """state = 'waiting' AND run_at IS NULL AND EXISTS (SELECT FROM backroom_job before
@@ -46,25 +46,30 @@ def join(id: str, jobs: Sequence[str]) -> tuple[int, list[str]]:
     return len(rows(sql, id, list(jobs), id)), returned_ids(refused, list(jobs), id)
 
 
-def look(limit: int = 100) -> None:
+def look(limit: int = 100) -> bool:
     """Count the members of open batches, each in at most a twentieth of the time. Make the callback due of one that has
     ended, or cancel it and the members that have not begun; enqueue `on_dead` where a member is first seen to give up.
+    Returns whether a callback is due, or more batches are.
+
     Race: two look at once. SKIP LOCKED gives each batches of its own. Or a person cancels or replays the callback now:
-    its lock is passed, too. Or a worker claims a member that is to be cancelled: as in `cancel`.
+    its lock is passed, too. Or a worker claims a member that is to be cancelled: as in `cancel`. Or a
+    caller's transaction has locked one: the batch stays open, and the next look cancels it.
     """
     sql = f"""
         WITH open AS (
-            SELECT batch.*, callback.state = 'waiting' AND callback.run_at IS NULL AS waits
+            SELECT batch.*, callback.state = 'waiting' AND callback.run_at IS NULL AS waits,
+                   callback.state = 'cancelled' AS over
             FROM backroom_batch batch JOIN backroom_job callback ON callback.id = batch.id
             WHERE ended_at IS NULL AND count_again_at <= statement_timestamp()
-            ORDER BY count_again_at LIMIT %s FOR UPDATE SKIP LOCKED
+            ORDER BY count_again_at LIMIT %s {LOCK}
         ), counted AS (
             SELECT id, on_dead, waits, found.*, given_up AND failed_at IS NULL AS fails,
-                   waits AND if_dead = 'cancel' AND given_up AS stops, found.succeeded
+                   if_dead = 'cancel' AND given_up AND (waits OR over AND unbegun > 0) AS stops, found.succeeded
                        + (if_dead = 'go on')::int * (found.dead + found.cancelled + blocked) >= total AS done
             FROM open, LATERAL (SELECT
                 count(*) FILTER (WHERE state = 'succeeded') succeeded, count(*) FILTER (WHERE state = 'dead') dead,
                 count(*) FILTER (WHERE state = 'cancelled') cancelled, count(*) FILTER (WHERE {BLOCKED}) blocked,
+                count(*) FILTER (WHERE state IN ('ready', 'waiting')) unbegun,
                 COALESCE(bool_or(state IN ('dead', 'cancelled')), false) given_up
                 FROM backroom_job member WHERE batch_id = open.id) found
         ), released AS (
@@ -73,14 +78,15 @@ def look(limit: int = 100) -> None:
         ), kept AS (
             UPDATE backroom_batch batch SET succeeded = found.succeeded, dead = found.dead, cancelled = found.cancelled,
                 failed_at = CASE WHEN fails THEN clock_timestamp() ELSE failed_at END,
-                ended_at = CASE WHEN done OR stops OR NOT waits THEN clock_timestamp() END, count_again_at =
+                ended_at = CASE WHEN NOT stops AND (done OR NOT waits) THEN clock_timestamp() END, count_again_at =
                 clock_timestamp() + GREATEST(interval '0.25 s', 20 * (clock_timestamp() - statement_timestamp()))
             FROM counted found WHERE batch.id = found.id)
-        SELECT id, stops, CASE WHEN fails THEN on_dead END FROM counted
+        SELECT id, stops, CASE WHEN fails THEN on_dead END, waits AND done AND NOT stops FROM counted
         """  # noqa: S608 - BLOCKED stands above
     with transaction.atomic():
         found = rows(sql, limit)
-        if stopped := [str(id) for id, stops, _ in found if stops]:
-            operations.cancel(batches=stopped, why="a member of its batch is dead or cancelled")
-        if due := [json.loads(row) for _, _, row in found if row]:
+        if stopped := [str(id) for id, stops, *_ in found if stops]:
+            operations.cancel(batches=stopped, why="a member of its batch is dead or cancelled", wait=False)
+        if due := [json.loads(row) for _, _, row, _ in found if row]:
             enqueueing.insert(due)
+    return len(found) == limit or any(released for *_, released in found)

@@ -10,7 +10,7 @@ from django.db import IntegrityError
 
 from backroom.ledger.db_errors import TRIES, retry_on_clash
 from backroom.ledger.operations import expire
-from backroom.ledger.sql import EXPIRED, MESSAGE, PARKED_JOBS, PAUSED, Message, messages, prepared
+from backroom.ledger.sql import EXPIRED, LOCK, MESSAGE, PARKED_JOBS, PAUSED, Message, messages, prepared
 
 # These names; or, after '', each lane with a parked job, by one look into the index.
 LANES = f"""
@@ -37,10 +37,11 @@ OPEN = f"""
                     AND before.id < parked.id AND (before.state IN ('ready', 'waiting', 'running')
                                                    OR before.state = 'dead' AND before.dead_blocks)))
         LIMIT %s
+    ), ours AS (SELECT id FROM backroom_job WHERE id = ANY(ARRAY(SELECT id FROM opening WHERE NOT expired))
+        AND state || '' = 'waiting' AND place = 0 {LOCK}
     ), opened AS (UPDATE backroom_job job
         SET state = 'ready', place = opening.place, run_at = clock_timestamp(), published_at = clock_timestamp()
-        FROM opening WHERE job.id = opening.id AND NOT expired AND state || '' = 'waiting' AND job.place = 0
-        RETURNING job.id, {MESSAGE})
+        FROM opening JOIN ours USING (id) WHERE job.id = opening.id RETURNING job.id, {MESSAGE})
     SELECT * FROM opened UNION ALL SELECT id, NULL, NULL, NULL, NULL, NULL FROM opening WHERE expired
     """  # noqa: S608
 
@@ -50,6 +51,7 @@ def open_lanes(names: Collection[str] | None = None, limit: int = 500) -> list[M
     strict order the first one gets it, once none that began before it goes on. Paused ones stay; late ones end here.
 
     Race: two give one place to two jobs, as only one saw a commit. The unique index refuses the second: it looks again.
+    Or a caller's transaction has locked the first one, as it made a duplicate of it: the lane waits, others open.
     """
     which = [[""], True] if names is None else [list(names), False]
     opened: list[Message] = []

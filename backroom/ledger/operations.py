@@ -11,16 +11,22 @@ from backroom.ledger.sql import EXPIRED, returned_ids, rows
 
 CANCEL = """
 WITH RECURSIVE heads AS MATERIALIZED (
-    SELECT id FROM backroom_job WHERE {heads} AND state || '' = ANY(%s) FOR UPDATE
+    SELECT id, {asked} AS asked FROM backroom_job WHERE {heads} AND state || '' = ANY(%s) FOR NO KEY UPDATE {skip}
 ), chosen AS (
-    SELECT id FROM heads
+    SELECT id FROM heads WHERE NOT asked
     UNION SELECT child.id FROM backroom_job child JOIN chosen ON child.after_id = chosen.id
     WHERE child.state || '' = 'waiting' AND child.run_at IS NULL
+), ours AS MATERIALIZED (
+    SELECT id, state FROM backroom_job WHERE id = ANY(ARRAY(SELECT id FROM chosen)) FOR NO KEY UPDATE {skip}
+), notified AS (
+    UPDATE backroom_job SET cancel_at = COALESCE(cancel_at, clock_timestamp()), error = {error}
+    WHERE id = ANY(ARRAY(SELECT id FROM heads WHERE asked)) RETURNING id
+), ended AS (
+    UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(), error = {error}
+    WHERE id = ANY(ARRAY(SELECT id FROM ours WHERE state = ANY(%s))) RETURNING id
 )
-UPDATE backroom_job SET state = 'cancelled', finished_at = clock_timestamp(), error = {error}
-WHERE id = ANY(ARRAY(SELECT id FROM chosen)) AND state || '' = ANY(%s) RETURNING id
+SELECT id FROM ended UNION ALL SELECT id FROM notified
 """
-ASK = "UPDATE backroom_job SET cancel_at = COALESCE(cancel_at, clock_timestamp()), error = %s WHERE {} RETURNING id"
 
 
 def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: float = 0) -> list[str]:
@@ -40,39 +46,42 @@ def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: f
 
 def cancel(
     *, ids: Sequence[str] = (), keys: Sequence[str] = (), batches: Sequence[str] = (), why: str = "",
-    dead: bool = False, running: bool = False,
+    dead: bool = False, running: bool = False, wait: bool = True,
 ) -> list[str]:  # fmt: skip
     """Cancel jobs that have not begun (with `dead`, dead letters too) and all jobs that wait for them; of `batches` the
-    callbacks and the members. With `running`, ask those that run to end. Returns the ids of both.
+    callbacks and the members. With `running`, ask those that run to end. Returns the ids of both. Without `wait`,
+    leaves out those that another transaction has locked.
 
-    Race: a worker claims one at this moment. The lock waits for the claim, then sees `running` and leaves it alone, or
-    asks it. Or the asked body finishes: it wins, and its followers run.
+    Race: a worker claims one at this moment, or its attempt ends. The lock waits for that, and tells what it is now: a
+    running one is left alone, or asked. Or the asked body finishes: it wins, and its followers run.
     """
     states = ["ready", "waiting", "dead"] if dead else ["ready", "waiting"]
     which = """id = ANY(%s::uuid[] || ARRAY(SELECT id FROM backroom_job WHERE key = ANY(%s))
                         || ARRAY(SELECT id FROM backroom_job WHERE batch_id = ANY(%s::uuid[])))"""
     # NULL: for an empty array PostgreSQL reads all dead letters.
     named = [*ids, *batches], list(keys) or None, list(batches) or None
-    sql = CANCEL.format(heads=which, error="COALESCE(NULLIF(%s, ''), error)")
-    done = returned_ids(sql, *named, states, why, states)
-    return done + (returned_ids(ASK.format(f"{which} AND state || '' = 'running'"), why, *named) if running else [])
+    error, skip = "COALESCE(NULLIF(%s, ''), error)", "" if wait else "SKIP LOCKED"
+    sql = CANCEL.format(heads=which, error=error, asked="state = 'running'", skip=skip)
+    return returned_ids(sql, *named, [*states, "running"] if running else states, why, why, states)
 
 
 def end_cancelled(id: str, claims: int) -> list[str]:
     """Cancel a running job that was asked to end, and all jobs that wait for it; returns the ids. Race: `succeed`."""
-    sql = CANCEL.format(heads="id = %s AND claims = %s AND cancel_at IS NOT NULL", error="error")
+    sql = CANCEL.format(heads="id = %s AND claims = %s AND cancel_at IS NOT NULL", error="error", asked=False, skip="")
     return returned_ids(sql, id, claims, ["running"], ["running", "waiting"])
 
 
 def expire(ids: Sequence[str]) -> list[str]:
     """Cancel those of these jobs that have not begun by their time, and all jobs that wait for them; returns the ids.
 
-    Race: as in `cancel`. Or a person replays one now: `replay` takes its time away, and the lock rereads the row.
+    Race: as in `cancel`. Or a person replays one now: `replay` takes its time away, and the lock rereads the row. Or a
+    caller's transaction has locked one, of which this leaves out all: it is called again. Of a follower it leaves out
+    that: it stays blocked.
     """
     states = ["ready", "waiting"]
     error = f"""CASE WHEN {EXPIRED} THEN 'expired: not begun by '
         || to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') ELSE 'the job before it expired' END"""
-    sql = CANCEL.format(heads=f"id = ANY(%s::uuid[]) AND {EXPIRED}", error=error)
+    sql = CANCEL.format(heads=f"id = ANY(%s::uuid[]) AND {EXPIRED}", error=error, asked=False, skip="SKIP LOCKED")
     return returned_ids(sql, list(ids), states, states)
 
 

@@ -7,7 +7,7 @@ change nothing, and the second message finds nothing to claim.
 from collections.abc import Sequence
 from datetime import datetime
 
-from backroom.ledger.sql import WITH_RESULT, Claimed, recording, returned_ids, rows
+from backroom.ledger.sql import LOCK, WITH_RESULT, Claimed, recording, returned_ids, rows
 
 SILENCE = 10  # seconds without a heartbeat after which a worker counts as dead
 SLACK = 5  # seconds granted between a message's publishing, its delivery and its claim
@@ -36,7 +36,7 @@ def requeue_abandoned(
         which = worker, list(running)
     change = f"""
         WITH lost AS (SELECT id FROM backroom_job job LEFT JOIN backroom_heartbeat beat ON beat.name = job.worker
-                      WHERE state = 'running' AND {condition} FOR UPDATE OF job SKIP LOCKED)
+                      WHERE state = 'running' AND {condition} FOR NO KEY UPDATE OF job SKIP LOCKED)
         UPDATE backroom_job SET error = %s, unknown_since = NULL,
             state = CASE WHEN attempts < max_attempts THEN 'waiting' ELSE 'dead' END,
             run_at = clock_timestamp() + (attempts - 1) * interval '1 second',
@@ -76,10 +76,13 @@ def release_followers() -> list[str]:
     Race: a job was enqueued behind another one at the moment when that one finished, and `succeed` did not see it.
     """
     sql = f"""
+        WITH free AS (
+            SELECT child.id, parent.result
+            FROM backroom_job child JOIN backroom_job parent ON parent.id = child.after_id
+            WHERE child.state = 'waiting' AND child.run_at IS NULL AND parent.state = 'succeeded'
+            FOR NO KEY UPDATE OF child SKIP LOCKED)
         UPDATE backroom_job child SET run_at = clock_timestamp(), args = {WITH_RESULT}
-        FROM backroom_job parent WHERE child.state = 'waiting' AND child.run_at IS NULL
-             AND child.after_id IS NOT NULL AND parent.id = child.after_id AND parent.state = 'succeeded'
-        RETURNING child.id
+        FROM free parent WHERE child.id = parent.id RETURNING child.id
         """  # noqa: S608
     return returned_ids(sql)
 
@@ -90,9 +93,10 @@ def mark_orphans_dead() -> list[str]:
     Race: the finished predecessor was purged when the follower was replayed, or enqueued. It may have been cancelled,
     so the follower must not overtake it.
     """
-    change = """
+    change = f"""
+        WITH orphan AS (SELECT id FROM backroom_job child WHERE state = 'waiting' AND run_at IS NULL
+            AND (SELECT id FROM backroom_job parent WHERE parent.id = child.after_id) IS NULL {LOCK})
         UPDATE backroom_job SET state = 'dead', finished_at = clock_timestamp(), error = 'the job before it was deleted'
-        WHERE state = 'waiting' AND run_at IS NULL
-              AND (SELECT id FROM backroom_job parent WHERE parent.id = backroom_job.after_id) IS NULL
-        """
+        FROM orphan WHERE backroom_job.id = orphan.id
+        """  # noqa: S608 - LOCK stands in sql.py
     return returned_ids(recording(change))

@@ -82,6 +82,8 @@ PARKED = "timestamptz '9999-12-01 00:00+00'"
 PARKED_JOBS = "place <= 0 AND state IN ('ready', 'waiting', 'running')"
 # Whether a job, ready or due, is not to begin any more. A retry has begun.
 EXPIRED = "(claims = 0 AND expires_at <= statement_timestamp()) IS TRUE"
+# A dispatcher never waits for a caller's transaction; nor does this lock pass a row whose key one has found.
+LOCK = "FOR NO KEY UPDATE SKIP LOCKED"
 STAMP = "extract(epoch FROM published_at)::float"
 MESSAGE = f"task, queue, args, context, {STAMP}"
 

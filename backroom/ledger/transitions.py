@@ -20,6 +20,7 @@ from backroom.ledger.operations import end_cancelled, expire
 from backroom.ledger.sql import (
     DUE,
     EXPIRED,
+    LOCK,
     MESSAGE,
     PAUSED,
     WITH_RESULT,
@@ -131,7 +132,7 @@ def stage_due(limit: int) -> list[Message]:
     sql = f"""
         WITH due AS (SELECT id, {EXPIRED} AS expired FROM backroom_job
                      WHERE state = 'waiting' AND run_at <= statement_timestamp()
-                     AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED),
+                     AND NOT ({PAUSED}) ORDER BY run_at LIMIT %s {LOCK}),
         staged AS (
             UPDATE backroom_job job SET {DUE}
             FROM due WHERE job.id = due.id AND NOT expired RETURNING job.id, {MESSAGE}, lane)
@@ -151,9 +152,12 @@ def requeue_ready(which: Sequence[str], paused_only: bool = False) -> list[str]:
     Race: the broker has a message after all, and a worker claims the job. It is no longer `ready`, and stays claimed.
     Or a pause ends between the claim and this: the job stays `ready` without a message, and the rescue finds it.
     Or another dispatcher has requeued and published it since: a second message goes out, whose claim finds nothing.
+    Or a transaction has locked it: the rescue finds it later.
     """
-    sql = f"""UPDATE backroom_job SET state = 'waiting', run_at = COALESCE(run_at, published_at)
-              WHERE id = ANY(%s::uuid[]) AND state || '' = 'ready' AND (NOT %s OR {PAUSED}) RETURNING id"""  # noqa: S608
+    sql = f"""WITH ours AS (SELECT id FROM backroom_job WHERE id = ANY(%s::uuid[]) AND state || '' = 'ready'
+                            AND (NOT %s OR {PAUSED}) {LOCK})
+              UPDATE backroom_job job SET state = 'waiting', run_at = COALESCE(run_at, published_at)
+              FROM ours WHERE job.id = ours.id RETURNING job.id"""  # noqa: S608
     return returned_ids(sql, list(which), paused_only)
 
 
@@ -168,13 +172,14 @@ def defer_unknown(jobs: Claimed | Sequence[str], why: str, window: float) -> Non
     unknown_for = "COALESCE(extract(epoch FROM clock_timestamp() - unknown_since), 0)"
     claimed = isinstance(jobs, Claimed)
     condition = "state || '' = 'running' AND claims = %s" if claimed else "state || '' = 'ready'"
+    lock = "FOR NO KEY UPDATE" if claimed else LOCK
     change = f"""
         UPDATE backroom_job SET error = %s, attempts = attempts - (state = 'running')::int,
             unknown_since = COALESCE(unknown_since, clock_timestamp()),
             state = CASE WHEN {unknown_for} > %s THEN 'dead' ELSE 'waiting' END,
             run_at = clock_timestamp() + LEAST(GREATEST({unknown_for}, 1), 15) * interval '1 second',
             finished_at = CASE WHEN {unknown_for} > %s THEN clock_timestamp() END
-        WHERE id = ANY(%s::uuid[]) AND {condition}
+        WHERE id = ANY(ARRAY(SELECT id FROM backroom_job WHERE id = ANY(%s::uuid[]) AND {condition} {lock}))
         """  # noqa: S608 - the conditions stand above
     which = ([jobs.id], jobs.claims) if isinstance(jobs, Claimed) else (list(jobs),)
     if not rows(recording(change, "state = 'dead'"), why, window, window, *which) and isinstance(jobs, Claimed):

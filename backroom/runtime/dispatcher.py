@@ -85,21 +85,18 @@ class Dispatcher:
         if self.broker_outage.begun and not self.broker_is_back():
             return False
         ((due, parked, batch),) = rows(DUE)
-        if batch:
-            db_errors.retry_on_clash(batches.look)
         size = self.batch
-        messages = transitions.stage_due(size) if due or batch else []
-        if parked:
-            messages += self.open_lanes(size)
-        if unknown := [message.id for message in messages if message.queue not in current_app.amqp.queues]:
-            # A row that can't be published must not block all others.
-            transitions.defer_unknown(unknown, "no worker here knows its queue", conf.DEPLOY_WINDOW)
-        if not self.send([message for message in messages if message.queue in current_app.amqp.queues]):
+        # Sent before the next statement, which may fail: a job that is staged and not sent counts as lost for seconds.
+        if not self.send(staged := transitions.stage_due(size) if due else []):
+            return False
+        again = bool(batch and db_errors.retry_on_clash(batches.look))
+        if not self.send(opened := self.open_lanes(size) if parked else []):
             return False
         self.batch = min(2 * size, BATCH)
-        if len(messages) < size or size == BATCH:
+        count = len(staged) + len(opened)
+        if count < size or size == BATCH:
             self.broker_outage.end()
-        return len(messages) >= size
+        return again or count >= size
 
     def open_lanes(self, size: int) -> list[Message]:
         """Look into all lanes: at most a twentieth of the time if it opens none, and the sooner again the more."""
@@ -121,9 +118,12 @@ class Dispatcher:
     def send(self, messages: list[Message]) -> bool:
         """Publish these, or requeue them. A broker whose memory was full may soon be full again: the next batch is one
         job, and each further one twice the one before."""
+        if unknown := [message.id for message in messages if message.queue not in current_app.amqp.queues]:
+            # A row that can't be published must not block all others.
+            transitions.defer_unknown(unknown, "no worker here knows its queue", conf.DEPLOY_WINDOW)
         try:
-            if messages:
-                publisher.send(messages)
+            if known := [message for message in messages if message.queue in current_app.amqp.queues]:
+                publisher.send(known)
         except Exception as error:
             self.broker_outage.begin(broker.describe(error))
             self.batch, self.probe_at = 1, time.monotonic() + broker.PROBE_EVERY

@@ -39,7 +39,7 @@ def statement(id: int) -> None:
     pass
 
 
-@task(name="tests.reindex", unique=("reindex:{id}", "while live"))
+@task(name="tests.reindex_shown", unique=("reindex:{id}", "while live"))
 def reindex(id: int) -> None:
     pass
 

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from celery import chain
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from backroom import Duplicate, batch, enqueue_all, enqueue_many, task
-from backroom.ledger import operations, sql, transitions
+from backroom.ledger import operations, rescue, sql, transitions
 from backroom.ledger.models import Batch, Job, Unique
 from backroom.observe import progress
 from backroom.runtime import names
+from backroom.runtime.dispatcher import Dispatcher
 from backroom.runtime.lane import Lane
 
 MINUTE = timedelta(minutes=1)
@@ -28,6 +30,11 @@ def reindex(id: int, note: str = "") -> None:
 
 @task(name="tests.debounced", unique=("debounced:{id}", "while waiting"), duplicate="replace")
 def debounced(id: int, note: str = "") -> None:
+    pass
+
+
+@task(name="tests.narrow", unique=("narrow:{id}", "while waiting"), limit=("narrow:{id}", 1))
+def narrow(id: int) -> None:
     pass
 
 
@@ -295,6 +302,51 @@ def test_the_claim_of_a_holder_waits_for_the_commit_of_a_dropped_newcomer(elsewh
         claim = elsewhere.submit(transitions.claim, first, "a")
         assert waits_for_us(claim)
     assert claim.result().id == first
+
+
+def test_a_dispatcher_never_waits_for_a_callers_open_transaction(elsewhere):
+    """Neither for a duplicate's lock on the job that holds its name, nor for one on a follower or a batch's member."""
+    other = enqueue_all(narrow.call(2), plain.using(run_after=timedelta()).call())
+    first, lost = narrow.enqueue(1), reindex.enqueue(1)
+    late = reindex.using(expires=MINUTE).enqueue(2)
+    parent, orphan = (enqueue_all(plain.call().then(plain.call()))[0] for _ in range(2))
+    begin(parent)
+    Job.objects.filter(id=parent).update(state="succeeded")
+    Job.objects.filter(id=orphan).delete()
+    Job.objects.filter(id=late).update(expires_at=F("created_at") - MINUTE)
+    id = batch([reindex.call(3), plain.call()], then=plain.call(), if_dead="cancel")
+    fail(str(Job.objects.get(batch_id=id, task=plain.name).id))
+    with transaction.atomic():
+        assert (narrow.enqueue(1), reindex.enqueue(1), reindex.using(expires=MINUTE).enqueue(2)) == (first, lost, late)
+        reindex.enqueue(3)
+        list(Job.objects.select_for_update(no_key=True).filter(after_id__in=[parent, orphan]))
+        for work in [
+            elsewhere.submit(Dispatcher().publish_due),
+            elsewhere.submit(transitions.requeue_ready, [lost]),
+            elsewhere.submit(transitions.defer_unknown, [lost], "x", 60),
+            elsewhere.submit(operations.expire, [late]),
+            elsewhere.submit(rescue.release_followers),
+            elsewhere.submit(rescue.mark_orphans_dead),
+        ]:
+            assert not waits_for_us(work)
+            assert not work.result()
+        assert set(Job.objects.filter(id__in=other).values_list("state", flat=True)) == {"ready"}
+        assert Batch.objects.get(id=id).ended_at is None
+    Batch.objects.update(count_again_at=Now())
+    Dispatcher().publish_due()
+    assert not Job.objects.filter(Q(id=first, state="waiting") | Q(batch_id=id, state="ready")).exists()
+    assert rescue.release_followers()
+    assert rescue.mark_orphans_dead()
+
+
+def test_a_cancel_reaches_a_running_job_whose_attempt_ends_at_this_moment(elsewhere):
+    claimed = begin(plain.enqueue())
+    with transaction.atomic():
+        transitions.defer(claimed, 60, "again")
+        cancel = elsewhere.submit(lambda: operations.cancel(ids=[claimed.id], running=True))
+        assert waits_for_us(cancel)
+    assert cancel.result() == [claimed.id]
+    assert Job.objects.get().state == "cancelled"
 
 
 def test_a_newcomer_waits_for_the_claim_of_the_holder_and_is_enqueued(elsewhere):
