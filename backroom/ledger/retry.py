@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backroom.ledger import db_errors
-from backroom.ledger.errors import Permanent, RetryAfter, Snooze
+from backroom.ledger.errors import Cancelled, Permanent, RetryAfter, Snooze
 
 DATABASE_PAUSE = 10.0  # seconds, roughly, that a job waits after a full disk or a lock timeout
 
@@ -49,6 +49,8 @@ def judge(error: Exception, policy: Retry, attempt: int, allowed: int, chance: f
     chance = random.random() if chance is None else chance  # noqa: S311
     if db_errors.code(error) in db_errors.NOT_THE_JOBS_FAULT:
         return Verdict("waiting", DATABASE_PAUSE * (0.5 + chance), uses_attempt=False)
+    if isinstance(error, Cancelled):  # the ledger cancels the job, unless a person has replayed it since
+        return Verdict("waiting", 1, uses_attempt=False)
     if isinstance(error, Permanent) or attempt >= allowed:
         return Verdict("dead")
     delay = policy.delay(attempt, chance)

@@ -171,7 +171,9 @@ def _fail(task: Executable, job: Claimed, error: Exception) -> Exception:
     except Unwritten as unwritten:
         log.error("job %s: %s. That could not be written, it will run again: %s", job.id, summary, unwritten)
         return Ignore()
-    return shown if verdict.state == "dead" else Retry(message=summary, exc=shown, when=verdict.seconds)
+    if verdict.state == "dead" or isinstance(error, Cancelled):
+        return shown
+    return Retry(message=summary, exc=shown, when=verdict.seconds)
 
 
 def _outlast(statement: Callable[..., T], *arguments: Any, longer: Sequence[float] = ()) -> T:

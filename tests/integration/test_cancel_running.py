@@ -114,6 +114,24 @@ def test_a_replayed_one_is_not_cancelled_again():
     assert Job.objects.get(id=id).state == "succeeded"
 
 
+def test_a_stale_cancel_costs_a_replayed_job_no_attempt():
+    """It runs again before the next heartbeat of its worker."""
+    attempt(reports)
+    id = str(Job.objects.get(state="cancelled", after_id=None).id)
+    operations.replay([id])
+    transitions.stage_due(9)
+    bodies["now"] = lambda: report(1, 1)
+    with suppress(Cancelled):
+        execution.perform(body, id)
+    job = Job.objects.get(id=id)
+    assert (job.state, job.attempts) == ("waiting", 0)
+    cancellation.tell([])
+    operations.reschedule(ids=[id])
+    transitions.stage_due(9)
+    execution.perform(body, id)
+    assert Job.objects.get(id=id).state == "succeeded"
+
+
 def test_a_heartbeat_tells_a_worker_which_of_its_jobs_to_end_and_when(settings):
     mine, other = (transitions.claim(body.enqueue("now"), worker).id for worker in ("one", "two"))
     operations.cancel(ids=[mine, other], running=True)
