@@ -102,6 +102,8 @@ class Call:
         for option in ("run_after", "expires"):
             if (when := getattr(self, option)) is not None:
                 storable.check_time(f"{self.task}: {option}", when)
+        if isinstance(self.expires, timedelta) and self.expires <= timedelta():
+            raise ValueError(f"{self.task}: expires is a time after the enqueueing, not {self.expires}")
 
 
 def check_calls(what: str, calls: Iterable[Any]) -> None:

@@ -35,7 +35,8 @@ class Using:
             if self.takes_result not in list(self.task.parameters.parameters)[: len(args)]:
                 kwargs = {self.takes_result: None, **kwargs}  # None: the result's place
         call = self.task.call(*args, **kwargs)
-        queue, key, expires = self.queue_name or call.queue, self.key or call.key, self.expires or call.expires
+        queue, key = self.queue_name or call.queue, self.key or call.key
+        expires = call.expires if self.expires is None else self.expires
         alone = duplicates.declared(self.unique, self.duplicate, self.key) or call.unique
         options: dict[str, Any] = {"expires": expires, "unique": alone, "takes_result": self.takes_result}
         return replace(call, run_after=self.run_after, queue=queue, key=key, **options)

@@ -33,7 +33,7 @@ def declared(
 
 
 def _lane(option: str, name: object, places: object, dead_blocks: bool | None = None) -> Lane:
-    if not isinstance(name, str) or not isinstance(places, int) or not 1 <= places < 2**15:
+    if not isinstance(name, str) or type(places) is not int or not 1 <= places < 2**15:
         raise TypeError(f"{option} is {EXAMPLES[option]}, with 1 to 32767 jobs at a time, not {name!r}, {places!r}")
     return Lane(f"{option.removeprefix('in_')}:{name}", places, dead_blocks)
 

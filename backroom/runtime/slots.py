@@ -86,7 +86,7 @@ def call(entry: Any) -> Call:
     if entry.task not in current_app.tasks:
         current_app.loader.import_default_modules()  # a web process has imported only the tasks that it calls
     options = {name: getattr(entry, name) for name in OPTIONS}
-    options |= {"headers": _json(entry, "headers", dict), "expires": entry.expire_seconds}
+    options |= {"headers": _json(entry, "headers", dict), "expires": entry.expire_seconds or None}
     return call_of(entry.task, _json(entry, "args", list), _json(entry, "kwargs", dict), options)
 
 

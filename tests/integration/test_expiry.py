@@ -103,6 +103,8 @@ def test_celerys_spelling_leads_there():
         (timedelta.max, ValueError),
         (1e30, ValueError),
         (float("nan"), ValueError),
+        (timedelta(seconds=-1), ValueError),
+        (0, ValueError),
     ],
 )
 def test_what_is_no_time_is_refused(expires, error):

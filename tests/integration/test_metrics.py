@@ -153,7 +153,7 @@ def test_an_attempt_that_was_refused_before_it_began_has_no_times():
 
 
 def test_jobs_that_expired_are_counted_and_have_no_times():
-    late = noted.using(expires=timedelta(seconds=-1)).enqueue()
+    late = noted.using(expires=timedelta(microseconds=1)).enqueue()
     cancelled = noted.enqueue()
     transitions.claim(late, "one")
     operations.cancel(ids=[cancelled], why="not wanted")

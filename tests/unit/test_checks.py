@@ -197,6 +197,7 @@ def test_a_lane_that_names_no_parameter_is_an_error(declared):
         ({"limit": ("endpoint:{number}", 1), "fair": "tenant:{number}"}, "one lane"),
         ({"limit": "endpoint:{number}"}, "limit is"),
         ({"limit": ("endpoint:{number}", 0)}, "limit is"),
+        ({"limit": ("endpoint:{number}", True)}, "limit is"),
         ({"fair": ("tenant:{number}", "8")}, "fair is"),
         ({"in_order": ("customer:{number}", 1)}, "in_order is"),
         ({"dead_blocks": True}, "dead_blocks belongs to in_order"),
