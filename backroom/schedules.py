@@ -21,7 +21,8 @@ from backroom.runtime.enqueue import enqueue_all
 def make(name: str, call: Call, when: Any, missed: str = slots.ONCE) -> None:
     """From now on enqueue this call at each slot of `when`: a crontab, a timedelta of whole seconds, Celery's `solar`,
     or once at an aware datetime. A schedule of this name is changed; if its time is, its slots count from now.
-    `missed` says what becomes of missed slots, one of slots.RULES. Raises ValueError or TypeError for a call that a
+    `missed` says what becomes of missed slots, one of slots.RULES. For an empty `slot_time` each slot's job gets its
+    own. Raises ValueError or TypeError for a call that a
     schedule can't hold, and for a name of CELERY_BEAT_SCHEDULE, which beat restores at each start."""
     storable.check_name("a schedule's name", name)
     check_calls(f"{name!r}: what a schedule enqueues", [call])
@@ -44,6 +45,7 @@ def make(name: str, call: Call, when: Any, missed: str = slots.ONCE) -> None:
         }
         if slots.call(PeriodicTask(**fields)) != call:
             raise ValueError(f"{name!r}: a schedule holds a task, its arguments and its queue, and no other option")
+        fields["kwargs"] = json.dumps({name: value for name, value in call.args.items() if value or name != slots.SLOT})
         found = PeriodicTask.objects.select_for_update().filter(name=name).first()
         if found is None or getattr(found, kind) != time:
             fields["last_run_at"] = timezone.now()

@@ -272,6 +272,14 @@ def test_a_schedule_of_code_fires_is_changed_paused_and_resumed_without_a_restar
     assert not ours.remove("days")
 
 
+def test_a_schedule_of_code_gives_each_job_the_time_of_its_slot(clock):
+    clock.at(10, 0)
+    ours.make("days", count_day.call(slot_time=""), schedules.crontab(minute=0, hour=1))
+    clock.at(10, 1)
+    tick(beat())
+    assert slot_times() == ["2027-03-10T01:00:00+00:00"]
+
+
 def test_a_schedule_made_while_beat_starts_or_beside_a_later_change_is_read_at_the_next_look():
     PeriodicTask.objects.all().delete()
     scheduler = beat()
