@@ -4,12 +4,14 @@
 chords.py has `chord`. Options that the ledger can't honour (links) raise TypeError.
 """
 
+import difflib
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-from celery import shared_task
+from celery import Celery, Task, shared_task
 from django.core.exceptions import ImproperlyConfigured
 
 from backroom.ledger.errors import Permanent, RetryAfter
@@ -24,6 +26,9 @@ IRRELEVANT = {  # Celery's own bookkeeping, and options that change neither whet
     "task_id", "root_id", "parent_id", "group_id", "group_index", "producer", "connection", "headers", "reply_to",
     "retry", "retry_policy", "ignore_result", "add_to_parent", "publisher", "app", "retries", "router", "shadow",
     "stamped_headers", "immutable", "subtask_type", "task_type", "cast", "task_name", "priority", "serializer",
+}  # fmt: skip
+AUTORETRY = {
+    "autoretry_for", "dont_autoretry_for", "retry_kwargs", "retry_backoff", "retry_backoff_max", "retry_jitter",
 }  # fmt: skip
 
 
@@ -130,7 +135,8 @@ def task(
     arguments to today's, for jobs that another version enqueued (docs/deploying.md). A full queue refuses a request the
     jobs of a task with `shed` (backpressure.py). docs/lanes.md has `limit`, `in_order` and `fair`. A job that has not
     begun when it `expires`, counted from the enqueueing, is cancelled. docs/tasks.md has `unique` and `duplicate`.
-    Other options are Celery's."""
+    Other options are Celery's; raises TypeError for one that neither has."""
+    _check_options(options)
     return shared_task(
         job_queue=queue,
         job_key=key,
@@ -143,3 +149,12 @@ def task(
         renamed=renamed or {},
         **options,
     )
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    celerys = {*dir(options.get("base") or Task), *inspect.signature(Celery._task_from_fun).parameters, *AUTORETRY}
+    for name in options:
+        if name not in celerys:
+            ours = {name for name in inspect.signature(task).parameters if name != "options"}
+            near = difflib.get_close_matches(name, sorted(ours | celerys), 1)
+            raise TypeError(f"a task has no option {name}" + (f": did you mean {near[0]}?" if near else ""))

@@ -59,6 +59,14 @@ def test_the_shop_has_no_error():
     assert found() == []
 
 
+def test_a_mistyped_option_of_a_task_is_refused_where_it_is_declared(declared):
+    for option, near in ("in_oder", "in_order"), ("dupplicate", "duplicate"), ("soft_timelimit", "soft_time_limit"):
+        with pytest.raises(TypeError, match=f"no option {option}: did you mean {near}?"):
+            declared(**{option: "x"})(nothing)
+    declared(autoretry_for=(OSError,), bind=True, time_limit=5)(nothing)
+    declared(base=type("Base", (Task,), {"abstract": True, "colour": ""}), colour="red")(nothing)
+
+
 @pytest.mark.parametrize(("grace", "errors"), [(5, ["backroom.E005"]), (30, []), (70, [])])
 def test_a_grace_in_which_no_job_could_end_is_an_error(settings, grace, errors):
     settings.BACKROOM_WORKER_GRACE = grace
