@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from backroom.ledger.models import Job, State
 from backroom.observe.models import Progress
+from backroom.runtime.resumable import time_limit
 
 SHOWN = 20
 
@@ -22,10 +23,8 @@ class Running:
 
     @property
     def limit_s(self) -> float | None:
-        """The seconds after which a worker ends its body: of the task, or else of all."""
-        task, conf = current_app.tasks.get(self.job.task), current_app.conf
-        soft = getattr(task, "soft_time_limit", None) or conf.task_soft_time_limit
-        return soft or getattr(task, "time_limit", None) or conf.task_time_limit
+        """The seconds after which a worker ends its body."""
+        return time_limit(current_app.tasks.get(self.job.task))
 
     @property
     def late(self) -> bool:

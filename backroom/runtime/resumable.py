@@ -143,10 +143,15 @@ class _Ordered(Generic[M]):
             yield from part
 
 
+def time_limit(task: Any) -> float | None:
+    """Seconds after which a worker ends this task's body: of its two limits, or else the project's, the shorter one."""
+    limits = [getattr(task, name, None) or current_app.conf[f"task_{name}"] for name in LIMITS]
+    return min(filter(None, limits), default=None)
+
+
 def turn() -> float:
     """Seconds after which an attempt ends between two rows: half of the time limit of the task that runs."""
-    limits = [getattr(current_task, name, None) or current_app.conf[f"task_{name}"] for name in LIMITS]
-    return min(filter(None, limits), default=math.inf) / 2
+    return (time_limit(current_task) or math.inf) / 2
 
 
 def wrong(cursor: Any, by: str | None) -> ValueError:

@@ -26,6 +26,7 @@ from backroom.observe import progress as progress_module
 from backroom.observe import recorder
 from backroom.observe.models import Progress
 from backroom.ops.formats import bar
+from backroom.ops.running import running
 from backroom.runtime import execution
 from tests.integration.sick_database import a_session_waits
 from tests.integration.staff import reader, text
@@ -35,6 +36,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 log = logging.getLogger("tests.journal")
 bodies: dict[str, object] = {}
+
+
+@task(name="tests.short", time_limit=20)
+def short() -> None:
+    pass
 
 
 @task(name="tests.telling")
@@ -293,6 +299,11 @@ def test_running_jobs_are_shown_with_their_bars_on_the_page_and_at_the_command_l
     call_command("jobs", "running", "--json", stdout=(out := StringIO()))
     first, _ = json.loads(out.getvalue())
     assert (first["run_s"] >= 3600, first["limit_s"], first["left_s"]) == (True, 50, 12)
+
+
+def test_the_shorter_of_a_tasks_limit_and_the_projects_is_shown():
+    transitions.claim(short.enqueue(), "one")
+    assert [row.limit_s for row in running()] == [20]
 
 
 @pytest.mark.parametrize(
