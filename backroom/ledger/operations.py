@@ -151,7 +151,7 @@ def purge(days: int, batch: int = 5_000) -> int:
     """Delete one batch of jobs that succeeded or were cancelled over `days` days ago; returns how many. Call it until
     it returns less than `batch`: one DELETE of a long backlog would run into the statement's time limit.
 
-    Dead letters stay, and jobs for which another one waits, or the callback of their batch.
+    Dead letters stay, and jobs for which another one waits, or whose batch's callback is kept: it may be replayed.
 
     Race: a person replays one at this moment. The lock reads the row again, and it is no longer finished.
     """
@@ -159,8 +159,7 @@ def purge(days: int, batch: int = 5_000) -> int:
         WITH old AS (SELECT id FROM backroom_job job WHERE finished_at < statement_timestamp() - %s * interval '1 day'
                      AND state IN ('succeeded', 'cancelled') AND NOT EXISTS (SELECT FROM backroom_job child
                          WHERE child.after_id = job.id AND child.state NOT IN ('succeeded', 'cancelled'))
-                     AND NOT EXISTS (SELECT FROM backroom_job callback
-                         WHERE callback.id = job.batch_id AND callback.state NOT IN ('succeeded', 'cancelled'))
+                     AND NOT EXISTS (SELECT FROM backroom_job callback WHERE callback.id = job.batch_id)
                      LIMIT %s FOR UPDATE OF job SKIP LOCKED),
         gone AS (DELETE FROM backroom_job job USING old WHERE job.id = old.id RETURNING job.id),
         attempts AS (DELETE FROM backroom_attempt USING gone WHERE job_id = gone.id),

@@ -344,17 +344,20 @@ def test_a_batch_that_never_was_is_not_said_to_have_ended(id):
     assert not Job.objects.exists()
 
 
-def test_members_are_kept_until_the_callback_has_ended():
+def test_members_are_kept_until_the_callback_is_purged():
     id, ids = three()
     succeed(*ids[:2])
     Job.objects.filter(id__in=ids).update(finished_at=Now() - timedelta(40))
     assert operations.purge(30) == 0
+    operations.cancel(ids=[id])
+    assert operations.purge(30) == 0, "a person may replay it"
+    operations.replay([id])
     succeed(ids[2])
     look()
     transitions.stage_due(9)
     transitions.succeed(transitions.claim(id, "one"), None)
     Job.objects.update(finished_at=Now() - timedelta(40))
-    assert operations.purge(30) == 4
+    assert [operations.purge(30), operations.purge(30)] == [1, 3]
     assert not Batch.objects.exists()
 
 
