@@ -76,7 +76,8 @@ def replace(newcomers: Collection[dict[str, Any]]) -> list[str]:
             place = CASE WHEN {AT} IS NULL THEN place END,
             run_at = CASE WHEN {AT} IS NULL AND state = 'waiting' AND run_at < {PARKED}
                           THEN LEAST(run_at, statement_timestamp()) ELSE COALESCE({AT}, run_at) END
-        FROM {GIVEN} WHERE job.id = row.id AND job.task = row.task AND job.after_id IS NULL RETURNING job.id"""  # noqa: S608
+        FROM {GIVEN} WHERE job.id = row.id AND job.task = row.task AND job.lane IS NOT DISTINCT FROM row.lane
+            AND job.after_id IS NULL RETURNING job.id"""  # noqa: S608
     return returned_ids(sql, json.dumps(list(newcomers)))
 
 

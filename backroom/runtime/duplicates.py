@@ -16,7 +16,7 @@ DROP, REPLACE, REFUSE = "drop", "replace", "refuse"
 
 
 class Duplicate(Exception):
-    """A job has the name, and the newcomer was declared to be refused, or is of another task than the job that it would
+    """A job has the name, and the newcomer was declared to be refused, or is of another task or lane than what it would
     replace. `job_id` is that job's."""
 
     def __init__(self, name: str, job_id: str) -> None:

@@ -28,6 +28,11 @@ def fails(number: int, hurry: bool = False) -> None:
     pass
 
 
+@task(name="tests.fails_in_lane", limit=("fails:{lane}", 1))
+def fails_in_lane(number: int, lane: int) -> None:
+    pass
+
+
 @task(name="tests.fails_after", key="later:{number}")
 def fails_after(number: int) -> None:
     pass
@@ -311,6 +316,15 @@ def test_arguments_that_no_longer_fit_are_edited_into_such_that_do(unfit):
     assert edit(id, '{"number": 2}').status_code == 422, "another effect"
     assert edit(id, '{"number": 1}').status_code == 302
     assert Job.objects.get(id=id).args == {"number": 1}
+
+
+def test_arguments_that_give_another_lane_are_refused():
+    id = fails_in_lane.enqueue(1, 1)
+    Job.objects.filter(id=id).update(state="cancelled")
+    response = edit(id, '{"number": 1, "lane": 2}')
+    assert "These arguments give the lane limit:fails:2" in response.content.decode()
+    assert states(id) == ["cancelled"]
+    assert edit(id, '{"number": 2, "lane": 1}').status_code == 302
 
 
 def test_a_job_that_is_not_dead_is_not_edited():

@@ -177,6 +177,16 @@ class TestADuplicate:
             debounced.enqueue(1)
         assert Job.objects.get().args == {"id": 1}
 
+    def test_does_not_replace_a_job_of_another_lane(self):
+        other = task(
+            name="tests.debounced_lane", unique=("x", "while waiting"), duplicate="replace", limit=("l:{id}", 1)
+        )
+        in_lane = other(debounced.run)
+        assert in_lane.enqueue(1, "old") == in_lane.enqueue(1, "new")
+        with pytest.raises(Duplicate):
+            in_lane.enqueue(2)
+        assert Job.objects.get(task=in_lane.name).args == {"id": 1, "note": "new"}
+
     def test_is_refused_and_leaves_the_callers_transaction_as_it_was(self):
         with transaction.atomic():
             refused.enqueue(1)

@@ -1,4 +1,4 @@
-"""Replay a dead letter with other arguments. They must fit the task, and must not change the job's key."""
+"""Replay a dead letter with other arguments. They must fit the task, and must not change the job's key or lane."""
 
 import json
 import uuid
@@ -15,6 +15,7 @@ from backroom.ops.audit_log import REASON_NEEDED
 from backroom.ops.pages.access import acts
 from backroom.ops.pages.job import found_or_404
 from backroom.runtime import argument_types
+from backroom.runtime.call import Call
 from backroom.runtime.storable import check_arguments
 
 
@@ -37,24 +38,31 @@ def read(job: Job, text: str) -> dict[str, Any]:
 
 
 def check_task(job: Job, args: dict[str, Any]) -> None:
-    """Raises ValueError for arguments that don't fit the job's task, or change the job's key."""
+    """Raises ValueError for arguments that don't fit the job's task, or change the job's key or lane."""
     known.load_tasks()
     task = current_app.tasks.get(job.task)
     if task is None or not hasattr(task, "call"):
         raise ValueError(f"There is no task {job.task} in this release, so its arguments can't be checked.")
     try:
         argument_types.check(job.task, args)
-        key = task.call(**args).key
+        new = task.call(**args)
     except (TypeError, ValueError) as error:
         raise ValueError(f"The arguments don't fit: {error}.") from error
     try:
-        declared = task.call(**job.args).key == job.key
+        now = _names(task.call(**job.args))
     except (TypeError, ValueError):  # its present arguments don't fit either, which may be why they are edited
-        declared = task.job_key is not None
-    if declared and job.key != key:
-        raise ValueError(
-            f"These arguments give the key {key}, but the job's key is {job.key}. Enqueue a new job for another effect."
-        )
+        now = {"key": task.job_key and job.key, "lane": task.job_lane and job.lane}
+    for what, name in _names(new).items():
+        its = getattr(job, what)
+        if now[what] == its != name:
+            raise ValueError(
+                f"These arguments give the {what} {name}, but the job's {what} is {its}."
+                " Enqueue a new job for another effect."
+            )
+
+
+def _names(call: Call) -> dict[str, str | None]:
+    return {"key": call.key, "lane": call.lane.name if call.lane else None}
 
 
 def _reject(constant: str) -> None:
