@@ -1,7 +1,8 @@
 """A task's name that one job holds at a time, as it is declared, and what becomes of a duplicate.
 
 "while waiting": a job holds it until a worker first claims it. "while live": until it has succeeded, is dead or
-cancelled. A timedelta: for so long after its enqueueing, unless it is dead or cancelled.
+cancelled. A timedelta: for so long after its enqueueing, unless it is dead or cancelled. A replaced job keeps its
+queue and its number of attempts.
 """
 
 from collections.abc import Sequence
