@@ -89,9 +89,9 @@ class Call:
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.task}: its arguments can't be enqueued: {error}") from error
         argument_types.check(self.task, self.args, besides=(self.takes_result,))  # the result is yet to come
-        if self.key and self.unique:
+        if self.key is not None and self.unique:
             raise ValueError(f"{self.task}: a key is unique for ever: give it a key or a unique name")
-        if self.key:
+        if self.key is not None:
             storable.check_name(f"{self.task}: its key", self.key)
         if self.unique:
             storable.check_name(f"{self.task}: its unique name", self.unique.name)

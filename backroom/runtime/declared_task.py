@@ -35,7 +35,7 @@ class Using:
             if self.takes_result not in list(self.task.parameters.parameters)[: len(args)]:
                 kwargs = {self.takes_result: None, **kwargs}  # None: the result's place
         call = self.task.call(*args, **kwargs)
-        queue, key = self.queue_name or call.queue, self.key or call.key
+        queue, key = self.queue_name or call.queue, call.key if self.key is None else self.key
         expires = call.expires if self.expires is None else self.expires
         alone = duplicates.declared(self.unique, self.duplicate, self.key) or call.unique
         options: dict[str, Any] = {"expires": expires, "unique": alone, "takes_result": self.takes_result}

@@ -27,6 +27,9 @@ def positional(n, /) -> None: ...
 def numbered(number) -> None: ...
 
 
+def worded(word: str) -> None: ...
+
+
 async def asynchronous() -> None: ...
 
 
@@ -61,7 +64,7 @@ def test_the_shop_has_no_error():
 
 def test_a_mistyped_option_of_a_task_is_refused_where_it_is_declared(declared):
     for option, near in ("in_oder", "in_order"), ("dupplicate", "duplicate"), ("soft_timelimit", "soft_time_limit"):
-        with pytest.raises(TypeError, match=f"no option {option}: did you mean {near}?"):
+        with pytest.raises(TypeError, match=f"no option {option}: did you mean {near}"):
             declared(**{option: "x"})(nothing)
     declared(autoretry_for=(OSError,), bind=True, time_limit=5)(nothing)
     declared(base=type("Base", (Task,), {"abstract": True, "colour": ""}), colour="red")(nothing)
@@ -220,6 +223,13 @@ def test_lanes_that_make_no_sense_can_not_be_declared(declared, options, why):
 def test_a_refusal_of_arguments_names_the_task(declared, wrong):
     with pytest.raises((TypeError, ValueError), match=r"^tests.declared\b"):
         declared(key="receipt:{number:d}" if wrong == ("x",) else None)(numbered).call(*wrong).check()
+
+
+def test_an_empty_key_is_refused(declared):
+    task = declared(key="{word}")(worded)
+    for call in task.call(""), task.using(key="").call("a"):
+        with pytest.raises(ValueError, match="its key is empty"):
+            call.check()
 
 
 def test_two_tasks_of_one_name_are_an_error_and_neither_can_be_enqueued(declared, monkeypatch):
