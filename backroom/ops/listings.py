@@ -1,11 +1,12 @@
 """What `manage.py jobs` lists: values for JSON, and a line of each for a terminal."""
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
 from backroom.ledger.models import Job
-from backroom.ops import batches, lanes
+from backroom.ops import batches, lanes, schedules
 from backroom.ops.formats import bar, first_line
 from backroom.ops.running import running
 from backroom.runtime.batch import overview
@@ -57,4 +58,22 @@ def waiting_lanes() -> Listing:
     return Listing([each.as_dict() for each in found], lines, "lanes with waiting jobs")
 
 
-LISTINGS = {"running": running_jobs, "batches": open_batches, "lanes": waiting_lanes}
+def known_schedules() -> Listing:
+    found = schedules.lines() or []
+    values = [
+        {name: value.isoformat() if isinstance(value, datetime) else value for name, value in line.items()}
+        for line in found
+    ]
+    lines = [f"{line['name']}  {line['task']}  {_slots(line)}" for line in found]
+    return Listing(values, lines, "schedules")
+
+
+def _slots(line: dict[str, Any]) -> str:
+    last, following = (
+        time and f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" for time in (line["last"], line["next"])
+    )
+    following = following or line["error"] or ("ended" if line["enabled"] else "paused")
+    return f"last {last or '-'}  next {following}  missed: {line['missed'] or '-'}"
+
+
+LISTINGS = {"running": running_jobs, "batches": open_batches, "lanes": waiting_lanes, "schedules": known_schedules}

@@ -5,12 +5,14 @@ import re
 from datetime import timedelta
 
 import pytest
+from celery.schedules import crontab
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
-from backroom import batch, task
+from backroom import batch, schedules, task
 from backroom.ledger import batches, lanes
 from backroom.ledger.models import Batch, Job
 from backroom.ops.models import AuditEntry
@@ -147,6 +149,20 @@ def test_the_command_lists_batches_and_lanes(capsys):
         assert len(json.loads(capsys.readouterr().out)) == 1
         with pytest.raises(CommandError, match=f"{what} takes no"):
             call_command("jobs", what, "--all")
+
+
+def test_the_command_lists_schedules_with_their_slots(capsys):
+    PeriodicTask.objects.all().delete()
+    schedules.make("daily", hook.call(7), crontab(minute=0, hour=1), missed="skip")
+    schedules.make("hourly", hook.call(7), timedelta(hours=1))
+    schedules.pause("hourly")
+    call_command("jobs", "schedules")
+    first, second, count = capsys.readouterr().out.splitlines()
+    assert re.fullmatch("daily  tests.hook  last -  next [0-9]{4}-.* UTC  missed: skip", first)
+    assert second == "hourly  tests.hook  last -  next paused  missed: once late"
+    assert count == "2 schedules"
+    call_command("jobs", "schedules", "--json")
+    assert [each["enabled"] for each in json.loads(capsys.readouterr().out)] == [True, False]
 
 
 def test_batches_and_lanes_cost_the_overview_one_statement_each_and_without_them_none():

@@ -15,7 +15,7 @@ from django.db import Error
 from django.db.models import QuerySet
 
 from backroom.ledger import db_errors
-from backroom.ledger.models import Job, Pause
+from backroom.ledger.models import Job, Pause, State
 from backroom.ops import audit_log, known, listings, stats
 from backroom.ops.rates import WINDOW
 from backroom.ops.report import queue, report
@@ -23,14 +23,15 @@ from backroom.runtime.app import CELERYS
 
 WATCH_EVERY = 1.0  # seconds
 CLEAR = "\033[H\033[2J"
-ACTIONS = ["show", "running", "batches", "lanes", "dead", "replay", "cancel", "pause", "resume"]
+LISTS = ["show", *listings.LISTINGS, "dead"]
+ACTIONS = [*LISTS, "replay", "cancel", "pause", "resume"]
 
 
 class Command(BaseCommand):
     help = (
-        "Show queues, tasks, partners and workers; list running jobs, open batches, lanes or dead letters; replay or "
-        "cancel these; cancel ready or waiting jobs; pause or resume. Exit status: 0 done, or nothing to do; 1 the "
-        "database fails, or a named job, task or queue does not exist; 2 wrong arguments."
+        "Show queues, tasks, partners and workers; list running jobs, open batches, lanes, schedules or dead "
+        "letters; replay or cancel these; cancel ready or waiting jobs; pause or resume. Exit status: 0 done, or "
+        "nothing to do; 1 the database fails, or a named job, task or queue does not exist; 2 wrong arguments."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -78,9 +79,11 @@ class Command(BaseCommand):
             done = audit_log.cancel(chosen, who, options["why"], options["running"])
         count, behind = audit_log.summary(chosen, done)
         self.stdout.write(f"{count} of {len(chosen)} jobs{behind} {audit_log.PAST[verb]}")
-        only = f"only {' or '.join(audit_log.VERBS[action])} jobs are {audit_log.PAST[action]}"
-        for job in Job.objects.filter(id__in=set(chosen) - set(done)).exclude(state__in=audit_log.VERBS[action]):
-            self.stdout.write(f"{job} is {job.state}: {only}")
+        fitting = audit_log.VERBS[action] + (audit_log.VERBS["end"] if options["running"] else ())
+        only = f"only {' or '.join(fitting)} jobs are {audit_log.PAST[action]}"
+        for job in Job.objects.filter(id__in=set(chosen) - set(done)).exclude(state__in=fitting):
+            ends = action == "cancel" and job.state == State.RUNNING
+            self.stdout.write(f"{job} is {job.state}: {'cancel --running ends it' if ends else only}")
 
     def choose(self, which: list[str], task: str | None, all: bool, **_: Any) -> list[str]:
         """The ids that the arguments name. Raises CommandError for none and for unknown ones."""
@@ -100,9 +103,7 @@ class Command(BaseCommand):
         """Raises CommandError for arguments that this action would ignore."""
         if running and action != "cancel":
             raise CommandError(f"{action} takes no --running. Only cancel does.", returncode=2)
-        if action in ("show", "running", "batches", "lanes", "dead") and (
-            which or all or (task is not None and action != "dead")
-        ):
+        if action in LISTS and (which or all or (task is not None and action != "dead")):
             unused = "ids, keys or --all" if action == "dead" else "ids, keys, --task or --all"
             raise CommandError(f"{action} takes no {unused}. Only replay and cancel do.", returncode=2)
 
