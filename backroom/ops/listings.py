@@ -54,6 +54,7 @@ def waiting_lanes() -> Listing:
     for each in found:
         count = each.parked if each.parked <= COUNTED else f"over {COUNTED}"
         held = f"{len(each.held_by)} of {each.places} places held"
+        held += ", by a dead letter" * each.blocked + ", paused" * each.paused
         lines.append(f"{each.name}  {count} waiting  since {each.oldest:%Y-%m-%d %H:%M:%S} UTC  {held}")
     return Listing([each.as_dict() for each in found], lines, "lanes with waiting jobs")
 

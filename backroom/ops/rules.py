@@ -217,6 +217,9 @@ def notes(now: Snapshot, broken: Collection[str] = (), schedules: Iterable[Mappi
     for batch in now.batches:
         if batch.waits_for == "a person":
             yield f"Batch {batch} waits for a person: {batch.dead} dead, {batch.cancelled} cancelled."
+    for lane in now.lanes:
+        if lane.blocked:
+            yield f"Lane {lane.name} waits for a person: a dead letter blocks it."
     for partner, failing_s, detail in readings.failing_partners(now):
         if failing_s <= BY_NAME["partner-failing"].over:
             yield f"Calls of {partner} fail ({detail})."

@@ -228,7 +228,7 @@ def test_who_waits_for_what_can_be_read():
     call.enqueue(8)
     open_lanes()
     (lane,) = lanes.waiting()
-    assert lane == ("limit:endpoint:7", 2, many[:2], 3, Job.objects.get(id=many[2]).created_at)
+    assert lane == ("limit:endpoint:7", 2, many[:2], 3, Job.objects.get(id=many[2]).created_at, False, False)
 
 
 @pytest.mark.parametrize("job", [call, event])

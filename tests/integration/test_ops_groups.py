@@ -14,7 +14,7 @@ from django_celery_beat.models import PeriodicTask
 
 from backroom import batch, schedules, task
 from backroom.ledger import batches, lanes
-from backroom.ledger.models import Batch, Job
+from backroom.ledger.models import Batch, Job, Pause
 from backroom.ops.models import AuditEntry
 from tests.integration.staff import operator, reader, text
 
@@ -107,7 +107,7 @@ def test_a_parked_job_shows_its_lane_its_position_and_who_holds_it():
         assert "tests.hook" not in text(reader().get(f"/ops/jobs/?state={state}")).partition("No job is")[2]
 
 
-def test_a_job_in_strict_order_names_the_dead_letter_that_blocks_it():
+def test_a_job_in_strict_order_names_the_dead_letter_that_blocks_it(capsys):
     first, second = statement.enqueue(1), statement.enqueue(1)
     lanes.open_lanes()
     set_state(first, "dead")
@@ -115,6 +115,20 @@ def test_a_job_in_strict_order_names_the_dead_letter_that_blocks_it():
     page = reader().get(f"/ops/jobs/{second}/")
     assert "0 before it. Held by" in text(page)
     assert f"/ops/jobs/{first}/" in page.content.decode()
+    page = text(reader().get("/ops/"))
+    assert f"1 of 1 held: {first[-6:]} a person" in page
+    assert "Lane order:statements:1 waits for a person: a dead letter blocks it." in page
+    call_command("jobs", "lanes")
+    assert "1 of 1 places held, by a dead letter\n" in capsys.readouterr().out
+
+
+def test_a_parked_job_of_a_paused_task_says_so_wherever_it_is_shown(capsys):
+    Pause.objects.create(what="task:tests.hook", who="operator", why="")
+    id = hook.enqueue(8)
+    assert "0 before it. task:tests.hook is paused." in text(reader().get(f"/ops/jobs/{id}/"))
+    assert "0 of 2 held paused" in text(reader().get("/ops/"))
+    call_command("jobs", "lanes")
+    assert "0 of 2 places held, paused\n" in capsys.readouterr().out
 
 
 def test_no_try_now_of_a_search_or_a_choice_takes_a_parked_job():
