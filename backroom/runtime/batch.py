@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
-from uuid import UUID
 
 from django.db import transaction
 
 from backroom.ledger import batches
 from backroom.ledger.sql import rows
 from backroom.observe import context, progress
+from backroom.runtime import storable
 from backroom.runtime.call import Call, check_calls, new_id
 from backroom.runtime.enqueue import publish_on_commit, slices, write
 
@@ -64,10 +64,8 @@ def _check(then: Call, on_dead: Call | None, if_dead: str, within: str | None) -
         raise ValueError("a batch's callback has no time of its own, and on_dead is one job, without followers")
     if then.unique or (on_dead and on_dead.unique):
         raise ValueError("then and on_dead can't be unique, as another job would stand for them: give then a key")
-    try:
-        UUID(within or new_id())
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(NONE.format(within)) from error
+    if within and not storable.is_id(within):
+        raise ValueError(NONE.format(within))
 
 
 def grow(calls: Iterable[Call]) -> None:

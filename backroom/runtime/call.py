@@ -89,6 +89,8 @@ class Call:
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.task}: its arguments can't be enqueued: {error}") from error
         argument_types.check(self.task, self.args, besides=(self.takes_result,))  # the result is yet to come
+        if self.id and not storable.is_id(self.id):
+            raise ValueError(f"{self.task}: its id is a UUID as str() writes it, not {self.id!r}")
         if self.key is not None and self.unique:
             raise ValueError(f"{self.task}: a key is unique for ever: give it a key or a unique name")
         if self.key is not None:

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.utils.timezone import is_aware
 
@@ -40,6 +41,14 @@ def _is_deeper(value: Any, levels: int) -> bool:
     """Whether anything in it lies more levels down, as the table's constraint counts them."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return any(levels == 0 or _is_deeper(part, levels - 1) for part in parts)
+
+
+def is_id(value: Any) -> bool:
+    """Whether it is a UUID as the ledger returns a job's id."""
+    try:
+        return str(UUID(value)) == value
+    except (AttributeError, TypeError, ValueError):
+        return False
 
 
 def check_name(what: str, name: Any, limit: int = NAME_LIMIT) -> None:

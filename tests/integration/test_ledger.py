@@ -312,6 +312,13 @@ def test_a_result_of_the_greatest_depth_is_handed_to_the_follower():
     assert Job.objects.get(after_id=head).args == {"number": nested(RESULT_DEPTH)}
 
 
+@pytest.mark.parametrize("id", ["garbage", "0199B0AA-0000-7000-8000-000000000000"])
+def test_an_id_that_is_no_uuid_as_the_ledger_writes_it_is_refused(id):
+    with pytest.raises(ValueError, match="its id is a UUID"):
+        add.apply_async((1, 2), task_id=id)
+    assert not Job.objects.exists()
+
+
 def test_arguments_that_do_not_fit_the_task_are_refused_at_once():
     with pytest.raises(TypeError):
         note.enqueue(1, 2)
