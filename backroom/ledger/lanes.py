@@ -22,15 +22,16 @@ LANES = f"""
 OPEN = f"""
     {LANES}, opening AS (
         SELECT parked.id, free.places[nth] AS place, expired FROM lane
-        CROSS JOIN LATERAL (SELECT places, dead_blocks FROM backroom_job WHERE lane = name AND {PARKED_JOBS}
-                            ORDER BY place, id LIMIT 1) head
+        CROSS JOIN LATERAL (SELECT places, dead_blocks, {EXPIRED} AS late FROM backroom_job
+                            WHERE lane = name AND {PARKED_JOBS} ORDER BY place, id LIMIT 1) head
         CROSS JOIN LATERAL (SELECT ARRAY(
             SELECT generate_series(1, head.places) EXCEPT SELECT place FROM backroom_job
             WHERE lane = name AND place > 0 AND state IN ('ready', 'running') ORDER BY 1) AS places OFFSET 0) free
         CROSS JOIN LATERAL (SELECT *, row_number() OVER (PARTITION BY expired ORDER BY place, id) AS nth FROM (
             SELECT id, places, place, {EXPIRED} AS expired, {PAUSED} AS paused
             FROM backroom_job WHERE lane = name AND {PARKED_JOBS} AND (head.dead_blocks IS NOT NULL OR NOT ({PAUSED}))
-            ORDER BY place, id LIMIT CASE free.places WHEN '{{}}' THEN 0 ELSE cardinality(free.places) + 10 END
+            ORDER BY place, id LIMIT CASE
+                WHEN free.places = '{{}}' THEN 0 WHEN late THEN 200 ELSE cardinality(free.places) + 10 END
         ) first) parked
         WHERE expired OR free.places[nth] <= parked.places AND (head.dead_blocks IS NULL OR NOT paused AND NOT
             EXISTS (SELECT FROM backroom_job before WHERE before.lane = name AND before.place > 0

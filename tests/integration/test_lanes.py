@@ -233,10 +233,10 @@ def test_who_waits_for_what_can_be_read():
 
 @pytest.mark.parametrize("job", [call, event])
 def test_what_expires_in_a_lane_is_cancelled_when_its_turn_comes_and_uses_no_place(job):
-    enqueue_all(*[replace(job.call(7, number), expires=timedelta(microseconds=1)) for number in range(15)])
-    last = job.enqueue(7, 15)
+    enqueue_all(*[replace(job.call(7, number), expires=timedelta(microseconds=1)) for number in range(150)])
+    last = job.enqueue(7, 150)
     assert ids(open_lanes()) == [last]
-    assert Job.objects.filter(state="cancelled", error__startswith="expired").count() == 15
+    assert Job.objects.filter(state="cancelled", error__startswith="expired").count() == 150
 
 
 def elsewhere(function, *arguments):
