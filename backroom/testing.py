@@ -68,8 +68,11 @@ def run_jobs(raising: bool = True, limit: int = 1000) -> list[Job]:
 
 
 def advance(by: timedelta) -> None:
-    """Move the due time of all waiting jobs earlier by this much, and the end of what expires."""
-    Job.objects.filter(state="waiting").update(run_at=F("run_at") - by)
+    """Move the due time of all waiting jobs earlier by this much, and the end of what expires. Those parked in a lane
+    have none. Raises TypeError for what is no timedelta."""
+    if not isinstance(by, timedelta):
+        raise TypeError(f"time advances by a timedelta, not {by!r}")
+    Job.objects.filter(state="waiting").exclude(place__lte=0).update(run_at=F("run_at") - by)
     Job.objects.update(expires_at=F("expires_at") - by)
     Unique.objects.update(until=F("until") - by)
 

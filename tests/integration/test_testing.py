@@ -42,6 +42,11 @@ def atomic_group(name: str) -> None:
     raise errors.pop()
 
 
+@task(name="tests.testing.in_turn", in_order="tests")
+def in_turn() -> None:
+    pass
+
+
 @pytest.fixture(autouse=True)
 def _nothing_ran() -> None:
     ran.clear()
@@ -132,6 +137,16 @@ def test_a_paused_task_does_not_run():
     Pause.objects.all().delete()
     testing.run_jobs()
     assert ran == ["a"]
+
+
+def test_time_passes_for_jobs_that_have_one():
+    first, second = (in_turn.enqueue() for _ in range(2))
+    parked = Job.objects.get(id=second).run_at
+    with pytest.raises(TypeError, match="by a timedelta, not 5"):
+        testing.advance(5)  # type: ignore[arg-type]
+    testing.advance(timedelta(days=1))
+    assert Job.objects.get(id=second).run_at == parked
+    assert [str(job.id) for job in testing.run_jobs()] == [first, second]
 
 
 def test_jobs_without_end_fail_the_test():
