@@ -26,28 +26,34 @@ def start_chord(self: Any, args: Any = None, kwargs: Any = None, **options: Any)
     kwargs = dict(kwargs or {})
     body = kwargs.pop("body", None) or self.body
     first, *rest = body.tasks if isinstance(body, canvas._chain) else [body]
-    if not _is_ours(first):
+    if not _is_ours(_first(first)):
         return _start_chord(self, args, {**kwargs, "body": body}, **options)
     options = {**self.options, **options}
     rest += reversed(options.pop("chain", None) or [])
-    then = first.type._from_signature(first).then(*map(_step, rest))
+    then = _step(first).then(*map(_step, rest))
     header = getattr(self.tasks, "tasks", self.tasks)
     id = batch.batch((_call(each, args, kwargs, options) for each in header), then=then)
     return first.type.AsyncResult(id)
 
 
 def start_chain(self: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-    """For chain.apply_async. Raises TypeError where a chord is not its only step."""
-    chords = [step for step in self.tasks if isinstance(step, canvas._chord)]
-    if not chords or not _is_ours(_first(chords[0].body)):
+    """For chain.apply_async. Raises TypeError where a group or a chord is not its only step."""
+    groups = [step for step in self.tasks if step.subtask_type in ("group", "chord")]
+    if not groups or not any(_is_ours(_first(step)) for step in self.tasks):
         return _start_chain(self, args, kwargs, **options)
     if len(self.tasks) > 1:
         raise TypeError(f"a group in a chain {LOST}")
-    return chords[0].apply_async(args, kwargs, **{**self.options, **options})
+    return groups[0].apply_async(args, kwargs, **{**self.options, **options})
 
 
-def _first(body: Any) -> Any:
-    return body.tasks[0] if isinstance(body, canvas._chain) else body
+def _first(signature: Any) -> Any:
+    """A task that it runs: of a chord, of its body."""
+    while signature.subtask_type in ("chain", "group", "chord"):
+        tasks = [signature.body] if signature.subtask_type == "chord" else signature.tasks
+        if not tasks:
+            break
+        signature = tasks[0]
+    return signature
 
 
 def _is_ours(signature: Any) -> bool:

@@ -391,14 +391,16 @@ def test_a_chords_member_may_be_a_chain_and_its_body_may_do_without_results():
     "canvas",
     [
         lambda: part.s(1) | group(part.s(), part.s()) | listed.s(),
+        lambda: chain(part.s(1), group(part.s(), part.s())),
+        lambda: group(part.s(1), part.s(2)) | group(part.s(), part.s()),
         lambda: chord([chord([part.s(1)], listed.s())], listed.s()),
         lambda: chord([part.s(1)], listed.s(), link=part.s(1)),
         lambda: chord([part.s(1)], listed.s() | group(part.s(), part.s())),
     ],
-    ids=["group in a chain", "chord in a header", "link", "group behind the body"],
+    ids=["inside a chain", "behind a task", "behind a group", "chord in a header", "link", "behind the body"],
 )
 def test_what_a_batch_can_not_have_is_refused_by_name(canvas):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"live in a message|can't be a member|no option link"):
         canvas().delay()
     assert not Job.objects.exists()
 
