@@ -46,14 +46,14 @@ def join(id: str, jobs: Sequence[str]) -> tuple[int, list[str]]:
     return len(rows(sql, id, list(jobs), id)), returned_ids(refused, list(jobs), id)
 
 
-def look(limit: int = 100) -> bool:
-    """Count the members of open batches, each in at most a twentieth of the time. Make the callback due of one that has
-    ended, or cancel it and the members that have not begun; enqueue `on_dead` where a member is first seen to give up.
-    Returns whether a callback is due, or more batches are.
+def look(limit: int = 500) -> bool:
+    """Count the members of open batches, each in at most a twentieth of the time, or each 5 s if only a person can go
+    on. Make the callback due of one that has ended, or cancel it and the members that have not begun; enqueue `on_dead`
+    where a member is first seen to give up. Returns whether a callback is due.
 
     Race: two look at once. SKIP LOCKED gives each batches of its own. Or a person cancels or replays the callback now:
-    its lock is passed, too. Or a worker claims a member that is to be cancelled: as in `cancel`. Or a
-    caller's transaction has locked one: the batch stays open, and the next look cancels it.
+    its lock is passed, too. Or a worker claims a member that is to be cancelled: as in `cancel`. Or a caller's
+    transaction has locked one: the batch stays open, and the next look cancels it.
     """
     sql = f"""
         WITH open AS (
@@ -65,12 +65,14 @@ def look(limit: int = 100) -> bool:
         ), counted AS (
             SELECT id, on_dead, waits, found.*, given_up AND failed_at IS NULL AS fails,
                    if_dead = 'cancel' AND given_up AND (waits OR over AND unbegun > 0) AS stops, found.succeeded
-                       + (if_dead = 'go on')::int * (found.dead + found.cancelled + blocked) >= total AS done
+                       + (if_dead = 'go on')::int * (found.dead + found.cancelled + blocked) >= total AS done,
+                   CASE WHEN found.succeeded + found.dead + found.cancelled >= total THEN 5 ELSE 0.25 END AS pause
             FROM open, LATERAL (SELECT
                 count(*) FILTER (WHERE state = 'succeeded') succeeded, count(*) FILTER (WHERE state = 'dead') dead,
-                count(*) FILTER (WHERE state = 'cancelled') cancelled, count(*) FILTER (WHERE {BLOCKED}) blocked,
+                count(*) FILTER (WHERE state = 'cancelled') cancelled,
                 count(*) FILTER (WHERE state IN ('ready', 'waiting')) unbegun,
-                COALESCE(bool_or(state IN ('dead', 'cancelled')), false) given_up
+                count(*) FILTER (WHERE if_dead = 'go on' AND {BLOCKED}) blocked,
+                count(*) FILTER (WHERE state IN ('dead', 'cancelled')) > 0 given_up
                 FROM backroom_job member WHERE batch_id = open.id) found
         ), released AS (
             UPDATE backroom_job SET run_at = clock_timestamp() FROM counted
@@ -79,7 +81,7 @@ def look(limit: int = 100) -> bool:
             UPDATE backroom_batch batch SET succeeded = found.succeeded, dead = found.dead, cancelled = found.cancelled,
                 failed_at = CASE WHEN fails THEN clock_timestamp() ELSE failed_at END,
                 ended_at = CASE WHEN NOT stops AND (done OR NOT waits) THEN clock_timestamp() END, count_again_at =
-                clock_timestamp() + GREATEST(interval '0.25 s', 20 * (clock_timestamp() - statement_timestamp()))
+                clock_timestamp() + GREATEST(pause * interval '1 s', 20 * (clock_timestamp() - statement_timestamp()))
             FROM counted found WHERE batch.id = found.id)
         SELECT id, stops, CASE WHEN fails THEN on_dead END, waits AND done AND NOT stops FROM counted
         """  # noqa: S608 - BLOCKED stands above
@@ -89,4 +91,4 @@ def look(limit: int = 100) -> bool:
             operations.cancel(batches=stopped, why="a member of its batch is dead or cancelled", wait=False)
         if due := [json.loads(row) for _, _, row, _ in found if row]:
             enqueueing.insert(due)
-    return len(found) == limit or any(released for *_, released in found)
+    return any(released for *_, released in found)

@@ -3,8 +3,6 @@
 Only this package changes jobs, by single SQL statements: transitions.py names its parts.
 """
 
-from collections.abc import Collection
-
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
@@ -116,15 +114,6 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.key or f"{self.task} {self.id}"
-
-    def blocked(self, others: Collection["Job"]) -> bool:
-        """Whether it waits for one of the others that is dead, cancelled or itself blocked: a person must act."""
-        if self.state != State.WAITING or self.run_at is not None or self.after_id == self.id:
-            return False
-        return any(
-            other.id == self.after_id and (other.state in (State.DEAD, State.CANCELLED) or other.blocked(others))
-            for other in others
-        )
 
 
 class Attempt(models.Model):

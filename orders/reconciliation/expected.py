@@ -26,6 +26,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Left
 
 from backroom.ledger.models import LIVE, Job, State
+from backroom.ops.blocked import blocked
 from orders import follow_ups
 from orders.follow_ups import FollowUp, When
 from orders.models import CreditNote, Invoice, Order, Status
@@ -169,7 +170,7 @@ def _state(order: Order, jobs: list[Job], invoiced: bool, noted: bool, counted: 
         order.number,
         order.status,
         invoiced,
-        {str(job.key): "behind a dead letter" if job.blocked(jobs) else job.state for job in jobs},
+        {str(job.key): "behind a dead letter" if blocked(job, jobs) else job.state for job in jobs},
         paid=order.paid_at is not None,
         sent=order.sent_at is not None,
         by_mail=order.ends_by_mail,

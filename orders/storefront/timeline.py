@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models.functions import Now
 
 from backroom.ledger.models import LIVE, Job, State
+from backroom.ops.blocked import blocked
 from backroom.ops.lanes import parked
 from orders import follow_ups
 from orders.follow_ups import FollowUp
@@ -58,7 +59,7 @@ def rows_of(order: Order, whole: bool = True) -> list[Row]:
     """The timeline, without cancelled jobs: the whole back room, or what is the customer's own."""
     steps = _steps(order.number)
     jobs = [job for _, job in steps]
-    rows = [_row(order, step, job, job.blocked(jobs)) for step, job in steps if job.state != State.CANCELLED]
+    rows = [_row(order, step, job, blocked(job, jobs)) for step, job in steps if job.state != State.CANCELLED]
     return [row for row in rows if whole or not row.internal]
 
 

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from backroom.ledger import rescue, sql
 from backroom.ledger.errors import Superseded
 from backroom.ledger.models import LIVE, Batch, Heartbeat, Job, State
+from backroom.ops.blocked import blocked
 
 # The arrows of the design (docs/core.md), by the statement that goes them. `enqueue` is insert and relink, `fail` is
 # defer or mark_dead.
@@ -312,4 +313,4 @@ def stuck(job: Job, jobs: Collection[Job], batches: dict[str, Batch]) -> bool:
         members = [each for each in jobs if each.batch_id == batch.id and not has_ended(each, batch, jobs)]
         return job.run_at is None and any(each.state not in LIVE or stuck(each, jobs, batches) for each in members)
     before = (other for other in jobs if job.after_id == other.id or holds_back(other, job))
-    return job.blocked(jobs) or any(other.state == State.DEAD or stuck(other, jobs, batches) for other in before)
+    return blocked(job, jobs) or any(other.state == State.DEAD or stuck(other, jobs, batches) for other in before)

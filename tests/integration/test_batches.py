@@ -344,6 +344,15 @@ def test_a_batch_that_never_was_is_not_said_to_have_ended(id):
     assert not Job.objects.exists()
 
 
+def test_a_batch_that_waits_for_a_person_is_counted_rarely():
+    waits, (first, *rest) = three()
+    goes = batch([part.call(1)], then=whole.call("goes"))
+    succeed(*rest)
+    die(first)
+    look()
+    assert Batch.objects.get(id=waits).count_again_at - Batch.objects.get(id=goes).count_again_at > timedelta(seconds=4)
+
+
 def test_members_are_kept_until_the_callback_is_purged():
     id, ids = three()
     succeed(*ids[:2])

@@ -14,6 +14,7 @@ from backroom.ledger.models import LIVE, Attempt, Job, State, Unique
 from backroom.ledger.sql import rows
 from backroom.observe.models import Progress
 from backroom.ops import batches, lanes
+from backroom.ops.blocked import blocked
 from backroom.ops.models import AuditEntry
 from backroom.ops.pages.access import looks
 from backroom.ops.pages.found import UNLISTED
@@ -101,7 +102,7 @@ def context(job: Job) -> dict[str, Any]:
         "predecessor_purged": job.after_id and not any(step.id == job.after_id for step in steps),
         "reports": reports,
         "current": newest if newest and newest.claim == job.claims and job.state == State.RUNNING else None,
-        "blocked": job.blocked(steps),
+        "blocked": blocked(job, steps),
         "position": position,
         "batch": batch,
         "gave_up": batches.gave_up(batch),
