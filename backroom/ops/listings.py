@@ -35,7 +35,7 @@ def running_jobs() -> Listing:
     found, lines = running(), []
     for each in found:
         drawn = bar(each.progress) if each.progress and each.progress.done is not None else ""
-        lines.append(f"{each.job}  attempt {each.job.attempts}  {drawn}".rstrip())
+        lines.append(f"{each.job}  attempt {each.job.attempts}  {drawn}{'  ' if drawn else ''}{each.time}")
     return Listing([each.as_dict() for each in found], lines, "running")
 
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from backroom.ledger.models import Job, State
 from backroom.observe.models import Progress
+from backroom.ops.formats import seconds
 from backroom.runtime.resumable import time_limit
 
 SHOWN = 20
@@ -25,6 +26,11 @@ class Running:
     def limit_s(self) -> float | None:
         """The seconds after which a worker ends its body."""
         return time_limit(current_app.tasks.get(self.job.task))
+
+    @property
+    def time(self) -> str:
+        """ "12 s of 300 s", or "12 s" without a limit."""
+        return seconds(self.for_s) + (f" of {seconds(self.limit_s)}" if self.limit_s else "")
 
     @property
     def late(self) -> bool:
@@ -52,7 +58,10 @@ def running() -> list[Running]:
     """The jobs that have run for longest."""
     jobs = list(Job.objects.filter(state=State.RUNNING).defer("args", "result", "error").order_by("started_at")[:SHOWN])
     found = {(row.job_id, row.claim): row for row in Progress.objects.filter(job_id__in=[job.id for job in jobs])}
+    return [attempt(job, found.get((job.id, job.claims))) for job in jobs]
+
+
+def attempt(job: Job, progress: Progress | None) -> Running:
+    """The current attempt of a running job."""
     now = timezone.now()
-    return [
-        Running(job, found.get((job.id, job.claims)), (now - (job.started_at or now)).total_seconds()) for job in jobs
-    ]
+    return Running(job, progress, (now - (job.started_at or now)).total_seconds())

@@ -138,7 +138,7 @@ def test_no_try_now_of_a_search_or_a_choice_takes_a_parked_job():
         assert "Try 0 jobs now" in text(operator().get(f"/ops/act/?verb=try{found}", follow=True))
 
 
-def test_a_unique_name_a_cursor_an_expiry_and_a_time_limit_are_shown():
+def test_a_unique_name_a_cursor_an_expiry_and_a_time_limit_are_shown(capsys):
     assert "holds reindex:7" in text(reader().get(f"/ops/jobs/{reindex.enqueue(7)}/"))
     id = part.enqueue(1)
     Job.objects.filter(id=id).update(cursor={"id": 4711}, expires_at=timezone.now() + timedelta(days=1))
@@ -146,7 +146,9 @@ def test_a_unique_name_a_cursor_an_expiry_and_a_time_limit_are_shown():
     assert "&quot;id&quot;: 4711" in page
     assert "if it has not begun by then" in page
     Job.objects.filter(id=id).update(state="running", started_at=timezone.now() - timedelta(minutes=30))
-    assert re.search("30 min of [0-9]+ s", text(reader().get("/ops/")))
+    call_command("jobs", "running")
+    pages = [text(reader().get(address)) for address in ("/ops/", f"/ops/jobs/{id}/")]
+    assert all(re.search("30 min of [0-9]+ s", shown) for shown in (*pages, capsys.readouterr().out))
 
 
 def test_the_command_lists_batches_and_lanes(capsys):

@@ -19,6 +19,7 @@ from backroom.ops.models import AuditEntry
 from backroom.ops.pages.access import looks
 from backroom.ops.pages.found import UNLISTED
 from backroom.ops.pages.keys import number_of, siblings
+from backroom.ops.running import attempt
 
 SHOWN = 50  # attempts, the newest: each has an error and log lines of up to 8,000 characters
 
@@ -90,6 +91,7 @@ def context(job: Job) -> dict[str, Any]:
     newest = reports[-1] if reports else None
     due = job.run_at or job.created_at
     position, batch = lanes.position(job), batches.of(job)
+    current = newest if newest and newest.claim == job.claims and job.state == State.RUNNING else None
     start, ended = job.started_at, job.finished_at if job.state == State.SUCCEEDED else None
     return {
         "job": job,
@@ -101,7 +103,8 @@ def context(job: Job) -> dict[str, Any]:
         "siblings": siblings(number) if number else [],
         "predecessor_purged": job.after_id and not any(step.id == job.after_id for step in steps),
         "reports": reports,
-        "current": newest if newest and newest.claim == job.claims and job.state == State.RUNNING else None,
+        "current": current,
+        "running": attempt(job, current) if job.state == State.RUNNING else None,
         "blocked": blocked(job, steps),
         "position": position,
         "batch": batch,
