@@ -34,7 +34,3 @@ class Superseded(Exception):
 
     def __init__(self, job: Any) -> None:
         super().__init__(f"claim {job.claims} of job {job.id} came too late")
-
-
-class Unwritten(Exception):
-    """The database was away for so long that a change of a job could not be written."""

@@ -75,8 +75,7 @@ def expire(ids: Sequence[str]) -> list[str]:
     """Cancel those of these jobs that have not begun by their time, and all jobs that wait for them; returns the ids.
 
     Race: as in `cancel`. Or a person replays one now: `replay` takes its time away, and the lock rereads the row. Or a
-    caller's transaction has locked one, of which this leaves out all: it is called again. Of a follower it leaves out
-    that: it stays blocked.
+    caller's transaction has locked one: that is left out until the next call; a follower stays blocked.
     """
     states = ["ready", "waiting"]
     error = f"""CASE WHEN {EXPIRED} THEN 'expired: not begun by '

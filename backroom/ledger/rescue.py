@@ -63,13 +63,6 @@ def lost_messages(queue: str, oldest: float | None) -> list[str]:
     return returned_ids(sql, queue, oldest, SLACK)
 
 
-def of_other_queues(known: Sequence[str]) -> list[str]:
-    """The ids of ready jobs of other queues than the `known` ones, of which `lost_messages` is not asked."""
-    sql = """SELECT id FROM backroom_job WHERE state = 'ready' AND queue <> ALL(%s)
-             AND published_at < statement_timestamp() - %s * interval '1 second'"""
-    return returned_ids(sql, list(known), SLACK)
-
-
 def release_followers() -> list[str]:
     """Make jobs due whose predecessor has succeeded; returns the ids.
 

@@ -1,10 +1,10 @@
 """The life of a job. Each change of state is one SQL statement, a compare-and-set whose WHERE closes a race.
 
 Only this package changes jobs: enqueueing.py (before its life), transitions.py (a job's own life), operations.py
-(decisions from outside), lanes.py, batches.py and rescue.py.
-All times are the database's. Index conditions compare with `statement_timestamp`, as PostgreSQL uses no index for
-`clock_timestamp`. `state || ''` keeps the planner off a state's partial index for a single id: while any transaction
-stays open, dead tuples bloat that index. Errors of the database pass through as django.db.Error.
+(decisions from outside), lanes.py, batches.py and rescue.py. All times are the database's. Index conditions compare
+with `statement_timestamp`, as PostgreSQL uses no index for `clock_timestamp`. `state || ''` keeps the planner off a
+state's partial index for a single id: while any transaction stays open, dead tuples bloat that index. Errors of the
+database pass through as django.db.Error.
 """
 
 import json

@@ -42,6 +42,10 @@ SELECT (SELECT true FROM backroom_job WHERE state = 'running' ORDER BY worker LI
        (SELECT true FROM backroom_job WHERE state = 'waiting' AND run_at IS NULL ORDER BY run_at LIMIT 1),
        (SELECT true FROM backroom_job WHERE state = 'ready' ORDER BY queue LIMIT 1)
 """
+OF_OTHER_QUEUES = """
+SELECT id FROM backroom_job WHERE state = 'ready' AND queue <> ALL(%s)
+AND published_at < statement_timestamp() - %s * interval '1 second'
+"""
 GRACE = 5.0  # seconds for live workers to beat after the database, or the broker, came back
 
 
@@ -168,5 +172,6 @@ class Dispatcher:
 
 def defer_jobs_of_unknown_queues() -> None:
     """Ready jobs of a queue that was removed: no worker takes their messages, and no dispatcher looks for lost ones."""
-    if ids := rescue.of_other_queues([*current_app.amqp.queues, *heartbeat.served_queues()]):
+    known = [*current_app.amqp.queues, *heartbeat.served_queues()]
+    if ids := [str(id) for (id,) in rows(OF_OTHER_QUEUES, known, rescue.SLACK)]:
         transitions.defer_unknown(ids, "no worker knows its queue", conf.DEPLOY_WINDOW)

@@ -12,7 +12,7 @@ from django.db import Error, connection, transaction
 
 from backroom.conf import conf
 from backroom.ledger import db_errors, transitions
-from backroom.ledger.errors import Cancelled, Snooze, Superseded, Unwritten
+from backroom.ledger.errors import Cancelled, Snooze, Superseded
 from backroom.ledger.lanes import open_lanes
 from backroom.ledger.retry import Retry as Policy
 from backroom.ledger.retry import judge
@@ -28,6 +28,10 @@ T = TypeVar("T")
 
 PAUSES = (0, 1, 2, 4)  # seconds between tries at a database that does not answer
 LONG_PAUSES = (8, 8, 8, 8)  # and further ones where the work is done: the job would have to run again
+
+
+class Unwritten(Exception):
+    """The database was away for so long that a change of a job could not be written."""
 
 
 class Executable(Protocol):

@@ -333,7 +333,7 @@ def test_every_statement_that_changes_a_job_is_tried():
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
-    readers = {"ids_of", "same_jobs", "lost_messages", "of_other_queues", "running_on"}
+    readers = {"ids_of", "same_jobs", "lost_messages", "running_on"}
     # These stand in STATEMENTS under the names of those that call them.
     called = {"insert", "defer", "mark_dead", "expire", "end_cancelled", "take", "states", "replace", "outlast",
               "begin", "join"}  # fmt: skip
