@@ -35,8 +35,8 @@ def batch(
     go on as if it had succeeded; or cancel the members that have not begun, and the callback. In each case `on_dead` is
     enqueued, once. `within` is another batch, of which `then` becomes a member.
 
-    If a job has the key of `then`, its id is returned and nothing is enqueued. If one has a member's key, it joins.
-    Raises ValueError if that can't be: it is in another batch, or gave up; and where `within` has ended.
+    If a job has the key of `then`, its id is returned and nothing is enqueued. One with a member's key or unique name
+    joins. Raises ValueError if that one is in another batch, dead or cancelled, and if `within` has ended.
     """
     _check(then, on_dead, if_dead, within)
     complaint = None
@@ -60,8 +60,10 @@ def _check(then: Call, on_dead: Call | None, if_dead: str, within: str | None) -
         raise ValueError(f"if_dead is one of {', '.join(get_args(IfDead))}, not {if_dead!r}")
     check_calls("a batch's then", [then])
     check_calls("a batch's on_dead", [on_dead] if on_dead else [])
-    if then.run_after is not None or (on_dead and on_dead.followers):
-        raise ValueError("a batch's callback has no time of its own, and on_dead is one job, without followers")
+    if then.run_after is not None:
+        raise ValueError("a batch's callback has no time of its own: it runs after its members")
+    if on_dead and on_dead.followers:
+        raise ValueError("on_dead is one job, without followers")
     if then.unique or (on_dead and on_dead.unique):
         raise ValueError("then and on_dead can't be unique, as another job would stand for them: give then a key")
     if within and not storable.is_id(within):
@@ -94,7 +96,8 @@ def _add(id: str, calls: Iterable[Call]) -> None:
             joined, refused = batches.join(id, list(known))
             count += joined
             if refused:
-                raise ValueError(f"job {refused[0]} has a member's key, and is in another batch, dead or cancelled")
+                raise ValueError(f"job {refused[0]} has a member's key or unique name, but is in another batch, dead or"
+                                 " cancelled")  # fmt: skip
     _count(id, count)
 
 

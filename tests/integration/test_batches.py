@@ -302,6 +302,13 @@ def test_a_job_with_a_members_key_joins():
     assert Batch.objects.count() == 1
 
 
+def test_a_job_with_a_members_unique_name_joins_one_batch():
+    id = batch([alone.call(1), alone.call(1)], then=whole.call("one"))
+    assert overview(id=id)[0].total == 1
+    with pytest.raises(ValueError, match="has a member's key or unique name, but is in another batch"):
+        batch([alone.call(1)], then=whole.call("two"))
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
