@@ -58,7 +58,7 @@ SETTINGS: dict[str, Setting] = {
     "DEPLOY_WINDOW": Setting.seconds(600, 0, "for which a job waits that no running release knows"),
     "SLOT_DEADLINE": Setting(
         None,
-        lambda value: value is None or (_is_number(value) and 60 <= value <= 315_360_000),  # in which a new beat starts
+        lambda value: value is None or (_is_number(value) and 60 <= value <= 315_360_000),  # a new beat takes less
         "seconds, 60 or more, after which a slot of the schedule is skipped; None: it fires however late",
     ),
     "RETENTION_DAYS": Setting(

@@ -60,7 +60,7 @@ def pause(name: str) -> bool:
 
 
 def resume(name: str) -> bool:
-    """Go on with the next slot: those of the pause are no missed ones. False if it is not paused, or
+    """Go on with the next slot: those of the pause don't count as missed. False if it is not paused, or
     its only time is over; raises PeriodicTask.DoesNotExist."""
     return _switch(name, True)
 

@@ -17,8 +17,8 @@ DROP, REPLACE, REFUSE = "drop", "replace", "refuse"
 
 
 class Duplicate(Exception):
-    """A job has the name, and the newcomer was declared to be refused, or is of another task or lane than what it would
-    replace. `job_id` is that job's."""
+    """Another job has the name. The newcomer is declared to be refused, or would replace a job of another task or lane.
+    `job_id` is the other job's."""
 
     def __init__(self, name: str, job_id: str) -> None:
         super().__init__(f"job {job_id} has the name {name!r}")
@@ -58,8 +58,8 @@ def declared(unique: Any, duplicate: str | None, key: str | None) -> Unique | No
 
 def settle(newcomers: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Let these rows, which are about to be inserted, hold their names. Returns id → holder's id for the duplicates,
-    which are not to be inserted. Raises Duplicate. Of several with one name the first holds it, or the last if it
-    replaces."""
+    which are not to be inserted. Raises Duplicate. Of several with one name the first holds it; with
+    "replace", the last."""
     if not newcomers:
         return {}
     first = {row["name"]: row for row in reversed(newcomers)}

@@ -29,7 +29,7 @@ LIMITS = ("soft_time_limit", "time_limit")
 
 
 class Interrupted(BaseException):
-    """The attempt ends between two rows. An `except Exception` in the body would let a job succeed that is not done."""
+    """The attempt ends between two rows. No Exception: a body that catches those would end an unfinished job."""
 
 
 class Resumable(Generic[T]):
@@ -86,7 +86,7 @@ class Resumable(Generic[T]):
         with transaction.atomic():
             yield
             if self.job and self.current:
-                self.moved = False  # whether the commit succeeds, only the ledger will know
+                self.moved = False  # the commit decides which cursor the ledger has: write() keeps off
                 transitions.save_cursor(self.job, self.current)
         if self.current:
             self.cursor, self.current = self.current, None

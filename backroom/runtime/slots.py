@@ -19,7 +19,7 @@ ONCE, EACH, SKIP = RULES = "once late", "each late", "skip"
 MOST = 100  # missed slots of an entry that become jobs: the newest
 KINDS = ("interval", "crontab", "solar", "clocked")  # an entry has one of these
 SLOT = "slot_time"  # the parameter that gets its slot's time
-SHORTEST, LONGEST = 60, 315_360_000  # seconds: in which a new beat starts, and ten years
+SHORTEST, LONGEST = 60, 315_360_000  # seconds: a new beat takes less; ten years
 UNFIT = (TypeError, ValueError, RecursionError)  # an entry that the ledger can't enqueue
 OPTIONS = ("queue", "exchange", "routing_key", "priority")
 
@@ -113,15 +113,15 @@ def call_of(task: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Call:
 
 
 def over(entry: Any) -> bool:
-    """Whether an entry's only time is over: beat would fire it at once."""
+    """Whether an entry's only time has passed. If it were enabled, beat would fire it at once."""
     return bool(entry.clocked) and entry.clocked.clocked_time <= timezone.now()
 
 
 def switch(entry: Any, on: bool) -> bool:
     """Enable or disable an entry whose row is locked; False if it is so already, or over and to be enabled.
 
-    Race: a beat that has read the entry before fires a slot that another one has fired. `last_run_at` is never null
-    while it is enabled, so their compare-and-set tells them apart.
+    Race: a beat that read the entry earlier would fire a slot that another beat has fired. Its compare-and-set finds
+    another `last_run_at`, which is never null in an enabled entry.
     """
     if entry.enabled is on or (on and over(entry)):
         return False
