@@ -29,7 +29,8 @@ LIMITS = ("soft_time_limit", "time_limit")
 
 
 class Interrupted(BaseException):
-    """The attempt ends between two rows. No Exception: a body that catches those would end an unfinished job."""
+    """The attempt ends between two rows. It is no Exception: a body that caught it would let an unfinished job
+    succeed."""
 
 
 class Resumable(Generic[T]):
