@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "task_soft_time_limit": 50,
     "worker_disable_prefetch": True,
     "worker_prefetch_multiplier": 1,
+    "worker_pool_putlocks": False,  # as early_fetch.py needs; none is fetched without a child for it
     "broker_connection_retry_on_startup": True,
     "broker_channel_error_retry": True,  # a worker outlives a Redis that becomes a replica
     "worker_consumer": "backroom.runtime.consumer:Consumer",

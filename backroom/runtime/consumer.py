@@ -11,6 +11,7 @@ from celery.worker.state import maybe_shutdown
 
 from backroom.observe.outages import OutageLog
 from backroom.runtime import broker, foreign
+from backroom.runtime.early_fetch import EarlyFetch
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Consumer(CeleryConsumer):
         self.queues = ""  # that it consumes, with commas; the last ones while the broker is away
         self.turn()
         super().__init__(*args, **options)
+        self.early_fetch = EarlyFetch(self.pool)
 
     def turn(self) -> None:
         """Note that the main thread runs: its loop calls this, and its wait for the broker."""
@@ -40,8 +42,9 @@ class Consumer(CeleryConsumer):
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
         hub.call_repeatedly(TURN_EVERY, self.turn)
+        self.early_fetch.register(hub)
         self.ticks = False  # a reconnect clears the hub's timers
-        if state.reserved_requests:
+        if state.requests:
             self._start_ticks()
 
     def on_send_event_buffered(self) -> None:
@@ -57,12 +60,14 @@ class Consumer(CeleryConsumer):
     def _tick(self) -> None:
         """At rest there is none, as each wakes the process: so its timer repeats only while jobs are here."""
         self.ticks = False
-        if state.reserved_requests:
+        if state.requests:
             self._start_ticks()
         self._flush_events()
         self.pool.maintain_pool()
+        self.early_fetch.tick()
 
     def stop(self) -> None:
+        self.early_fetch.stop()
         self._flush_events()  # before the worker says that it is offline
         super().stop()
 

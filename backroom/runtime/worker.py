@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 from backroom.conf import conf
 from backroom.ledger import operations, rescue, transitions
 from backroom.ledger.errors import Superseded
-from backroom.runtime import foreign, heartbeat, remote_control, sigterm, subprocesses
+from backroom.runtime import early_fetch, foreign, heartbeat, remote_control, sigterm, subprocesses
 from backroom.runtime.pulse import Pulse
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Worker(CeleryWorker):
     def on_start(self) -> None:
         """Children share this process's memory until they write to it. Their garbage collector would write to each
         object: 42 MB of 202 for two children."""
+        early_fetch.open_pipe(self)
         gc.collect()
         gc.freeze()
         super().on_start()

@@ -78,7 +78,7 @@ def test_events_outlast_a_lost_connection(consumer, heard):
 def test_a_dead_child_is_looked_for_again_at_once(consumer, monkeypatch):
     """Its pipe, which wakes Celery, may close before waitpid reports it; Celery's next look is up to 5 s later."""
     looked = Event()
-    monkeypatch.setattr(state, "reserved_requests", {"the child's job"})
+    monkeypatch.setattr(state, "requests", {"id": "the child's job"})
     consumer.pool.maintain_pool = looked.set
     consumer.register_with_event_loop(consumer.hub)
     until(lambda: consumer.hub.fire_timers() and looked.is_set(), 2)
