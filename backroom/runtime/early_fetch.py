@@ -10,35 +10,13 @@ is not claimed, and the rescue publishes it again. The same holds if a dispatche
 """
 
 import logging
-import os
-from contextlib import suppress
 from typing import Any
 
-from celery.concurrency.prefork import TaskPool
 from celery.worker import state
 
+from backroom.runtime import body_ends
+
 log = logging.getLogger(__name__)
-
-ID = 36  # characters
-
-_pipe: tuple[int, int] | None = None  # from the children to the main process
-
-
-def open_pipe(worker: Any) -> None:
-    """Call this before the pool forks. With a semaphore of Celery's the message would wait where none can take it
-    back, and without an event loop the main process has threads that wait."""
-    global _pipe
-    if issubclass(worker.pool_cls, TaskPool) and worker.use_eventloop and not worker.pool_putlocks:
-        _pipe = os.pipe()
-        for end in _pipe:
-            os.set_blocking(end, False)
-
-
-def announce(id: str) -> None:
-    """In a child: the body of this job has ended. Nothing in other pools."""
-    if _pipe:
-        with suppress(OSError):  # a full pipe: the main process is frozen, or has enough to do
-            os.write(_pipe[1], id.encode())  # never in part, as it is so short
 
 
 class EarlyFetch:
@@ -50,14 +28,13 @@ class EarlyFetch:
 
     def register(self, hub: Any) -> None:
         """At each connection to the broker: the loss of one empties the hub."""
-        if _pipe:
-            hub.add_reader(_pipe[0], self._read, _pipe[0])
+        if body_ends.pipe:
+            hub.add_reader(body_ends.pipe[0], self._read)
 
-    def _read(self, end: int) -> None:
+    def _read(self) -> None:
         """Race: the job's result came first, or its child has died. Then its request is gone."""
-        ids = os.read(end, 100 * ID).decode()
-        for start in range(0, len(ids), ID):
-            if request := state.requests.get(ids[start : start + ID]):
+        for id in body_ends.announced():
+            if request := state.requests.get(id):
                 state.reserved_requests.discard(request)
                 request.acknowledge()
 

@@ -19,7 +19,7 @@ from backroom.ledger.retry import judge
 from backroom.ledger.sql import Claimed, Message
 from backroom.observe import context, progress
 from backroom.observe.redact import clean
-from backroom.runtime import batch, early_fetch, heartbeat, publisher, resumable, subprocesses
+from backroom.runtime import batch, body_ends, heartbeat, publisher, resumable, subprocesses
 from backroom.runtime.session import Guard
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def _run(task: Executable, job: Claimed) -> tuple[Any, list[Message]]:
         guard.watch()
         result = _body(task, job)
         guard.check()
-        early_fetch.announce(job.id)
+        body_ends.announce(job.id)
         if task.atomic:
             return result, _succeed(job, result)
     return result, _outlast(_succeed, job, result, longer=LONG_PAUSES)

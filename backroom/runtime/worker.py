@@ -9,6 +9,7 @@ from typing import Any
 import billiard.pool
 from celery import signals
 from celery.apps.worker import Worker as CeleryWorker
+from celery.concurrency.prefork import TaskPool
 from celery.platforms import EX_FAILURE
 from celery.worker import state
 from celery.worker.consumer.consumer import UNKNOWN_TASK_ERROR
@@ -17,7 +18,7 @@ from django.db.backends.signals import connection_created
 from backroom.conf import conf
 from backroom.ledger import operations, rescue, transitions
 from backroom.ledger.errors import Superseded
-from backroom.runtime import early_fetch, foreign, heartbeat, remote_control, sigterm, subprocesses
+from backroom.runtime import body_ends, foreign, heartbeat, remote_control, sigterm, subprocesses
 from backroom.runtime.pulse import Pulse
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,10 @@ class Worker(CeleryWorker):
     def on_start(self) -> None:
         """Children share this process's memory until they write to it. Their garbage collector would write to each
         object: 42 MB of 202 for two children."""
-        early_fetch.open_pipe(self)
+        # With a semaphore of Celery's a message would wait where none can take it back, and without an event loop the
+        # main process has threads that wait.
+        if issubclass(self.pool_cls, TaskPool) and self.use_eventloop and not self.pool_putlocks:
+            body_ends.open_pipe()
         gc.collect()
         gc.freeze()
         super().on_start()
