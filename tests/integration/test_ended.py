@@ -1,7 +1,7 @@
 """Whether a worker has ended, as its database sessions tell: all of a dead one's end, and those of a live one may."""
 
 import time
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from django.db import connection
@@ -80,10 +80,11 @@ def test_a_worker_that_does_not_name_its_sessions_has_until_its_heartbeat_is_old
 def test_a_worker_replaces_a_lost_session_at_once(monkeypatch):
     connection.ensure_connection()
     monkeypatch.setenv("PGAPPNAME", "tests/1")
-    pulse = Pulse()
+    pulse, connected = Pulse(), Event()
 
     def pause() -> None:
         connection.ensure_connection()
+        connected.set()
         pulse._pause(time.monotonic() + 60)
         connection.close()
 
@@ -93,7 +94,8 @@ def test_a_worker_replaces_a_lost_session_at_once(monkeypatch):
     worker = Thread(target=pause)
     worker.start()
     try:
-        first = until(session)
+        assert connected.wait(60)  # the end of a session that is still connecting would be this thread's error
+        first = session()
         rows("SELECT pg_terminate_backend(%s, 5000)", first)
         assert until(session) != first
     finally:
