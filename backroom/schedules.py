@@ -22,8 +22,8 @@ def make(name: str, call: Call, when: Any, missed: str = slots.ONCE) -> None:
     """From now on enqueue this call at each slot of `when`: a crontab, a timedelta of whole seconds, Celery's `solar`,
     or once at an aware datetime. A schedule of this name is changed; if its time is, its slots count from now.
     `missed` says what becomes of missed slots, one of slots.RULES. For an empty `slot_time` each slot's job gets its
-    own. Raises ValueError or TypeError for a call that a
-    schedule can't hold, and for a name of CELERY_BEAT_SCHEDULE, which beat restores at each start."""
+    own. Raises ValueError or TypeError for a call that a schedule can't hold, and for a name of CELERY_BEAT_SCHEDULE,
+    which beat restores at each start."""
     storable.check_name("a schedule's name", name)
     check_calls(f"{name!r}: what a schedule enqueues", [call])
     if name in current_app.conf.beat_schedule:
