@@ -69,7 +69,7 @@ def states(ids: Sequence[str]) -> dict[str, str]:
 
 def replace(newcomers: Collection[dict[str, Any]]) -> list[str]:
     """Give jobs that `states` has locked a newcomer's arguments and times; returns the ids of those that are of its
-    task, and no batch's callback. One that was published waits again if the newcomer has a time."""
+    task and lane, and no batch's callback. One that was published waits again if the newcomer has a time."""
     sql = f"""
         UPDATE backroom_job job SET args = row.args, context = row.context, expires_at = {EXPIRES},
             state = CASE WHEN {AT} IS NULL THEN state ELSE 'waiting' END,
