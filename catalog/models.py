@@ -6,6 +6,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from catalog.pictures import picture_url
@@ -48,6 +49,11 @@ class Product(models.Model):
     stock = models.IntegerField(default=0)
     taken = models.IntegerField(db_default=0, editable=False, help_text="Pieces in orders that were not put back.")
     active = models.BooleanField(default=True, help_text="Only active products are shown and sold.")
+    added_at = models.DateTimeField(db_default=Now(), editable=False)
+    was = models.DecimalField(
+        "price before the offer", max_digits=8, decimal_places=2, null=True, blank=True,
+        help_text="Above the price. Pages show the product as an offer.",
+    )  # fmt: skip
     # PostgreSQL updates this column. English stems find "tomatoes" by "tomato"; plain words beside them match a
     # word that is still being typed.
     search = models.GeneratedField(
@@ -72,6 +78,11 @@ class Product(models.Model):
                 condition=Q(price__gt=0),
                 name="catalog_product_price_positive",
                 violation_error_message="The price must be above 0.",
+            ),
+            models.CheckConstraint(
+                condition=Q(was=None) | Q(was__gt=F("price")),
+                name="catalog_product_offer_is_cheaper",
+                violation_error_message="The price before the offer must be above the price.",
             ),
             models.CheckConstraint(
                 condition=Q(vat_rate__gte=0, vat_rate__lt=100),

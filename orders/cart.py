@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Now
 
@@ -31,6 +32,8 @@ class CartFull(Exception):
 class Cart(models.Model):
     """The cart of one session. `key` is the idempotency key of its next order: the same in every window."""
 
+    # One cart for a person's account, and any number for guests.
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="cart")
     key = models.CharField(max_length=43, default=new_token)
     changed_at = models.DateTimeField(db_default=Now())
 

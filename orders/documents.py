@@ -1,6 +1,8 @@
-"""The tables of invoices and credit notes. A document never changes; after its retention privacy.py empties its PDF.
+"""The tables of invoices, credit notes and labels. A document never changes; after its retention privacy.py empties its
+PDF.
 
-Each has a series of its own without gaps, as the law of many countries demands. A series counts what it numbers.
+Invoices and credit notes have a series each, without gaps, as the law of many countries demands. A series counts what
+it numbers.
 """
 
 from django.db import connection, models
@@ -56,3 +58,14 @@ class CreditNote(Document):
     @property
     def label(self) -> str:
         return f"CRN-{self.number}" if self.number else f"CN-{self.order_id}"
+
+
+class Label(models.Model):
+    """The shipping label. It shows an address, so the erasure of the customer deletes it."""
+
+    order = models.OneToOneField("orders.Order", on_delete=models.CASCADE, primary_key=True, related_name="label")
+    pdf = models.BinaryField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return f"Label of order {self.order_id}"

@@ -7,6 +7,7 @@ changes one matches the row and the other matches none. Amounts are gross, VAT i
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 from django_countries import countries
@@ -15,7 +16,7 @@ from catalog.models import Product
 from catalog.text import plain_line
 from notifications.addresses import deliverable
 from orders.cart import Cart, new_token  # noqa: F401 - migrations name new_token
-from orders.documents import CreditNote, Invoice  # noqa: F401 - Django finds models here
+from orders.documents import CreditNote, Invoice, Label  # noqa: F401 - Django finds models here
 from orders.link import Linked
 from orders.numbers import new_number
 
@@ -36,6 +37,9 @@ class Order(Linked):
     # An older release lets the column count.
     number = models.BigAutoField(primary_key=True, default=new_number)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PLACED)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="orders", editable=False
+    )  # None: a guest's, whose address no account has verified
     email = models.EmailField(validators=[deliverable])
     name = models.CharField(max_length=100, validators=[plain_line])
     address = models.CharField(max_length=200, validators=[plain_line])
@@ -62,6 +66,9 @@ class Order(Linked):
         null=True, editable=False, help_text="set before the first shipment request; its pieces have left the stock"
     )
     charged_at = models.DateTimeField(null=True, editable=False, help_text="when the payment was captured")
+    tracking = models.CharField(max_length=40, db_default="", editable=False, help_text="the warehouse's number")
+    shipped_at = models.DateTimeField(null=True, editable=False, help_text="when it left, by the warehouse")
+    delivered_at = models.DateTimeField(null=True, editable=False, help_text="when it arrived, by the warehouse")
     returned_at = models.DateTimeField(null=True, editable=False, help_text="when the payment was refunded or voided")
     # An older release leaves False and sends no mail: then none is missing.
     ends_by_mail = models.BooleanField(
@@ -136,6 +143,22 @@ class Order(Linked):
         if self.returned_at:
             return "refunded" if charged else "released"
         return "refunding" if charged else "releasing"
+
+
+class ShipmentEvent(models.Model):
+    """What the warehouse reported of an order's shipment. Its own id admits it once."""
+
+    id = models.CharField(primary_key=True, max_length=64)
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="shipment_events")
+    kind = models.CharField(max_length=20, help_text="shipped or delivered")
+    at = models.DateTimeField(help_text="when it happened, by the warehouse")
+    received_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["at"]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: order {self.order_id}"
 
 
 class OrderLine(models.Model):

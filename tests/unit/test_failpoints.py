@@ -15,7 +15,7 @@ from lab.faults.failpoints import import_hook, points
 from stack.supervisor import CHECKOUT
 from tests.waiting import until
 
-ROOMS = ("shop", "orders", "catalog", "notifications", "backroom", "partners", "stack")
+ROOMS = ("shop", "marketing", "orders", "accounts", "catalog", "notifications", "backroom", "partners", "stack")
 
 
 @pytest.mark.parametrize("function", sorted({point.function for point in points.LEDGERED.values()}))

@@ -1,0 +1,1 @@
+"""Customers' accounts, on django-allauth. This room never imports an order."""
