@@ -56,6 +56,15 @@ MailAddress = Annotated[
 ]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]  # calls per second; 0.5 is one in two seconds
 Token = Annotated[str, must("should be 20 random characters or more", re.compile(r"([\x21-\x7e]{20,})?").fullmatch)]
+WebhookSecret = Annotated[
+    str,
+    must(
+        "should be whsec_ and 24 to 64 random bytes in base64", re.compile(r"(whsec_[A-Za-z0-9+/=]{32,88})?").fullmatch
+    ),
+]
+VapidKey = Annotated[
+    str, must("should be the 32 bytes of a P-256 private key in base64url", re.compile(r"([\w-]{43}=?)?").fullmatch)
+]
 
 LIMITS = {  # requests and seconds
     "sign_ins_by_account": (10, 300),
@@ -133,12 +142,20 @@ class Environment(FlowerEnvironment):
     FRAUD_RATE: Rate = 100
     ANALYTICS_RATE: Rate = 100
     MAIL_RATE: Rate = 50
+    SMS_RATE: Rate = 20
+    PUSH_RATE: Rate = 100
+    CAMPAIGN_RATE: Rate = 20  # mails of all campaigns together, below MAIL_RATE
     WORKER_GRACE: int = 70  # seconds from SIGTERM to the supervisor's SIGKILL
     CANCEL_GRACE: Annotated[float, Field(ge=0)] = 10  # seconds for a cancelled job to end by itself
     DEPLOY_WINDOW: int = 600  # seconds in which old and new code may run together
     JOBS_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 30
     CUSTOMER_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 730  # the years in which goods may be claimed
     INVOICE_RETENTION_YEARS: Annotated[int, Field(ge=0)] = 10
+    # The partners sign their webhooks with these; without one, all of its webhooks are refused.
+    WAREHOUSE_WEBHOOK_SECRET: WebhookSecret = ""
+    SMS_WEBHOOK_SECRET: WebhookSecret = ""
+    MAIL_WEBHOOK_SECRET: WebhookSecret = ""
+    VAPID_PRIVATE_KEY: VapidKey = ""  # without one, no browser is offered notifications
     METRICS_TOKEN: Token = ""  # without one only staff may read /metrics
     METRICS_DIR: Path = VAR / "metrics"
     OTEL_EXPORTER_OTLP_ENDPOINT: HttpUrl | None = None  # no endpoint, no traces

@@ -32,12 +32,16 @@ FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 INSTALLED_APPS = [
     "shop",
+    "marketing",
     "orders",
+    "accounts",
     "catalog",
     "notifications",
     "backroom",
     "backroom.ops",
     "django_celery_beat",
+    "allauth",
+    "allauth.account",
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",
@@ -65,6 +69,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "shop.staff.session.StaffMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -141,11 +146,22 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; no form or API call of ours is larger
-AUTHENTICATION_BACKENDS = ["shop.sign_in.Limits", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = [
+    "shop.sign_in.Limits",
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# Customers' accounts. inbound/limits.py counts their attempts, so allauth's own limits, of one process, are off.
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_RATE_LIMITS = False
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 STAFF_TOTP = env.STAFF_TOTP if env.STAFF_TOTP is not None else not DEBUG
 STAFF_SESSION_HOURS, STAFF_IDLE_MINUTES = env.STAFF_SESSION_HOURS, env.STAFF_IDLE_MINUTES
 OTP_TOTP_ISSUER = "Backroom"  # what an authenticator app shows beside the username
@@ -165,6 +181,9 @@ STORE_CURRENCY = "EUR"
 INBOX_URL = env.INBOX_URL
 CUSTOMER_RETENTION_DAYS, INVOICE_RETENTION_YEARS = env.CUSTOMER_RETENTION_DAYS, env.INVOICE_RETENTION_YEARS
 
+WEBHOOK_SECRETS = {name: getattr(env, f"{name.upper()}_WEBHOOK_SECRET") for name in ("warehouse", "sms", "mail")}
+VAPID_PRIVATE_KEY = env.VAPID_PRIVATE_KEY
+
 # Celery. LedgerCelery sets what the ledger needs.
 CELERY_BROKER_URL = env.BROKER_URL
 CELERY_WORKER_SEND_TASK_EVENTS = True
@@ -176,7 +195,8 @@ CELERY_TIMEZONE = "UTC"
 BACKROOM_QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900}  # seconds for which a job may be due
 BACKROOM_PARTNERS_URL = env.PARTNERS_URL
 BACKROOM_PARTNER_RATES = {  # calls per second of all processes together
-    name: getattr(env, f"{name.upper()}_RATE") for name in ("payments", "warehouse", "fraud", "analytics", "mail")
+    name: getattr(env, f"{name.upper()}_RATE")
+    for name in ("payments", "warehouse", "fraud", "analytics", "mail", "sms", "push", "campaign")
 }
 BACKROOM_LIMITS, BACKROOM_CLIENT_HEADER = env.LIMITS, env.CLIENT_HEADER
 BACKROOM_WORKER_GRACE = env.WORKER_GRACE

@@ -8,7 +8,8 @@ import fcntl
 import os
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from stack import Problem
@@ -22,15 +23,21 @@ OWNER, SHOP, READER = ROLES = ("shop_owner", "shop", "shop_reader")  # see roles
 STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
 # All customers of the lab, the chaos, the bench and the tests come from one address, at high rates.
 UNLIMITED = "orders_by_client=off,orders_by_email=off,unpaid_by_client=off,carts_by_client=off,links_by_client=off"
+WEBHOOKS = ("WAREHOUSE_WEBHOOK_SECRET", "SMS_WEBHOOK_SECRET", "MAIL_WEBHOOK_SECRET")  # the partners have them, too
 # No process gets those that it does not need; the file `env` has all of them.
 SECRETS = (
     "SECRET_KEY", "DATABASE_URL", "OWNER_DATABASE_URL", "READER_DATABASE_URL", "BROKER_URL", "EMAIL_URL",
-    "FLOWER_BASIC_AUTH", "STAFF_PASSWORD", "METRICS_TOKEN",
+    "FLOWER_BASIC_AUTH", "STAFF_PASSWORD", "METRICS_TOKEN", "VAPID_PRIVATE_KEY", *WEBHOOKS,
 )  # fmt: skip
 OVERRIDES = (
     "DATABASE_URL", "READER_DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT",
     "FLOWER_BASIC_AUTH", "WORKER_GRACE", "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP",
 )  # fmt: skip
+MAKERS: dict[str, Callable[[], str]] = {  # of a secret that is not 18 random bytes
+    "key": lambda: secrets.token_urlsafe(48),
+    "vapid": lambda: secrets.token_urlsafe(32),  # nearly any 32 bytes are a private key of P-256
+    **{name.lower(): lambda: b64encode(secrets.token_bytes(32)).decode() for name in WEBHOOKS},
+}
 
 
 def keeping(*names: str) -> list[str]:
@@ -83,7 +90,7 @@ def secret(var: Path, name: str) -> str:
     """The secret with this name in `secrets/` of the var folder. The first use makes it."""
     path = private_folder(var / "secrets") / name
     if not path.exists():
-        private_file(path, secrets.token_urlsafe(48 if name == "key" else 18) + "\n")
+        private_file(path, MAKERS.get(name, lambda: secrets.token_urlsafe(18))() + "\n")
     return path.read_text().strip()
 
 
@@ -128,6 +135,8 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
         "STAFF_PASSWORD": staff,
         "ALERT_MAIL_TO": "oncall@backroom.example",
         "METRICS_TOKEN": secret(var, "metrics"),
+        "VAPID_PRIVATE_KEY": secret(var, "vapid"),
+        **{name: f"whsec_{secret(var, name.lower())}" for name in WEBHOOKS},
         "LIMITS": UNLIMITED,
     }
     env |= {name: str(port) for name, port in ports.items()}

@@ -10,7 +10,8 @@ from stack import Problem, environment, servers
 from stack.ports import HOST
 
 QUEUES = ("critical", "default", "bulk")
-SECRETS = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "EMAIL_URL")  # of the shop's processes
+# of the shop's processes
+SECRETS = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "VAPID_PRIVATE_KEY", *environment.WEBHOOKS)
 WORKER_GRACE = 70  # seconds, by default: more than a job's hard time limit
 
 
@@ -39,7 +40,7 @@ def shop(env: Mapping[str, str]) -> list[Process]:
     grace = _worker_grace(env)
     workers = [Process(f"worker-{queue}", _worker(queue), stage=4, grace=grace) for queue in QUEUES]
     return [
-        Process("partners", _python("-m", "partners", secrets=()), stage=2),
+        Process("partners", _python("-m", "partners", secrets=environment.WEBHOOKS), stage=2),
         Process("web", _web(env["WEB_PORT"]), stage=3, grace=30),
         *workers,
         Process("dispatcher", _python("manage.py", "dispatcher"), stage=5),
