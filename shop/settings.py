@@ -156,6 +156,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 # Customers' accounts. inbound/limits.py counts their attempts, so allauth's own limits, of one process, are off.
+LOGIN_URL, LOGIN_REDIRECT_URL = "account_login", "accounts:overview"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
