@@ -14,27 +14,31 @@ from backroom.ledger.sql import READABLE
 ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it
 NO_NUL = "PostgreSQL keeps no NUL character"
+TOO_DEEP = f"nested deeper than {DEPTH} levels: pass the id of a row instead"
 NO_SURROGATE = "the text holds an unpaired surrogate (U+D800 to U+DFFF)"
 NAME_LIMIT = 200  # characters of a key, a unique name and a schedule's name, as the columns have
 
 
-def check_arguments(args: dict[str, Any]) -> None:
-    """Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep, or is too long or too deep."""
-    too_deep = f"nested deeper than {DEPTH} levels: pass the id of a row instead"
+def encoded(value: Any) -> bytes:
+    """The value as JSON. Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep."""
     try:
-        text = ENCODER.encode(args)
+        text = ENCODER.encode(value)
     except RecursionError as error:
-        raise ValueError(too_deep) from error
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise ValueError(NO_SURROGATE) from error
+        raise ValueError(TOO_DEEP) from error
     if NUL.search(text):
         raise ValueError(NO_NUL)
-    if size > LIMIT:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(NO_SURROGATE) from error
+
+
+def check_arguments(args: dict[str, Any]) -> None:
+    """Raises TypeError or ValueError for what PostgreSQL's jsonb can't keep, or is too long or too deep."""
+    if len(encoded(args)) > LIMIT:
         raise ValueError(f"over {LIMIT} bytes: pass the id of a row instead")
     if _is_deeper(args, DEPTH):
-        raise ValueError(too_deep)
+        raise ValueError(TOO_DEEP)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
