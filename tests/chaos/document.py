@@ -167,4 +167,6 @@ TITLES = {
         "Jobs",
         "A job that kills its worker three times is a dead letter, and the other jobs are done. Then it is replayed.",
     ),
+    "batch": ("Batches", "Members, and a callback that runs once after the last of them."),
+    "lane": ("Lanes", "A place is given to a job, used, and passed on to the next one."),
 }

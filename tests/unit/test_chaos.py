@@ -5,7 +5,7 @@ from collections import Counter
 
 from lab.faults import CHECKLIST, LEDGERED, NAIVE
 from partners.faults import Faults
-from tests.chaos.document import document
+from tests.chaos.document import TITLES, document
 from tests.chaos.result import Result
 from tests.chaos.rows import ALL, FAULTS
 
@@ -70,3 +70,7 @@ def test_every_fault_of_a_partner_has_a_row():
 
 def test_row_names_are_unique():
     assert len({row.id for row in ALL}) == len(ALL)
+
+
+def test_the_document_has_a_title_for_the_part_of_each_row():
+    assert {row.part.partition(" ")[0] for row in ALL} == set(TITLES)
