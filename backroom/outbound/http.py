@@ -55,7 +55,7 @@ _pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
 
 class NotFound(Permanent):
-    """404."""
+    """404 or 410. Its text leaves the path out: a browser's push address is a secret."""
 
 
 class Conflict(Permanent):
@@ -66,7 +66,7 @@ class Partner:
     """A partner's HTTP interface, below `url` or BACKROOM_PARTNERS_URL.
 
     `timeout` is the seconds to connect and those for the whole answer; `patience` the seconds that a caller waits for
-    its slot at the rate limit. Both calls raise Permanent when the partner refuses the request; RetryAfter when it
+    its slot at the rate limit. All calls raise Permanent when the partner refuses the request; RetryAfter when it
     says when to come back; Away (a Snooze and a PartnerUnavailable) if the breaker or the rate limit holds the call
     back, or no connection is made; PartnerUnavailable for all else, which a retry may cure.
     """
@@ -82,21 +82,26 @@ class Partner:
     def post(self, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
         """POST a JSON body under an idempotency key; returns the decoded answer."""
         with breaker.guard(self.name, key, self.lease, self.patience):
-            return self._ask("POST", path, json=body, headers={"Idempotency-Key": key})
+            return self._decode(self._ask("POST", path, json=body, headers={"Idempotency-Key": key}))
+
+    def post_bytes(self, path: str, body: bytes, key: str, headers: Mapping[str, str]) -> None:
+        """POST a body of another type, named by `headers`, under an idempotency key. The answer's body is ignored."""
+        with breaker.guard(self.name, key, self.lease, self.patience):
+            self._ask("POST", path, body=body, headers={"Idempotency-Key": key, **headers})
 
     def get(self, path: str) -> dict[str, Any] | None:
         """GET; returns the decoded answer, or None for a 404."""
         try:
             with breaker.guard(self.name, path, self.lease, self.patience):
-                return self._ask("GET", path)
+                return self._decode(self._ask("GET", path))
         except NotFound:
             return None
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> bytes:
         with context.of_call(self.name, method) as traced:
             return self._exchange(method, path, headers={**traced, **(headers or {})}, **options)
 
-    def _exchange(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    def _exchange(self, method: str, path: str, **options: Any) -> bytes:
         try:
             response = _pool.request(
                 method, f"{self.url or conf.PARTNERS_URL}{path}", timeout=self.timeout, redirect=False,
@@ -107,8 +112,8 @@ class Partner:
             raise PartnerUnreachable(f"{self.name} can't be reached ({type(error).__name__})") from error
         except urllib3.exceptions.HTTPError as error:
             raise PartnerUnavailable(f"{self.name} did not answer ({type(error).__name__})") from error
-        self._raise_for_status(response, path)
-        return self._decode(response, body)
+        self._raise_for_status(response)
+        return body
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
         body = b""
@@ -120,12 +125,12 @@ class Partner:
         response.release_conn()
         return body
 
-    def _raise_for_status(self, response: urllib3.BaseHTTPResponse, path: str) -> None:
+    def _raise_for_status(self, response: urllib3.BaseHTTPResponse) -> None:
         status = response.status
         if status in (429, 503) and (seconds := _retry_after(response.headers.get("Retry-After", ""))):
             raise RetryAfter(seconds, f"{self.name} answered {status} with a Retry-After")
-        if status == 404:
-            raise NotFound(f"{self.name} has no {path}")
+        if status in (404, 410):
+            raise NotFound(f"{self.name} answered {status}")
         if status == 409:
             raise Conflict(f"{self.name} refused: 409")
         if 400 <= status < 500 and status not in TRY_AGAIN:
@@ -133,13 +138,13 @@ class Partner:
         if not 200 <= status < 300:
             raise PartnerUnavailable(f"{self.name} answered {status}")
 
-    def _decode(self, response: urllib3.BaseHTTPResponse, body: bytes) -> dict[str, Any]:
+    def _decode(self, body: bytes) -> dict[str, Any]:
         try:
             answer = json.loads(body)
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise PartnerUnavailable(f"{self.name} answered {response.status} without a JSON object")
+            raise PartnerUnavailable(f"{self.name} answered without a JSON object")
         return answer
 
 
