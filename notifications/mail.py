@@ -46,11 +46,13 @@ def send(
     attachments: Sequence[tuple[str, bytes, str]] = (),
     patience: float = 0.0,
     headers: Mapping[str, str] | None = None,
+    person: str = "",
 ) -> None:
     """Send the mail of this key ("receipt:1001") to one address.
 
     `template` is a path without suffix; its .txt and .html are rendered with `context`. An attachment is a file name,
-    its content and its media type. `patience` is 0, or URGENT if a person expects the mail. Each SMTP reply may take
+    its content and its media type. `patience` is 0, or URGENT if a person expects the mail. By `person`, the id of a
+    user or `s` and that of a subscription, the mail server forgets them later. Each SMTP reply may take
     settings.EMAIL_TIMEOUT seconds. Raises Away if the breaker is open, the rate limit is reached, or the connection or
     login fails; RecipientDeferred or MailUnavailable for other failures worth a retry; Permanent if the server rejects
     this mail, or its address or subject would break out of a header.
@@ -60,7 +62,12 @@ def send(
         body=render_to_string(f"{template}.txt", context),
         to=[to],
         attachments=list(attachments),
-        headers={"Message-ID": message_id(key), "Auto-Submitted": "auto-generated", **(headers or {})},
+        headers={
+            "Message-ID": message_id(key),
+            "Auto-Submitted": "auto-generated",
+            **({"X-Person": person} if person else {}),
+            **(headers or {}),
+        },
     )
     mail.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
     lease = STEPS * settings.EMAIL_TIMEOUT + patience

@@ -49,10 +49,11 @@ class Notice(models.Model):
     """
 
     class State(models.TextChoices):
-        WAITING = "waiting", "waiting"  # its job runs
+        WAITING = "waiting", "waiting"  # for its job, which may be a dead letter
         ACCEPTED = "accepted", "accepted"  # by the provider or the mail server
         DELIVERED = "delivered", "delivered"  # the provider's receipt says so
         FAILED = "failed", "failed"  # by all channels
+        UNWANTED = "unwanted", "no longer wanted"  # decided when it was to be sent
 
     key = models.CharField(max_length=200, unique=True, help_text="kind and subject: shipped:1001")
     kind = models.CharField(max_length=40)

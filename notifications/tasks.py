@@ -1,0 +1,21 @@
+"""The Celery tasks of this app. Their jobs' keys name channel and notice: `sms:shipped:1001`."""
+
+from backroom import task
+from notifications import delivery
+from notifications.kinds import PATIENT, PROMPT
+from notifications.models import Channel
+
+
+@task(name="notifications.send_mail", retry=PATIENT)
+def send_mail(notice: int) -> None:
+    delivery.send(notice, Channel.MAIL)
+
+
+@task(name="notifications.send_sms", retry=PROMPT)
+def send_sms(notice: int) -> None:
+    delivery.send(notice, Channel.SMS)
+
+
+@task(name="notifications.send_push", retry=PROMPT)
+def send_push(notice: int) -> None:
+    delivery.send(notice, Channel.PUSH)
