@@ -14,6 +14,7 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 
 from catalog.models import Product
+from orders.signals import cart_changed
 
 MAX_QUANTITY = 99  # of one product
 MAX_LINES = 50
@@ -93,6 +94,7 @@ class Cart(models.Model):
         with transaction.atomic():
             Cart.objects.filter(pk=self.pk).update(changed_at=Now())
             yield
+            cart_changed.send(Cart, cart=self)
 
     def _set(self, product: Product, quantity: int) -> None:
         if quantity == 0:

@@ -15,6 +15,7 @@ from orders import follow_ups, payments
 from orders.follow_ups import SETTLE, When
 from orders.models import Order, Status
 from orders.ordering import stock
+from orders.signals import order_paid
 
 UNPAID_LIMIT = timedelta(hours=1)  # stock stays reserved this long for an unconfirmed payment
 
@@ -38,6 +39,7 @@ def mark_paid(number: int) -> bool:
             return False
         enqueue_all(*follow_ups.calls(number, When.PAID))
         operations.cancel(keys=[SETTLE.key(number)], why="the payment is settled")
+        order_paid.send(Order, number=number)
     return True
 
 
