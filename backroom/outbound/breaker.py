@@ -71,6 +71,14 @@ def guard(partner: str, effect: str, lease: float, patience: float = 0.0) -> Ite
     _answered(partner, probe, number)
 
 
+def pace(rate: str) -> None:
+    """Take one from a rate of BACKROOM_PARTNER_RATES that is no partner's, such as that of all bulk mail below the mail
+    server's own. Raises Away if it is reached."""
+    answer, _, seconds = _step("admit", rate, 0, 0, BURST) or ("pass", 0, 0)
+    if answer != "pass":
+        raise Away(float(seconds), f"{rate} waits: {answer}")
+
+
 def _answered(partner: str, probe: int, failures: int) -> None:
     """Count a success, if that changes anything: the usual call costs one round trip only."""
     if (probe or failures) and (answer := _step("answered", partner, probe, 0)) and answer[0]:
