@@ -32,6 +32,11 @@ class Subscription(models.Model):
     def __str__(self) -> str:
         return f"Subscription {self.pk}"
 
+    @property
+    def person(self) -> str:
+        """By it the mail server forgets: the header X-Person."""
+        return str(self.user_id or f"s{self.pk}")
+
 
 class Campaign(models.Model):
     """One newsletter. `after` is the last subscription whose mail is enqueued."""
@@ -46,14 +51,18 @@ class Campaign(models.Model):
 
     subject = models.CharField(max_length=120, validators=[plain_line])
     body = models.TextField(help_text="Markdown")
-    bought = models.ForeignKey(
-        Product, null=True, blank=True, on_delete=models.SET_NULL, related_name="+",
+    bought = models.ForeignKey(  # protected: without it the mail would go to all
+        Product, null=True, blank=True, on_delete=models.PROTECT, related_name="+",
         help_text="Only to subscribers that bought this.",
     )  # fmt: skip
     state = models.CharField(max_length=9, choices=State.choices, default=State.DRAFT, editable=False)
     send_at = models.DateTimeField(null=True, blank=True)
     after = models.BigIntegerField(default=0, editable=False)
     recipients = models.PositiveIntegerField(default=0, editable=False, help_text="counted when it begins")
+    # Of the slices that have ended. So they outlive the jobs, which are purged.
+    sent = models.PositiveIntegerField(db_default=0, editable=False)
+    skipped = models.PositiveIntegerField(db_default=0, editable=False, help_text="left before their mail was sent")
+    failed = models.PositiveIntegerField(db_default=0, editable=False, help_text="dead letters")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, editable=False, on_delete=models.SET_NULL, related_name="+"
     )
