@@ -75,6 +75,8 @@ LIMITS = {  # requests and seconds
     "unpaid_by_client": (10, 600),  # declined, or unconfirmed and holding stock
     "carts_by_client": (30, 60),  # new ones
     "links_by_client": (10, 600),  # mails with an order's link
+    "newsletter_by_client": (10, 600),
+    "newsletter_by_email": (5, 3600),
 }
 
 

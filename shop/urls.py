@@ -15,6 +15,7 @@ handler500 = "shop.unavailable.server_error"
 urlpatterns = [
     path("", include("catalog.urls")),
     path("", include("orders.urls")),
+    path("", include("marketing.urls")),
     path("accounts/", include("accounts.urls")),
     path("api/", api.urls),
     path("ops/", include("backroom.ops.urls")),

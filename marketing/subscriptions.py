@@ -1,0 +1,134 @@
+"""Who subscribed to what: double opt-in, unsubscription, and whether a mail is still wanted when it is sent.
+
+A link is made when its mail is sent, and holds an id, no address. That of a confirmation is signed over `confirmed_at`,
+which its use changes, so it works once. That of an unsubscription never ends.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from time import time
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.core import signing
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
+from django.urls import reverse
+
+from backroom import Call, Retry, enqueue_all
+from marketing.models import Subscription
+from notifications.models import Bounce
+
+TOPICS = {
+    "newsletter": "the newsletter",
+    "digest": "the daily digest",
+    "reminders": "reminders",
+}
+ALL = "all"  # stands for each topic in an unsubscription
+CONFIRM, LEAVE = "marketing.confirm", "marketing.unsubscribe"  # what a signature is for
+HOURS = 48  # for which a confirmation's link works
+PAUSE = 600  # seconds; an address gets one such mail in each, however often its topics are asked for
+MAIL_CONFIRMATION, PATIENT = "marketing.mail_confirmation", Retry(attempts=16, first=2, cap=600)
+
+
+def subscribe(email: str, topics: Collection[str], user: Any = None) -> None:
+    """Subscribe a user's own verified address at once, and any other by the link of a mail, which this enqueues. It
+    does the same for an address that is known already, so it tells a stranger nothing."""
+    with transaction.atomic():
+        subscription, _ = Subscription.objects.get_or_create(email=email.lower())
+        if user and owner(email) == user.pk:
+            _add(Subscription.objects.filter(pk=subscription.pk), topics, user.pk)
+        else:
+            asked = ",".join(topic for topic in TOPICS if topic in topics)
+            arguments = {"subscription": subscription.pk, "topics": asked, "slot": int(time() // PAUSE)}
+            key = "confirm:{subscription}-{topics}-{slot}".format(**arguments)
+            enqueue_all(Call(MAIL_CONFIRMATION, arguments, "critical", PATIENT.attempts, key))
+
+
+def choose(user: Any, email: str, topics: Mapping[str, bool]) -> None:
+    """Set the topics of a user, whose own verified address this is."""
+    with transaction.atomic():
+        Subscription.objects.filter(user=user).exclude(email=email.lower()).update(user=None)
+        subscription, _ = Subscription.objects.get_or_create(email=email.lower())
+        Subscription.objects.filter(pk=subscription.pk).update(user=user, confirmed_at=Now(), **topics)
+
+
+def owner(email: str) -> int | None:
+    """The user who has verified this address."""
+    return EmailAddress.objects.filter(email__iexact=email, verified=True).values_list("user_id", flat=True).first()
+
+
+def confirm_url(subscription: Subscription, topics: str) -> str:
+    seen = subscription.confirmed_at and subscription.confirmed_at.isoformat()
+    token = signing.dumps([subscription.pk, topics, seen], salt=CONFIRM)
+    return f"{settings.SITE_URL}{reverse('marketing:confirm')}?token={token}"
+
+
+def asked(token: str) -> tuple[int, list[str], datetime | None] | None:
+    """The subscription, the topics and the last confirmation that a link was made for. None if it is forged or old."""
+    try:
+        id, topics, seen = signing.loads(token, salt=CONFIRM, max_age=HOURS * 3600)
+    except signing.BadSignature:
+        return None
+    return id, [topic for topic in topics.split(",") if topic in TOPICS], seen and datetime.fromisoformat(seen)
+
+
+def confirm(token: str) -> bool:
+    """Subscribe to the topics of a confirmation's link. False if it is forged, old or used. The address works, so a
+    bounce from before is forgotten.
+
+    Race: two clicks at once. The first changes `confirmed_at`, and the second finds no row.
+    """
+    if (found := asked(token)) is None:
+        return False
+    id, topics, seen = found
+    with transaction.atomic():
+        email = Subscription.objects.filter(pk=id, confirmed_at=seen).values_list("email", flat=True).first()
+        if email is None or not _add(Subscription.objects.filter(pk=id, confirmed_at=seen), topics, owner(email)):
+            return False
+        Bounce.objects.filter(address=email).delete()
+        return True
+
+
+def _add(its: QuerySet[Subscription], topics: Collection[str], user_id: int | None) -> int:
+    return its.update(user=user_id, confirmed_at=Now(), **dict.fromkeys(topics, True))
+
+
+def unsubscribe_url(subscription: Subscription, topic: str) -> str:
+    token = signing.Signer(salt=LEAVE).sign(str(subscription.pk))
+    return f"{settings.SITE_URL}{reverse('marketing:unsubscribe', args=[topic])}?token={token}"
+
+
+def leaving(token: str) -> int | None:
+    """The subscription of an unsubscription's link, which may be gone. None if it is forged."""
+    try:
+        return int(signing.Signer(salt=LEAVE).unsign(token))
+    except signing.BadSignature:
+        return None
+
+
+def unsubscribe(token: str, topic: str) -> bool:
+    """End a topic, or ALL. False if the link is forged; an address that is long gone is True. The row stays: its id
+    says which campaigns it has had."""
+    if (id := leaving(token)) is None:
+        return False
+    Subscription.objects.filter(pk=id).update(**dict.fromkeys(TOPICS if topic == ALL else [topic], False))
+    return True
+
+
+def wanting(topic: str) -> QuerySet[Subscription]:
+    """Those who confirmed and still want mail of this topic, at an address that works."""
+    bounced = Bounce.objects.filter(address=OuterRef("email"))
+    return Subscription.objects.filter(~Exists(bounced), confirmed_at__isnull=False, **{topic: True})
+
+
+def reader(subscription_id: int, topic: str) -> Subscription | None:
+    """The one to mail now, or None: asked when the mail is sent, as they may have left since it was enqueued."""
+    return wanting(topic).filter(pk=subscription_id).first()
+
+
+def of_user(user: Any, topic: str) -> Subscription | None:
+    """As `reader`, of a user."""
+    return wanting(topic).filter(user=user).order_by("pk").first()
