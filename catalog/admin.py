@@ -3,6 +3,7 @@
 from django.contrib import admin
 
 from catalog.models import BoughtTogether, Category, Product
+from catalog.signals import restocked
 
 
 @admin.register(Category)
@@ -31,6 +32,8 @@ class ProductAdmin(admin.ModelAdmin):
 
     def save_model(self, request, obj, form, change):
         obj.save(update_fields=form.changed_data if change else None)
+        if change and {"stock", "active"} & set(form.changed_data):
+            restocked.send(Product, product_ids=[obj.pk])
 
 
 @admin.register(BoughtTogether)

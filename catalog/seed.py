@@ -7,6 +7,7 @@ from pathlib import Path
 from django.db import transaction
 
 from catalog.models import BoughtTogether, Category, Product
+from catalog.signals import restocked
 
 SOURCE = Path(__file__).parent / "products.toml"
 FIELDS = ("slug", "name", "also_called", "description", "price", "unit", "stock")
@@ -31,10 +32,16 @@ def restock() -> int:
     Each UPDATE commits on its own: a transaction that locked many products could deadlock with a checkout.
     """
     return sum(
-        Product.objects.filter(slug=item["slug"], stock__lt=item["stock"]).update(stock=item["stock"])
-        for shelf in read_source()["shelf"]
-        for item in shelf["products"]
+        _raise_stock(item["slug"], item["stock"]) for shelf in read_source()["shelf"] for item in shelf["products"]
     )
+
+
+@transaction.atomic
+def _raise_stock(slug: str, stock: int) -> int:
+    raised = Product.objects.filter(slug=slug, stock__lt=stock).update(stock=stock)
+    if raised:
+        restocked.send(Product, product_ids=list(Product.objects.filter(slug=slug).values_list("pk", flat=True)))
+    return raised
 
 
 def add_categories(shelves: list[dict]) -> dict[str, Category]:

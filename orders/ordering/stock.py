@@ -7,6 +7,7 @@ pieces again, for the audit.
 from django.db.models import F
 
 from catalog.models import Product
+from catalog.signals import restocked
 from orders.models import OrderLine
 
 
@@ -23,5 +24,7 @@ def reserve(product: Product, quantity: int) -> bool:
 def release(number: int) -> None:
     """Put an order's pieces back. Call it once, in the transaction that ends the order."""
     lines = OrderLine.objects.filter(order_id=number).order_by("product_id")
-    for product_id, quantity, taken in lines.values_list("product_id", "quantity", "taken"):
+    pieces = list(lines.values_list("product_id", "quantity", "taken"))
+    for product_id, quantity, taken in pieces:
         Product.objects.filter(pk=product_id).update(stock=F("stock") + quantity, taken=F("taken") - taken)
+    restocked.send(Product, product_ids=[product_id for product_id, *_ in pieces])
