@@ -1,6 +1,7 @@
 """The catalog in Django's admin."""
 
 from django.contrib import admin
+from django.db.models.functions import Now
 
 from catalog.models import BoughtTogether, Category, Product
 from catalog.signals import restocked
@@ -15,8 +16,8 @@ class CategoryAdmin(admin.ModelAdmin):
 
 @admin.register(Product)
 class ProductAdmin(admin.ModelAdmin):
-    list_display = ["name", "category", "price", "stock", "active", "unit", "vat_rate"]
-    list_editable = ["price", "stock", "active"]
+    list_display = ["name", "category", "price", "was", "stock", "active", "unit", "vat_rate"]
+    list_editable = ["price", "was", "stock", "active"]  # `was` must stay above the price
     list_filter = ["category", "active", "vat_rate"]
     list_select_related = ["category"]
     search_fields = ["name", "also_called", "description"]
@@ -31,8 +32,12 @@ class ProductAdmin(admin.ModelAdmin):
         return field
 
     def save_model(self, request, obj, form, change):
-        obj.save(update_fields=form.changed_data if change else None)
-        if change and {"stock", "active"} & set(form.changed_data):
+        changed = set(form.changed_data)
+        if obj.was is not None and changed & {"was", "price"}:
+            obj.offered_at = Now()
+            changed.add("offered_at")
+        obj.save(update_fields=changed if change else None)
+        if change and changed & {"stock", "active"}:
             restocked.send(Product, product_ids=[obj.pk])
 
 

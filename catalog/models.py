@@ -54,6 +54,7 @@ class Product(models.Model):
         "price before the offer", max_digits=8, decimal_places=2, null=True, blank=True,
         help_text="Above the price. Pages show the product as an offer.",
     )  # fmt: skip
+    offered_at = models.DateTimeField(null=True, editable=False, help_text="when the offer began, or last changed")
     # PostgreSQL updates this column. English stems find "tomatoes" by "tomato"; plain words beside them match a
     # word that is still being typed.
     search = models.GeneratedField(

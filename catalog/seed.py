@@ -5,12 +5,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from django.db import transaction
+from django.utils import timezone
 
 from catalog.models import BoughtTogether, Category, Product
 from catalog.signals import restocked
 
 SOURCE = Path(__file__).parent / "products.toml"
-FIELDS = ("slug", "name", "also_called", "description", "price", "unit", "stock")
+FIELDS = ("slug", "name", "also_called", "description", "price", "was", "unit", "stock")
 
 
 def read_source() -> dict:
@@ -59,6 +60,7 @@ def add_products(shelves: list[dict], categories: dict[str, Category]) -> None:
         Product(
             category=categories[shelf["slug"]],
             vat_rate=Decimal(shelf["vat_rate"]),
+            offered_at=timezone.now() if "was" in item else None,
             **{field: item[field] for field in FIELDS if field in item},
         )
         for shelf in shelves
