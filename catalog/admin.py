@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.db.models.functions import Now
 
 from catalog.models import BoughtTogether, Category, Product
+from catalog.reviews import Review
 from catalog.signals import restocked
 
 
@@ -48,3 +49,17 @@ class BoughtTogetherAdmin(admin.ModelAdmin):
     autocomplete_fields = ["product", "other"]
     ordering = ["-count"]
     search_fields = ["product__name", "other__name"]
+
+
+@admin.register(Review)
+class ReviewAdmin(admin.ModelAdmin):
+    """Staff approve or refuse; the customer's words stay as they are."""
+
+    list_display = ["product", "stars", "text", "shown", "created_at"]
+    list_editable = ["shown"]
+    list_filter = ["shown", "stars"]
+    list_select_related = ["product"]
+    readonly_fields = ["product", "stars", "text", "created_at"]
+
+    def has_add_permission(self, request):
+        return False

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from catalog.pictures import picture_url
+from catalog.reviews import Review  # noqa: F401 - Django finds models here
 from catalog.text import plain_line
 
 

@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from catalog import reviews
 from catalog.models import Category, Product
 from catalog.search import respelt, search, tidy
 
@@ -84,7 +85,7 @@ def chosen_category(slug: str) -> Category | None:
 
 @require_safe
 def product(request: HttpRequest, slug: str) -> HttpResponse:
-    """One product, and products that are often bought with it."""
+    """One product, its reviews, and products that are often bought with it."""
     shown = get_object_or_404(Product.objects.select_related("category"), slug=slug, active=True)
     pairs = shown.bought_together.filter(other__active=True).select_related("other")
     companions = pairs.order_by("-count", "other__name")[:COMPANIONS]
@@ -92,6 +93,7 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
         "product": shown,
         "category": shown.category,
         "companions": [pair.other for pair in companions],
+        "reviews": reviews.summary(shown.reviews.all()),
         "live_search": True,
     }
     return render(request, "catalog/product.html", context)
