@@ -21,7 +21,7 @@ def send(notice_id: int, channel: Channel) -> None:
     limit: an SMS whose acceptance we never learn is followed by the mail.
     """
     notice = Notice.objects.select_related("user").filter(pk=notice_id).first()
-    if notice is None or notice.channel != channel or notice.state not in transitions.OPEN:
+    if notice is None or notice.channel != channel or notice.state not in transitions.TO_SEND:
         return
     kind = named(notice.kind)
     message: Message | None = import_string(kind.compose)(notice.about, notice.user)
@@ -43,7 +43,7 @@ def _failed(notice: Notice, kind: Kind, error: Exception) -> None:
     again = timezone.now() + timedelta(seconds=getattr(error, "seconds", 0))
     if not isinstance(error, Permanent) and again < notice.created_at + kind.patience:
         raise error
-    transitions.fall_back(notice, Notice.State.WAITING)
+    transitions.fall_back(notice, [Notice.State.WAITING])
 
 
 def _by_mail(notice: Notice, message: Message, kind: Kind) -> str:

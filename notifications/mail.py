@@ -81,6 +81,11 @@ def message_id(key: str) -> str:
     return f"<{key.replace(':', '.', 1)}@{domain}>"
 
 
+def key_of(message_id: str) -> str:
+    """receipt:1001 of <receipt.1001@backroom.example>; no key of ours for another one."""
+    return message_id.strip("<>").partition("@")[0].replace(".", ":", 1)
+
+
 def _deliver(mail: EmailMultiAlternatives) -> None:
     """Each mail opens its own connection: the server closes an idle one, and the next mail would fail.
 

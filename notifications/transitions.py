@@ -9,14 +9,14 @@
 | waiting or accepted, SMS | the receipt says delivered | delivered |
 | waiting, mail | the mail server refuses it for good | failed; its job is a dead letter |
 | failed, mail | a person replays the job, and the mail server accepts it | accepted |
-| accepted, mail | the mail server reports that it bounced | failed |
+| waiting or accepted, mail | the mail bounced | failed |
 
 Nothing leaves delivered or unwanted, and nothing leaves mail. So of two receipts for one message the first holds, and
 a receipt that comes after the fallback changes nothing.
 
-Races: the receipt comes before the sender's commit, and finds the notice by its key, still waiting; then the sender's
-own change matches no row. Two dispatchers or a rescue run the job twice: the provider knows the key, and one of two
-equal changes matches. Two causes of a fallback at once: one changes the row, and enqueues the mail in that
+Races: a receipt or a bounce comes before the sender's own commit. It finds the notice by its key, still waiting; then
+the sender's change matches no row. Two dispatchers, or a rescue, run the job twice: the provider knows the key, and one
+of two equal changes matches. Two causes of a fallback at once: one changes the row, and enqueues the mail in that
 transaction.
 """
 
@@ -30,33 +30,37 @@ from notifications.kinds import PATIENT, PROMPT, named
 from notifications.models import Channel, Notice
 
 State = Notice.State
-OPEN = (State.WAITING, State.FAILED)  # a failed one waits for a person, who replays its job
+TO_SEND = (State.WAITING, State.FAILED)  # a failed one's job runs once a person replays it
+UNDER_WAY = (State.WAITING, State.ACCEPTED)  # a report of the provider may come
 
 
 def enqueue(notice: Notice) -> None:
     """Enqueue the job of the notice's channel. By its key, `sms:shipped:1001`, a channel has one job at most."""
-    arguments = {"notice": notice.pk}
-    key = f"{notice.channel}:{notice.key}"
+    task, key = f"notifications.send_{notice.channel}", f"{notice.channel}:{notice.key}"
     retry = PATIENT if notice.channel == Channel.MAIL else PROMPT
-    task = f"notifications.send_{notice.channel}"
-    enqueue_all(Call(task, arguments, named(notice.kind).queue, retry.attempts, key))
+    enqueue_all(Call(task, {"notice": notice.pk}, named(notice.kind).queue, retry.attempts, key))
 
 
 def accept(notice: Notice, provider_id: str) -> None:
-    _change(notice, OPEN, state=State.ACCEPTED, provider_id=provider_id)
+    _change(notice, [notice.state], state=State.ACCEPTED, provider_id=provider_id, ended_at=None)
 
 
 def drop(notice: Notice) -> None:
     """It is no longer wanted."""
-    _change(notice, OPEN, state=State.UNWANTED, ended_at=Now())
+    _change(notice, [notice.state], state=State.UNWANTED, ended_at=Now())
+
+
+def confirm(notice: Notice) -> None:
+    """The receipt says that the SMS was delivered."""
+    _change(notice, UNDER_WAY, state=State.DELIVERED, ended_at=Now())
 
 
 def fail(notice: Notice) -> None:
-    """Mail failed for good, and there is no other channel."""
-    _change(notice, OPEN, state=State.FAILED, ended_at=Now())
+    """The mail is refused for good, or bounced, and no channel is left."""
+    _change(notice, UNDER_WAY, state=State.FAILED, ended_at=Now())
 
 
-def fall_back(notice: Notice, *states: str) -> None:
+def fall_back(notice: Notice, states: Sequence[str] = UNDER_WAY) -> None:
     """Let mail take over from another channel, unless the notice has left it or is in none of these states."""
     with transaction.atomic():
         if _change(notice, states, channel=Channel.MAIL, state=State.WAITING, provider_id=""):

@@ -12,5 +12,6 @@ SCHEDULE = {
     "erase old customers": {"task": "orders.erase_old", "schedule": crontab(minute=20)},
     "purge finished jobs": {"task": "backroom.purge", "schedule": crontab(minute=40, hour="*/6")},
     "purge old minutes and alerts": {"task": "backroom.purge_history", "schedule": crontab(minute=50, hour="*/6")},
+    "purge old notices": {"task": "notifications.purge", "schedule": crontab(minute=55, hour=2)},
     "mail the sales report": {"task": "orders.mail_sales_report", "schedule": crontab(minute=0, hour=1)},
 }

@@ -16,6 +16,7 @@ urlpatterns = [
     path("", include("catalog.urls")),
     path("", include("orders.urls")),
     path("", include("marketing.urls")),
+    path("", include("notifications.urls")),
     path("accounts/", include("accounts.urls")),
     path("api/", api.urls),
     path("ops/", include("backroom.ops.urls")),

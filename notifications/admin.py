@@ -1,0 +1,34 @@
+"""Notices and bounces for staff, read-only. A bounce can be deleted: then bulk mail reaches the address again."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from backroom.ops.admin import ReadOnly
+from notifications.models import Bounce, Notice
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["key", "channel", "state", "created_at", "ended_at", "job"]
+    fields = ["key", "user", "channel", "state", "provider_id", "created_at", "ended_at", "job"]
+    readonly_fields = ["job"]
+    list_filter = ["state", "channel", "kind", "created_at"]
+    search_fields = ["=key", "=provider_id"]
+    search_help_text = "a whole key such as shipped:1001, or the provider's id"
+    show_full_result_count = False
+
+    @admin.display(description="job")
+    def job(self, notice: Notice) -> str:
+        return format_html('<a href="{}?q={}:{}">job</a>', reverse("ops:jobs"), notice.channel, notice.key)
+
+
+@admin.register(Bounce)
+class BounceAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["address", "reason", "created_at"]
+    search_fields = ["=address"]
+    show_full_result_count = False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Bounce | None = None) -> bool:
+        return request.user.has_perm("notifications.delete_bounce")

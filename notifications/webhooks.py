@@ -1,0 +1,44 @@
+"""What the SMS and the mail partner report later: receipts and bounces.
+
+An event may come twice, late and in any order. Its consequences are compare-and-set, so no id is kept.
+"""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from backroom.inbound.webhooks import Event, Unreadable, receiver
+from notifications import bounces, transitions
+from notifications.models import Bounce, Channel, Notice
+
+RECEIPTS = {"message.delivered": transitions.confirm, "message.failed": transitions.fall_back}
+
+
+@receiver(lambda: settings.WEBHOOK_SECRETS["sms"])
+def sms(event: Event) -> None:
+    """The receipt of one SMS. One of a purged notice, or of an unknown type, changes nothing."""
+    key, id = _text(event, "key"), _text(event, "id")
+    change = RECEIPTS.get(event.type)
+    notice = Notice.objects.filter(key=key, channel=Channel.SMS, provider_id__in=("", id)).first()
+    if change and notice:
+        change(notice)
+
+
+@receiver(lambda: settings.WEBHOOK_SECRETS["mail"])
+def mail(event: Event) -> None:
+    """An address at which a mail bounced for good."""
+    if event.type != "mail.bounced":
+        return
+    address, reason = _text(event, "address"), _text(event, "reason")
+    try:
+        validate_email(address)  # 320 characters at most
+    except ValidationError:
+        raise Unreadable("no address") from None
+    bounces.record(address, reason[: Bounce._meta.get_field("reason").max_length], _text(event, "message_id"))
+
+
+def _text(event: Event, name: str) -> str:
+    value = event.data.get(name)
+    if not isinstance(value, str) or not value:
+        raise Unreadable(f"no text {name}")
+    return value
