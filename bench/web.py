@@ -18,7 +18,7 @@ import urllib3
 from bench import load, results, sites
 from bench.sites import DELAY, INLINE, NO_JOBS, SHOP, WAYS
 from bench.usage import Meter
-from lab.faults.stack import PARTNERS, RunningStack
+from lab.faults.stack import BEHIND_AN_ORDER, RunningStack
 
 CONCURRENCY = (1, 8) if results.quick() else (1, 8, 32)
 ROUNDS, SECONDS = (1, 0.8) if results.quick() else (5, 1.5)
@@ -77,7 +77,7 @@ def main() -> None:
 
 def with_faults(bench: Bench) -> None:
     """Each partner's faults, then the broker's; in the short form one of each."""
-    for partner in ("fraud",) if results.quick() else PARTNERS:
+    for partner in ("fraud",) if results.quick() else BEHIND_AN_ORDER:
         for name, fault in tuple(FAULTS.items())[-1 if results.quick() else 0 :]:
             for way in SHOP, INLINE:
                 bench.reset()

@@ -18,7 +18,8 @@ from lab.faults.failpoints import Failpoints
 from stack import Problem, environment, readiness, servers
 from stack.supervisor import GONE, Control, Refused
 
-PARTNERS = ("payments", "warehouse", "fraud", "analytics", "mail")
+BEHIND_AN_ORDER = ("payments", "warehouse", "fraud", "analytics", "mail")  # each order needs them
+PARTNERS = (*BEHIND_AN_ORDER, "sms", "push")
 LOG_TEXTS = {  # what a process logs when it begins, and when it is ready
     "worker": ("[config]", " ready."),
     "beat": ("is starting.", "beat: Starting"),

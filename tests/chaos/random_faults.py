@@ -7,7 +7,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 import redis
 
-from lab.faults.stack import PARTNERS, send
+from lab.faults.stack import BEHIND_AN_ORDER, send
 from stack.processes import QUEUES
 from tests.chaos.cluster import Cluster
 
@@ -58,7 +58,7 @@ class RandomFaults:
         return f"{number.name} to {target} of {name}" + (f" for {seconds:.0f} s" if number == SIGSTOP else "")
 
     def partner(self) -> str:
-        name, switches = self.dice.choice(PARTNERS), self.dice.choice(FAULTS)
+        name, switches = self.dice.choice(BEHIND_AN_ORDER), self.dice.choice(FAULTS)
         seconds = self.dice.uniform(2, 15)
         if name == "mail" and "accept_then_fail" in switches:
             switches = {"down": True}  # the written limit: that server gets mails twice

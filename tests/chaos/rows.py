@@ -5,7 +5,7 @@ from itertools import product
 from signal import SIGKILL, SIGSTOP, SIGTERM, Signals
 
 from lab.faults import CHECKLIST, LEDGERED, NAIVE
-from lab.faults.stack import PARTNERS
+from lab.faults.stack import BEHIND_AN_ORDER
 from tests.chaos import faults, server_faults
 from tests.chaos.faults import Fault
 from tests.chaos.name_fault import name_taken
@@ -171,9 +171,9 @@ FAULTS = {
 
 
 def partners() -> list[Row]:
-    """Each partner with each fault, for six seconds."""
+    """Each partner behind an order with each fault, for six seconds."""
     rows = []
-    for partner, (fault, switches) in product(PARTNERS, FAULTS.items()):
+    for partner, (fault, switches) in product(BEHIND_AN_ORDER, FAULTS.items()):
         # The server kept the mail and sent no clear 250, so the sender can't tell and sends it again each time.
         twice = 1000 if partner == "mail" and fault.startswith("does the work") else 0
         if partner == "mail" and "status" in switches:
