@@ -1,7 +1,10 @@
 """Starts the partners: `python -m partners`. SIGTERM or SIGINT stops them.
 
 Environment: PARTNERS_HOST (127.0.0.1), PARTNERS_PORT (8100), SMTP_PORT (1025), MAIL_PORT (8025, the inbox),
-BACKROOM_VAR (`var`, the folder of partners.sqlite), SITE_URL (the shop, for a link).
+BACKROOM_VAR (`var`, the folder of partners.sqlite), PARTNERS_URL (by which the shop reaches this process). SITE_URL is
+the shop, for a link and for webhooks, unless WEBHOOKS_URL is set. WAREHOUSE_WEBHOOK_SECRET, SMS_WEBHOOK_SECRET and
+MAIL_WEBHOOK_SECRET sign them; a partner without one sends none. SHIPS_AFTER (10) and DELIVERS_AFTER (20) are seconds
+from an order's shipment to its webhooks; an empty one: never by itself.
 """
 
 import asyncio
@@ -10,18 +13,22 @@ import os
 import signal
 import sqlite3
 import sys
+from collections import deque
 from collections.abc import Awaitable
+from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
+from standardwebhooks import Webhook
 
-from partners import analytics, control_api, erasure, fraud, inbox, pages, payments, warehouse
+from partners import analytics, control_api, erasure, fraud, inbox, pages, payments, push, sms, warehouse
 from partners.control_api import INBOX_PORT
 from partners.fault_injection import inject_faults
 from partners.faults import NAMES, PARTNERS, Partner
 from partners.mail import MailServer
 from partners.problems import problems, same_origin
 from partners.store import STORE, Store
+from partners.webhooks import SENDERS, WEBHOOKS, Webhooks
 
 PORTS = {"PARTNERS_PORT": 8100, "SMTP_PORT": 1025, "MAIL_PORT": 8025}
 LARGEST_BODY = 256 * 1024  # bytes
@@ -52,10 +59,40 @@ def open_store() -> Store:
         sys.exit(f"BACKROOM_VAR: {var / 'partners.sqlite'} can't be used ({error}).")
 
 
+def secret_of(partner: str) -> str:
+    """The secret that signs a partner's webhooks, or "". Exits if it is not one."""
+    name = f"{partner.upper()}_WEBHOOK_SECRET"
+    secret = os.environ.get(name, "")
+    try:
+        if secret:
+            Webhook(secret)
+    except Exception:  # the library raises errors of any type
+        sys.exit(f"{name} must be whsec_ and a key in base64.")
+    return secret
+
+
+def delays() -> dict[warehouse.Event, float]:
+    """The seconds after which the warehouse sends each event by itself. Exits if they are no number."""
+    names: dict[warehouse.Event, tuple[str, str]] = {
+        "shipment.shipped": ("SHIPS_AFTER", "10"),
+        "shipment.delivered": ("DELIVERS_AFTER", "20"),
+    }
+    found = {}
+    for event, (name, default) in names.items():
+        value = os.environ.get(name, default)
+        if value and not (value.isascii() and value.isdigit() and len(value) <= 9):
+            sys.exit(f"{name} is {value!r}, but must be seconds, or empty.")
+        if value:
+            found[event] = float(value)
+    return found
+
+
 async def serve(store: Store, host: str, ports: dict[str, int]) -> None:
     """Listen on all three ports until a signal."""
     partners = {name: Partner(name) for name in NAMES}
-    api = partners_app(store, partners, ports["MAIL_PORT"])
+    url = os.environ.get("WEBHOOKS_URL") or os.environ.get("SITE_URL") or "http://127.0.0.1:8000"
+    webhooks = Webhooks(store, partners, {name: secret_of(name) for name in SENDERS}, url.rstrip("/"))
+    api = partners_app(store, partners, webhooks, ports["MAIL_PORT"])
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,10 +103,14 @@ async def serve(store: Store, host: str, ports: dict[str, int]) -> None:
         await runner.setup()
         await listening(name, host, ports[name], web.TCPSite(runner, host, ports[name]).start())
         runners.append(runner)
-    port, connect = ports["SMTP_PORT"], MailServer(store, partners["mail"]).connect
+    port, connect = ports["SMTP_PORT"], MailServer(store, webhooks, partners["mail"]).connect
     await listening("SMTP_PORT", host, port, loop.create_server(connect, host, port))
     print("partners:", *(f"{name}={number}" for name, number in ports.items()), f"on {host}", flush=True)
+    sending = asyncio.create_task(webhooks.run())
     await stop.wait()
+    sending.cancel()
+    with suppress(asyncio.CancelledError):
+        await sending
     await asyncio.gather(*(runner.cleanup() for runner in runners))
 
 
@@ -83,11 +124,13 @@ async def listening(name: str, host: str, number: int, start: Awaitable[object])
         sys.exit(f"{name} or PARTNERS_HOST: can't listen on {host}:{number} ({error.strerror or error}).")
 
 
-def partners_app(store: Store, partners: dict[str, Partner], inbox_port: int) -> web.Application:
+def partners_app(store: Store, partners: dict[str, Partner], webhooks: Webhooks, inbox_port: int) -> web.Application:
     """The partners' HTTP APIs and the control API."""
     app = web.Application(middlewares=[problems, same_origin, inject_faults], client_max_size=LARGEST_BODY)
-    app[STORE], app[PARTNERS], app[INBOX_PORT] = store, partners, inbox_port
-    for module in (payments, warehouse, fraud, analytics, erasure, control_api):
+    app[STORE], app[PARTNERS], app[WEBHOOKS], app[INBOX_PORT] = store, partners, webhooks, inbox_port
+    app[warehouse.AFTER], app[sms.RECENT] = delays(), deque()
+    app[push.BASE_URL] = os.environ.get("PARTNERS_URL", "").rstrip("/")
+    for module in (payments, warehouse, fraud, analytics, sms, push, erasure, control_api):
         app.add_routes(module.routes)
     app.router.add_get("/style.css", pages.style)
     return app

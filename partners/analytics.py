@@ -1,5 +1,6 @@
 """The analytics collector: it accepts events about orders."""
 
+from functools import partial
 from typing import Literal
 
 from aiohttp import web
@@ -22,6 +23,6 @@ class Event(Body):
 @routes.post("/analytics/events")
 async def collect(request: web.Request) -> web.Response:
     """Record one event for each key."""
-    key, body = idempotency_key(request), await read(request, Event)
-    answer = request.app[STORE].once("analytics", body.event, key, body, {"status": "accepted"})
-    return web.json_response(answer, status=202)
+    key, body, store = idempotency_key(request), await read(request, Event), request.app[STORE]
+    effect = partial(store.record_effect, "analytics", body.event, key, body.order)
+    return web.json_response(store.once("analytics", key, body, {"status": "accepted"}, effect), status=202)

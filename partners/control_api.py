@@ -1,17 +1,20 @@
-"""The control API and its page: faults, effects, traffic and reset."""
+"""The control API and its page: faults, effects, messages, webhooks, traffic and reset."""
 
 import json
 from contextlib import aclosing
+from typing import Annotated
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from pydantic import Field
 
 from partners import pages
 from partners.faults import PARTNERS, Faults, Partner
 from partners.payments import approve_due
 from partners.problems import Problem
 from partners.store import FILTERS, STORE
-from partners.validation import read, since, validate
+from partners.validation import Strict, read, utc, validate
+from partners.webhooks import SENDERS, WEBHOOKS
 
 INBOX_PORT = web.AppKey("inbox_port", int)
 LATEST = 50
@@ -22,7 +25,18 @@ SWITCHES = {
     "truncate": "Truncate: do the work, then stop halfway through the response",
     "garbage": "Garbage: do the work, then send an invalid response",
 }
+WEBHOOK_SWITCHES = {
+    "webhook_repeat": "Webhooks: send each three times",
+    "webhook_reorder": "Webhooks: send a later one first",
+    "webhook_forge": "Webhooks: send a forged one first",
+}
 routes = web.RouteTableDef()
+
+
+class Receiver(Strict):
+    """Where the shop takes webhooks, without `/webhooks/…`."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+\Z")]
 
 
 def partner_of(request: web.Request) -> Partner:
@@ -34,7 +48,7 @@ def partner_of(request: web.Request) -> Partner:
 
 
 def reset(request: web.Request) -> None:
-    """Clear all faults and counters, and delete all effects and mails."""
+    """Clear all faults and counters, and delete all effects, messages, browsers and webhooks."""
     for partner in request.app[PARTNERS].values():
         partner.reset()
     request.app[STORE].reset()
@@ -60,7 +74,7 @@ async def effects(request: web.Request) -> web.StreamResponse:
     approve_due(store)
     wanted = {name: request.query.get(name, "") for name in FILTERS}
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
-    async with aclosing(store.batches(**wanted | {"since": since(wanted["since"])})) as batches:
+    async with aclosing(store.batches(**wanted | {"since": utc("since", wanted["since"])})) as batches:
         await response.prepare(request)
         await response.write(b'{"effects": [')
         comma = ""
@@ -69,6 +83,33 @@ async def effects(request: web.Request) -> web.StreamResponse:
             comma = ", "
     await response.write(b"]}")
     return response
+
+
+@routes.get("/messages")
+async def messages(request: web.Request) -> web.Response:
+    """The newest messages to people, as text. `channel` (mail, sms or push) and `key` filter them."""
+    wanted = {name: request.query.get(name, "") for name in ("channel", "key")}
+    rows = request.app[STORE].execute(
+        """SELECT id, at, channel, key, recipients AS "to", subject, person,
+                  CASE channel WHEN 'mail' THEN '' ELSE CAST(raw AS TEXT) END AS text FROM mails
+           WHERE :channel IN ('', channel) AND :key IN ('', key) ORDER BY id DESC LIMIT :latest""",
+        {**wanted, "latest": LATEST},
+    )
+    return web.json_response({"messages": [dict(row) for row in rows]})
+
+
+@routes.get("/webhooks")
+async def webhooks(request: web.Request) -> web.Response:
+    """The events that the shop has not accepted yet."""
+    return web.json_response({"webhooks": request.app[WEBHOOKS].pending()})
+
+
+@routes.put("/webhooks")
+async def put_receiver(request: web.Request) -> web.Response:
+    """Send webhooks to another address from now on, until the process ends."""
+    receiver = await read(request, Receiver)
+    request.app[WEBHOOKS].url = receiver.url
+    return web.json_response(receiver.model_dump())
 
 
 @routes.get("/traffic")
@@ -100,6 +141,9 @@ async def page(request: web.Request) -> web.Response:
         partners=request.app[PARTNERS].values(),
         healthy=Faults(),
         switches=SWITCHES,
+        webhook_switches=WEBHOOK_SWITCHES,
+        senders=SENDERS,
+        webhooks=request.app[WEBHOOKS].pending(LATEST),
         effects=store.effects(order=order, latest=LATEST),
         readable=pages.readable,
         order=order,

@@ -9,6 +9,11 @@ accept_then_fail  does the work, then answers with a failure
 trickle_ms        does the work, then sends one byte of the response at this interval (slow loris)
 truncate          does the work, then stops in the middle of the response and leaves the connection half-closed
 garbage           does the work, then sends a web page, or a line that is no SMTP reply
+
+Of a partner that sends webhooks:
+webhook_repeat    sends each event three times
+webhook_reorder   sends an event after the later ones about the same thing
+webhook_forge     sends each event with a wrong date and a wrong signature first
 """
 
 import asyncio
@@ -22,7 +27,7 @@ from pydantic import Field
 
 from partners.validation import Strict
 
-NAMES = ("payments", "warehouse", "fraud", "analytics", "mail")
+NAMES = ("payments", "warehouse", "fraud", "analytics", "mail", "sms", "push")
 Milliseconds = Annotated[int, Field(ge=0, le=600_000)]
 
 
@@ -38,6 +43,9 @@ class Faults(Strict):
     trickle_ms: Milliseconds = 0
     truncate: bool = False
     garbage: bool = False
+    webhook_repeat: bool = False
+    webhook_reorder: bool = False
+    webhook_forge: bool = False
 
     def failure(self, default: int) -> int | None:
         """The status with which this request fails without work, or None."""

@@ -1,6 +1,7 @@
 """The fraud review: it scores an order by its amount alone."""
 
 from decimal import Decimal
+from functools import partial
 
 from aiohttp import web
 
@@ -22,7 +23,8 @@ class Review(Body):
 @routes.post("/fraud/reviews")
 async def review(request: web.Request) -> web.Response:
     """Answer with one point for every 5 of the amount, and a hold from `HOLD_FROM`."""
-    key, body = idempotency_key(request), await read(request, Review)
+    key, body, store = idempotency_key(request), await read(request, Review), request.app[STORE]
     amount = Decimal(body.amount)
     answer = {"verdict": "hold" if amount >= HOLD_FROM else "accept", "score": min(100, int(amount // 5))}
-    return web.json_response(request.app[STORE].once("fraud", "review", key, body, answer))
+    effect = partial(store.record_effect, "fraud", "review", key, body.order)
+    return web.json_response(store.once("fraud", key, body, answer, effect))

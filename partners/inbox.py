@@ -1,4 +1,4 @@
-"""The inbox: every mail that the server received, newest first.
+"""The inbox: every mail, SMS and push message that the partners accepted, newest first.
 
 A mail's HTML runs no script, loads nothing and can't reach our pages. Its frame is sandboxed, and its response
 carries the same policy for a browser that opens it directly.
@@ -14,11 +14,12 @@ from urllib.parse import quote, urlencode
 from aiohttp import web
 
 from partners import pages
-from partners.mail import KEPT, header, printable
+from partners.mail import header, printable
 from partners.problems import Problem
-from partners.store import STORE, Store
+from partners.store import KEPT, STORE, Store
 
 PER_PAGE = 50
+KINDS = {"": "All", "mail": "Mail", "sms": "SMS", "push": "Push"}
 POPUPS = "allow-popups allow-popups-to-escape-sandbox"  # links in a mail open in a new tab
 CONFINED = {
     "Content-Security-Policy": f"sandbox {POPUPS}; default-src 'none'; style-src 'unsafe-inline'; "
@@ -31,31 +32,40 @@ routes = web.RouteTableDef()
 
 @routes.get("/")
 async def inbox(request: web.Request) -> web.Response:
-    """The list of mails. `q` searches addresses and subjects."""
-    query = request.query.get("q", "").strip()
+    """The list of messages. `q` searches recipients and texts, `kind` is a channel."""
+    query, kind = request.query.get("q", "").strip(), request.query.get("kind", "")
     wanted = request.query.get("page", "")
     page = max(1, int(wanted)) if re.fullmatch("[0-9]{1,6}", wanted) else 1
-    rows = find(request.app[STORE], query, page)
-    total = request.app[STORE].execute("SELECT count(*) FROM mails").fetchone()[0]
+    rows = find(request.app[STORE], query, kind, page)
+    total = request.app[STORE].execute("SELECT count(*) FROM mails WHERE ? IN ('', channel)", (kind,)).fetchone()[0]
     return pages.render(
         "inbox.html",
         title="Inbox",
         query=query,
+        kind=kind,
+        kinds=[(name, label, link(query, name)) for name, label in KINDS.items()],
+        names=KINDS,
         total=total,
         mails=[shown(row) for row in rows[:PER_PAGE]],
-        newer=page > 1 and "?" + urlencode({"q": query, "page": page - 1}),
-        older=len(rows) > PER_PAGE and "?" + urlencode({"q": query, "page": page + 1}),
+        newer=page > 1 and link(query, kind, page - 1),
+        older=len(rows) > PER_PAGE and link(query, kind, page + 1),
     )
 
 
-def find(store: Store, query: str, page: int) -> list[sqlite3.Row]:
-    """The mails of a page, and one more if there is a next page."""
+def link(query: str, kind: str, page: int = 1) -> str:
+    """The address of a page of the list."""
+    wanted = {"q": query, "kind": kind, "page": page if page > 1 else ""}
+    return "/?" + urlencode({name: value for name, value in wanted.items() if value})
+
+
+def find(store: Store, query: str, kind: str, page: int) -> list[sqlite3.Row]:
+    """The messages of a page, and one more if there is a next page."""
     like = "%" + re.sub(r"([\\%_])", r"\\\1", query) + "%"
     return store.execute(
-        r"""SELECT id, at, recipients, subject FROM mails
-            WHERE recipients LIKE ?1 ESCAPE '\' OR subject LIKE ?1 ESCAPE '\' OR sender LIKE ?1 ESCAPE '\'
+        r"""SELECT id, at, channel, recipients, subject FROM mails WHERE ?4 IN ('', channel) AND
+            (recipients LIKE ?1 ESCAPE '\' OR subject LIKE ?1 ESCAPE '\' OR sender LIKE ?1 ESCAPE '\')
             ORDER BY id DESC LIMIT ?2 OFFSET ?3""",
-        (like, PER_PAGE + 1, (page - 1) * PER_PAGE),
+        (like, PER_PAGE + 1, (page - 1) * PER_PAGE, kind),
     ).fetchall()
 
 
@@ -66,8 +76,11 @@ def shown(row: sqlite3.Row) -> dict[str, Any]:
 
 @routes.get("/mails/{id:[0-9]{1,18}}/")
 async def show(request: web.Request) -> web.Response:
-    """One mail with its headers, HTML, text and attachments."""
+    """One mail with its headers, HTML, text and attachments; or the text of another message."""
     row = row_of(request)
+    if row["channel"] != "mail":
+        lines = (row["raw"] or b"").decode().splitlines()
+        return pages.render("message.html", title=KINDS[row["channel"]], mail=shown(row), lines=lines, kept=KEPT)
     message, mail = parse(row), shown(row)
     html, text, attachments = parts(message)
     return pages.render(
@@ -124,8 +137,8 @@ def row_of(request: web.Request) -> sqlite3.Row:
 
 
 def parse(row: sqlite3.Row) -> EmailMessage:
-    """The parsed mail. It is empty if the content was deleted."""
-    return message_from_bytes(row["raw"] or b"", policy=policy.default)
+    """The parsed mail. It is empty if the content was deleted, and for another message."""
+    return message_from_bytes(row["raw"] if row["channel"] == "mail" and row["raw"] else b"", policy=policy.default)
 
 
 def parts(message: EmailMessage) -> tuple[EmailMessage | None, EmailMessage | None, list[EmailMessage]]:

@@ -1,6 +1,8 @@
 """The mail server. It keeps every mail that it answers with 250, and counts mails by the key in their Message-ID.
 
 SMTP has no idempotency: a mail sent twice arrives twice. So mails are counted, not deduplicated.
+
+A mailbox whose name begins with `bounced` does not exist: its mail is accepted, and a webhook reports the bounce.
 """
 
 import asyncio
@@ -14,10 +16,12 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from partners.fault_injection import trickle
 from partners.faults import Partner
-from partners.store import Store, timestamp
+from partners.store import Message, Store
+from partners.webhooks import Webhooks
 
 LARGEST = 25 * 1024 * 1024  # bytes
-KEPT = 5000  # newest mails that keep their content
+BOUNCE_AFTER = 1.0  # seconds
+NO_MAILBOX = "550 5.1.1 The mailbox does not exist"
 log = logging.getLogger(__name__)
 MESSAGE_ID = re.compile(r"<([a-z][a-z_-]*)\.([^@\s]+)@[^@\s]+>")
 
@@ -25,8 +29,9 @@ MESSAGE_ID = re.compile(r"<([a-z][a-z_-]*)\.([^@\s]+)@[^@\s]+>")
 class MailServer:
     """Creates the protocol for each connection, and handles its mails."""
 
-    def __init__(self, store: Store, partner: Partner) -> None:
+    def __init__(self, store: Store, webhooks: Webhooks, partner: Partner) -> None:
         self.store = store
+        self.webhooks = webhooks
         self.partner = partner
 
     def connect(self) -> asyncio.Protocol:
@@ -49,7 +54,7 @@ class MailServer:
         status = faults.failure(451)
         if status:
             return f"{status} Injected fault"
-        keep(self.store, envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b"")
+        self.keep(envelope.mail_from or "", envelope.rcpt_tos, envelope.original_content or b"")
         if faults.accept_then_fail:
             return "451 Injected fault: the mail was accepted"
         if faults.garbage:
@@ -59,6 +64,22 @@ class MailServer:
             server.line.write_eof()
             await asyncio.Event().wait()
         return "250 OK"
+
+    def keep(self, sender: str, recipients: list[str], raw: bytes) -> None:
+        """Record a mail, its effect and its bounces together."""
+        message = message_from_bytes(raw, policy=policy.default)
+        subject, message_id = header(message, "Subject"), header(message, "Message-ID")
+        kind, key, order = key_of(message_id)
+        addresses = [printable(each) for each in recipients]
+        with self.store.transaction():
+            about, person = header(message, "X-Order"), header(message, "X-Person")
+            mail = Message("mail", ", ".join(addresses), subject, raw, printable(sender), about, person, key)
+            self.store.keep_message(mail)
+            self.store.record_effect("mail", kind, key, order)
+            for address in addresses:
+                if address.lower().startswith("bounced"):
+                    data = {"message_id": message_id, "address": address, "reason": NO_MAILBOX}
+                    self.webhooks.record("mail", "mail.bounced", data, message_id, BOUNCE_AFTER)
 
     async def handle_exception(self, error: Exception) -> str:
         """An error of this server is temporary for the sender, so it retries."""
@@ -86,20 +107,6 @@ class Closed(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
-
-
-def keep(store: Store, sender: str, recipients: list[str], raw: bytes) -> None:
-    """Record a mail and its effect together. Delete the content of the oldest mail beyond `KEPT`."""
-    message = message_from_bytes(raw, policy=policy.default)
-    kind, key, order = key_of(header(message, "Message-ID"))
-    subject, about = header(message, "Subject"), header(message, "X-Order")
-    with store.transaction():
-        store.execute(
-            "INSERT INTO mails (at, sender, recipients, subject, size, raw, order_number) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (timestamp(), printable(sender), printable(", ".join(recipients)), subject, len(raw), raw, about),
-        )
-        store.execute("UPDATE mails SET raw = NULL WHERE id = last_insert_rowid() - ?", (KEPT,))
-        store.record_effect("mail", kind, key, order)
 
 
 def key_of(message_id: str) -> tuple[str, str, str]:

@@ -7,16 +7,16 @@ transaction awaits anything, and BEGIN IMMEDIATE locks out other processes.
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from partners.problems import Problem
-from partners.validation import Body
+from partners.validation import Strict
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS effects (  -- one row for each time an effect happened
@@ -32,17 +32,33 @@ CREATE TABLE IF NOT EXISTS authorizations (
     id TEXT PRIMARY KEY, key TEXT UNIQUE, fingerprint TEXT, order_number TEXT, status TEXT NOT NULL,
     amount TEXT, currency TEXT, created_at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS authorizations_pending ON authorizations (created_at) WHERE status = 'pending';
-CREATE TABLE IF NOT EXISTS mails (
+CREATE TABLE IF NOT EXISTS mails (  -- all messages to people, by any channel
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
     subject TEXT NOT NULL, size INTEGER NOT NULL, raw BLOB, order_number TEXT);
+CREATE TABLE IF NOT EXISTS subscriptions (  -- browsers at the push service
+    id TEXT PRIMARY KEY, server_key TEXT NOT NULL, private_key BLOB NOT NULL, auth BLOB NOT NULL,
+    expired INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS webhooks (  -- events that the shop has not accepted yet; times in seconds since 1970
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, partner TEXT NOT NULL, type TEXT NOT NULL,
+    subject TEXT NOT NULL, body TEXT NOT NULL, since REAL NOT NULL, due REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, accepted INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '');
+CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (due);
 """
+MAIL_COLUMNS = {  # those that a store of an older version lacks
+    "order_number": "TEXT",
+    "channel": "TEXT NOT NULL DEFAULT 'mail'",
+    "person": "TEXT NOT NULL DEFAULT ''",
+    "key": "TEXT NOT NULL DEFAULT ''",
+}
 # Before captures existed, an authorization was the charge, and a void had no key of its own.
 UPGRADE = """
 UPDATE effects SET kind = 'authorization' WHERE kind = 'charge' AND key GLOB 'payment:*';
 UPDATE effects SET key = 'void:' || order_number WHERE kind = 'void' AND key GLOB 'payment:*';
 CREATE INDEX IF NOT EXISTS mails_order ON mails (order_number);
+CREATE INDEX IF NOT EXISTS mails_person ON mails (person) WHERE person != '';
 """
 BATCH = 1000  # rows
+KEPT = 5000  # newest messages that keep their content
 # The filters of effects. `since` also finds an older effect that happened again.
 FILTERS = {
     "partner": "partner = :partner",
@@ -57,6 +73,19 @@ def timestamp(at: datetime | None = None) -> str:
     return (at or datetime.now(UTC)).isoformat(timespec="milliseconds")
 
 
+class Message(NamedTuple):
+    """A message to a person, by mail, SMS or push."""
+
+    channel: str
+    recipients: str
+    subject: str
+    raw: bytes
+    sender: str = ""
+    order: str = ""
+    person: str = ""
+    key: str = ""
+
+
 class Store:
     """The open file. Raises sqlite3.Error if it can't be opened."""
 
@@ -68,8 +97,9 @@ class Store:
         # NORMAL: a commit survives a crash of this process, but not a power cut. A deleted row is overwritten.
         pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
         self.connection.executescript(pragmas + SCHEMA)
-        if not any(column["name"] == "order_number" for column in self.execute("PRAGMA table_info(mails)")):
-            self.execute("ALTER TABLE mails ADD COLUMN order_number TEXT")
+        present = {column["name"] for column in self.execute("PRAGMA table_info(mails)")}
+        for name in MAIL_COLUMNS.keys() - present:
+            self.execute(f"ALTER TABLE mails ADD COLUMN {name} {MAIL_COLUMNS[name]}")
         self.connection.executescript(UPGRADE)
 
     @contextmanager
@@ -91,8 +121,11 @@ class Store:
             (partner, kind, key, order, at or timestamp()),
         )
 
-    def once(self, partner: str, kind: str, key: str, body: Body, answer: dict[str, Any]) -> dict[str, Any]:
-        """Record an effect and its answer together. For a known key, only return the recorded answer.
+    def once(
+        self, partner: str, key: str, body: Strict, answer: dict[str, Any], effect: Callable[[], object]
+    ) -> dict[str, Any]:
+        """Call `effect`, which records it, and keep the answer, in one transaction. For a known key, only return the
+        recorded answer.
 
         Raises Problem 422 if the key came with another body.
         """
@@ -104,10 +137,19 @@ class Store:
             if row:
                 require_same_body(row["fingerprint"], fingerprint)
                 return json.loads(row["answer"])
-            self.record_effect(partner, kind, key, body.order)
+            effect()
             if key:
                 self.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (partner, key, fingerprint, json.dumps(answer)))
             return answer
+
+    def keep_message(self, message: Message) -> None:
+        """Keep a message inside the caller's transaction. Delete the content of the oldest one beyond `KEPT`."""
+        self.execute(
+            """INSERT INTO mails (at, sender, recipients, subject, size, raw, order_number, channel, person, key) VALUES
+               (:at, :sender, :recipients, :subject, :size, :raw, :order, :channel, :person, :key)""",
+            {**message._asdict(), "at": timestamp(), "size": len(message.raw)},
+        )
+        self.execute("UPDATE mails SET raw = NULL WHERE id = last_insert_rowid() - ?", (KEPT,))
 
     def effects(self, latest: int = -1, **wanted: str) -> list[dict[str, Any]]:
         """Effects by key, newest first, with their count and first time. `wanted` holds FILTERS, "" matches any."""
@@ -123,7 +165,7 @@ class Store:
 
     def reset(self) -> None:
         with self.transaction():
-            for table in ("effects", "answers", "authorizations", "mails"):
+            for table in ("effects", "answers", "authorizations", "mails", "subscriptions", "webhooks"):
                 self.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
 
 

@@ -17,6 +17,8 @@ Amount = Annotated[str, Field(pattern=r"^(?=.*[1-9])[0-9]{1,9}(\.[0-9]{1,2})?\Z"
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}\Z")]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Text = Annotated[str, Field(pattern=r"\S", max_length=500)]
+# An order's number, or the shop's name for a person.
+Reference = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,40}\Z")]
 
 
 class Strict(BaseModel):
@@ -24,15 +26,15 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, regex_engine="python-re")
 
-
-class Body(Strict):
-    """The body of a request that has an effect."""
-
-    order: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,40}\Z")]
-
     def fingerprint(self) -> str:
         """A hash that is the same for the same values, in any order and spacing."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
+
+
+class Body(Strict):
+    """The body of a request about an order."""
+
+    order: Reference
 
 
 Model = TypeVar("Model", bound=Strict)
@@ -69,9 +71,15 @@ def key(value: str) -> str:
     return value
 
 
-def since(value: str) -> str:
+def kind_and_order(key: str, default: str) -> tuple[str, str]:
+    """`receipt` and `1001` of `receipt:1001`. A key without a kind has the default, one about no order has ""."""
+    kind, _, about = key.partition(":")
+    return kind or default, about if about.isdigit() else ""
+
+
+def utc(name: str, value: str) -> str:
     """An ISO 8601 time in the store's format; "" stays "". Raises Problem 422."""
     try:
         return value and datetime.fromisoformat(value).astimezone(UTC).isoformat(timespec="milliseconds")
     except (ValueError, OverflowError):
-        raise Problem(422, "since must be a time such as 2026-11-22T10:30:00+00:00.") from None
+        raise Problem(422, f"{name} must be a time such as 2026-11-22T10:30:00+00:00.") from None

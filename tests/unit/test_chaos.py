@@ -64,8 +64,9 @@ def test_the_checklist_runs_the_rows_of_workers_and_servers_and_each_step_of_the
 
 
 def test_every_fault_of_a_partner_has_a_row():
+    """Those of its webhooks reach no order's effect."""
     switches = {name for fault in FAULTS.values() for name in fault}
-    assert switches == Faults.model_fields.keys()
+    assert switches == {name for name in Faults.model_fields if not name.startswith("webhook_")}
 
 
 def test_row_names_are_unique():
