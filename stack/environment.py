@@ -34,7 +34,8 @@ SECRETS = (
 )  # fmt: skip
 OVERRIDES = (
     "DATABASE_URL", "READER_DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT",
-    "FLOWER_BASIC_AUTH", "WORKER_GRACE", "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP",
+    "FLOWER_BASIC_AUTH", "WORKER_GRACE", "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP", "SHIPS_AFTER",
+    "DELIVERS_AFTER",
 )  # fmt: skip
 MAKERS: dict[str, Callable[[], str]] = {  # of a secret that is not 18 random bytes
     "key": lambda: secrets.token_urlsafe(48),
@@ -141,6 +142,8 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
         "VAPID_PRIVATE_KEY": secret(var, "vapid"),
         **{name: f"whsec_{secret(var, name.lower())}" for name in WEBHOOKS},
         "LIMITS": UNLIMITED,
+        "SHIPS_AFTER": "",  # never by itself: an audit counts what an order alone causes
+        "DELIVERS_AFTER": "",
     }
     env |= {name: str(port) for name, port in ports.items()}
     own = {name: given[name] for name in OVERRIDES if given and given.get(name)}

@@ -24,7 +24,8 @@ class Demo:
         self.output = var.parent / f"{next(_numbers)}.out"
         # Without the addresses of the tests' own servers, which a demo would use as the user's.
         environ = {name: value for name, value in os.environ.items() if name not in environment.OVERRIDES}
-        self.environ = environ | {name: str(port) for name, port in numbers.items()} | {"BACKROOM_VAR": str(var)}
+        own = {"BACKROOM_VAR": str(var), "SHIPS_AFTER": "", "DELIVERS_AFTER": ""}  # tests count an order's own effects
+        self.environ = environ | {name: str(port) for name, port in numbers.items()} | own
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "stack", "demo"],

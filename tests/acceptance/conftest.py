@@ -40,6 +40,7 @@ def _django_db_helper() -> None:
 def house(open_house: Cluster, partners_process: str) -> Cluster:
     """The shop with all its processes running and no fault at any partner, whatever the test before left."""
     urllib3.request("POST", f"{partners_process}/reset")
+    urllib3.request("PUT", f"{partners_process}/webhooks", json={"url": open_house.site})
     open_house.start("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")
     return open_house
 

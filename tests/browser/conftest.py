@@ -74,6 +74,7 @@ def troubles() -> list[str]:
 def open_page(house: Cluster, browser: Browser, partners_process: str, troubles: list[str]) -> Iterator[Callable]:
     """A new visitor's page, without faults at any partner; takes what `browser.new_context` takes."""
     urllib3.request("POST", f"{partners_process}/reset")
+    urllib3.request("PUT", f"{partners_process}/webhooks", json={"url": house.site})
     contexts = []
 
     def open_page(**options: object) -> Page:
