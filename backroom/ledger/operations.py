@@ -45,21 +45,21 @@ def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: f
 
 
 def cancel(
-    *, ids: Sequence[str] = (), keys: Sequence[str] = (), batches: Sequence[str] = (), why: str = "",
-    dead: bool = False, running: bool = False, wait: bool = True,
+    *, ids: Sequence[str] = (), keys: Sequence[str] = (), names: Sequence[str] = (), batches: Sequence[str] = (),
+    why: str = "", dead: bool = False, running: bool = False, wait: bool = True,
 ) -> list[str]:  # fmt: skip
     """Cancel jobs that have not begun (with `dead`, dead letters too) and all jobs that wait for them; of `batches` the
-    callbacks and the members. With `running`, ask those that run to end. Returns the ids of both. Without `wait`,
-    leaves out those that another transaction has locked.
+    callbacks and the members, of unique `names` the last jobs that took them. With `running`, ask those that run to
+    end. Returns the ids of both. Without `wait`, leaves out those that another transaction has locked.
 
-    Race: a worker claims one at this moment, or its attempt ends. The lock waits for that, and tells what it is now: a
-    running one is left alone, or asked. Or the asked body finishes: it wins, and its followers run.
+    Race: a worker claims one now: the lock waits, then a running one is left alone, or asked. A body that ends wins.
     """
     states = ["ready", "waiting", "dead"] if dead else ["ready", "waiting"]
     which = """id = ANY(%s::uuid[] || ARRAY(SELECT id FROM backroom_job WHERE key = ANY(%s))
+                        || ARRAY(SELECT job_id FROM backroom_unique WHERE name = ANY(%s))
                         || ARRAY(SELECT id FROM backroom_job WHERE batch_id = ANY(%s::uuid[])))"""
     # NULL: for an empty array PostgreSQL reads all dead letters.
-    named = [*ids, *batches], list(keys) or None, list(batches) or None
+    named = [*ids, *batches], list(keys) or None, list(names), list(batches) or None
     error, skip = "COALESCE(NULLIF(%s, ''), error)", "" if wait else "SKIP LOCKED"
     sql = CANCEL.format(heads=which, error=error, asked="state = 'running'", skip=skip)
     return returned_ids(sql, *named, [*states, "running"] if running else states, why, why, states)

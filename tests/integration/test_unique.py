@@ -124,6 +124,14 @@ class TestAName:
         assert raised.value.job_id == first
         assert plain.enqueue(2) != first
 
+    def test_cancels_the_waiting_job_that_has_it(self):
+        first, other = reindex.enqueue(1), reindex.enqueue(2)
+        assert operations.cancel(names=["reindex:1", "reindex:3"]) == [first]
+        assert Job.objects.get(pk=other).state == "ready"
+        second = reindex.enqueue(1)
+        begin(second)
+        assert operations.cancel(names=["reindex:1"]) == []
+
     def test_is_purged_with_its_job(self):
         reindex.enqueue(1)
         assert names.purge_names() == 0
