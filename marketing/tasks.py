@@ -1,7 +1,7 @@
 """The Celery tasks of this room. Each runs one verb."""
 
 from backroom import task
-from marketing import mails
+from marketing import digests, mails
 from marketing.subscriptions import MAIL_CONFIRMATION, PATIENT
 
 
@@ -11,3 +11,15 @@ from marketing.subscriptions import MAIL_CONFIRMATION, PATIENT
 def mail_confirmation(subscription: int, topics: str, slot: int) -> None:
     """Ask the owner of an address whether they want these topics."""
     mails.send_confirmation(subscription, topics, slot)
+
+
+@task(name="marketing.enqueue_digests", queue="bulk")
+def enqueue_digests() -> int:
+    """Enqueue the digests of those whose day has begun; returns how many."""
+    return digests.scan(send_digest.call)
+
+
+@task(name="marketing.send_digest", queue="bulk", key="digest:{subscription}-{day}", retry=PATIENT)
+def send_digest(subscription: int, day: str, last: str) -> None:
+    """Mail the digest of a local day (YYYYMMDD): the news since the last one's, or "" for a first one."""
+    digests.send(subscription, day, last)
