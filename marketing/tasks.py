@@ -1,7 +1,9 @@
 """The Celery tasks of this room. Each runs one verb."""
 
+from datetime import timedelta
+
 from backroom import task
-from marketing import digests, mails
+from marketing import carts, digests, mails
 from marketing.subscriptions import MAIL_CONFIRMATION, PATIENT
 
 
@@ -11,6 +13,15 @@ from marketing.subscriptions import MAIL_CONFIRMATION, PATIENT
 def mail_confirmation(subscription: int, topics: str, slot: int) -> None:
     """Ask the owner of an address whether they want these topics."""
     mails.send_confirmation(subscription, topics, slot)
+
+
+@task(
+    name="marketing.remind_of_cart", queue="bulk", unique=(carts.NAME, "while waiting"), duplicate="replace",
+    expires=timedelta(days=1), retry=PATIENT,
+)  # fmt: skip
+def remind_of_cart(cart: int) -> None:
+    """Each change of the cart moves it."""
+    carts.remind(cart)
 
 
 @task(name="marketing.enqueue_digests", queue="bulk")
