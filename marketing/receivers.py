@@ -1,12 +1,15 @@
-"""What this room enqueues when a cart changes, in the transaction of the change."""
+"""What this room enqueues when a cart or a product's stock changes, in the transaction of the change."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.dispatch import receiver
 
+from backroom import enqueue_all
 from backroom.ledger import operations
-from marketing import carts
-from marketing.tasks import remind_of_cart
+from catalog.signals import restocked
+from marketing import carts, stock_alerts
+from marketing.tasks import remind_of_cart, tell_those_waiting
 from orders.cart import Cart
 from orders.signals import cart_changed
 
@@ -21,3 +24,10 @@ def move_reminder(cart: Cart, **_: Any) -> None:
         remind_of_cart.using(run_after=carts.AFTER).enqueue(cart.pk)
     else:
         operations.cancel(names=[carts.NAME.format(cart=cart.pk)], why="the cart is empty")
+
+
+@receiver(restocked)
+def tell_of_stock(product_ids: Sequence[int], **_: Any) -> None:
+    """Tell those who wait for the products."""
+    if awaited := stock_alerts.awaited(product_ids):
+        enqueue_all(*(tell_those_waiting.call(product) for product in awaited))

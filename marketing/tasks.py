@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from backroom import task
-from marketing import carts, digests, mails
+from backroom import enqueue_many, task
+from marketing import carts, digests, mails, stock_alerts
 from marketing.subscriptions import MAIL_CONFIRMATION, PATIENT
 
 
@@ -22,6 +22,20 @@ def mail_confirmation(subscription: int, topics: str, slot: int) -> None:
 def remind_of_cart(cart: int) -> None:
     """Each change of the cart moves it."""
     carts.remind(cart)
+
+
+@task(name="marketing.tell_those_waiting", unique=("restock:{product}", "while waiting"))
+def tell_those_waiting(product: int) -> None:
+    """Enqueue the alerts for a product that is back in stock, in the order asked."""
+    enqueue_many(tell.call(alert, product) for alert in stock_alerts.waiting(product))
+
+
+@task(
+    name="marketing.tell", unique=("stock-alert:{alert}", "while waiting"), in_order="restock:{product}", atomic=True
+)  # fmt: skip
+def tell(alert: int, product: int) -> None:
+    """Make a notice of an alert."""
+    stock_alerts.tell(alert)
 
 
 @task(name="marketing.enqueue_digests", queue="bulk")

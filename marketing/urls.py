@@ -1,8 +1,8 @@
-"""URLs of subscriptions."""
+"""URLs of subscriptions and stock alerts."""
 
 from django.urls import path
 
-from marketing import views
+from marketing import product_views, views
 
 app_name = "marketing"
 
@@ -11,4 +11,5 @@ urlpatterns = [
     path("newsletter/confirm/", views.confirm, name="confirm"),
     path("newsletter/unsubscribe/<slug:topic>/", views.unsubscribe, name="unsubscribe"),
     path("accounts/subscriptions/", views.account, name="subscriptions"),
+    path("products/<slug:slug>/alert/", product_views.stock_alert, name="stock-alert"),
 ]
