@@ -1,4 +1,4 @@
-"""URLs of subscriptions and stock alerts."""
+"""URLs of subscriptions, stock alerts and reviews."""
 
 from django.urls import path
 
@@ -12,4 +12,5 @@ urlpatterns = [
     path("newsletter/unsubscribe/<slug:topic>/", views.unsubscribe, name="unsubscribe"),
     path("accounts/subscriptions/", views.account, name="subscriptions"),
     path("products/<slug:slug>/alert/", product_views.stock_alert, name="stock-alert"),
+    path("orders/<int:number>/review/", product_views.review, name="review"),
 ]

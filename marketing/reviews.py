@@ -1,0 +1,62 @@
+"""Reviews: the mail that asks for them, a week after the delivery, and the customer's own answers."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Q
+
+from backroom import Call
+from catalog.reviews import Review
+from marketing import bulk_mail, subscriptions
+from orders.models import Order, Status
+
+
+def reviewable(number: int) -> Order | None:
+    """The order of this number, once it is delivered and unless it was cancelled or its customer erased."""
+    delivered = Order.objects.filter(number=number, delivered_at__isnull=False, erased_at=None)
+    return delivered.exclude(status=Status.CANCELLED).first()
+
+
+def ask(number: int) -> None:
+    """Mail the customer of an order, if a subscription of their account or address has reminders."""
+    order = reviewable(number)
+    if order is None or Review.objects.filter(order=number).exists():
+        return
+    own = Q(user=order.user_id) if order.user_id else Q(email=order.email.lower())
+    if subscription := subscriptions.wanting("reminders").filter(own).order_by("pk").first():
+        order.renew_link()
+        bulk_mail.send(
+            key=f"review:{number}",
+            subscription=subscription,
+            topic="reminders",
+            subject=f"How was your order {number}?",
+            template="marketing/mail/review",
+            context={"order": order, "url": settings.SITE_URL + order.address_of("marketing:review")},
+        )
+
+
+def save(order: Order, product_id: int, stars: int, text: str) -> None:
+    """A changed review waits for staff again."""
+    values = {"stars": stars, "text": text}
+    review, new = Review.objects.get_or_create(order=order.number, product_id=product_id, defaults=values)
+    if not new and (review.stars, review.text) != (stars, text):
+        Review.objects.filter(pk=review.pk).update(**values, shown=None)
+
+
+def of(address: str, user: User | None) -> Any:
+    """The reviews of a person's orders."""
+    own = Q(email__iexact=address) | (Q(user=user) if user else Q(pk__in=[]))
+    return Review.objects.filter(order__in=Order.objects.filter(own).values("number"))
+
+
+def export(address: str, user: User | None) -> dict[str, Any] | None:
+    """A holder of accounts/personal_data.py."""
+    fields = ("order", "product__name", "stars", "text", "created_at")
+    found = [{name: str(value) for name, value in row.items()} for row in of(address, user).values(*fields)]
+    return {"reviews": found} if found else None
+
+
+def erase(address: str, user: User | None) -> list[Call] | None:
+    """As `export`: a customer's own words may name them."""
+    return [] if of(address, user).delete()[0] else None
