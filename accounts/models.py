@@ -35,3 +35,13 @@ class DataExport(models.Model):
 
     def __str__(self) -> str:
         return f"Export {self.pk}"
+
+
+class FormerAddress(models.Model):
+    """The address that an account had, until the mail about the change is sent to it."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    email = models.EmailField()
+
+    def __str__(self) -> str:
+        return f"Former address {self.pk}"

@@ -77,6 +77,8 @@ LIMITS = {  # requests and seconds
     "links_by_client": (10, 600),  # mails with an order's link
     "newsletter_by_client": (10, 600),
     "newsletter_by_email": (5, 3600),
+    "account_mails_by_email": (10, 3600),  # of sign-ups, resets and changes of address, known or not
+    "account_mails_by_client": (20, 3600),
 }
 
 

@@ -7,6 +7,7 @@ from celery.schedules import crontab
 
 SCHEDULE = {
     "clear expired sessions": {"task": "shop.clear_sessions", "schedule": crontab(minute=5)},
+    "delete unverified accounts": {"task": "accounts.delete_unverified", "schedule": crontab(minute=15)},
     "release unpaid reservations": {"task": "orders.release_unpaid", "schedule": crontab(minute="*/10")},
     "reconcile orders with the partners": {"task": "orders.reconcile", "schedule": crontab(minute="5-59/10")},
     "erase old customers": {"task": "orders.erase_old", "schedule": crontab(minute=20)},

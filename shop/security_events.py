@@ -6,7 +6,7 @@ A line names an account by its id: in the place of a name, people also type pass
 from typing import Any
 
 import structlog
-from django.contrib.auth import get_user_model
+from allauth.account.signals import email_changed
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
@@ -14,6 +14,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from accounts import customers
 from backroom.inbound import limits
 from backroom.inbound.client import client_of
 from shop import request_metrics
@@ -42,9 +43,17 @@ def signed_out(request: HttpRequest, user: User | None, **_: Any) -> None:
 
 @receiver(user_login_failed)
 def sign_in_failed(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    name = credentials.get(get_user_model().USERNAME_FIELD)
-    user = get_user_model().objects.filter(**{get_user_model().USERNAME_FIELD: name}).first()
+    if email := credentials.get("email"):
+        address = customers.address_of(email)
+        user = address and address.user
+    else:
+        user = User.objects.filter(username=credentials.get("username")).first()
     record("sign-in failed", request, user=user and user.pk)
+
+
+@receiver(email_changed)
+def address_changed(request: HttpRequest, user: User, **_: Any) -> None:
+    record("email changed", request, user=user.pk)
 
 
 @receiver(post_save, sender=TOTPDevice)

@@ -149,7 +149,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; no form or API call of ours is
 AUTHENTICATION_BACKENDS = [
     "shop.sign_in.Limits",
     "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
+    "accounts.backend.CustomerBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -162,7 +162,17 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_RATE_LIMITS = False
-ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_ADAPTER = "accounts.adapter.Adapter"
+ACCOUNT_FORMS = {
+    "login": "accounts.forms.SignInForm",
+    "signup": "accounts.forms.SignUpForm",
+    "add_email": "accounts.forms.AddressForm",
+    "change_password": "accounts.forms.PasswordChangeForm",
+    "reset_password": "accounts.forms.ResetForm",
+}
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_SESSION_REMEMBER = True  # as a guest's session, which holds the cart
+PASSWORD_RESET_TIMEOUT = 900  # seconds; of the links that verify an address, too
 STAFF_TOTP = env.STAFF_TOTP if env.STAFF_TOTP is not None else not DEBUG
 STAFF_SESSION_HOURS, STAFF_IDLE_MINUTES = env.STAFF_SESSION_HOURS, env.STAFF_IDLE_MINUTES
 OTP_TOTP_ISSUER = "Backroom"  # what an authenticator app shows beside the username

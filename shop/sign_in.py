@@ -15,5 +15,5 @@ class Limits:
         """Raises LimitReached before the password is read. Counted are all attempts: of many at the same moment, none
         can guess more. The limit: a stranger who knows a name can keep its owner out while they go on."""
         if request:
-            account = (username or "").casefold()
+            account = (username or credentials.get("email") or "").casefold()
             limits.take(request, sign_ins_by_client=client_of(request), sign_ins_by_account=account)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
@@ -69,5 +69,8 @@ def fresh(request: HttpRequest) -> bool:
 
 
 @receiver(user_logged_in)
-def begin(request: HttpRequest, **_: Any) -> None:
+def begin(request: HttpRequest, user: User, **_: Any) -> None:
+    """Of staff only: a customer's session stays one when its user becomes staff."""
+    if not user.is_staff:
+        return
     request.session[SIGNED_IN] = request.session[SEEN] = int(timezone.now().timestamp())

@@ -1,0 +1,32 @@
+"""Customers by their address: people with an account who are no staff."""
+
+from datetime import timedelta
+
+from allauth.account.models import EmailAddress
+from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+KEPT = timedelta(days=1)  # for a sign-up that is never verified; its link lasts minutes
+
+
+def address_of(email: str) -> EmailAddress | None:
+    """The address by which a person signs in, with its user.
+
+    A sign-up takes any address, so several accounts may have one that none of them verified; the newest counts. The
+    address that an account is to change to does not count.
+    """
+    found = EmailAddress.objects.filter(
+        email=email.lower(), primary=True, user__is_staff=False, user__is_active=True
+    )  # fmt: skip
+    return found.select_related("user").order_by("-verified", "-pk").first()
+
+
+def delete_unverified() -> int:
+    """Delete the accounts whose address was never verified; how many."""
+    addresses = EmailAddress.objects.filter(user=OuterRef("pk"))
+    old = User.objects.filter(
+        Exists(addresses), ~Exists(addresses.filter(verified=True)),
+        is_staff=False, last_login=None, date_joined__lt=timezone.now() - KEPT,
+    )  # fmt: skip
+    return sum(user.delete()[0] > 0 for user in old.iterator())
