@@ -12,6 +12,7 @@ from partners import pages
 from partners.faults import PARTNERS, Faults, Partner
 from partners.payments import approve_due
 from partners.problems import Problem
+from partners.sms import RECENT
 from partners.store import FILTERS, STORE
 from partners.validation import Strict, read, utc, validate
 from partners.webhooks import SENDERS, WEBHOOKS
@@ -52,6 +53,7 @@ def reset(request: web.Request) -> None:
     for partner in request.app[PARTNERS].values():
         partner.reset()
     request.app[STORE].reset()
+    request.app[RECENT].clear()
 
 
 @routes.get("/faults/{partner}")

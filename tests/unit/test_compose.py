@@ -209,6 +209,14 @@ def test_a_container_gets_only_the_secrets_that_it_needs():
     assert held["partners"] == held["mailpit"] == set()
 
 
+def test_the_partners_sign_for_the_web_and_reach_it():
+    web, partners = (SERVICES[name]["environment"] for name in ("web", "partners"))
+    assert {name: partners[name] for name in environment.WEBHOOKS} == {name: web[name] for name in environment.WEBHOOKS}
+    assert set(SERVICES["web"]["networks"]) & set(SERVICES["partners"]["networks"])
+    assert urlsplit(filled_in(partners["WEBHOOKS_URL"], {})).hostname in filled_in(web["ALLOWED_HOSTS"], {}).split(",")
+    assert partners["PARTNERS_URL"] == web["PARTNERS_URL"]
+
+
 def test_the_image_holds_every_package_that_it_runs_and_no_secret():
     rules = [line for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     kept = {rule[1:] for rule in rules if rule[0] == "!"}
