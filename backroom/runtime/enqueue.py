@@ -91,7 +91,8 @@ def write(calls: Sequence[Call]) -> Written:
     newcomers = [head for (head, *_), call in zip(chains, calls, strict=True) if call.unique]
     with transaction.atomic(savepoint=bool(newcomers)) if newcomers or len(rows) > 1 else nullcontext():
         held = duplicates.settle(newcomers)
-        inserted = enqueueing.insert([row for row in rows if row["id"] not in held] if held else rows)
+        new = [row for row in rows if row["id"] not in held] if held else rows
+        inserted = enqueueing.insert(new) if new else {}
         known = _existing(rows, inserted, held)
     messages = [
         Message(row["id"], row["task"], row["queue"], row["args"], row["context"], stamp)
