@@ -35,7 +35,7 @@ def remind(cart_id: int) -> None:
     subscription = subscriptions.of_user(cart.user_id, "reminders")
     if lines and subscription:
         bulk_mail.send(
-            key=f"cart:{cart.pk}-{cart.changed_at:%Y%m%d%H%M%S}",
+            key=f"cart:{cart.pk}-{cart.changed_at:%Y%m%d%H%M%S%f}",
             subscription=subscription,
             topic="reminders",
             subject="Your cart is waiting",
