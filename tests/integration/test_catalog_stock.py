@@ -84,7 +84,7 @@ class Fields(HTMLParser):
         field = dict(attrs)
         if tag == "input" and field.get("type") not in ("submit", "search") and "name" in field:
             if field.get("type") != "checkbox" or "checked" in field:
-                self.sent[field["name"]] = field.get("value", "on")
+                self.sent[field["name"]] = field.get("value", "on" if field.get("type") == "checkbox" else "")
         elif tag in ("select", "textarea"):
             self.choice, self.text = field["name"], ""
         elif tag == "option" and "selected" in field:
@@ -125,6 +125,19 @@ def test_staff_can_count_the_stock_anew_in_the_list(staff):
     assert staff.post("/admin/catalog/product/", form | {"form-0-stock": "7"}).status_code == 302
     figs.refresh_from_db()
     assert figs.stock == 7
+
+
+def test_staff_make_an_offer_in_the_list_and_its_pages_show_both_prices(staff):
+    fruit = Category.objects.create(slug="fruit", name="Fruit")
+    figs = Product.objects.create(slug="figs", name="Figs", category=fruit, price=Decimal(2), stock=10)
+    form = sent_back(staff.get("/admin/catalog/product/").content.decode())
+    refused = staff.post("/admin/catalog/product/", form | {"form-0-was": "1.50"})
+    assert "The price before the offer must be above the price." in refused.content.decode()
+    assert staff.post("/admin/catalog/product/", form | {"form-0-was": "3.00"}).status_code == 302
+    figs.refresh_from_db()
+    assert (figs.was, figs.offered_at is None) == (Decimal(3), False)
+    for page in (figs.get_absolute_url(), "/products/"):
+        assert '<s><span class="unseen">Instead of </span>€3.00</s> <b>€2.00</b>' in staff.get(page).content.decode()
 
 
 def test_staff_can_not_sell_a_product_in_another_currency_than_the_shops(staff):
