@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
@@ -29,4 +30,11 @@ def delete_unverified() -> int:
         Exists(addresses), ~Exists(addresses.filter(verified=True)),
         is_staff=False, last_login=None, date_joined__lt=timezone.now() - KEPT,
     )  # fmt: skip
-    return sum(user.delete()[0] > 0 for user in old.iterator())
+    deleted = 0
+    for pk in old.values_list("pk", flat=True):
+        with transaction.atomic():
+            user = User.objects.select_for_update().filter(pk=pk).first()
+            if user and old.filter(pk=pk).exists():  # asked again under the lock: a link may verify it meanwhile
+                user.delete()
+                deleted += 1
+    return deleted

@@ -75,6 +75,10 @@ class AddressForm(Ours, allauth.AddEmailForm):
     def clean_oldpassword(self) -> str:
         return check_own(self.user, self.cleaned_data["oldpassword"])
 
+    def save(self, request: HttpRequest) -> EmailAddress:
+        User.objects.select_for_update().get(pk=self.user.pk)  # two changes at once insert one after the other
+        return super().save(request)
+
 
 class PasswordChangeForm(Ours, allauth.ChangePasswordForm):
     """The old password and the new one. Wrong ones count as failed sign-ins."""

@@ -26,12 +26,12 @@ def reset(user: User) -> str:
 
 
 def address_of(token: str) -> EmailAddress | None:
-    """The address that the link verifies, locked: of two clicks at once, the second finds it verified."""
+    """The address that the link verifies, locked with its user: of two clicks at once, the second finds it verified."""
     try:
         pk = signing.loads(token, salt=SALT, max_age=settings.PASSWORD_RESET_TIMEOUT)
     except signing.BadSignature:
         return None
-    found = EmailAddress.objects.select_for_update(of=("self",)).select_related("user")
+    found = EmailAddress.objects.select_for_update(of=("self", "user")).select_related("user")
     return found.filter(pk=pk, verified=False, user__is_staff=False, user__is_active=True).first()
 
 
