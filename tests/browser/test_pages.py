@@ -12,7 +12,10 @@ from tests.integration.buying import fault
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 
-PAGES = ["/", "/products/", "/products/?q=feta", "/products/?q=nothing+like+it", "/products/vine-tomatoes/"]
+PAGES = [
+    "/", "/products/", "/products/?q=feta", "/products/?q=nothing+like+it", "/products/vine-tomatoes/",
+    "/accounts/login/", "/accounts/sign-up/", "/accounts/password/forgotten/",
+]  # fmt: skip
 
 
 @pytest.fixture

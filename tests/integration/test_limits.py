@@ -18,6 +18,7 @@ from orders.models import Order
 from shop import request_metrics
 from shop.environment import LIMITS
 from shop.logs import formatter
+from tests.integration import accounts
 from tests.integration.broker import broker_at
 from tests.integration.buying import FORM, product
 from tests.integration.carts import hidden_in, put_in_cart
@@ -79,6 +80,32 @@ def test_one_client_cannot_try_a_password_at_many_accounts():
     for number in range(3):
         assert sign_in(client, f"name-{number}", "password").status_code == 200
     refused(sign_in(client, "another", "password"))
+
+
+def test_a_customers_sign_in_counts_by_address_and_by_client_and_is_recorded_without_it(lines):
+    email, client = accounts.fresh(), stranger()
+    user = accounts.account(email)
+    for _ in range(3):
+        assert accounts.sign_in(stranger(), email, "wrong").status_code == 422
+        assert accounts.sign_in(client, accounts.fresh(), "wrong").status_code == 422
+    refused(accounts.sign_in(stranger(), email.upper()))
+    refused(accounts.sign_in(client, accounts.fresh()))
+    failed = [line for line in lines if line.get("what") == "sign-in failed"]
+    assert [line["user"] for line in failed] == [user.pk, None] * 3
+    assert email not in json.dumps(lines)
+
+
+@pytest.mark.parametrize("ask", [accounts.sign_up, accounts.ask_reset])
+def test_mails_of_accounts_are_limited_by_client_and_by_address_known_or_not(ask):
+    known, client = accounts.fresh(), stranger()
+    accounts.account(known)
+    for email in (known, accounts.fresh()):
+        assert [ask(stranger(), email).status_code for _ in range(3)] == [302] * 3
+        refused(ask(stranger(), email))
+    assert [ask(client, accounts.fresh()).status_code for _ in range(3)] == [302] * 3
+    before = User.objects.count()
+    refused(ask(client, accounts.fresh()))
+    assert User.objects.count() == before, "no account without its mail"
 
 
 def test_orders_of_one_client_are_limited_and_another_client_is_served():
