@@ -64,6 +64,7 @@ class AddressForm(Ours, allauth.AddEmailForm):
     """The address to change to, which may be another's: the mail tells them. The password is asked for because a
     stolen session must not become a stolen account."""
 
+    labels = {"email": "New email"}
     oldpassword = PasswordField(autocomplete="current-password")
 
     def clean_email(self) -> str:
