@@ -1,18 +1,19 @@
 """The registry of what is held about a person. Each room that holds something registers a holder, in `apps.ready()`.
 
 A person is an address and, if an account has verified it, a user. Holders are named by dotted paths, and imported once
-a person asks.
+a person asks: this module needs no models.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from allauth.account.models import EmailAddress
-from django.contrib.auth.models import User
 from django.utils.module_loading import import_string
 
 from backroom import Call
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 
 @dataclass(frozen=True)
@@ -28,24 +29,19 @@ class Holder:
 
     export: str
     erase: str
-    noun: str = ""  # what one of its jobs erases, as people call it: "order" for the key erase:1001
+    kind: str = ""  # the first part of the keys of its jobs, "erase" of erase:1001,
+    noun: str = ""  # and what one of them erases, as people call it: "order"
 
 
 HOLDERS: dict[str, Holder] = {}
 
 
-def register(name: str, export: str, erase: str, noun: str = "") -> None:
+def register(name: str, export: str, erase: str, kind: str = "", noun: str = "") -> None:
     """Add a room's holder."""
-    HOLDERS[name] = Holder(export, erase, noun)
+    HOLDERS[name] = Holder(export, erase, kind, noun)
 
 
-def user_of(address: str) -> User | None:
-    """The account that has verified this address, in any case."""
-    found = EmailAddress.objects.filter(email__iexact=address, verified=True).select_related("user").first()
-    return found and found.user
-
-
-def export(address: str, user: User | None) -> dict[str, Any] | None:
+def export(address: str, user: "User | None") -> dict[str, Any] | None:
     """All that is held about this person, as values for JSON; None if there is nothing."""
     found: dict[str, Any] = {}
     for holder in HOLDERS.values():
@@ -53,7 +49,7 @@ def export(address: str, user: User | None) -> dict[str, Any] | None:
     return {"email": address} | found if found else None
 
 
-def erasures(address: str, user: User | None) -> Iterator[tuple[Holder, list[Call]]]:
+def erase(address: str, user: "User | None") -> Iterator[tuple[Holder, list[Call]]]:
     """Erase what can be at once, in the caller's transaction; yield the holders that held something, each with the
     calls that erase the rest."""
     for holder in HOLDERS.values():
