@@ -2,10 +2,17 @@ from importlib import import_module
 
 from django.apps import AppConfig
 
+from accounts import personal_data
+
 
 class MarketingConfig(AppConfig):
     name = "marketing"
     verbose_name = "Marketing"
 
     def ready(self) -> None:
-        import_module("marketing.receivers")  # by name, as they need the loaded models
+        for name in ("marketing.account", "marketing.receivers"):
+            import_module(name)  # by name, as they need the loaded models
+        personal_data.register(
+            "marketing", "marketing.personal_data.export", "marketing.personal_data.erase",
+            kind="forget-reader", noun="subscription",
+        )  # fmt: skip

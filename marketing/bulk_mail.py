@@ -26,6 +26,6 @@ def send(
         headers={
             "List-Unsubscribe": f"<{url}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-            "X-Person": subscription.person,
         },
+        person=subscription.person,
     )

@@ -21,5 +21,5 @@ def send_confirmation(id: int, topics: str, slot: int) -> None:
             "hours": subscriptions.HOURS,
         },
         patience=mail.URGENT,
-        headers={"X-Person": subscription.person},
+        person=subscription.person,
     )

@@ -34,7 +34,7 @@ class Subscription(models.Model):
 
     @property
     def person(self) -> str:
-        """By it the mail server forgets: the header X-Person."""
+        """By it the mail server forgets: see notifications/mail.py."""
         return str(self.user_id or f"s{self.pk}")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core import signing
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
@@ -19,7 +20,7 @@ from django.urls import reverse
 
 from backroom import Call, Retry, enqueue_all
 from marketing.models import Subscription
-from notifications.models import Bounce
+from notifications.models import Bounce, Contact
 
 TOPICS = {
     "newsletter": "the newsletter",
@@ -33,7 +34,7 @@ PAUSE = 600  # seconds; an address gets one such mail in each, however often its
 MAIL_CONFIRMATION, PATIENT = "marketing.mail_confirmation", Retry(attempts=16, first=2, cap=600)
 
 
-def subscribe(email: str, topics: Collection[str], user: Any = None) -> None:
+def subscribe(email: str, topics: Collection[str], user: User | None = None) -> None:
     """Subscribe a user's own verified address at once, and any other by the link of a mail, which this enqueues. It
     does the same for an address that is known already, so it tells a stranger nothing."""
     with transaction.atomic():
@@ -52,7 +53,9 @@ def choose(user: Any, email: str, topics: Mapping[str, bool]) -> None:
     with transaction.atomic():
         Subscription.objects.filter(user=user).exclude(email=email.lower()).update(user=None)
         subscription, _ = Subscription.objects.get_or_create(email=email.lower())
-        Subscription.objects.filter(pk=subscription.pk).update(user=user, confirmed_at=Now(), **topics)
+        contact = Contact.objects.filter(user=user).first()
+        zone = {"time_zone": contact.time_zone} if contact else {}
+        Subscription.objects.filter(pk=subscription.pk).update(user=user, confirmed_at=Now(), **zone, **topics)
 
 
 def owner(email: str) -> int | None:
@@ -66,13 +69,14 @@ def confirm_url(subscription: Subscription, topics: str) -> str:
     return f"{settings.SITE_URL}{reverse('marketing:confirm')}?token={token}"
 
 
-def asked(token: str) -> tuple[int, list[str], datetime | None] | None:
-    """The subscription, the topics and the last confirmation that a link was made for. None if it is forged or old."""
+def asked(token: str) -> tuple[Subscription, list[str]] | None:
+    """The subscription and the topics that a confirmation's link is about. None if it is forged, old or used."""
     try:
         id, topics, seen = signing.loads(token, salt=CONFIRM, max_age=HOURS * 3600)
     except signing.BadSignature:
         return None
-    return id, [topic for topic in topics.split(",") if topic in TOPICS], seen and datetime.fromisoformat(seen)
+    its = Subscription.objects.filter(pk=id, confirmed_at=seen and datetime.fromisoformat(seen)).first()
+    return (its, [topic for topic in topics.split(",") if topic in TOPICS]) if its else None
 
 
 def confirm(token: str) -> bool:
@@ -83,13 +87,13 @@ def confirm(token: str) -> bool:
     """
     if (found := asked(token)) is None:
         return False
-    id, topics, seen = found
+    its, topics = found
     with transaction.atomic():
-        email = Subscription.objects.filter(pk=id, confirmed_at=seen).values_list("email", flat=True).first()
-        if email is None or not _add(Subscription.objects.filter(pk=id, confirmed_at=seen), topics, owner(email)):
-            return False
-        Bounce.objects.filter(address=email).delete()
-        return True
+        unchanged = Subscription.objects.filter(pk=its.pk, confirmed_at=its.confirmed_at)
+        done = _add(unchanged, topics, owner(its.email))
+        if done:
+            Bounce.objects.filter(address=its.email).delete()
+        return bool(done)
 
 
 def _add(its: QuerySet[Subscription], topics: Collection[str], user_id: int | None) -> int:

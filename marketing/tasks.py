@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from backroom import enqueue_many, task
-from marketing import carts, digests, mails, stock_alerts
+from marketing import carts, digests, mails, personal_data, stock_alerts
 from marketing.subscriptions import MAIL_CONFIRMATION, PATIENT
 
 
@@ -48,3 +48,15 @@ def enqueue_digests() -> int:
 def send_digest(subscription: int, day: str, last: str) -> None:
     """Mail the digest of a local day (YYYYMMDD): the news since the last one's, or "" for a first one."""
     digests.send(subscription, day, last)
+
+
+@task(name=personal_data.FORGET, queue="bulk", key="forget-reader:{subscription}", retry=PATIENT)
+def forget_reader(subscription: int) -> None:
+    """Have the mail server forget an erased subscriber."""
+    personal_data.forget(subscription)
+
+
+@task(name="marketing.erase_unconfirmed", queue="bulk")
+def erase_unconfirmed() -> int:
+    """Erase addresses that were entered and never confirmed."""
+    return personal_data.erase_unconfirmed()

@@ -34,11 +34,8 @@ def newsletter(request: HttpRequest) -> HttpResponse:
 def confirm(request: HttpRequest) -> HttpResponse:
     """The second half of the double opt-in."""
     token = request.GET.get("token", "")
-    if request.method == "POST":
-        done = subscriptions.confirm(token)
-    else:
-        found, done = subscriptions.asked(token), None
-    good = done if done is not None else found is not None
+    done = request.method == "POST"
+    good = subscriptions.confirm(token) if done else subscriptions.asked(token) is not None
     context = {"good": good, "done": done}
     return render(request, "marketing/confirm.html", context, status=200 if good else 410)
 

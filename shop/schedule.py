@@ -11,6 +11,7 @@ SCHEDULE = {
     "release unpaid reservations": {"task": "orders.release_unpaid", "schedule": crontab(minute="*/10")},
     "reconcile orders with the partners": {"task": "orders.reconcile", "schedule": crontab(minute="5-59/10")},
     "erase old customers": {"task": "orders.erase_old", "schedule": crontab(minute=20)},
+    "erase unconfirmed subscriptions": {"task": "marketing.erase_unconfirmed", "schedule": crontab(minute=30)},
     "purge finished jobs": {"task": "backroom.purge", "schedule": crontab(minute=40, hour="*/6")},
     "purge old minutes and alerts": {"task": "backroom.purge_history", "schedule": crontab(minute=50, hour="*/6")},
     "purge old notices": {"task": "notifications.purge", "schedule": crontab(minute=55, hour=2)},
