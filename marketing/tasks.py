@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from backroom import enqueue_many, task
-from marketing import carts, digests, mails, personal_data, stock_alerts
+from backroom import batch, enqueue_many, task
+from marketing import campaigns, carts, digests, mails, personal_data, stock_alerts
 from marketing.subscriptions import MAIL_CONFIRMATION, PATIENT
 
 
@@ -54,6 +54,29 @@ def send_digest(subscription: int, day: str, last: str) -> None:
 def forget_reader(subscription: int) -> None:
     """Have the mail server forget an erased subscriber."""
     personal_data.forget(subscription)
+
+
+@task(name="marketing.mail_test", queue="critical", key="campaign-test:{campaign}-{user}-{slot}", retry=PATIENT)
+def mail_test(campaign: int, user: int, slot: int) -> None:
+    """Mail a campaign to the one who writes it."""
+    mails.send_test(campaign, user, slot)
+
+
+@task(name=campaigns.SEND_SLICE, queue="bulk", key="campaign-slice:{campaign}-{after}", retry=PATIENT, atomic=True)
+def send_slice(campaign: int, after: int) -> None:
+    """Enqueue a campaign's next slice, and the one behind it, in the transaction that moves the cursor."""
+    if found := campaigns.next_slice(campaign, after):
+        mails = (mail_campaign.call(campaign, each) for each in found)
+        batch(mails, then=send_slice.call(campaign, found[-1]), if_dead="go on")
+
+
+@task(
+    name="marketing.mail_campaign", queue="bulk", key="campaign:{campaign}-{subscription}", retry=PATIENT,
+    fair="campaign:{campaign}",
+)  # fmt: skip
+def mail_campaign(campaign: int, subscription: int) -> str:
+    """One mail to one recipient; returns what became of it."""
+    return campaigns.send(campaign, subscription)
 
 
 @task(name="marketing.erase_unconfirmed", queue="bulk")

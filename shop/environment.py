@@ -149,6 +149,7 @@ class Environment(FlowerEnvironment):
     SMS_RATE: Rate = 20
     PUSH_RATE: Rate = 100
     CAMPAIGN_RATE: Rate = 20  # mails of all campaigns together, below MAIL_RATE
+    CAMPAIGN_SLICE: Annotated[int, Field(ge=1, le=5_000)] = 500  # mails that a campaign has in the ledger at a time
     WORKER_GRACE: int = 70  # seconds from SIGTERM to the supervisor's SIGKILL
     CANCEL_GRACE: Annotated[float, Field(ge=0)] = 10  # seconds for a cancelled job to end by itself
     DEPLOY_WINDOW: int = 600  # seconds in which old and new code may run together

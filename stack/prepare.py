@@ -24,7 +24,9 @@ def main() -> None:
     if not settings.DEBUG:
         call_command("collectstatic", interactive=False, verbosity=0)
     users = get_user_model().objects
-    staff, _ = users.get_or_create(username=STAFF, defaults={"is_staff": True, "is_superuser": True})
+    staff, _ = users.get_or_create(
+        username=STAFF, defaults={"is_staff": True, "is_superuser": True, "email": settings.STAFF_EMAIL}
+    )
     if not staff.check_password(os.environ["STAFF_PASSWORD"]):
         staff.set_password(os.environ["STAFF_PASSWORD"])
         staff.save(update_fields=["password"])

@@ -13,11 +13,12 @@ from stack import ports
 
 
 class Mailbox:
-    """`mails` are the accepted ones. `answers` maps MAIL, RCPT and DATA to a reply."""
+    """`mails` are the accepted ones. `answers` maps MAIL, RCPT and DATA to a reply. Those `rejected` don't exist."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.answers: dict[str, str] = {}
+        self.rejected: set[str] = set()
         self.hangs_at = ""
         self.drops_at = ""
 
@@ -33,6 +34,8 @@ class Mailbox:
         return await self._answer(server, "MAIL") or "250 OK"
 
     async def handle_RCPT(self, server, session, envelope, address, options) -> str:
+        if address in self.rejected:
+            return "550 no such user"
         envelope.rcpt_tos.append(address)
         return await self._answer(server, "RCPT") or "250 OK"
 
