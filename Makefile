@@ -1,6 +1,9 @@
 # Two commands matter: `make demo` runs the whole shop on this machine, `make test` proves it.
 # The first run makes .venv; nothing is installed outside this folder.
 
+# Where it is set, each of the many processes of a demo or a test run compiles all our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 RUN := .venv/bin/python
 # `make check` needs no server, but settings that are complete.
