@@ -8,13 +8,14 @@ import psycopg
 import pytest
 from dotenv import dotenv_values
 
+from stack import servers
 from tests.demo import Demo
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 
-# The second test needs the folder that the first one leaves; pytest keeps the order of a file.
+# The others need the folder that the first one leaves; pytest keeps the order of a file.
 def test_ctrl_c_stops_everything_in_order_and_leaves_no_process(demo):
     assert demo.ctrl_c() == 0
     assert (demo.processes(), demo.ports_in_use()) == ([], [])
@@ -22,7 +23,14 @@ def test_ctrl_c_stops_everything_in_order_and_leaves_no_process(demo):
     assert stages == ["lab", "watcher, flower", "dispatcher, beat", "worker", "web", "partners", "postgres, valkey"]
 
 
-def test_the_data_is_still_there_and_even_a_kill_leaves_no_process(demo):
+def test_the_data_is_still_there(demo):
+    demo.ctrl_c()
+    with servers.running(demo.var), psycopg.connect(dotenv_values(demo.var / "env")["DATABASE_URL"]) as database:
+        assert (demo.order_number(),) in database.execute("SELECT number FROM orders_order").fetchall()
+
+
+@pytest.mark.slow
+def test_it_starts_again_on_its_data_and_even_a_kill_leaves_no_process(demo):
     demo.ctrl_c()
     again = Demo(demo.var, demo.numbers).wait_until_up()
     try:
