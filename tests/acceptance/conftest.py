@@ -13,16 +13,26 @@ from tests import truncate
 from tests.cluster import Cluster
 
 MAIL_RATE = float(os.environ.get("MAIL_RATE", "10"))  # a second
+TASKS = ",".join(f"tests.acceptance.{name}" for name in ("batch_tasks", "lane_tasks", "long_jobs", "unique_tasks"))
+
+
+class House(Cluster):
+    """Its worker-bulk knows the tests' own tasks: no module needs another one in its place."""
+
+    def commands(self) -> dict[str, list[str]]:
+        found = super().commands()
+        own = [*found["worker-bulk"], f"--include={TASKS}"]
+        return found | {"worker-bulk": own, "worker-bulk-2": [*own, "--hostname=two@%h"]}
 
 
 @pytest.fixture(scope="package")
-def open_house(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[Cluster]:
+def open_house(django_db_setup, django_db_blocker, partners_process, tmp_path_factory) -> Iterator[House]:
     """One house for the whole folder: its tests share the database, so each looks only at orders of its own."""
     with django_db_blocker.unblock():
         current_app.control.purge()
         call_command("seed", verbosity=0)
-        house = Cluster(tmp_path_factory.mktemp("house"))
-        house.env["MAIL_RATE"] = str(MAIL_RATE)
+        house = House(tmp_path_factory.mktemp("house"))
+        house.env |= {"MAIL_RATE": str(MAIL_RATE), "CANCEL_GRACE": "4", "LANES_JOURNAL": str(house.logs / "journal")}
         try:
             yield house
         finally:

@@ -20,33 +20,22 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
 @pytest.fixture
-def workers(house: Cluster, tmp_path: Path, monkeypatch) -> Iterator[list[subprocess.Popen]]:
-    """Two workers of two children in place of worker-bulk."""
-    monkeypatch.setenv("LANES_JOURNAL", str(tmp_path / "journal"))
-    house.processes["worker-bulk"].terminate()
-    house.processes["worker-bulk"].wait(60)
-    command = [*house.commands()["worker-bulk"], "--include", "tests.acceptance.lane_tasks"]
-    env, begin = house.env | {"LANES_JOURNAL": str(tmp_path / "journal")}, timezone.now()
-    with (house.logs / "lanes.log").open("wb") as log:
-        started = [
-            subprocess.Popen(
-                [*command, f"--hostname={name}@%h"], env=env, stdout=log, stderr=log, start_new_session=True
-            )
-            for name in ("one", "two")
-        ]
+def workers(house: Cluster) -> Iterator[list[subprocess.Popen]]:
+    """worker-bulk, and another one beside it."""
+    begin = timezone.now()
+    second = house.begin("worker-bulk-2")
     try:
-        until(lambda: Heartbeat.objects.filter(queues="bulk", started_at__gt=begin).count() == 2)
-        yield started
+        until(Heartbeat.objects.filter(queues="bulk", started_at__gt=begin).exists)
+        yield [house.processes["worker-bulk"], second]
     finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(60)
+        second.terminate()
+        second.wait(60)
         Job.objects.filter(task__startswith="tests.lanes.").delete()  # later tests count dead letters
 
 
-def test_limit_and_order_hold_while_a_worker_is_killed_and_its_places_are_free_again(workers, tmp_path):
-    journal = tmp_path / "journal"
+def test_limit_and_order_hold_while_a_worker_is_killed_and_its_places_are_free_again(workers, house, monkeypatch):
+    journal = Path(house.env["LANES_JOURNAL"])
+    monkeypatch.setenv("LANES_JOURNAL", str(journal))
     tasks = [lane_tasks.limited] * 12 + [lane_tasks.ordered] * 5 + [lane_tasks.blocked] * 3
     numbers = [*range(12), *range(5), *range(3)]
     enqueue_many(each.call(each.name, number) for each, number in zip(tasks, numbers, strict=True))

@@ -6,34 +6,16 @@ import subprocess
 import pytest
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
-from django.utils import timezone
 
 from backroom import enqueue_all
 from backroom.ledger import operations
-from backroom.ledger.models import Heartbeat, Job
+from backroom.ledger.models import Job
 from backroom.runtime import execution
 from tests.acceptance.long_jobs import follows, hangs, reports, thanks_all
 from tests.cluster import Cluster
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
-
-
-@pytest.fixture
-def worker(house: Cluster):
-    """A worker that knows the long jobs, in the place of the usual one."""
-    house.processes["worker-bulk"].terminate()
-    house.processes["worker-bulk"].wait(70)
-    begin = timezone.now()
-    command = [*house.commands()["worker-bulk"], "--include=tests.acceptance.long_jobs"]
-    with (house.logs / "long-jobs.log").open("ab") as log:
-        process = subprocess.Popen(command, env=house.env | {"CANCEL_GRACE": "4"}, stdout=log, stderr=log)
-    try:
-        until(lambda: Heartbeat.objects.filter(queues="bulk", started_at__gt=begin).exists())
-        yield process
-    finally:
-        process.terminate()
-        process.wait(70)
 
 
 def sleeps(seconds: float) -> bool:
@@ -44,7 +26,8 @@ def states(*ids: str) -> list[str]:
     return [Job.objects.get(id=id).state for id in ids]
 
 
-def test_running_jobs_are_cancelled_and_a_deploy_interrupts_a_resumable_one(worker: subprocess.Popen):
+def test_running_jobs_are_cancelled_and_a_deploy_interrupts_a_resumable_one(house: Cluster):
+    worker = house.processes["worker-bulk"]
     seconds = 600 + os.getpid() / 1e7  # no other run's
     (hung,) = enqueue_all(hangs.call(seconds).then(follows.call()))
     reporting = reports.enqueue()
