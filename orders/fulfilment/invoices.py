@@ -1,33 +1,17 @@
-"""Invoices and credit notes as PDF: the data of one order, laid out by typst/invoice.typ.
+"""Invoices and credit notes as PDF: the data of one order, laid out by typst/invoice.typ."""
 
-typst starts threads with its first document, and a process that forks after that hangs in its next one. So nothing is
-rendered at import: workers load this module and fork, and their children render. A document takes 10 to 100 ms.
-"""
-
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache, reduce
+from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import Any
 
-import typst
-
 from backroom import Permanent
-from catalog import fonts
 from catalog.templatetags.money import money
 from orders.documents import CreditNote, Invoice
+from orders.fulfilment.pdf import SELLER, render
 from orders.fulfilment.vat import VatLine, breakdown, per_cent
 from orders.models import Order, OrderLine, Status
-
-TEMPLATE = Path(__file__).parent / "typst" / "invoice.typ"
-SELLER = {
-    "name": "Backroom Greengrocer",
-    "address": ["7 Market Hall Lane", "QT1 2AB Quincetown"],
-    "email": "shop@backroom.example",
-    "vat_number": "XX 123 456 789",
-}
 
 
 def make_invoice(number: int) -> None:
@@ -52,28 +36,8 @@ def make_credit_note(number: int) -> None:
 def _make(document: Invoice | CreditNote, text: Callable[..., dict[str, Any]]) -> None:
     """The date is read once the number is taken, so the dates of a series ascend with its numbers."""
     document.number = document.take_number()
-    document.pdf = render(text(document, datetime.now(UTC)))
+    document.pdf = render("invoice.typ", text(document, datetime.now(UTC)))
     document.save(force_insert=True)
-
-
-def render(data: dict[str, Any]) -> bytes:
-    """The PDF of an `invoice` or `credit_note`; the same data give the same bytes.
-
-    It uses only the fonts in the wheels, so an invoice looks the same on every machine.
-    """
-    return typst.compile(
-        TEMPLATE,
-        format="pdf",
-        sys_inputs={"data": json.dumps(data)},
-        font_paths=_fonts(),
-        timestamp=data["made_at"],
-    )
-
-
-@cache
-def _fonts() -> typst.Fonts:
-    """typst's own, and those of catalog/fonts.py."""
-    return typst.Fonts(include_system_fonts=False, font_paths=[fonts.FOLDER])
 
 
 def invoice(document: Invoice, at: datetime) -> dict[str, Any]:

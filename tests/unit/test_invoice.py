@@ -12,8 +12,9 @@ from django.core.exceptions import ValidationError
 from pypdf import PdfReader
 
 from catalog.text import line_pattern, plain_line
-from orders.fulfilment.invoices import SELLER, TEMPLATE, render
-from orders.fulfilment.invoices import _fonts as invoice_fonts
+from orders.fulfilment.pdf import SELLER, TEMPLATES, render, typefaces
+
+TEMPLATE = "invoice.typ"
 
 
 def line(name: str, **changes: str) -> dict[str, str]:
@@ -48,7 +49,7 @@ def invoice(*lines: dict[str, str], bill_to: tuple[str, ...] = ("A Customer", "1
 
 
 def pages(data: dict) -> list[str]:
-    reader = PdfReader(BytesIO(render(data)))
+    reader = PdfReader(BytesIO(render(TEMPLATE, data)))
     return [page.extract_text().replace("\u200b", "") for page in reader.pages]
 
 
@@ -110,7 +111,7 @@ def test_a_name_in_another_script_is_printed(name):
 def drawn(text: str) -> None:
     """Raises TypstError for a character without a glyph: PDF/A has no boxes."""
     inputs = {"data": json.dumps(invoice(line("Apples"), bill_to=(text,)))}
-    typst.compile(TEMPLATE, format="pdf", sys_inputs=inputs, font_paths=invoice_fonts(), pdf_standards="a-2b")
+    typst.compile(TEMPLATES / TEMPLATE, format="pdf", sys_inputs=inputs, font_paths=typefaces(), pdf_standards="a-2b")
 
 
 def test_every_character_that_the_shop_accepts_has_a_glyph_on_the_invoice():
@@ -132,7 +133,7 @@ def test_a_word_longer_than_its_column_is_broken_and_not_cut_off():
 
 def test_the_same_data_makes_the_same_bytes():
     data = invoice(line("Braeburn apples"))
-    assert render(data) == render(data)
+    assert render(TEMPLATE, data) == render(TEMPLATE, data)
 
 
 def test_the_invoice_bears_the_mark_of_the_shop():
