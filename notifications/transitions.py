@@ -34,11 +34,15 @@ TO_SEND = (State.WAITING, State.FAILED)  # a failed one's job runs once a person
 UNDER_WAY = (State.WAITING, State.ACCEPTED)  # a report of the provider may come
 
 
-def enqueue(notice: Notice) -> None:
-    """Enqueue the job of the notice's channel. By its key, `sms:shipped:1001`, a channel has one job at most."""
+def call(notice: Notice) -> Call:
+    """The job of the notice's channel. By its key, `sms:shipped:1001`, a channel has one job at most."""
     task, key = f"notifications.send_{notice.channel}", f"{notice.channel}:{notice.key}"
     retry = PATIENT if notice.channel == Channel.MAIL else PROMPT
-    enqueue_all(Call(task, {"notice": notice.pk}, named(notice.kind).queue, retry.attempts, key))
+    return Call(task, {"notice": notice.pk}, named(notice.kind).queue, retry.attempts, key)
+
+
+def enqueue(notice: Notice) -> None:
+    enqueue_all(call(notice))
 
 
 def accept(notice: Notice, provider_id: str) -> None:

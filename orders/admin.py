@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from backroom.ledger.models import Job
@@ -19,9 +20,10 @@ from backroom.ops import audit_log
 from backroom.ops.admin import ReadOnly
 from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
 from orders import follow_ups
-from orders.models import LoyaltyAccount, Order, OrderLine, Repair
+from orders.models import Label, LoyaltyAccount, Order, OrderLine, Repair, ShipmentEvent
 from orders.ordering import cancellation, correction, settlement
 from orders.storefront import text
+from orders.storefront.order_pages import pdf
 
 AT_MOST = 500  # orders in one change
 
@@ -59,6 +61,14 @@ class LineInline(ReadOnly, admin.TabularInline):
     extra = 0
 
 
+class EventInline(ReadOnly, admin.TabularInline):
+    model = ShipmentEvent
+    fields = ["kind", "at", "received_at"]
+    readonly_fields = ["received_at"]
+    extra = 0
+    verbose_name_plural = "reports of the warehouse"
+
+
 @admin.register(Order)
 class OrderAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["number", "status", "name", "total", "currency", "created_at", "paid_at", "jobs"]
@@ -66,17 +76,32 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ["=number", "email", "name"]
     fields = [
         "number", "status", ("total", "delivery", "currency"), "arrives_on", ("created_at", "paid_at"),
-        ("held_at", "charged_at", "sent_at", "returned_at", "erased_at"), "email", "name", "address",
-        ("postcode", "city", "country"), "page", "jobs",
+        ("held_at", "charged_at", "sent_at", "returned_at", "erased_at"), ("tracking", "shipped_at", "delivered_at"),
+        "shipping_label", "email", "name", "address", ("postcode", "city", "country"), "page", "jobs",
     ]  # fmt: skip
-    readonly_fields = ["page", "jobs"]
-    inlines = [LineInline]
+    readonly_fields = ["shipping_label", "page", "jobs"]
+    inlines = [LineInline, EventInline]
     actions = ["release_hold", "cancel", "correct_email"]
     show_full_result_count = False
 
     @admin.display(description="customer's page")
     def page(self, order: Order) -> str:
         return format_html('<a href="{}">{}</a>', order.get_absolute_url(), order)
+
+    @admin.display
+    def shipping_label(self, order: Order) -> str:
+        if not Label.objects.filter(order=order).exists():
+            return "-"
+        return format_html('<a href="{}">PDF</a>', reverse("admin:orders_order_label", args=[order.number]))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.label_pdf)
+        return [path("<int:number>/label.pdf", view, name="orders_order_label"), *super().get_urls()]
+
+    def label_pdf(self, request: HttpRequest, number: int) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return pdf(get_object_or_404(Label, order=number), f"label-{number}")
 
     @admin.display(description="jobs")
     def jobs(self, order: Order) -> str:

@@ -14,6 +14,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Floor
 
 from backroom import Call, Retry
+from notifications.models import Channel
 
 PATIENT = Retry(attempts=16, first=2, cap=1800)  # about three hours: longer than most outages of a partner
 MONEY = Retry(attempts=200, first=2, cap=1800)  # four days: an order must never end half charged
@@ -30,6 +31,9 @@ class When(Enum):
     CREDITED = auto()  # the same, and it was invoiced
     VOIDED = auto()  # cancelled before it was paid
     UNPAID = auto()  # declined or cancelled after the customer had left the checkout
+    SENT = auto()  # the warehouse has accepted it
+    SHIPPED = auto()  # the warehouse reports that it left,
+    DELIVERED = auto()  # and that it arrived
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class FollowUp:
     when: When = When.PAID
     effect: tuple[str, str] | None = None  # partner and kind, as the partner records it
     counted: Q | None = None  # of an Order: our own tables show the effect
+    notice: bool = False  # the effect is a notice of this key, by the channel that its row names
+    later: timedelta | None = None  # it runs so long after the change; nothing waits for it
     after: str = ""  # the kind that must succeed first
     on_hold: str = ""  # it waits while the order is on hold, and customers read this
     labels: Mapping[str, str] = field(default_factory=dict)  # by Order.payment, instead of `label`
@@ -67,7 +73,7 @@ class FollowUp:
         """The call for an order, not yet enqueued."""
         arguments = {self.argument: number}
         key = self.key(number, **also)
-        return Call(self.task, arguments | also, self.queue, self.retry.attempts, key, run_after)
+        return Call(self.task, arguments | also, self.queue, self.retry.attempts, key, run_after or self.later)
 
 
 # Order.payment of a cancelled order, whose card was not charged and was
@@ -146,6 +152,25 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
         "unpaid", "orders.mail_unpaid", "orders.fulfilment.emails.send_unpaid", "Payment result by email", MAIL_FAILS,
         when=When.UNPAID, effect=("mail", "unpaid"), queue="critical", retry=PATIENT,
     ),
+    FollowUp(
+        "label", "orders.make_label", "orders.fulfilment.labels.make_label", "Shipping label",
+        "The label could not be created. We will try again.",
+        when=When.SENT, effect=("orders", "label"), internal=True, stops=True, atomic=True,
+    ),
+    FollowUp(
+        "shipped", "orders.notify_shipped", "orders.fulfilment.notices.notify_shipped", "Notice of the shipment",
+        "The notice could not be sent. We will try again.",
+        when=When.SHIPPED, notice=True, internal=True, stops=True, atomic=True,
+    ),
+    FollowUp(
+        "delivered", "orders.notify_delivered", "orders.fulfilment.notices.notify_delivered", "Notice of the delivery",
+        "The notice could not be sent. We will try again.",
+        when=When.DELIVERED, notice=True, internal=True, stops=True, atomic=True,
+    ),
+    FollowUp(
+        "review", "orders.ask_for_review", "marketing.reviews.ask", "Request for a review", MAIL_FAILS,
+        when=When.DELIVERED, later=timedelta(days=7), internal=True, stops=True, queue="bulk", retry=PATIENT,
+    ),
 )  # fmt: skip
 
 # The customer asks for it. `slot` is of time, and has one mail; no order has the number 0.
@@ -182,8 +207,14 @@ def calls(number: int, *when: When) -> list[Call]:
 
 
 def keys(number: int) -> list[str]:
-    """All keys that jobs of an order can have."""
-    return [follow_up.key(number) for follow_up in FOLLOW_UPS]
+    """The keys that jobs of an order can have, without those that nothing waits for."""
+    return [follow_up.key(number) for follow_up in FOLLOW_UPS if not follow_up.later] + notice_keys(number)
+
+
+def notice_keys(number: int, *channels: str) -> list[str]:
+    """The keys that the jobs of its notices can have, by these channels or all."""
+    found = [follow_up.key(number) for follow_up in FOLLOW_UPS if follow_up.notice]
+    return [f"{channel}:{key}" for channel in channels or Channel.values for key in found]
 
 
 def number_of(key: str) -> int | None:

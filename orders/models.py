@@ -120,8 +120,13 @@ class Order(Linked):
 
     @property
     def expected_on(self) -> date | None:
-        """The promised day, of an order that is neither on hold nor at its end without a shipment."""
-        return self.arrives_on if self.status in (Status.PLACED, Status.PAID) else None
+        """The promised day, of an order that is neither on hold, nor delivered, nor at its end without a shipment."""
+        return self.arrives_on if self.status in (Status.PLACED, Status.PAID) and not self.delivered_at else None
+
+    @property
+    def underway(self) -> bool:
+        """Whether the warehouse is to report more about it."""
+        return self.status == Status.PAID and self.sent_at is not None and self.delivered_at is None
 
     @property
     def link_lasts_from(self) -> datetime | None:
@@ -129,7 +134,7 @@ class Order(Linked):
         if self.sent_at is None and self.status not in (Status.DECLINED, Status.CANCELLED):
             return None
         promised = datetime.combine(self.arrives_on, time.max, UTC) if self.sent_at and self.arrives_on else None
-        return max(at for at in (self.created_at, self.sent_at, self.returned_at, promised) if at)
+        return max(at for at in (self.created_at, self.sent_at, self.returned_at, self.delivered_at, promised) if at)
 
     @property
     def payment(self) -> str:

@@ -1,11 +1,16 @@
-"""URLs of the cart, the checkout, an order's pages and the API's start."""
+"""URLs of the cart, the checkout, an order's pages, the API's start and the warehouse's webhook."""
 
+from django.conf import settings
 from django.urls import path
 from django.views.generic import RedirectView
 
+from backroom.inbound import webhooks
+from orders.ordering import shipments
 from orders.storefront import find, order_pages, views
 
 app_name = "orders"
+
+warehouse = webhooks.receiver(lambda: settings.WEBHOOK_SECRETS["warehouse"])(shipments.record)
 
 urlpatterns = [
     path("cart/", views.cart, name="cart"),
@@ -18,5 +23,6 @@ urlpatterns = [
     path("orders/<int:number>/timeline/", order_pages.order_timeline, name="timeline"),
     path("orders/<int:number>/invoice.pdf", order_pages.invoice, name="invoice"),
     path("orders/<int:number>/credit-note.pdf", order_pages.credit_note, name="credit-note"),
+    path("webhooks/warehouse", warehouse, name="warehouse"),
     path("api/", RedirectView.as_view(pattern_name="api:openapi-view")),
 ]

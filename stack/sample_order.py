@@ -26,6 +26,7 @@ NAMES = {
     "fraud": "fraud reviewed",
     "capture": "payment captured",
     "shipment": "shipment requested",
+    "label": "shipping label made",
     "analytics": "analytics event sent",
     "loyalty": "loyalty points added",
     "recommendations": "recommendations updated",

@@ -1,12 +1,20 @@
 """Requesting the shipment of a paid order from the warehouse."""
 
+import re
+from typing import Any
+
+from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
+from backroom import enqueue_all
 from backroom.outbound.http import Partner
+from orders import follow_ups
+from orders.follow_ups import When
 from orders.fulfilment.capture import may_capture
 from orders.models import Order, Status
 
 partner = Partner("warehouse", timeout=(1, 10))
+TRACKING = re.compile(r"[!-~]{1,40}")
 
 
 def request_shipment(number: int) -> None:
@@ -18,7 +26,20 @@ def request_shipment(number: int) -> None:
     order = Order.objects.get(number=number)
     still_paid = Order.objects.filter(number=number, status=Status.PAID)
     if may_capture(order) and still_paid.update(sent_at=Coalesce("sent_at", Now())):
-        partner.post("/warehouse/shipments", _shipment(order), key=f"shipment:{number}")
+        answer = partner.post("/warehouse/shipments", _shipment(order), key=f"shipment:{number}")
+        accept(number, answer.get("tracking"))
+
+
+def accept(number: int, tracking: Any) -> None:
+    """Keep the parcel's tracking number, and enqueue what follows, once. Ignores what is not 1 to 40 characters of
+    ASCII: the number is printed and mailed.
+
+    A job that dies after the answer asks again and gets the same number, by its key.
+    """
+    if isinstance(tracking, str) and TRACKING.fullmatch(tracking):
+        with transaction.atomic():
+            if Order.objects.filter(number=number, tracking="").update(tracking=tracking):
+                enqueue_all(*follow_ups.calls(number, When.SENT))
 
 
 def _shipment(order: Order) -> dict:

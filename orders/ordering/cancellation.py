@@ -10,7 +10,6 @@ from django.db import transaction
 from backroom import enqueue_all
 from backroom.ledger import operations
 from orders import follow_ups
-from orders.follow_ups import When
 from orders.fulfilment import loyalty
 from orders.models import Invoice, Order, Status
 from orders.ordering import settlement, stock
@@ -43,7 +42,7 @@ def cancel_paid(number: int, **conditions: None) -> bool:
             return False
         order = Order.objects.get(number=number)
         # In the order of their chains, in which a finishing job locks them, too: no deadlock.
-        for follow_up in follow_ups.of(When.PAID):
+        for follow_up in follow_ups.FOLLOW_UPS:
             if follow_up.stops:
                 operations.cancel(keys=[follow_up.key(number)], why="the order was cancelled")
         if order.sent_at is None:  # otherwise the goods may be on their way

@@ -4,6 +4,7 @@ from django.db import transaction
 
 from backroom.ledger import operations
 from backroom.ledger.models import Job, State
+from notifications.models import Channel
 from orders import follow_ups
 from orders.cart import new_token
 from orders.fulfilment import loyalty
@@ -21,6 +22,7 @@ def correct_email(number: int, email: str) -> bool:
         Order.objects.filter(number=number).update(email=email, token=new_token())
         loyalty.move(order, email)
         mails = [step.key(number) for step in follow_ups.FOLLOW_UPS if step.effect and step.effect[0] == "mail"]
+        mails += follow_ups.notice_keys(number, Channel.MAIL)
         dead = Job.objects.filter(key__in=mails, state=State.DEAD).values_list("id", flat=True)
         operations.replay([str(id) for id in dead])
         operations.reschedule(*mails)

@@ -13,6 +13,8 @@ import urllib3
 from django.conf import settings
 
 from backroom.ledger.models import LIVE, Job
+from notifications.models import Channel
+from orders import follow_ups
 from orders.models import Order, Status
 from orders.reconciliation import counts
 from orders.reconciliation.expected import (
@@ -20,11 +22,11 @@ from orders.reconciliation.expected import (
     MONEY_KEPT,
     Effect,
     OrderState,
-    effect_keys,
     key_pattern,
     keys_on_hold,
-    order_states,
+    message_kinds,
 )
+from orders.reconciliation.states import order_states, standing
 
 TIMEOUT = 30  # seconds; the partners answer with their whole history
 SKEW = timedelta(hours=1)  # the partners' clocks may differ from ours by this
@@ -86,12 +88,12 @@ def look(
     these, and since a time. Raises PartnersSilent."""
     ours = order_states(numbers)
     theirs = their_records(since)
-    some = {}
     if numbers is not None:
-        some = {"pk__in": ours.keys() | {number for row in theirs if (number := number_of(row))}}
-    now = dict(Order.objects.filter(**some).values_list("number", "status"))
+        numbers = list(ours.keys() | {number for row in theirs if (number := number_of(row))})
+    now = standing(numbers)
     for order in ours.values():
-        order.moved = order.status != now.get(order.number)  # released or cancelled between the two reads
+        # Released, cancelled, sent or reported between the two reads.
+        order.moved = (order.status, order.reached) != now.get(order.number)
     return ours, theirs, set(now)
 
 
@@ -116,11 +118,11 @@ def compare(report: Report, ours: dict[int, OrderState], theirs: list[dict[str, 
     for order in ours.values():
         report.orders += 1
         _compare_order(report, order, found)
-    of_orders = effect_keys()
+    of_orders = message_kinds()
     for effect, row in found.items():
         if row["count"] > 1:
             report.duplicated.append(effect.finding(f"it happened {row['count']} times", count=row["count"]))
-        if effect.partner != "mail" or effect.kind in of_orders:  # other mails are about no order
+        if effect.partner not in Channel.values or effect.kind in of_orders:  # other messages are about no order
             _compare_effect(report, effect, number_of(row), ours, known)
 
 
@@ -174,7 +176,9 @@ def _compare_effect(
 
 
 def still_busy() -> int:
-    """The number of live jobs of orders, without those that wait for a person."""
+    """The number of live jobs of orders, without those that wait for a person or for another day."""
     on_hold = Order.objects.filter(status=Status.ON_HOLD).values_list("pk", flat=True)
     held = [key for number in on_hold for key in keys_on_hold(number)]
-    return Job.objects.filter(state__in=LIVE, key__regex=key_pattern()).exclude(key__in=held).count()
+    later = [step.task for step in follow_ups.FOLLOW_UPS if step.later]
+    live = Job.objects.filter(state__in=LIVE, key__regex=key_pattern())
+    return live.exclude(key__in=held).exclude(task__in=later).count()

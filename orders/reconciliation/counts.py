@@ -11,7 +11,7 @@ from django.db.models import F, Q, Sum
 
 from backroom.ledger.sql import rows
 from orders import follow_ups
-from orders.models import Order, OrderLine, Status
+from orders.models import Order, OrderLine, ShipmentEvent, Status
 from orders.reconciliation.expected import MONEY_KEPT, Effect, OrderState
 
 # An order's points change in one transaction with its customer's account: fulfilment/loyalty.py. An erased customer has
@@ -26,12 +26,16 @@ KEEPS_ITS_PIECES = Q(order__status__in=[Status.PLACED, *MONEY_KEPT]) | Q(
     order__status=Status.CANCELLED, order__sent_at__isnull=False
 )
 
-Finding = tuple[str, dict[str, Any]]  # "lost" or "duplicated", and the row of the report
+Finding = tuple[str, dict[str, Any]]  # "lost", "duplicated" or "unexpected", and the row of the report
 
 
 def findings(ours: dict[int, OrderState]) -> Iterator[Finding]:
     """The discrepancies of these orders, all accounts and all products."""
     yield from _not_counted(ours)
+    for event in ShipmentEvent.objects.filter(order__sent_at=None).order_by("order"):
+        if event.order_id in ours:
+            effect = Effect("warehouse", event.kind, f"{event.kind}:{event.order_id}")
+            yield "unexpected", effect.finding("the warehouse reports it, but its shipment was not requested")
     for (difference,) in rows(POINTS):
         row = Effect("orders", "points", "loyalty").finding(f"an account is off by {difference}")
         yield "duplicated" if difference > 0 else "lost", row

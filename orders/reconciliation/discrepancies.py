@@ -7,11 +7,13 @@ was deleted after its effect is not missing.
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from backroom import Call
 from backroom.ledger.models import Job, State
+from notifications import transitions
+from notifications.models import Notice
 from orders import follow_ups
 from orders.follow_ups import REFUND, SETTLE, VOID, FollowUp, When
 from orders.models import Repair, Status
@@ -20,6 +22,7 @@ from orders.reconciliation.expected import MONEY_KEPT, Effect, OrderState
 Act = Repair.Act
 REPAIRABLE = (Act.ENQUEUED, Act.REDONE, Act.FREED)
 DOUBTED = "doubted"  # probably the records are incomplete: reported, one line for each kind
+UNREPORTED = timedelta(days=2)  # after which the warehouse should have reported a parcel that it accepted
 BELIEVABLE = 10  # missing effects of one kind whose jobs succeeded; with more, the records are incomplete
 
 
@@ -53,7 +56,18 @@ def discrepancies_of(order: OrderState, found: Collection[Effect]) -> list[Discr
                 since = order.paid_at or order.placed_at
                 result.append(Discrepancy(Act.ENQUEUED, key, "there was no job for it", at=since))
             before = key
+    for notice in order.notices.values():
+        key, effect = str(transitions.call(notice).key), Effect(notice.channel, notice.kind, notice.key)
+        if notice.state == Notice.State.WAITING and key not in order.rows and effect not in found:
+            result.append(Discrepancy(Act.ENQUEUED, key, "there was no job for it", at=notice.created_at))
+    if order.status == Status.PAID and order.reached == (When.SENT,) and _long_ago(order.sent_at):
+        why = f"the warehouse has not reported its parcel for {UNREPORTED.days} days"
+        result.append(Discrepancy(Act.REPORTED, f"shipped:{order.number}", why))
     return result
+
+
+def _long_ago(sent_at: datetime | None) -> bool:
+    return sent_at is not None and sent_at < datetime.now(UTC) - UNREPORTED
 
 
 def _of_job(
@@ -123,7 +137,8 @@ def missing_jobs(order: OrderState, keys: Collection[str]) -> list[Call]:
                 left[index] = replace(left[index], id=str(job.after_id))
         if any(step.key in keys for step in left):
             calls.append(left[0].then(*left[1:]))
-    return calls
+    notices = map(transitions.call, order.notices.values())
+    return calls + [call for call in notices if call.key in keys]
 
 
 def _chains(order: OrderState) -> list[list[FollowUp]]:
@@ -131,7 +146,7 @@ def _chains(order: OrderState) -> list[list[FollowUp]]:
     if order.status == Status.PLACED:
         return follow_ups.chains(When.PLACED)
     if order.status in MONEY_KEPT:
-        return follow_ups.chains(When.PAID)
+        return follow_ups.chains(*order.caused)
     if order.paid:
         kept = [[step] for step in follow_ups.of(When.PAID) if step.effect and not step.stops]
         return kept + follow_ups.chains(*follow_ups.ending(order.credited))
@@ -141,7 +156,7 @@ def _chains(order: OrderState) -> list[list[FollowUp]]:
 
 def _done(order: OrderState, found: Collection[Effect]) -> set[str]:
     """The keys of the jobs whose effect exists."""
-    done = {effect.key for effect in (*found, *order.documents)} | order.counted
+    done = {effect.key for effect in (*found, *order.documents)} | order.counted | order.notices.keys()
     refund = REFUND.key(order.number)
     return done | {refund} if order.paid and VOID.key(order.number) in done else done  # one job does either
 

@@ -11,25 +11,24 @@ The key of an effect is the key of its job, with two exceptions. The request, or
                             the credit note of an invoiced one
     ended unpaid, by mail   the mail
 
+A paid order also has the label once the warehouse has accepted it, and a notice of each of its reports, until its
+customer is erased. A notice is on record at the partner of its channel: at mail, if another one failed before, there,
+too; nowhere, if it was no longer wanted when its turn came.
+
 Any of the four effects on the payment may happen; audit.py judges whether they fit together.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from django.db.models import QuerySet
-from django.db.models.expressions import RawSQL
-from django.db.models.functions import Left
-
 from backroom.ledger.models import LIVE, Job, State
-from backroom.ops.blocked import blocked
+from notifications.models import Channel, Notice
 from orders import follow_ups
 from orders.follow_ups import FollowUp, When
-from orders.models import CreditNote, Invoice, Order, Status
+from orders.models import Status
 
 MONEY_KEPT = {Status.PAID, Status.ON_HOLD}
 MONEY = ("authorization", "charge", "void", "refund")
@@ -50,14 +49,22 @@ class Effect(NamedTuple):
 def effect_keys() -> dict[str, tuple[str, str]]:
     """Kind of effect → partner, and the first part of its key."""
     found = {one.effect[1]: (one.effect[0], one.kind) for one in follow_ups.FOLLOW_UPS if one.effect}
-    return {"authorization": ("payments", "payment"), **found}
+    notices = {one.kind: (Channel.MAIL.value, one.kind) for one in follow_ups.FOLLOW_UPS if one.notice}
+    return {"authorization": ("payments", "payment"), **found, **notices}
+
+
+def message_kinds() -> set[str]:
+    """The kinds of mails, SMS and notifications in the browser that orders cause."""
+    mails = {one.effect[1] for one in follow_ups.FOLLOW_UPS if one.effect and one.effect[0] == Channel.MAIL}
+    return mails | {one.kind for one in follow_ups.FOLLOW_UPS if one.notice}
 
 
 @dataclass
 class OrderState:
-    """An order by our own tables. `jobs` are states by key, `invoiced` and `noted` whether its invoice and credit note
-    exist, `sent` whether its shipment was requested, `by_mail` whether a mail says that it ended unpaid, `credited`
-    whether it needs a credit note, `moved` whether its status has changed since.
+    """An order by our own tables. `jobs` are states by key, `invoiced`, `noted` and `labelled` whether its invoice,
+    credit note and label exist, `sent` whether its shipment was requested, `by_mail` whether a mail says that it ended
+    unpaid, `credited` whether it needs a credit note, `moved` whether its status has changed since, `reached` what
+    became of its parcel, `notices` by key.
 
     The reconciler also reads `rows`, the jobs by key, and `counted`, the keys whose effect our own tables show."""
 
@@ -70,11 +77,16 @@ class OrderState:
     by_mail: bool = False
     credited: bool = False
     noted: bool = False
+    labelled: bool = False
+    erased: bool = False
+    reached: tuple[When, ...] = ()
+    notices: dict[str, Notice] = field(default_factory=dict)
     moved: bool = False
     rows: dict[str, Job] = field(default_factory=dict)
     counted: frozenset[str] = frozenset()
     placed_at: datetime | None = None
     paid_at: datetime | None = None
+    sent_at: datetime | None = None
 
     def effect(self, kind: str) -> Effect:
         partner, key = effect_keys()[kind]
@@ -83,13 +95,13 @@ class OrderState:
     @property
     def documents(self) -> list[Effect]:
         """The effects that our own tables hold."""
-        kinds = {"invoice": self.invoiced, "credit_note": self.noted}
+        kinds = {"invoice": self.invoiced, "credit_note": self.noted, "label": self.labelled}
         return [self.effect(kind) for kind, exists in kinds.items() if exists]
 
     @cached_property
     def expected(self) -> list[Effect]:
         """The effects that must exist once all jobs are done."""
-        steps = follow_ups.of(When.PAID)
+        steps = follow_ups.of(*self.caused)
         if self.status == Status.ON_HOLD:
             steps = [step for step in steps if not step.on_hold]
         elif self.status == Status.CANCELLED and self.paid:
@@ -101,6 +113,11 @@ class OrderState:
             return self._effects(follow_ups.of(When.UNPAID)) if self.by_mail else []
         return [self.effect("authorization"), *self._effects(steps)]
 
+    @property
+    def caused(self) -> tuple[When, ...]:
+        """The changes whose follow-ups an order needs that is paid, and those that it needed before its end."""
+        return (When.PAID, *(() if self.erased else self.reached))
+
     @cached_property
     def fitting(self) -> frozenset[Effect]:
         """The effects that must or may exist."""
@@ -108,23 +125,37 @@ class OrderState:
         if self.status == Status.CANCELLED and self.paid:
             stopped = (step for step in follow_ups.of(When.PAID) if step.stops)
             fitting |= {effect for effect in self._effects(stopped) if self.sent or effect.kind != "shipment"}
+        reached = follow_ups.of(*self.reached)
+        fitting |= {*self._effects(reached)}
+        for key, kind in ((step.key(self.number), step.kind) for step in reached if step.notice):
+            if key not in self.notices or self.notices[key].channel == Channel.MAIL:
+                fitting |= {Effect(channel, kind, key) for channel in Channel.values}
         return frozenset(fitting)
 
     def _effects(self, steps: Iterable[FollowUp]) -> list[Effect]:
-        return [Effect(*step.effect, step.key(self.number)) for step in steps if step.effect]
+        return [effect for step in steps if (effect := self._effect(step))]
+
+    def _effect(self, step: FollowUp) -> Effect | None:
+        key = step.key(self.number)
+        if not step.notice:
+            return Effect(*step.effect, key) if step.effect else None
+        if (notice := self.notices.get(key)) and notice.state == Notice.State.UNWANTED:
+            return None
+        return Effect(notice.channel if notice else Channel.MAIL.value, step.kind, key)
 
     def unfinished(self) -> bool:
         """Whether its status has just changed or a job is alive. While it is on hold, jobs that wait for a person do
-        not count."""
-        held = keys_on_hold(self.number) if self.status == Status.ON_HOLD else ()
+        not count, nor do those of later days."""
+        held = keys_later(self.number) + (keys_on_hold(self.number) if self.status == Status.ON_HOLD else [])
         return self.moved or any(state in LIVE and key not in held for key, state in self.jobs.items())
 
     def why_missing(self, effect: Effect) -> str:
         """Why it has not happened, for people; of a cancelled job also who cancelled it."""
-        state = self.jobs.get(effect.key)
+        key = f"{effect.partner}:{effect.key}" if effect.key in self.notices else effect.key
+        state = self.jobs.get(key)
         if state is None:
             return "there is no job for it"
-        why = str(vars(self.rows[effect.key])["why"]) if state == State.CANCELLED and effect.key in self.rows else ""
+        why = str(vars(self.rows[key])["why"]) if state == State.CANCELLED and key in self.rows else ""
         return f"its job is {state}" + (why and f" ({why.partition(chr(10))[0]})")
 
 
@@ -133,51 +164,17 @@ def keys_on_hold(number: int) -> list[str]:
     return [step.key(number) for step in follow_ups.FOLLOW_UPS if step.on_hold]
 
 
+def keys_later(number: int) -> list[str]:
+    """The keys of the jobs that run days after the others."""
+    return [step.key(number) for step in follow_ups.FOLLOW_UPS if step.later]
+
+
+def kinds_of_jobs() -> list[str]:
+    """All that the key of an order's job has before the number."""
+    notices = [f"{channel}:{step.kind}" for channel in Channel.values for step in follow_ups.FOLLOW_UPS if step.notice]
+    return [*notices, *(step.kind for step in follow_ups.FOLLOW_UPS)]
+
+
 def key_pattern() -> str:
     """A regular expression for the keys of jobs of orders."""
-    return f"^({'|'.join(step.kind for step in follow_ups.FOLLOW_UPS)}):[0-9]+$"
-
-
-def order_states(numbers: Sequence[int] | None = None) -> dict[int, OrderState]:
-    """All orders, or these, with the states of their jobs. The orders are read first: jobs commit together with the
-    status of their order, so an order that is read after the jobs could seem to have none."""
-    some = {} if numbers is None else {"pk__in": numbers}
-    counted = {f"counted_{step.kind}": step.counted for step in follow_ups.FOLLOW_UPS if step.counted}
-    fields = ("number", "status", "created_at", "paid_at", "sent_at", "ends_by_mail", "credited")
-    orders = list(Order.objects.filter(**some).order_by("number").only(*fields).annotate(**counted))
-    jobs: dict[int, list[Job]] = defaultdict(list)
-    for job in _jobs(numbers):
-        jobs[int(str(job.key).partition(":")[2])].append(job)
-    invoiced, noted = (set(each.objects.filter(**some).values_list("pk", flat=True)) for each in (Invoice, CreditNote))
-    return {
-        one.number: _state(one, jobs[one.number], one.number in invoiced, one.number in noted, counted)
-        for one in orders
-    }
-
-
-def _jobs(numbers: Sequence[int] | None) -> QuerySet[Job]:
-    if numbers is None:
-        found = Job.objects.filter(key__regex=key_pattern())
-    else:
-        every = "SELECT kind || ':' || number FROM unnest(%s::text[]) kind, unnest(%s::bigint[]) number"
-        kinds = [step.kind for step in follow_ups.FOLLOW_UPS]
-        found = Job.objects.filter(key__in=RawSQL(every, [kinds, list(numbers)]))  # noqa: S611
-    return found.annotate(why=Left("error", 300)).only("key", "state", "run_at", "after_id", "claims", "finished_at")
-
-
-def _state(order: Order, jobs: list[Job], invoiced: bool, noted: bool, counted: Iterable[str]) -> OrderState:
-    return OrderState(
-        order.number,
-        order.status,
-        invoiced,
-        {str(job.key): "behind a dead letter" if blocked(job, jobs) else job.state for job in jobs},
-        paid=order.paid_at is not None,
-        sent=order.sent_at is not None,
-        by_mail=order.ends_by_mail,
-        credited=order.credited,
-        noted=noted,
-        rows={str(job.key): job for job in jobs},
-        counted=frozenset(f"{name.removeprefix('counted_')}:{order.number}" for name in counted if vars(order)[name]),
-        placed_at=order.created_at,
-        paid_at=order.paid_at,
-    )
+    return f"^({'|'.join(kinds_of_jobs())}):[0-9]+$"

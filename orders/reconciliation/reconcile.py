@@ -24,7 +24,8 @@ from backroom.ledger import operations
 from orders.models import Order, Repair
 from orders.reconciliation import audit
 from orders.reconciliation.discrepancies import REPAIRABLE, Discrepancy, discrepancies_of, doubt, missing_jobs
-from orders.reconciliation.expected import Effect, OrderState, order_states
+from orders.reconciliation.expected import Effect, OrderState
+from orders.reconciliation.states import order_states
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from orders.models import CreditNote, Invoice, Order, Status
+from orders.models import CreditNote, Invoice, Label, Order, Status
 from orders.ordering import cancellation
 from orders.storefront import timeline
 
@@ -29,6 +29,7 @@ def _order_context(request: HttpRequest, number: int) -> dict:
         "whole": whole,
         "keep": WHOLE if whole else "",
         "switch": "" if whole else WHOLE,
+        "live": any(row.live for row in rows),
         "poll_every": timeline.poll_every(order, rows),
         "invoice": Invoice.objects.filter(order=order).exists(),
         "credit_note": order.credited and CreditNote.objects.filter(order=order).exists(),
@@ -64,16 +65,16 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
 @require_safe
 def invoice(request: HttpRequest, number: int) -> HttpResponse:
     """The invoice's PDF; 404 until it exists."""
-    return _pdf(get_object_or_404(Invoice, order=_opened(request, number)), f"invoice-{number}")
+    return pdf(get_object_or_404(Invoice, order=_opened(request, number)), f"invoice-{number}")
 
 
 @require_safe
 def credit_note(request: HttpRequest, number: int) -> HttpResponse:
     """The credit note's PDF; 404 until it exists."""
-    return _pdf(get_object_or_404(CreditNote, order=_opened(request, number)), f"credit-note-{number}")
+    return pdf(get_object_or_404(CreditNote, order=_opened(request, number)), f"credit-note-{number}")
 
 
-def _pdf(document: Invoice | CreditNote, name: str) -> HttpResponse:
+def pdf(document: Invoice | CreditNote | Label, name: str) -> HttpResponse:
     return HttpResponse(
         bytes(document.pdf),
         content_type="application/pdf",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from backroom.ledger.models import LIVE, Job, State
 from backroom.ops.blocked import blocked
@@ -16,6 +17,7 @@ from orders.follow_ups import FollowUp
 from orders.models import Order, Status
 
 SHOWN: dict[str, str] = {State.RUNNING: "running", State.SUCCEEDED: "done", State.DEAD: "failed"}  # else waiting
+WATCHED = timedelta(hours=1)  # from the shipment request, in which an open page also waits for the warehouse's reports
 GAVE_UP = "This step failed. Our team will take care of it."
 BLOCKED = "This step waits for another one, which failed. Our team will take care of it."
 
@@ -45,12 +47,13 @@ class Row:
 
 
 def jobs_of(number: int) -> list[Job]:
-    """An order's jobs, in the order of the registry, each with the database's time as `now`."""
+    """An order's jobs, in the order of the registry, each with the database's time as `now`. Those of later days are
+    left out."""
     return [job for _, job in _steps(number)]
 
 
 def _steps(number: int) -> list[tuple[FollowUp, Job]]:
-    steps = {step.key(number): step for step in follow_ups.FOLLOW_UPS}
+    steps = {step.key(number): step for step in follow_ups.FOLLOW_UPS if not step.later}
     found = {job.key: job for job in Job.objects.filter(key__in=steps).annotate(now=Now())}
     return [(step, found[key]) for key, step in steps.items() if key in found]
 
@@ -64,10 +67,10 @@ def rows_of(order: Order, whole: bool = True) -> list[Row]:
 
 
 def poll_every(order: Order, rows: list[Row]) -> int | None:
-    """Seconds until the page polls again; None when nothing will change any more."""
+    """Seconds until the page polls again; None when nothing will change any more, or not for days."""
     live = [row for row in rows if row.live]
     if not live and order.status != Status.PLACED:
-        return None
+        return 10 if order.underway and order.sent_at and order.sent_at + WATCHED > timezone.now() else None
     soon = not live or any((row.next_in or 0) <= 10 for row in live)
     return 1 if soon else 5
 

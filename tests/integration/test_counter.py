@@ -628,8 +628,11 @@ def test_the_timeline_asks_again_until_all_is_done(client):
     page = send(client).url
     number = Order.objects.get().number
     assert client.get(page).context["poll_every"] == 1
-    for kind in ("invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"):
+    for kind in ("invoice", "receipt", "fraud", "capture", "shipment", "label", "analytics", "loyalty",
+                 "recommendations"):  # fmt: skip
         attempt(f"{kind}:{number}")
+    assert client.get(f"{page}&whole=1").context["poll_every"] == 10  # the warehouse's reports may come
+    Order.objects.update(delivered_at=Now())
     assert client.get(f"{page}&whole=1").context["poll_every"] is None
 
 

@@ -16,7 +16,7 @@ from tests.integration.buying import attempt, buy, effects, product
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("partners", "thanks")]
 
-KINDS = ["invoice", "receipt", "fraud", "capture", "shipment", "analytics", "loyalty", "recommendations"]
+KINDS = ["invoice", "receipt", "fraud", "capture", "shipment", "label", "analytics", "loyalty", "recommendations"]
 
 
 def thank(number: int) -> None:
@@ -70,7 +70,7 @@ def test_it_is_in_the_timeline_the_audit_and_the_reconciler_and_a_cancellation_s
     assert (repair.act, repair.key) == (Repair.Act.ENQUEUED, f"thanks:{lost.number}")
     assert attempt(repair.key).state == State.SUCCEEDED
     report = audit.run()
-    assert (report.clean, report.unfinished, report.effects_expected) == (True, 0, 8 + 8 + 3), report
+    assert (report.clean, report.unfinished, report.effects_expected) == (True, 0, 9 + 9 + 3), report
 
 
 def test_it_waits_while_the_order_is_on_hold():

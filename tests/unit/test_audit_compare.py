@@ -2,6 +2,8 @@
 
 import pytest
 
+from notifications.models import Notice
+from orders.follow_ups import When
 from orders.reconciliation.audit import Report, compare
 from orders.reconciliation.expected import OrderState, effect_keys
 
@@ -158,3 +160,84 @@ def test_an_effect_without_a_key_or_an_order_is_unexpected():
 def test_a_mail_that_is_about_no_order_is_none_of_its_business():
     mail = [{"partner": "mail", "kind": "sales-report", "key": "sales-report:2026-11-22", "order": "", "count": 1}]
     assert compared(order("declined", paid=False, invoiced=False), mail).clean
+
+
+SHIPPED = (When.SENT, When.SHIPPED)
+
+
+def notice(channel: str, state: str = Notice.State.ACCEPTED) -> dict[str, Notice]:
+    """The notice of a shipment."""
+    return {"shipped:1001": Notice(key="shipped:1001", kind="shipped", channel=channel, state=state)}
+
+
+def by(*channels: str) -> list[dict]:
+    """All that a sold order has, and the notice of its shipment at the partners of these channels."""
+    sent = [{"partner": one, "kind": "shipped", "key": "shipped:1001", "order": "1001", "count": 1} for one in channels]
+    return happened(1001, *SOLD) + sent
+
+
+def shipped(**more) -> OrderState:
+    return order("paid", reached=SHIPPED, labelled=True, sent=True, **more)
+
+
+@pytest.mark.parametrize(
+    ("channel", "partners"),
+    [
+        ("mail", ["mail"]),
+        ("sms", ["sms"]),
+        ("push", ["push"]),
+        ("mail", ["sms", "mail"]),  # mail took over
+        ("mail", ["push", "mail"]),
+    ],
+)
+def test_a_notice_counts_whatever_its_channel(channel, partners):
+    report = compared(shipped(notices=notice(channel)), by(*partners))
+    assert (report.clean, report.effects_expected, report.effects_found) == (True, 9, 9), report
+
+
+@pytest.mark.parametrize("channel", ["mail", "sms", "push"])
+def test_a_notice_that_its_partner_has_not_is_lost(channel):
+    report = compared(shipped(notices=notice(channel), jobs={f"{channel}:shipped:1001": "dead"}), by())
+    assert [(row["partner"], row["why"]) for row in report.lost] == [(channel, "its job is dead")]
+
+
+def test_a_report_without_a_notice_is_lost_and_a_notice_that_was_no_longer_wanted_is_not():
+    assert [row["why"] for row in compared(shipped(), by()).lost] == ["there is no job for it"]
+    assert compared(shipped(notices=notice("sms", Notice.State.UNWANTED)), by()).clean
+
+
+def test_one_notice_by_two_channels_is_unexpected_unless_mail_took_over():
+    report = compared(shipped(notices=notice("sms")), by("sms", "mail"))
+    assert [row["partner"] for row in report.unexpected] == ["mail"]
+
+
+def test_a_notice_of_a_parcel_that_was_never_reported_is_unexpected():
+    report = compared(order("paid", reached=(When.SENT,), labelled=True), by("mail"))
+    assert [row["kind"] for row in report.unexpected] == ["shipped"]
+
+
+@pytest.mark.parametrize("ended", [{"status": "cancelled"}, {"status": "paid", "erased": True}], ids=str)
+def test_an_order_that_was_cancelled_or_erased_needs_no_notice_and_may_have_had_one(ended):
+    money = ("refund", "cancellation") if ended["status"] == "cancelled" else ()
+    for partners in ([], ["mail"], ["sms", "mail"]):
+        state = order(**ended, reached=SHIPPED, sent=True, notices=notice("mail") if partners else {})
+        report = compared(state, by(*partners) + happened(1001, *money))
+        assert report.clean, report
+
+
+def test_a_label_is_lost_where_the_warehouse_accepted_the_order_and_unexpected_elsewhere():
+    accepted = order("paid", reached=(When.SENT,))
+    assert [row["key"] for row in compared(accepted, by()).lost] == ["label:1001"]
+    assert [row["key"] for row in compared(order("paid", labelled=True), by()).unexpected] == ["label:1001"]
+    assert compared(order("cancelled", reached=(When.SENT,), labelled=True, sent=True),
+                    happened(1001, *SOLD, "refund", "cancellation")).clean  # fmt: skip
+
+
+def test_messages_that_are_about_no_order_are_not_judged():
+    others = [{"partner": one, "kind": "review", "key": "review:7", "order": "", "count": 1} for one in ("mail", "sms")]
+    assert compared(order("paid"), happened(1001, *SOLD) + others).clean
+
+
+def test_a_job_of_a_later_day_does_not_make_an_order_unfinished():
+    assert not order("paid", jobs={"review:1001": "waiting"}).unfinished()
+    assert order("paid", jobs={"sms:shipped:1001": "waiting"}).unfinished()

@@ -1,0 +1,79 @@
+"""What the warehouse reports of a parcel, by webhook: that it left, and that it arrived.
+
+One transaction stores the event, changes the order and enqueues its follow-ups: a few rows, so no job is needed between
+the answer and the work. The event's id admits it once. `shipped_at` and `delivered_at` change by compare-and-set: the
+first report enqueues, and the earliest time holds.
+
+| The report | The event | The order | The customer |
+| --- | --- | --- | --- |
+| is the first of its kind | is stored | gets the time | is notified |
+| came before | is known | | |
+| came before, under another id | is stored | keeps the earlier of both times | |
+| is "delivered", before any "shipped" | is stored | gets the time | is notified |
+| is "shipped", after "delivered" | is stored | gets the time | no: notices.py |
+| is of an order cancelled after its shipment was requested | is stored | gets the time | no |
+| is of an erased customer | is stored | gets the time | no |
+| is over two weeks late | is stored | gets the time | no: notices.py |
+| is older than the order, or of tomorrow | is stored as it is | gets its own time, or now | is notified |
+| is of an order whose shipment was not requested | is stored | | no; the audit lists it |
+| is of an order that does not exist | | | no; the log has it |
+| is of another type | | | no; the log has it |
+
+The warehouse gets 204 for all of them: it would send the same for ever, and get the same answer. The limit: a report
+that never comes changes nothing. The reconciler tells staff after two days, and the customer sees "expected by".
+"""
+
+import logging
+import re
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from structlog.contextvars import bound_contextvars
+
+from backroom import enqueue_all
+from backroom.inbound.webhooks import Event, Unreadable
+from orders import follow_ups
+from orders.follow_ups import When
+from orders.fulfilment import warehouse
+from orders.models import Order, ShipmentEvent, Status
+
+log = logging.getLogger(__name__)
+
+KINDS = {"shipment.shipped": ("shipped_at", When.SHIPPED), "shipment.delivered": ("delivered_at", When.DELIVERED)}
+NUMBER = re.compile("[1-9][0-9]{0,17}")
+
+
+def record(event: Event) -> None:
+    """Store an event of the warehouse, with its consequences. Raises Unreadable for one without an order's number."""
+    if event.type not in KINDS:
+        log.info("ignored a report of the warehouse: its type is unknown")
+        return
+    number = _number(event.data)
+    with bound_contextvars(order=number), transaction.atomic():
+        order = Order.objects.filter(number=number).first()
+        if order is None:
+            log.warning("the warehouse reports of order %s, which does not exist", number)
+            return
+        values = {"order": order, "kind": event.type.removeprefix("shipment."), "at": event.at}
+        _, new = ShipmentEvent.objects.get_or_create(id=event.id, defaults=values)
+        if new and order.sent_at:
+            warehouse.accept(number, event.data.get("tracking"))
+            _change(number, *KINDS[event.type], min(max(event.at, order.created_at), timezone.now()))
+
+
+def _number(data: dict[str, Any]) -> int:
+    text = data.get("order")
+    if not (isinstance(text, str) and NUMBER.fullmatch(text)):
+        raise Unreadable("its order is not a number, as text")
+    return int(text)
+
+
+def _change(number: int, column: str, when: When, at: datetime) -> None:
+    """Two reports at once: the second waits at the row, then finds the first's time."""
+    order = Order.objects.filter(number=number)
+    if not order.filter(**{column: None}).update(**{column: at}):
+        order.filter(**{f"{column}__gt": at}).update(**{column: at})
+    elif order.filter(status=Status.PAID, erased_at=None).exists():
+        enqueue_all(*follow_ups.calls(number, when))
