@@ -1,6 +1,8 @@
 """The catalog in Django's admin."""
 
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminIntegerFieldWidget
+from django.db import models
 from django.db.models.functions import Now
 
 from catalog.models import BoughtTogether, Category, Product
@@ -19,6 +21,7 @@ class CategoryAdmin(admin.ModelAdmin):
 class ProductAdmin(admin.ModelAdmin):
     list_display = ["name", "category", "price", "was", "stock", "active", "unit", "vat_rate"]
     list_editable = ["price", "was", "stock", "active"]  # `was` must stay above the price
+    formfield_overrides = {models.DecimalField: {"widget": AdminIntegerFieldWidget}}  # narrow, for the list
     list_filter = ["category", "active", "vat_rate"]
     list_select_related = ["category"]
     search_fields = ["name", "also_called", "description"]
