@@ -1,6 +1,7 @@
 """Forgetting a person, by the partners that hold one: by an order, or by the shop's name for the person.
 
 Effects stay: they name the order or a key, and an audit needs them. A request may come again, so it needs no key.
+A bounce that the shop has not accepted keeps its address for up to three days.
 """
 
 from aiohttp import web

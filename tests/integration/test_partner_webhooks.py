@@ -7,6 +7,7 @@ event again. So a test counts no copies but the least number.
 import json
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import datetime
@@ -164,6 +165,16 @@ def test_a_refused_event_is_sent_again_and_survives_the_process(tmp_path, receiv
         assert "Pending webhooks" not in world.call("GET", "/")[1]
     finally:
         world.stop()
+
+
+def test_an_event_that_is_refused_for_days_is_given_up(world, receiver):
+    receiver.status = 500
+    ship(world)
+    report(world, "shipped")
+    until(lambda: receiver.taken)
+    with sqlite3.connect(world.var / "partners.sqlite", timeout=60) as store:
+        store.execute("UPDATE webhooks SET since = since - 3 * 86400")
+    until(lambda: not pending(world))
 
 
 @pytest.mark.parametrize("status", [301, 410])
