@@ -16,3 +16,4 @@ class MarketingConfig(AppConfig):
             "marketing", "marketing.personal_data.export", "marketing.personal_data.erase",
             kind="forget-reader", noun="subscription",
         )  # fmt: skip
+        personal_data.register("reviews", "marketing.reviews.export", "marketing.reviews.erase")

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from backroom import Call
 from catalog.reviews import Review
@@ -44,7 +44,7 @@ def save(order: Order, product_id: int, stars: int, text: str) -> None:
         Review.objects.filter(pk=review.pk).update(**values, shown=None)
 
 
-def of(address: str, user: User | None) -> Any:
+def of(address: str, user: User | None) -> QuerySet[Review]:
     """The reviews of a person's orders."""
     own = Q(email__iexact=address) | (Q(user=user) if user else Q(pk__in=[]))
     return Review.objects.filter(order__in=Order.objects.filter(own).values("number"))
@@ -52,8 +52,7 @@ def of(address: str, user: User | None) -> Any:
 
 def export(address: str, user: User | None) -> dict[str, Any] | None:
     """A holder of accounts/personal_data.py."""
-    fields = ("order", "product__name", "stars", "text", "created_at")
-    found = [{name: str(value) for name, value in row.items()} for row in of(address, user).values(*fields)]
+    found = list(of(address, user).values("order", "product__name", "stars", "text", "created_at"))
     return {"reviews": found} if found else None
 
 
