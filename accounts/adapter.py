@@ -17,7 +17,7 @@ from accounts import tasks
 from accounts.models import FormerAddress
 from backroom.inbound import limits
 from backroom.inbound.client import client_of
-from notifications.addresses import deliverable
+from notifications.addresses import deliverable, in_ascii
 
 SLOT = 300  # seconds; an address has one mail of a kind in each, however often it is asked for
 WORDS = {  # by the name of allauth's template; it has more messages than a page needs
@@ -57,6 +57,7 @@ class Adapter(DefaultAccountAdapter):
         user.username = uuid4().hex
 
     def clean_email(self, email: str) -> str:
+        email = in_ascii(email)
         deliverable(email)
         if len(email) > EmailAddress._meta.get_field("email").max_length:
             raise ValidationError("This email is too long.")

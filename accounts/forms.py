@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts import customers, tasks
 from accounts.adapter import slot, take_mail
+from notifications.addresses import in_ascii
 
 LABELS = {
     "login": "Email", "email": "Email", "oldpassword": "Current password", "password": "Password",
@@ -43,6 +44,9 @@ class Ours(forms.Form):
 
 class SignInForm(Ours, allauth.LoginForm):
     """Email and password."""
+
+    def clean_login(self) -> str:
+        return in_ascii(super().clean_login())
 
     def login(self, request: HttpRequest, redirect_url: str | None = None) -> HttpResponse:
         """Drops allauth's notes, which hold the address: a session outlives an account that is deleted."""

@@ -1,12 +1,13 @@
 """What an address may be: one that our mail arrives at.
 
-Only ASCII: another mailbox name needs SMTPUTF8, which many servers lack, and look-alike letters reach a stranger. A
-browser turns an international domain into its ASCII form. No "?", which would begin an encoded word (RFC 2047).
+Only ASCII: another mailbox name needs SMTPUTF8, which many servers lack, and look-alike letters reach a stranger. An
+international domain has an ASCII form. No "?", which would begin an encoded word (RFC 2047).
 """
 
 import re
 
 from django.core.exceptions import ValidationError
+from email_validator import EmailNotValidError, validate_email
 
 ATOM = "[A-Za-z0-9!#$%&'*+/=^_`{|}~-]+"
 LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -19,3 +20,15 @@ def deliverable(address: str) -> None:
     """Raises ValidationError for an address at which no mail would arrive."""
     if address != address.strip() or not all(re.search(pattern, address) for pattern in PATTERNS):
         raise ValidationError("Enter a complete email address, like name@example.com, without accented letters.")
+
+
+def in_ascii(address: str) -> str:
+    """The address with its domain as mail servers take it: zoe@xn--bcher-kva.example for zoe@bücher.example (IDNA 2008,
+    where Python's own codec would lead faß.de to another domain). Other text comes back as it is, for `deliverable`."""
+    if address.isascii():
+        return address
+    try:
+        found = validate_email(address, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        return address
+    return found.ascii_email or address

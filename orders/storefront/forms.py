@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django_countries import countries
 
+from notifications.addresses import in_ascii
 from orders.cart import MAX_QUANTITY
 from orders.ordering import delivery
 from orders.payments import CARDS
@@ -19,7 +20,8 @@ class ColumnField(forms.Field):
         self.column = column
 
     def clean(self, typed: str | None) -> str:
-        return text.clean(self.column, (typed or "").strip())
+        written = (typed or "").strip()
+        return text.clean(self.column, in_ascii(written) if self.column == "email" else written)
 
 
 class NumberField(forms.IntegerField):

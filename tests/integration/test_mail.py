@@ -5,11 +5,12 @@ import time
 from contextlib import suppress
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from backroom import Permanent
 from backroom.outbound import breaker
 from backroom.outbound.errors import Away
-from notifications import mail
+from notifications import addresses, mail
 from stack import ports
 from tests.integration import mailbox as smtp
 from tests.integration.buying import fault
@@ -56,6 +57,47 @@ def test_a_name_is_escaped_in_html_and_left_as_it_is_in_text(mailbox):
     (message,) = mailbox.mails
     assert "<b>O'Clock & Søn</b>" in message.get_body(("plain",)).get_content()
     assert "&lt;b&gt;O&#x27;Clock &amp; Søn&lt;/b&gt;" in message.get_body(("html",)).get_content()
+
+
+INTERNATIONAL = "\N{CARROT} \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 \u4f60\u597d Łąka"
+
+
+def test_emoji_and_writing_from_right_to_left_arrive_intact(mailbox):
+    send(subject=f"{INTERNATIONAL} 1", name=f"{INTERNATIONAL} 2", to=f"{INTERNATIONAL} 3 <zoe@example.com>")
+    (message,) = mailbox.mails
+    assert message["Subject"] == f"{INTERNATIONAL} 1"
+    for kind in ("plain", "html"):
+        assert f"Hello {INTERNATIONAL} 2!" in message.get_body((kind,)).get_content()
+    (to,) = message["To"].addresses
+    assert (to.display_name, to.addr_spec) == (f"{INTERNATIONAL} 3", "zoe@example.com")
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("Zoe@bücher.example", "Zoe@xn--bcher-kva.example"),
+        ("zoe@faß.de", "zoe@xn--fa-hia.de"),  # of IDNA 2008; in that of 2003, another company's
+        ("zoe@пример.рф", "zoe@xn--e1afmkfd.xn--p1ai"),
+    ],
+)
+def test_a_mail_to_an_international_domain_goes_to_its_ascii_form(mailbox, typed, sent):
+    address = addresses.in_ascii(typed)
+    addresses.deliverable(address)
+    send(to=address)
+    (message,) = mailbox.mails
+    assert message["To"] == sent
+
+
+@pytest.mark.parametrize("typed", ["zoë@example.com", "zoe@\u202ebüd.de", "zoe@bü_cher.de", "zoe@" + "ü" * 300 + ".de"])
+def test_another_international_address_is_refused_with_a_sentence(typed):
+    with pytest.raises(ValidationError, match="Enter a complete email address"):
+        addresses.deliverable(addresses.in_ascii(typed))
+
+
+def test_every_mail_carries_the_person_by_whom_the_mail_server_forgets_it(mailbox):
+    send(person="17")
+    send()
+    assert [message["X-Person"] for message in mailbox.mails] == ["17", None]
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
