@@ -65,7 +65,7 @@ def _by_sms(notice: Notice, message: Message, kind: Kind) -> str:
     phone = Contact.objects.filter(user=notice.user_id).values_list("phone", flat=True).first()
     if not phone:
         raise Permanent("the person has no phone number any more")
-    return sms.send(notice.key, phone, f"{message.short} {message.url}")
+    return sms.send(notice.key, phone, f"{message.short} {message.url}", str(notice.user_id))
 
 
 def _by_push(notice: Notice, message: Message, kind: Kind) -> str:

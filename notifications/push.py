@@ -72,8 +72,9 @@ def _post(key: str, subscription: PushSubscription, payload: str) -> None:
     topic = hashlib.sha256(key.encode()).hexdigest()[:32]
     address = urlsplit(subscription.endpoint)
     service = Partner("push", url=f"{address.scheme}://{address.netloc}")
+    person = str(subscription.user_id)  # by it the partner forgets the message later; others ignore it
     path = subscription.endpoint.removeprefix(str(service.url))
-    service.post_bytes(path, message.encrypted, key, {**message.headers, "topic": topic})
+    service.post_bytes(path, message.encrypted, key, {**message.headers, "topic": topic, "x-person": person})
 
 
 def public_key() -> str:
