@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import include, path
 from django.views.decorators.http import require_POST
 
-from accounts import views
+from accounts import notifications, views
 from accounts.access import no_staff
 
 
@@ -29,6 +29,8 @@ def ours(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBas
 
 pages = [
     path("", views.overview, name="overview"),
+    path("notifications/", notifications.preferences, name="notifications"),
+    path("notifications/browser/", notifications.browser, name="browser"),
     path("verify/", ours(views.Verify.as_view()), name="verify"),
     path("reset/", ours(views.Reset.as_view()), name="reset"),
 ]

@@ -1,7 +1,7 @@
 """The Celery tasks of this app. Their jobs' keys name channel and notice: `sms:shipped:1001`."""
 
 from backroom import task
-from notifications import delivery, retention
+from notifications import browsers, delivery, retention
 from notifications.kinds import PATIENT, PROMPT
 from notifications.models import Channel
 
@@ -19,6 +19,11 @@ def send_sms(notice: int) -> None:
 @task(name="notifications.send_push", retry=PROMPT)
 def send_push(notice: int) -> None:
     delivery.send(notice, Channel.PUSH)
+
+
+@task(name="notifications.subscribe_stand_in", queue="critical", retry=PATIENT)
+def subscribe_stand_in(user: int) -> None:
+    browsers.subscribe_stand_in(user)
 
 
 @task(name="notifications.purge", queue="bulk")
