@@ -1,7 +1,7 @@
 """The tables of carts, and each change of them.
 
 A change of a quantity first updates the cart's row, which locks it: concurrent changes follow each other, and none is
-lost. The session holds the cart's id only, so a session that another request saves late overwrites nothing of it.
+lost. A guest's session holds the cart's id only, so a session that another request saves late overwrites nothing of it.
 """
 
 import secrets
@@ -31,10 +31,12 @@ class CartFull(Exception):
 
 
 class Cart(models.Model):
-    """The cart of one session. `key` is the idempotency key of its next order: the same in every window."""
+    """The cart of one account, or of one session of a guest. `key` is the idempotency key of its next order: the same
+    in every window."""
 
-    # One cart for a person's account, and any number for guests.
     user = models.OneToOneField(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="cart")
+    # A guest has signed in, and the pieces are in the account's cart. The row stays for `_lock`.
+    merged_into = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=43, default=new_token)
     changed_at = models.DateTimeField(db_default=Now())
 
@@ -89,12 +91,57 @@ class Cart(models.Model):
                     item.quantity = min(MAX_QUANTITY, item.quantity + quantity)
                     item.save(update_fields=["quantity"])
 
+    def fill(self, lines: Iterable[tuple[Product, int, Decimal]]) -> list[int]:
+        """Add at most these quantities of products, each with the price that the visitor saw last, as far as the cart
+        holds them. Returns how many of each it took."""
+        with self._changing():
+            return [self._fill(*line) for line in lines]
+
+    def _fill(self, product: Product, quantity: int, seen: Decimal) -> int:
+        item = self.items.filter(product=product).first()
+        before = item.quantity if item else 0
+        if item is None and self.items.count() >= MAX_LINES:
+            return 0
+        fits = max(0, min(quantity, MAX_QUANTITY - before, MAX_PIECES - self.pieces))
+        if fits:
+            self.items.update_or_create(
+                product=product,
+                defaults={"quantity": before + fits},
+                create_defaults={"quantity": fits, "seen": seen},
+            )
+        return fits
+
+    def merge(self, guest: int) -> list[str]:
+        """Move the pieces of a guest's cart into this one of an account. Returns the names of the products of which
+        pieces were left out, as the cart holds no more.
+
+        Race: the sign-in is sent twice. The lock puts one behind the other, and the second finds the cart merged. Or
+        the guest adds a product in another window: it is moved along, or waits and goes where `_lock` says.
+        """
+        with transaction.atomic():
+            guests = Cart.objects.select_for_update(no_key=True).filter(pk=guest, user=None, merged_into=None)
+            if (found := guests.first()) is None:
+                return []
+            lines = found.lines()
+            took = self.fill((line.product, line.quantity, line.seen) for line in lines)
+            found.items.all().delete()
+            Cart.objects.filter(pk=guest).update(merged_into=self)
+        return [line.product.name for line, fits in zip(lines, took, strict=True) if fits < line.quantity]
+
     @contextmanager
     def _changing(self) -> Iterator[None]:
         with transaction.atomic():
-            Cart.objects.filter(pk=self.pk).update(changed_at=Now())
+            self._lock()
             yield
             cart_changed.send(Cart, cart=self)
+
+    def _lock(self) -> None:
+        """Race: the guest has signed in since this cart was read. Go on with the account's."""
+        while Cart.objects.filter(pk=self.pk).update(changed_at=Now()):
+            self.refresh_from_db()
+            if self.merged_into_id is None:
+                return
+            self.pk = self.merged_into_id
 
     def _set(self, product: Product, quantity: int) -> None:
         if quantity == 0:

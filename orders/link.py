@@ -56,6 +56,10 @@ class Linked(models.Model):
         return self.address_of("orders:cancel")
 
     @property
+    def claim_url(self) -> str:
+        return self.address_of("orders:claim")
+
+    @property
     def timeline_url(self) -> str:
         return self.address_of("orders:timeline")
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 from django_countries import countries
 
 from catalog.models import Product
@@ -37,9 +37,11 @@ class Order(Linked):
     # An older release lets the column count.
     number = models.BigAutoField(primary_key=True, default=new_number)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PLACED)
+    # None: a guest's, or its customer is erased. ordering/owners.py says who it belongs to.
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="orders", editable=False
-    )  # None: a guest's, whose address no account has verified
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="orders", editable=False,
+        db_index=False,
+    )  # fmt: skip
     email = models.EmailField(validators=[deliverable])
     name = models.CharField(max_length=100, validators=[plain_line])
     address = models.CharField(max_length=200, validators=[plain_line])
@@ -89,6 +91,8 @@ class Order(Linked):
             models.Index(fields=["created_at"], name="orders_created"),
             models.Index(fields=["created_at"], name="orders_unsettled", condition=models.Q(status="placed")),
             models.Index(fields=["created_at"], name="orders_unerased", condition=models.Q(erased_at=None)),
+            models.Index(fields=["user", "-created_at", "-number"], name="orders_of_user"),
+            models.Index(Upper("email"), name="orders_email"),
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(total__gte=0), name="orders_total_not_negative"),

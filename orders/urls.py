@@ -1,4 +1,4 @@
-"""URLs of the cart, the checkout, an order's pages, the API's start and the warehouse's webhook."""
+"""URLs of the cart, the checkout, the orders, also of an account, the API's start and the warehouse's webhook."""
 
 from django.conf import settings
 from django.urls import path
@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 
 from backroom.inbound import webhooks
 from orders.ordering import shipments
-from orders.storefront import find, order_pages, views
+from orders.storefront import account_pages, find, order_pages, views
 
 app_name = "orders"
 
@@ -23,6 +23,10 @@ urlpatterns = [
     path("orders/<int:number>/timeline/", order_pages.order_timeline, name="timeline"),
     path("orders/<int:number>/invoice.pdf", order_pages.invoice, name="invoice"),
     path("orders/<int:number>/credit-note.pdf", order_pages.credit_note, name="credit-note"),
+    path("orders/<int:number>/add/", account_pages.claim, name="claim"),
+    path("accounts/orders/", account_pages.history, name="history"),
+    path("accounts/orders/<int:number>/again/", account_pages.again, name="again"),
+    path("accounts/address/", account_pages.address, name="address"),
     path("webhooks/warehouse", warehouse, name="warehouse"),
     path("api/", RedirectView.as_view(pattern_name="api:openapi-view")),
 ]

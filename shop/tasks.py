@@ -12,6 +12,7 @@ from orders.cart import Cart
 
 @task(queue="bulk", name="shop.clear_sessions")
 def clear_sessions() -> None:
-    """Delete expired sessions, and the carts that did not change for as long."""
+    """Delete expired sessions, and the guests' carts that did not change for as long."""
     call_command("clearsessions")
-    Cart.objects.filter(changed_at__lt=Now() - timedelta(seconds=settings.SESSION_COOKIE_AGE)).delete()
+    old = Cart.objects.filter(user=None, changed_at__lt=Now() - timedelta(seconds=settings.SESSION_COOKIE_AGE))
+    old.delete()

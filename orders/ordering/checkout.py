@@ -26,7 +26,7 @@ from orders import numbers, payments
 from orders.cart import MAX_PIECES, Cart
 from orders.follow_ups import SETTLE
 from orders.models import Order, OrderLine, Status
-from orders.ordering import basket, delivery, settlement, stock
+from orders.ordering import basket, delivery, owners, settlement, stock
 from orders.ordering.basket import Wanted
 from orders.ordering.refusals import KeyReused, Refused, TooLarge
 
@@ -50,16 +50,19 @@ class Customer:
     country: str
 
 
-def place(customer: Customer, wanted: Sequence[Wanted], card: str, key: str | None = None) -> Order:
-    """Place an order and pay for it. Returns it paid, declined, cancelled (the gateway could not be reached) or placed
-    (the payment is being confirmed). The same key again returns the first order and charges nothing.
+def place(
+    customer: Customer, wanted: Sequence[Wanted], card: str, key: str | None = None, user: int | None = None
+) -> Order:
+    """Place an order and pay for it; `user` is the account that orders, None a guest. Returns it paid, declined,
+    cancelled (the gateway could not be reached) or placed (the payment is being confirmed). The same key again returns
+    the first order and charges nothing.
 
     Raises Refused, and django.db.Error as long as nothing is charged; after that it always returns the order. Must not
     be called inside a transaction.
     """
     fingerprint = fingerprint_of(customer, wanted, card)
     try:
-        order = numbers.retry_if_taken(db_errors.retry_on_clash, reserve, customer, wanted, key, fingerprint)
+        order = numbers.retry_if_taken(db_errors.retry_on_clash, reserve, customer, wanted, key, fingerprint, user)
     except (Refused, IntegrityError):
         # A repetition. A concurrent one waits for the first INSERT and then violates the unique key; a later one may
         # find the stock sold out, to its own first order. In both cases the first order is the answer.
@@ -100,9 +103,13 @@ def fingerprint_of(customer: Customer, wanted: Sequence[Wanted], card: str) -> s
     return hashlib.sha256(json.dumps([asdict(customer), lines, card]).encode()).hexdigest()
 
 
-def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, fingerprint: str) -> Order:
+def reserve(
+    customer: Customer, wanted: Sequence[Wanted], key: str | None, fingerprint: str, user: int | None = None
+) -> Order:
     """Transaction A. The order is inserted first: a key in use fails here, before any product row is locked."""
     with transaction.atomic(durable=True):
+        if user is not None:
+            owners.lock(user)
         if sum(line.quantity for line in wanted) > MAX_PIECES:
             raise TooLarge(f"An order can have at most {MAX_PIECES} pieces in all.")
         picked = basket.pick(wanted)
@@ -113,6 +120,7 @@ def reserve(customer: Customer, wanted: Sequence[Wanted], key: str | None, finge
             raise TooLarge(f"The total of an order can be at most {money(LARGEST_TOTAL)}.")
         order = Order.objects.create(
             **asdict(customer),
+            user_id=user,
             total=total,
             delivery=parcel.cost,
             delivery_vat_rate=delivery.VAT_RATE,

@@ -31,3 +31,7 @@ class TooLarge(Refused):
 
 class KeyReused(Refused):
     """The idempotency key names a different order."""
+
+
+class Closed(Refused):
+    """The account is being deleted."""

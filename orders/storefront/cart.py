@@ -1,4 +1,7 @@
-"""A visitor's cart, by the id in the session, and what a page showed of it.
+"""A visitor's cart, of their account or by the id in a guest's session, and what a page showed of it.
+
+The cart of an account follows the person over all devices. Signing in moves the guest's pieces into it; signing out
+leaves a session without a cart.
 
 The checkout's form carries what its page showed. The order is these lines at these prices, or it is refused with the
 difference: another window may have changed the cart, staff a price, and the customer the country.
@@ -9,7 +12,11 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
 from django.core import signing
+from django.dispatch import receiver
 from django.http import HttpRequest
 
 from backroom.inbound import limits
@@ -25,12 +32,16 @@ KEY = "cart_id"
 
 def cart_of(request: HttpRequest) -> Cart | None:
     """The visitor's cart; None before anything was put in."""
+    if request.user.is_authenticated:
+        return _of_account(request, request.user)
     return Cart.objects.filter(pk=request.session[KEY]).first() if KEY in request.session else None
 
 
 def open_cart(request: HttpRequest) -> Cart:
-    """The visitor's cart, a new one if there is none. It makes the session last longer. Raises LimitReached."""
+    """The visitor's cart, a new one if there is none. It makes a guest's session last longer. Raises LimitReached."""
     cart = cart_of(request)
+    if request.user.is_authenticated:
+        return cart or Cart.objects.get_or_create(user=request.user)[0]
     if cart is None:
         limits.take(request, carts_by_client=client_of(request))
         cart = Cart.objects.create()
@@ -38,11 +49,28 @@ def open_cart(request: HttpRequest) -> Cart:
     return cart
 
 
+def _of_account(request: HttpRequest, user: User) -> Cart | None:
+    """The account's cart, with the pieces that the visitor put in as a guest."""
+    guest = request.session.get(KEY)
+    if guest is None:
+        return Cart.objects.filter(user=user).first()
+    cart, _ = Cart.objects.get_or_create(user=user)
+    for name in cart.merge(guest):
+        messages.warning(request, f"{name}: your cart does not hold all of them.", fail_silently=True)
+    del request.session[KEY]  # last: a merge that the database refuses is made by the next request
+    return cart
+
+
+@receiver(user_logged_in, dispatch_uid="orders.storefront.cart")
+def bring_along(request: HttpRequest, user: User, **_: Any) -> None:
+    _of_account(request, user)
+
+
 def cart_count(request: HttpRequest) -> dict[str, Any]:
     """A context processor: the number of pieces in the cart, read by the pages that show it."""
 
     def count() -> int:
-        cart = cart_of(request) if hasattr(request, "session") else None
+        cart = cart_of(request) if hasattr(request, "user") else None
         return cart.pieces if cart else 0
 
     return {"cart_count": cache(count)}

@@ -75,29 +75,46 @@ class UpdateForm(CartForm):
     step = forms.IntegerField(required=False, min_value=-1, max_value=1)  # of the buttons beside the quantity
 
 
-class CheckoutForm(TypedForm):
-    """A guest's order. `key` is its idempotency key: a form that is sent twice is one order."""
-
-    email = ColumnField("email", "Email", "email", forms.EmailInput)
-    name = ColumnField("name", "Name", "name")
-    address = ColumnField("address", "Street and number", "street-address")
-    postcode = ColumnField("postcode", "Postcode", "postal-code")
-    city = ColumnField("city", "City", "address-level2")
-    country = forms.ChoiceField(
+def _country(**attributes: str) -> forms.ChoiceField:
+    return forms.ChoiceField(
         label="Country",
         choices=[each for each in countries if each.code in delivery.ZONES],
         initial=delivery.DEFAULT,
         error_messages={"invalid_choice": "We do not deliver to this country yet."},
-        # A change shows the delivery's cost. Without JavaScript the order is refused once, and shows it then.
-        widget=forms.Select(
-            attrs={"autocomplete": "country", "hx-get": "", "hx-target": "#sums", "hx-select": "#sums"}
-            | {"hx-swap": "outerHTML", "hx-sync": "this:replace"}
-        ),
+        widget=forms.Select(attrs={"autocomplete": "country"} | attributes),
     )
+
+
+class AddressForm(TypedForm):
+    """Where an order goes to."""
+
+    name = ColumnField("name", "Name", "name")
+    address = ColumnField("address", "Street and number", "street-address")
+    postcode = ColumnField("postcode", "Postcode", "postal-code")
+    city = ColumnField("city", "City", "address-level2")
+    country = _country()
+
+    @property
+    def delivery(self) -> dict[str, str]:
+        """The fields of an address, once the form is valid."""
+        return {name: self.cleaned_data[name] for name in AddressForm.base_fields}
+
+
+class CheckoutForm(AddressForm):
+    """An order. `key` is its idempotency key: a form that is sent twice is one order."""
+
+    email = ColumnField("email", "Email", "email", forms.EmailInput)
+    # A change shows the delivery's cost. Without JavaScript the order is refused once, and shows it then.
+    country = _country(**{
+        "hx-get": "", "hx-target": "#sums", "hx-select": "#sums", "hx-swap": "outerHTML", "hx-sync": "this:replace"
+    })  # fmt: skip
     card = forms.ChoiceField(label="Payment", choices=CARDS.items(), initial="demo-approve", widget=forms.RadioSelect)
+    save = forms.BooleanField(label="Save this address", required=False)  # of an account
     key = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
+
+    field_order = ["email"]
 
     @property
     def customer(self) -> dict[str, Any]:
         """The fields of checkout.Customer, once the form is valid."""
-        return {name: self.cleaned_data[name] for name in ("email", "name", "address", "city", "postcode", "country")}
+        return {"email": self.cleaned_data["email"], **self.delivery}

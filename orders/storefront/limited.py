@@ -13,14 +13,19 @@ UNPAID = (Status.DECLINED, Status.PLACED)  # an unreachable gateway is not the c
 
 
 def place(
-    request: HttpRequest, customer: checkout.Customer, wanted: Sequence[checkout.Wanted], card: str, key: str | None
+    request: HttpRequest,
+    customer: checkout.Customer,
+    wanted: Sequence[checkout.Wanted],
+    card: str,
+    key: str | None,
+    user: int | None = None,
 ) -> Order:
     """As checkout.place. Raises LimitReached, too: by orders of the client or for the mail address, or by orders of the
     client that were declined, or stay unconfirmed and hold stock."""
     client = client_of(request)
     limits.check(request, unpaid_by_client=client)
     limits.take(request, orders_by_client=client, orders_by_email=customer.email.casefold())
-    order = checkout.place(customer, wanted, card, key)
+    order = checkout.place(customer, wanted, card, key, user)
     if order.status in UNPAID:
         limits.count(unpaid_by_client=client)
     return order

@@ -1,4 +1,4 @@
-"""An order's pages and documents. A token opens a guest's order; a wrong one is 404."""
+"""An order's pages and documents. Its token opens it, and so does its account; for others it is 404."""
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -6,18 +6,22 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from orders.models import CreditNote, Invoice, Label, Order, Status
-from orders.ordering import cancellation
+from orders.ordering import cancellation, owners
 from orders.storefront import timeline
 
 WHOLE = "&whole=1"  # in an address: shows the jobs that are not the customer's own, too
 
 
 def _opened(request: HttpRequest, number: int) -> Order:
-    """The order of this number and token. Raises Http404, also for a number that exists."""
+    """The order of this number, by its token or its account. Raises Http404, also for a number that exists."""
     order = Order.objects.filter(number=number).first()
-    if order is None or not order.admits(request.GET.get("token", "")):
+    if order is None or not (order.admits(request.GET.get("token", "")) or _owned(request, order)):
         raise Http404("No order has this number and token.")
     return order
+
+
+def _owned(request: HttpRequest, order: Order) -> bool:
+    return order.user_id is not None and order.user_id == request.user.pk
 
 
 def _order_context(request: HttpRequest, number: int) -> dict:
@@ -40,7 +44,10 @@ def _order_context(request: HttpRequest, number: int) -> dict:
 def order(request: HttpRequest, number: int) -> HttpResponse:
     """The confirmation and the timeline."""
     context = _order_context(request, number)
-    return render(request, "orders/order.html", context | {"lines": context["order"].lines.all()})
+    opened = context["order"]
+    context |= {"lines": opened.lines.all(), "owned": _owned(request, opened)}
+    context["claimable"] = owners.claimable(opened, request.user.pk)
+    return render(request, "orders/order.html", context)
 
 
 @require_safe

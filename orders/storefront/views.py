@@ -5,6 +5,7 @@ import logging
 from django.contrib import messages
 from django.core.signing import BadSignature
 from django.db import Error
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,7 +18,7 @@ from catalog.models import Product
 from orders.cart import Cart, CartFull
 from orders.models import Order, Status
 from orders.ordering import checkout, delivery, refusals
-from orders.storefront import limited
+from orders.storefront import addresses, limited
 from orders.storefront.cart import Offer, cart_of, open_cart
 from orders.storefront.forms import CartForm, CheckoutForm, UpdateForm
 
@@ -85,11 +86,10 @@ def checkout_page(request: HttpRequest) -> HttpResponse:
         return _buy(request, cart)
     if not cart or not cart.items.exists():
         return _nothing_to_buy(request)
-    country = request.GET.get("country")
-    form = CheckoutForm(
-        initial={"key": cart.key, "country": country if country in delivery.ZONES else delivery.DEFAULT}
-    )
-    return _checkout_form(request, cart, form)
+    known = {"key": cart.key, **addresses.of(request)}
+    if request.GET.get("country") in delivery.ZONES:
+        known["country"] = request.GET["country"]
+    return _checkout_form(request, cart, CheckoutForm(initial=known))
 
 
 def _nothing_to_buy(request: HttpRequest) -> HttpResponse:
@@ -115,7 +115,8 @@ def _buy(request: HttpRequest, cart: Cart) -> HttpResponse:
     form, key = CheckoutForm(request.POST), request.POST.get("key", "")
     offer = Offer.of(cart, request.POST.get("country", ""))
     # Looked for after the cart was read: a first click may have emptied it in between.
-    if last := Order.objects.filter(cart=cart, idempotency_key=key).first():
+    its = Q(cart=cart) | Q(cart__merged_into=cart)
+    if last := Order.objects.filter(its, idempotency_key=key).first():
         return redirect(last)
     if not offer.lines:
         return _nothing_to_buy(request)
@@ -136,8 +137,10 @@ def _buy(request: HttpRequest, cart: Cart) -> HttpResponse:
 
 def _place(request: HttpRequest, cart: Cart, offer: Offer, form: CheckoutForm) -> HttpResponse:
     try:
+        if form.cleaned_data["save"]:
+            addresses.save(request, form)
         customer = checkout.Customer(**form.customer)
-        order = limited.place(request, customer, offer.wanted, form.cleaned_data["card"], cart.key)
+        order = limited.place(request, customer, offer.wanted, form.cleaned_data["card"], cart.key, request.user.pk)
     except refusals.KeyReused:
         return _again(request, cart, "This form was already sent. Check your order and place it again.", 409)
     except refusals.Refused as error:
