@@ -65,9 +65,9 @@ def send_verification(address: int, slot: int) -> None:
         key = f"verification:{address}-{slot}"
         owner = EmailAddress.objects.filter(email=wanted.email, verified=True).first()
         if owner:
-            _send(key, owner.email, owner.user_id, EXISTS, settings.SITE_URL + reverse("account_login"))
+            send(key, owner.email, owner.user_id, EXISTS, settings.SITE_URL + reverse("account_login"))
         else:
-            _send(key, wanted.email, wanted.user_id, VERIFY, links.verification(wanted))
+            send(key, wanted.email, wanted.user_id, VERIFY, links.verification(wanted))
 
 
 def send_reset(address: int, slot: int) -> None:
@@ -75,14 +75,14 @@ def send_reset(address: int, slot: int) -> None:
     found = EmailAddress.objects.select_related("user").filter(pk=address, primary=True)
     known = found.filter(user__is_staff=False, user__is_active=True).first()
     if known:
-        _send(f"reset:{address}-{slot}", known.email, known.user_id, RESET, links.reset(known.user))
+        send(f"reset:{address}-{slot}", known.email, known.user_id, RESET, links.reset(known.user))
 
 
 def send_address_changed(former: int) -> None:
     """To the address that the account had, which is forgotten then."""
     known = FormerAddress.objects.filter(pk=former).first()
     if known:
-        _send(f"address-changed:{former}", known.email, known.user_id, ADDRESS_CHANGED, settings.SITE_URL)
+        send(f"address-changed:{former}", known.email, known.user_id, ADDRESS_CHANGED, settings.SITE_URL)
         known.delete()
 
 
@@ -90,10 +90,10 @@ def send_password_changed(user: int, at: int) -> None:
     person = User.objects.filter(pk=user, is_active=True).first()
     if person and person.email:
         url = settings.SITE_URL + reverse("account_reset_password")
-        _send(f"password-changed:{user}-{at}", person.email, user, PASSWORD_CHANGED, url)
+        send(f"password-changed:{user}-{at}", person.email, user, PASSWORD_CHANGED, url)
 
 
-def _send(key: str, to: str, person: int, text: Text, url: str) -> None:
+def send(key: str, to: str, person: int, text: Text, url: str) -> None:
     mail.send(
         key=key,
         to=to,

@@ -1,6 +1,6 @@
 """The Celery tasks of this app. A person waits for each mail: its queue has only small jobs, whatever campaign runs."""
 
-from accounts import customers, mails
+from accounts import customers, data_mails, erasure, exports, mails
 from backroom import Retry, task
 
 PATIENT = Retry(attempts=16, first=2, cap=1800)  # about three hours
@@ -34,3 +34,33 @@ def mail_password_changed(user: int, at: int) -> None:
 def delete_unverified() -> int:
     """Delete the accounts of the day before whose address was never verified."""
     return customers.delete_unverified()
+
+
+@task(name="accounts.make_export", key="export:{export}", retry=PATIENT)
+def make_export(export: int) -> None:
+    """Write the document of a person's data."""
+    exports.make(export)
+
+
+@task(name="accounts.mail_export", key="export-link:{export}", retry=PATIENT)
+def mail_export(export: int) -> None:
+    """Mail the link to a person's export."""
+    data_mails.send_export(export)
+
+
+@task(name="accounts.purge_exports", queue="bulk")
+def purge_exports() -> int:
+    """Delete old exports."""
+    return exports.purge()
+
+
+@task(name="accounts.mail_deletion", key="deletion:{user}", retry=PATIENT)
+def mail_deletion(user: int) -> None:
+    """Tell a person that their account is being deleted."""
+    data_mails.send_deletion(user)
+
+
+@task(name="accounts.delete_account", key="account:{user}", retry=PATIENT)
+def delete_account(user: int) -> None:
+    """Delete a closed account, once all that it held is erased."""
+    erasure.delete_account(user)

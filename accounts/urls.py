@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import include, path
 from django.views.decorators.http import require_POST
 
-from accounts import notifications, views
+from accounts import data_pages, notifications, views
 from accounts.access import no_staff
 
 
@@ -33,6 +33,11 @@ pages = [
     path("notifications/browser/", notifications.browser, name="browser"),
     path("verify/", ours(views.Verify.as_view()), name="verify"),
     path("reset/", ours(views.Reset.as_view()), name="reset"),
+    path("data/", data_pages.data, name="data"),
+    path("data/progress/", data_pages.progress, name="progress"),
+    path("data/export/", data_pages.export, name="export"),
+    path("data/delete/", data_pages.delete, name="delete"),
+    path("data/deletion/", data_pages.deletion, name="deletion"),
 ]
 
 urlpatterns = [

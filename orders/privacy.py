@@ -1,12 +1,13 @@
-"""A customer's data: exported, erased on demand, and erased in time.
+"""What orders hold about a customer: exported, erased on demand, and erased in time.
 
-Erasing is a job for each order, `erase:<number>`. The partners forget first, then our own row: a crash in between
-leaves the job, which needs the order's number only.
+A person or staff ask through the registry, accounts/personal_data.py. Erasing is a job for each order,
+`erase:<number>`. The partners forget first, then our own row: a crash in between leaves the job, which needs the
+order's number only.
 
-What stays: the order without its customer (number, amounts, products, dates, country), as the books and the audit need
-it; and its invoice and credit note as they were issued, with name and address. The law demands these unchanged for
-INVOICE_RETENTION_YEARS full calendar years; then their PDF is emptied. A browser's session holds no more than the id of
-a cart, which is deleted.
+What stays: the order without its customer and account (number, amounts, products, dates, country), as the books and the
+audit need it; and its invoice and credit note as they were issued, with name and address. The law demands these
+unchanged for INVOICE_RETENTION_YEARS full calendar years; then their PDF is emptied. A guest's session holds no more
+than the id of a cart, which is deleted; an account's cart goes with the account.
 """
 
 import base64
@@ -14,76 +15,71 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat, Now
 
-from backroom import Snooze, enqueue_all
-from backroom.ledger import operations
+from backroom import Call, Snooze, enqueue_all, progress
 from backroom.ledger.models import LIVE, Job, State
-from backroom.ops import audit_log
 from backroom.outbound.http import Partner
 from orders import follow_ups
 from orders.cart import CartItem, new_token
 from orders.follow_ups import PATIENT, FollowUp
 from orders.fulfilment import loyalty
-from orders.models import CreditNote, Invoice, LoyaltyAccount, Order, OrderLine, Status
+from orders.models import CreditNote, Invoice, Label, LoyaltyAccount, Order, OrderLine, Status
 
 ERASE = FollowUp(
     "erase", "orders.erase_customer", "orders.privacy.erase_order", "Erasure of the customer",
     "A partner did not answer. We will try again.", queue="bulk", retry=PATIENT,
 )  # fmt: skip
-PARTNERS = (Partner("mail"), Partner("warehouse"))  # they hold a name or an address, and can forget an order's
+# They hold a name, an address or a message, and can forget an order's.
+PARTNERS = tuple(map(Partner, ("mail", "warehouse", "sms", "push")))
 BATCH = 500  # orders, or documents, in one slot of the schedule
 WAIT = 3600  # seconds between two looks at an order that still needs its customer
 DOCUMENTS: dict[str, Any] = {"invoice": Invoice, "credit_note": CreditNote}
 UNENDED = (Status.PLACED, Status.ON_HOLD)
-ACCESS = {"token", "idempotency_key", "fingerprint", "cart"}  # ours, and not the customer's
+ACCESS = {"token", "idempotency_key", "fingerprint", "cart", "user"}  # ours, and not the customer's
 
 
-def export(address: str) -> dict[str, Any] | None:
-    """All that is held about the customer of this address, in any case, as values for JSON; None if there is none."""
-    orders = _orders_of(address).prefetch_related("lines")
-    carts = CartItem.objects.filter(cart__in=orders.values("cart")).order_by("id")
+def export(address: str, user: User | None) -> dict[str, Any] | None:
+    """The orders of this address, in any case, and of the account, with their documents; carts and points."""
+    orders = _orders_of(address, user)
+    its = Q(cart__in=orders.values("cart")) | (Q(cart__user=user) if user else Q())
+    carts = CartItem.objects.filter(its).order_by("id").values("product__name", "quantity", "seen")
     points = LoyaltyAccount.objects.filter(email=address.lower()).values_list("points", flat=True).first()
-    if points is None and not orders:
+    count = orders.count()
+    if points is None and not count and not carts:
         return None
+    whole = orders.select_related(*DOCUMENTS, "label").prefetch_related("lines", "shipment_events")
     return {
-        "email": address,
         "loyalty_points": points or 0,
-        "carts": list(carts.values("product__name", "quantity", "seen")),
-        "orders": [_fields(order, ACCESS) | _parts(order) for order in orders],
+        "carts": list(carts),
+        "orders": [_fields(each, ACCESS) | _parts(each) for each in progress(whole.iterator(chunk_size=100), count)],
     }
 
 
-def _orders_of(address: str) -> QuerySet[Order]:
-    return Order.objects.filter(email__iexact=address, erased_at=None).order_by("number")
+def _orders_of(address: str, user: User | None) -> QuerySet[Order]:
+    its = Q(email__iexact=address) | (Q(user=user) if user else Q())
+    return Order.objects.filter(its, erased_at=None).order_by("number")
 
 
 def _parts(order: Order) -> dict[str, Any]:
-    documents = {
-        kind: base64.b64encode(document.pdf).decode()
-        for kind, model in DOCUMENTS.items()
-        for document in model.objects.filter(order=order)
+    documents = {kind: getattr(order, kind, None) for kind in (*DOCUMENTS, "label")}
+    return {
+        "lines": [_fields(line, {"id", "order", "taken"}) for line in order.lines.all()],
+        "shipment": [{"kind": event.kind, "at": event.at} for event in order.shipment_events.all()],
+        **{kind: base64.b64encode(document.pdf).decode() for kind, document in documents.items() if document},
     }
-    return {"lines": [_fields(line, {"id", "order", "taken"}) for line in order.lines.all()], **documents}
 
 
 def _fields(row: Order | OrderLine, hidden: set[str]) -> dict[str, Any]:
     return {each.name: getattr(row, each.attname) for each in row._meta.concrete_fields if each.name not in hidden}
 
 
-def erase(address: str, who: str) -> list[int]:
-    """Enqueue the erasure of each order of this address, in any case, and record it; returns the orders' numbers. An
-    order that has its job already keeps it, and a dead one is replayed."""
-    with transaction.atomic():
-        numbers = list(_orders_of(address).values_list("number", flat=True))
-        if numbers:
-            jobs = enqueue_all(*map(ERASE.call, numbers))
-            operations.replay(jobs)
-            orders = ", ".join(f"order {number}" for number in numbers)
-            audit_log.note("erased", f"the customer of {orders}", who, jobs=jobs)
-    return numbers
+def erase(address: str, user: User | None) -> list[Call] | None:
+    """The erasure of each order of this address, in any case, and of the account. Its cart goes with the account."""
+    return [ERASE.call(number) for number in _orders_of(address, user).values_list("number", flat=True)] or None
 
 
 def erase_order(number: int) -> None:
@@ -103,11 +99,12 @@ def erase_order(number: int) -> None:
         order = Order.objects.select_for_update().get(number=number)
         _wait_for_the_rest(order)
         loyalty.leave(order)
-        if order.cart is not None:
+        if order.cart is not None and order.cart.user_id is None:
             order.cart.delete()
+        Label.objects.filter(order=order).delete()
         Order.objects.filter(number=number).update(
-            erased_at=Now(), token=new_token(), idempotency_key=None, cart=None,
-            **dict.fromkeys(("email", "name", "address", "city", "postcode", "fingerprint"), ""),
+            erased_at=Now(), token=new_token(), idempotency_key=None, cart=None, user=None,
+            **dict.fromkeys(("email", "name", "address", "city", "postcode", "fingerprint", "tracking"), ""),
         )  # fmt: skip
 
 

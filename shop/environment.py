@@ -75,6 +75,7 @@ LIMITS = {  # requests and seconds
     "unpaid_by_client": (10, 600),  # declined, or unconfirmed and holding stock
     "carts_by_client": (30, 60),  # new ones
     "links_by_client": (10, 600),  # mails with an order's link
+    "exports_by_account": (5, 86_400),  # of a person's data
     "newsletter_by_client": (10, 600),
     "newsletter_by_email": (5, 3600),
     "account_mails_by_email": (10, 3600),  # of sign-ups, resets and changes of address, known or not

@@ -10,6 +10,7 @@ SCHEDULE = {
     "delete unverified accounts": {"task": "accounts.delete_unverified", "schedule": crontab(minute=15)},
     "release unpaid reservations": {"task": "orders.release_unpaid", "schedule": crontab(minute="*/10")},
     "reconcile orders with the partners": {"task": "orders.reconcile", "schedule": crontab(minute="5-59/10")},
+    "delete old exports": {"task": "accounts.purge_exports", "schedule": crontab(minute=25)},
     "erase old customers": {"task": "orders.erase_old", "schedule": crontab(minute=20)},
     "erase unconfirmed subscriptions": {"task": "marketing.erase_unconfirmed", "schedule": crontab(minute=30)},
     "purge finished jobs": {"task": "backroom.purge", "schedule": crontab(minute=40, hour="*/6")},

@@ -75,7 +75,7 @@ def test_a_later_order_of_a_guest_joins_only_by_the_act_of_its_addresss_owner(pa
     client, other = signed_in_as(user), signed_in_as(account(fresh()))
     order = paid_order(email=user.email)
     guests_page = stranger().get(order.get_absolute_url()).content.decode()
-    assert "account" not in guests_page.partition("<main")[2].partition("</main")[0], "a guest learns of no account"
+    assert "account" not in guests_page.partition("<main")[2].partition("</main")[0], "nothing about accounts"
     assert 'id="claim"' in client.get(order.get_absolute_url()).content.decode()
     assert 'id="claim"' not in other.get(order.get_absolute_url()).content.decode()
     assert other.post(order.claim_url).status_code == 404

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db.models.functions import Now
 
+from accounts import data_requests
 from backroom.ledger.models import Job, State
 from backroom.ops.models import AuditEntry
 from orders import privacy
@@ -39,7 +40,7 @@ def sold(finished: bool = True, **options) -> Order:
 def sold_and_asked(**options) -> Order:
     """The same, and its customer has asked to be erased."""
     order = sold(**options)
-    privacy.erase(CUSTOMER.email, "staff")
+    data_requests.erase(CUSTOMER.email, None, "staff")
     return order
 
 
@@ -103,7 +104,7 @@ def test_the_audit_and_the_reconciler_stay_clean_after_an_erasure():
     orders = [sold(slug="saffron", quantity=2) for _ in range(3)]
     cancellation.cancel(orders[2].number)
     finish(orders[2].number)
-    privacy.erase(CUSTOMER.email, "staff")
+    data_requests.erase(CUSTOMER.email, None, "staff")
     before = effects()
     for order in orders:
         erased(order.number)
@@ -131,7 +132,7 @@ def test_an_erasure_that_a_partner_delays_or_refuses_can_be_asked_for_again():
     assert attempt(f"erase:{order.number}").state == State.DEAD
     assert Order.objects.get().name == CUSTOMER.name
     fault("warehouse")
-    privacy.erase(CUSTOMER.email, "staff")
+    data_requests.erase(CUSTOMER.email, None, "staff")
     assert erased(order.number).name == ""
 
 
@@ -150,7 +151,7 @@ def test_of_an_erasure_and_a_cancellation_at_once_one_wins_and_nothing_is_mailed
 def test_an_erasure_leaves_the_points_of_the_customers_later_order():
     product("saffron", price="99.00")
     first, second = sold(slug="saffron"), sold(slug="saffron", finished=False)
-    privacy.erase(CUSTOMER.email, "staff")
+    data_requests.erase(CUSTOMER.email, None, "staff")
     erased(first.number)
     assert not LoyaltyAccount.objects.exists()
     finish(second.number)
