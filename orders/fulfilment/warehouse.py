@@ -38,7 +38,7 @@ def accept(number: int, tracking: Any) -> None:
     """
     if isinstance(tracking, str) and TRACKING.fullmatch(tracking):
         with transaction.atomic():
-            if Order.objects.filter(number=number, tracking="").update(tracking=tracking):
+            if Order.objects.filter(number=number, tracking="", erased_at=None).update(tracking=tracking):
                 enqueue_all(*follow_ups.calls(number, When.SENT))
 
 
