@@ -157,11 +157,6 @@ def test_an_effect_without_a_key_or_an_order_is_unexpected():
     assert [row["partner"] for row in report.unexpected] == ["warehouse"]
 
 
-def test_a_mail_that_is_about_no_order_is_none_of_its_business():
-    mail = [{"partner": "mail", "kind": "sales-report", "key": "sales-report:2026-11-22", "order": "", "count": 1}]
-    assert compared(order("declined", paid=False, invoiced=False), mail).clean
-
-
 SHIPPED = (When.SENT, When.SHIPPED)
 
 
@@ -233,11 +228,19 @@ def test_a_label_is_lost_where_the_warehouse_accepted_the_order_and_unexpected_e
                     happened(1001, *SOLD, "refund", "cancellation")).clean  # fmt: skip
 
 
-def test_messages_that_are_about_no_order_are_not_judged():
-    others = [{"partner": one, "kind": "review", "key": "review:7", "order": "", "count": 1} for one in ("mail", "sms")]
-    assert compared(order("paid"), happened(1001, *SOLD) + others).clean
+MESSAGES = [  # partner and key; the partners take a number alone for an order's
+    ("mail", "sales-report:2026-11-22"),
+    ("mail", "reset:7-5932"),
+    ("mail", "campaign:3-17"),
+    ("mail", "back_in_stock:17"),
+    ("push", "back_in_stock:1001"),
+]
 
 
-def test_a_job_of_a_later_day_does_not_make_an_order_unfinished():
-    assert not order("paid", jobs={"review:1001": "waiting"}).unfinished()
-    assert order("paid", jobs={"sms:shipped:1001": "waiting"}).unfinished()
+@pytest.mark.parametrize(("partner", "key"), MESSAGES)
+def test_a_message_about_no_order_is_expected_once(partner, key):
+    kind, _, about = key.partition(":")
+    message = {"partner": partner, "kind": kind, "key": key, "order": about if about.isdigit() else "", "count": 1}
+    assert compared(order("paid"), [*happened(1001, *SOLD), message]).clean
+    report = compared(order("paid"), [*happened(1001, *SOLD), message | {"count": 2}])
+    assert ([row["key"] for row in report.duplicated], report.unexpected) == ([key], [])
