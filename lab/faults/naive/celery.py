@@ -9,8 +9,9 @@ from celery import Celery
 
 import backroom
 import shop  # noqa: F401 - makes the ledger's app first, so that this one becomes the current app
+from backroom.runtime import declared_task
 from backroom.runtime.app import hide_secrets
-from lab.faults.naive.task import enqueue_all
+from lab.faults.naive.task import batch, enqueue_all, enqueue_many
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lab.faults.naive.settings")
 
@@ -20,4 +21,6 @@ hide_secrets(app)
 app.autodiscover_tasks()
 app.set_default()  # in all threads of the web server, instead of the ledger's app
 
-backroom.enqueue_all = enqueue_all  # before the rooms above import it by name
+# Before the rooms above import them by name.
+backroom.enqueue_all = declared_task.enqueue_all = enqueue_all
+backroom.enqueue_many, backroom.batch = enqueue_many, batch

@@ -1,24 +1,36 @@
 """Plain Celery tasks that `backroom.task` declares, and `enqueue_all` as `.delay()` on commit."""
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
-from celery import Task, chain, current_app
+from celery import chain, current_app
 from celery.canvas import Signature
 from celery.exceptions import Ignore
 from django.db import transaction
 
-from backroom import Call, Permanent, Retry, RetryAfter, Snooze
+from backroom import Call, Permanent, RetryAfter, Snooze
+from backroom.runtime.declared_task import DeclaredTask
 
 
 def enqueue_all(*calls: Call) -> list[str]:
-    """Publish each call on commit, and its followers as a chain, as Celery's `delay_on_commit` does. Returns no ids,
+    """Publish each call on commit, and its followers as a chain, as Celery's `delay_on_commit` does. Returns empty ids,
     as there are no rows."""
     for call in calls:
         steps = [signature(step) for step in (call, *call.followers)]
         transaction.on_commit(chain(*steps).delay if call.followers else steps[0].delay)
-    return []
+    return [""] * len(calls)
+
+
+def enqueue_many(calls: Iterable[Call]) -> int:
+    """A `.delay()` for each."""
+    return len(enqueue_all(*calls))
+
+
+def batch(calls: Iterable[Call], *, then: Call, **_: Any) -> str:
+    """Publish the calls, and `then` behind them: a chord needs a result backend, and this shop has none."""
+    return enqueue_all(*calls, then)[-1]
 
 
 def signature(call: Call) -> Signature:
@@ -32,13 +44,11 @@ def signature(call: Call) -> Signature:
     return plain
 
 
-class NaiveTask(Task):
-    """A task that `backroom.task` declares and Celery alone runs."""
+class NaiveTask(DeclaredTask):
+    """A task that `backroom.task` declares and Celery alone runs. Keys, lanes and unique names have no effect."""
 
     abstract = True
     job_queue = "default"
-    policy = Retry()
-    atomic = False
 
     # The task's own policy, in Celery's options. Celery picks each pause between 0 and the full one.
     autoretry_for = (Exception,)
