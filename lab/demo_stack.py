@@ -36,10 +36,6 @@ class DemoStack(RunningStack):
         """SIGKILL a process and its descendants. supervisord restarts it."""
         send(SIGKILL, self.family(process))
 
-    def requests(self, partner: str) -> int:
-        """The number of requests that have reached a partner."""
-        return urllib3.request("GET", f"{self.partners}/traffic", timeout=10).json()[partner]["requests"]
-
     def freeze_broker(self) -> None:
         """The broker keeps its connections and stops answering."""
         send(SIGSTOP, self.family("valkey"))

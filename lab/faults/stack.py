@@ -130,6 +130,10 @@ class RunningStack:
         for partner in PARTNERS:
             self.fault(partner)
 
+    def requests(self, partner: str) -> int:
+        """The number of requests that have reached a partner."""
+        return urllib3.request("GET", f"{self.partners}/traffic", timeout=10).json()[partner]["requests"]
+
     def effects(self, key: str) -> int:
         """How often the partners did the effect with this key."""
         found = urllib3.request("GET", f"{self.partners}/effects", fields={"key": key}, timeout=10).json()["effects"]
