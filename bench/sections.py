@@ -148,6 +148,18 @@ SECTIONS = (
         {"way": "way", "few_s": "the few, s", "jobs_per_s": "all, jobs/s", "rate_ratio": "÷ without turns"},
     ),
     Section(
+        "people",
+        "A campaign, and people who wait",
+        "Mails of a campaign wait. {resets} people in turn ask for a new password: seconds until the mail"
+        " server has the mail. {customers} customers order in interleaved rounds, without a campaign and during the"
+        " largest.",
+        {
+            "waiting": "mails waiting", "reset_s": "reset, median, s", "longest_s": "longest, s",
+            "checkout_p50_ms": "checkout, p50, ms", "checkout_p99_ms": "p99, ms",
+            "p50_ratio": "p50 ÷ without", "p99_ratio": "p99 ÷ without",
+        },
+    ),
+    Section(
         "batches",
         "Batches",
         "{jobs:,} jobs that do nothing, enqueued in one call, as plain jobs and as a batch's members; one worker of two"

@@ -132,6 +132,24 @@ TARGETS = (
         bound="a row in one more index, and a count of all members in at most a twentieth of the time",
     ),
     Target(
+        "a reset's mail arrives with 10,000 mails of a campaign waiting, the longest",
+        2,
+        lambda found: found.figure("people", "longest_s", waiting=10_000),
+        unit="s",
+    ),
+    Target(
+        "checkout during a campaign ÷ without, median",
+        1.2,
+        lambda found: found.figure("people", "p50_ratio"),
+        bound="the campaign's workers take a share of the two cores",
+    ),
+    Target(
+        "the same, 99th percentile",
+        1.2,
+        lambda found: found.figure("people", "p99_ratio"),
+        bound="the campaign's workers take a share of the two cores",
+    ),
+    Target(
         "`/ops/` at each look, 1 million jobs: PostgreSQL's CPU",
         20,
         lambda found: found.figure("pages", "database_cpu_ms", page="health, poll"),
