@@ -10,7 +10,6 @@ import celery
 import urllib3
 from django.utils import timezone
 
-from backroom import enqueue_all
 from backroom.runtime.task import LedgerTask
 from catalog.models import Product
 from catalog.seed import restock
@@ -113,18 +112,13 @@ class Context:
             self.placed.append(Placed(number, None))
         return number
 
-    def enqueue(self, task: LedgerTask, numbers: list[str]) -> None:
-        """Enqueue a call for each, as the running shop does: jobs with the ledger, else plain messages."""
+    def enqueue(self, task: LedgerTask, *arguments: object) -> None:
+        """Enqueue a call as the running shop does: a job with the ledger, else a plain message."""
         if self.ledgered:
-            enqueue_all(*(task.call(number) for number in numbers))
+            task.enqueue(*arguments)
             return
-        with (
-            celery.Celery("lab", broker=self.stack.broker, set_as_current=False) as app,
-            app.producer_or_acquire() as producer,
-            producer.batch(),
-        ):
-            for number in numbers:
-                app.send_task(task.name, (number,), queue=task.job_queue or "default", producer=producer)
+        with celery.Celery("lab", broker=self.stack.broker, set_as_current=False) as app:
+            app.send_task(task.name, arguments, queue=task.job_queue or "default")
 
     def held(self) -> list[str]:
         """Without a ledger: the task of each message that a live worker holds."""

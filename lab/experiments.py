@@ -1,7 +1,7 @@
 """The experiments as the page lists them: the fault, the expected results, the code behind them, and others' issues."""
 
 from lab.experiment import Experiment
-from lab.scenarios import partners, processes, work
+from lab.scenarios import partners, people, processes, work
 
 ALL = (
     Experiment(
@@ -141,19 +141,50 @@ ALL = (
     ),
     Experiment(
         "flood",
-        "A campaign and a password mail",
-        "The lab enqueues 2,000 mails of a campaign, and one second later a password mail. Both are the lab's own, on"
-        " the queues bulk and critical. At the end it cancels the rest of the campaign.",
-        "The password mail arrives within three seconds, long before the campaign ends.",
+        "A campaign and a reset",
+        "The lab sends a campaign to 2,000 readers of its own, and at its first mail resets the password of a customer."
+        " At the end it cancels the rest of the campaign.",
+        "The mail of the reset arrives within three seconds, long before the campaign ends.",
         "The same, with the same queues. But no rate limit protects the mail server, and a cancellation has to delete"
         " messages from the broker.",
         "The same, with the same queues, and without a rate limit.",
-        "Urgent mails have their own queue, workers and share of the mail server's rate limit.",
+        "Urgent mails have their own queue, workers and share of the mail server's rate limit. A campaign has 500 jobs"
+        " in the ledger at a time.",
         "notifications/mail.py:URGENT",
         "lab/faults/naive/settings.py:BACKROOM_PARTNER_RATES",
         ("https://github.com/frappe/frappe/issues/1211", "a newsletter delays urgent mails"),
         10,
-        work.flood,
+        people.flood,
+    ),
+    Experiment(
+        "stop-campaign",
+        "A campaign stops in the middle",
+        "The lab pauses a campaign to 100 readers after a fifth, kills the worker that sends it (SIGKILL), and resumes"
+        " it. Without a ledger it only kills the worker.",
+        "No mail leaves while it is paused. In the end each reader has one mail.",
+        "Readers get no mail: those whose messages the worker had.",
+        "The same, for half an hour: then the broker delivers the dead worker's messages again.",
+        "Each reader is a job with a key. The next slice is enqueued in the transaction that moves the cursor.",
+        "marketing/tasks.py:send_slice",
+        "lab/faults/naive/task.py:batch",
+        ("https://github.com/knadh/listmonk/issues/3022", "a kill makes a campaign skip readers"),
+        20,
+        people.stopped_campaign,
+    ),
+    Experiment(
+        "silent-sms",
+        "The SMS provider is down",
+        "The SMS provider drops each connection. The warehouse ships an order whose customer chose SMS. The lab lets"
+        " the ten minutes of the notice's patience pass at once.",
+        "The notice comes by email, once. Nothing else waits for the provider.",
+        "The same, as both shops decide alike. But the retry waits in a worker's memory.",
+        "The same. If the worker dies, its retry comes back after half an hour.",
+        "One row per notice names the channel in use. It moves to mail in the transaction that enqueues the mail.",
+        "notifications/transitions.py:fall_back",
+        "lab/faults/naive/task.py:NaiveTask.autoretry_for..NaiveTask.retry_backoff_max",
+        ("https://github.com/simpledotorg/simple-server/pull/2552", "a failed message keeps its fallback from sending"),
+        25,
+        people.silent_sms,
     ),
     Experiment(
         "stop-beat",

@@ -22,8 +22,8 @@ from lab.experiments import BY_SLUG
 from lab.faults import CHECKLIST, LEDGERED, NAIVE
 from lab.faults.failpoints import NotHit
 from lab.load import Load
+from lab.scenarios import people, work
 from lab.scenarios.repair import reconcile_now
-from lab.scenarios.work import clean_up
 from lab.state_files import StateFiles
 from lab.totals import Totals
 from orders.reconciliation.audit import PartnersSilent
@@ -91,7 +91,8 @@ class Runner:
         try:
             self.stack.restore()
             breaker.reset()
-            clean_up(self.stack)
+            work.clean_up()
+            people.clean_up(self.stack)
         except Exception as error:
             log.exception("not everything returned to normal")
             connection.close()

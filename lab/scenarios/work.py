@@ -1,19 +1,16 @@
-"""Jobs that cause trouble: one that kills its worker, 2,000 at once, and a schedule with no beat or with two."""
+"""Jobs that cause trouble: one that kills its worker, and a schedule with no beat or with two."""
 
 import time
 
 from backroom.ledger import operations
-from backroom.ledger.models import LIVE, Job, State
+from backroom.ledger.models import Job, State
 from backroom.ops import rules, stats
 from lab import tasks
 from lab.checks import Check, complete
 from lab.context import Context, NotSeen
-from lab.demo_stack import DemoStack
 from lab.faults import CHECKLIST, NAIVE, slots
 from lab.poison import Poison, disarm_all
 
-CAMPAIGN = 2000  # mails
-URGENT_WITHIN = 3  # seconds
 MANY = 5  # runs: more than any limit of the job
 
 
@@ -21,7 +18,7 @@ def poison_job(context: Context) -> Check:
     """A job that kills its worker process, and orders beside it."""
     poison = Poison(context.name)
     poison.arm()
-    context.enqueue(tasks.poison, [context.name])
+    context.enqueue(tasks.poison, context.name)
     context.show("Enqueued a job that kills its process in each attempt.")
     context.buy_all(2)
     if context.variant == CHECKLIST:
@@ -50,22 +47,6 @@ def poison_acknowledged(context: Context, poison: Poison) -> str:
     if poison.runs() > 1:
         raise NotSeen(f"it ran {poison.runs()} times")
     return "It ran once, its process died, and no record of it is left."
-
-
-def flood(context: Context) -> Check:
-    """2,000 mails of a campaign, then one for which a person waits."""
-    sent = context.stack.requests("mail")
-    context.enqueue(tasks.mail_campaign, [f"{context.name}-{number}" for number in range(CAMPAIGN)])
-    context.show(f"Enqueued {CAMPAIGN} mails of a campaign.")
-    context.rest(1)
-    begin = time.monotonic()
-    context.enqueue(tasks.mail_reset, [context.name])
-    context.wait(lambda: context.stack.effects(f"reset:{context.name}"), "the password mail", 120)
-    seconds, left = time.monotonic() - begin, CAMPAIGN - (context.stack.requests("mail") - sent) + 1
-    context.show(f"The password mail arrived after {seconds:.1f} s. {left} mails of the campaign are not sent yet.")
-    if seconds > URGENT_WITHIN or left < CAMPAIGN / 4:
-        raise NotSeen("the password mail waited for the campaign")
-    return lambda: f"The password mail took {seconds:.1f} s, ahead of {left} mails of the campaign."
 
 
 def stop_beat(context: Context) -> Check:
@@ -110,13 +91,9 @@ def two_beats(context: Context) -> Check:
     return check
 
 
-def clean_up(stack: DemoStack) -> None:
-    """Delete what experiments leave behind: slots, poison, and the rest of a campaign, which would delay other jobs."""
+def clean_up() -> None:
+    """Delete what experiments leave behind: slots, and poison."""
     slots.remove()
     disarm_all()
     dead = Job.objects.filter(task=tasks.poison.name, state=State.DEAD)
     operations.replay([str(id) for id in dead.values_list("id", flat=True)])
-    left = Job.objects.filter(task=tasks.mail_campaign.name, state__in=LIVE)
-    campaign = [str(id) for id in left.values_list("id", flat=True)]
-    operations.cancel(ids=campaign, dead=True, why="the lab's campaign ended")
-    stack.delete_messages("bulk", tasks.mail_campaign.name)

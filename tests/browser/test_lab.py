@@ -159,13 +159,15 @@ LOSES = {
     "flush-broker": "Lost for good: ",
     "poison": "no record of it is left",
     "two-beats": "Three reports were due. 6 were mailed",
+    "stop-campaign": r"\d+ of 100 readers have no mail",
 }
 LOSES_NOTHING = {
     "slow-partner": "Nothing was lost",
     "failing-partner": "Nothing was lost",
     "hanging-partner": "Nothing was lost",
     "limiting-partner": "Nothing was lost",
-    "flood": "The password mail took",
+    "flood": "The mail of the reset took",
+    "silent-sms": "Nothing was lost",
     "stop-beat": "late, and once",
 }
 
@@ -188,6 +190,7 @@ LISTED = {  # by Celery's checklist: a dead child loses nothing, the rest is as 
     "flush-broker": "Lost for good: ",
     "poison": r"It ran \d+ times",
     "two-beats": "Three reports were due. 6 were mailed",
+    "stop-campaign": r"\d+ of 100 readers have no mail",
 } | LOSES_NOTHING
 
 
