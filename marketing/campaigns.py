@@ -1,8 +1,9 @@
 """A campaign: its states, each changed by compare-and-set, and its fan-out, a slice at a time.
 
-One job, `campaign-slice:<campaign>-<after>`, enqueues the next slice of mails as a batch, whose callback is the next
-such job. It moves `after` in the same transaction. So the ledger holds one slice of a campaign, and a recipient has one
-job even after the purge of old ones. While the campaign is not to be sent, its jobs snooze: that uses no attempt.
+One job, `campaign-slice:<campaign>-<after>`, enqueues the next slice of mails and the job of the slice behind it, and
+moves `after` in the same transaction. It waits until each mail before was tried, so the ledger holds one slice that was
+not. And a recipient has one job, even after the purge of old ones. It is no batch's callback: that would wait for the
+retries of one full mailbox. While the campaign is not to be sent, its jobs snooze: that uses no attempt.
 """
 
 from datetime import datetime
@@ -16,15 +17,16 @@ from django.utils import timezone
 
 from backroom import Call, Snooze, enqueue_all
 from backroom.ledger import operations
-from backroom.ledger.models import Job, State
+from backroom.ledger.models import LIVE, Job, State
 from marketing import bulk_mail, content, subscriptions
 from marketing.models import Campaign, Subscription
 from marketing.subscriptions import PATIENT
 from orders.models import Order, Status
 
 SEND_SLICE = "marketing.send_slice"
+LANE = "campaign:{campaign}"
+NEXT = 1  # seconds between two looks whether a slice was tried
 LOOK = 60  # seconds between two looks of a paused campaign's jobs; a resume wakes those that wait
-BEGUN = (Campaign.State.SENDING, Campaign.State.PAUSED)
 SENT, SKIPPED = "sent", "skipped"
 
 
@@ -72,10 +74,10 @@ def resume(id: int) -> bool:
 def cancel(id: int) -> bool:
     """Cancel the mails that have not begun; those that run are sent. The next slice counts, and ends it."""
     with transaction.atomic():
-        done = _change(id, Campaign.State.CANCELLED, Campaign.State.SCHEDULED, *BEGUN)
+        before = Campaign.State.SCHEDULED, Campaign.State.SENDING, Campaign.State.PAUSED
+        done = _change(id, Campaign.State.CANCELLED, *before)
         if done:
-            unbegun = _mails(id).filter(state__in=[State.READY, State.WAITING])
-            operations.cancel(ids=[str(job) for job in unbegun.values_list("id", flat=True)])
+            operations.cancel(ids=[str(job) for job in _live(id).values_list("id", flat=True)])
             _wake(id)
         return done
 
@@ -85,23 +87,24 @@ def _change(id: int, state: Campaign.State, *before: Campaign.State) -> bool:
 
 
 def _wake(id: int) -> bool:
-    slices = Job.objects.filter(key__startswith=f"campaign-slice:{id}-")
-    asleep = (slices | _mails(id)).filter(state=State.WAITING, run_at__isnull=False)
+    slices = Job.objects.filter(key__startswith=slice_key(id, ""), state=State.WAITING)
+    asleep = slices.union(_live(id).filter(state=State.WAITING, run_at__isnull=False))
     operations.reschedule(ids=[str(job) for job in asleep.values_list("id", flat=True)])
     return True
 
 
-def _mails(id: int) -> QuerySet[Job]:
-    return Job.objects.filter(key__startswith=f"campaign:{id}-")
+def _live(id: int) -> QuerySet[Job]:
+    """The mails that are not done, by the index of lanes."""
+    return Job.objects.filter(lane=f"fair:{LANE.format(campaign=id)}", state__in=LIVE)
 
 
-def slice_key(id: int, after: int) -> str:
+def slice_key(id: int, after: int | str) -> str:
     return f"campaign-slice:{id}-{after}"
 
 
 def next_slice(id: int, after: int) -> list[int]:
-    """Count what became of the slice before, and move the cursor behind the next recipients, whose ids it returns: none
-    at the end. For an atomic task. Raises Snooze while the campaign is not to be sent.
+    """Move the cursor behind the next recipients, and return their ids: none at the end, once no mail is left. For an
+    atomic task. Raises Snooze while it is not time.
 
     Race: two run at once, as one's worker was taken for dead, or an old key was purged. The lock makes the other wait,
     and then its `after` is not the cursor.
@@ -110,17 +113,32 @@ def next_slice(id: int, after: int) -> list[int]:
     if campaign is None:
         return []
     _wait_until_it_is_time(campaign)
-    campaign.sent, campaign.skipped, campaign.failed, _ = progress(campaign)
+    _wait_for(_live(id).filter(attempts=0))
     found: list[int] = []
     if campaign.state != Campaign.State.CANCELLED:
         found = list(recipients(campaign).filter(pk__gt=after).values_list("pk", flat=True)[: settings.CAMPAIGN_SLICE])
-        if campaign.state == Campaign.State.SCHEDULED:
-            campaign.recipients = recipients(campaign).count()
-        campaign.state = Campaign.State.SENDING if found else Campaign.State.SENT
-    campaign.after = found[-1] if found else after
-    campaign.ended_at = None if found else timezone.now()
-    campaign.save(update_fields=["state", "recipients", "sent", "skipped", "failed", "after", "ended_at"])
+    if campaign.state == Campaign.State.SCHEDULED:
+        campaign.state, campaign.recipients = Campaign.State.SENDING, recipients(campaign).count()
+    if found:
+        campaign.after = found[-1]
+    else:
+        _end(campaign)
+    campaign.save()
     return found
+
+
+def _wait_for(mails: QuerySet[Job]) -> None:
+    if mails.exists():
+        raise Snooze(NEXT, "the mails before are not done")
+
+
+def _end(campaign: Campaign) -> None:
+    """Its counts outlive its jobs, which are purged."""
+    _wait_for(_live(campaign.pk))
+    campaign.sent, campaign.skipped, campaign.failed, _ = progress(campaign)
+    campaign.ended_at = timezone.now()
+    if campaign.state != Campaign.State.CANCELLED:
+        campaign.state = Campaign.State.SENT
 
 
 def _wait_until_it_is_time(campaign: Campaign) -> None:
@@ -165,12 +183,13 @@ class Progress(NamedTuple):
 
 
 def progress(campaign: Campaign) -> Progress:
-    """What has become of the recipients: the counts of the slices that ended, and the jobs of the one that runs."""
-    counts = {SENT: campaign.sent, SKIPPED: campaign.skipped, State.DEAD: campaign.failed}
-    if campaign.ended_at is None:
-        current = Job.objects.filter(key=slice_key(campaign.pk, campaign.after)).values("id")
-        ended = Job.objects.filter(batch_id__in=current, state__in=[State.SUCCEEDED, State.DEAD])
-        for state, result, number in ended.values_list("state", "result").annotate(Count("pk")).order_by():
-            counts[result if state == State.SUCCEEDED else State.DEAD] += number
-    done = Progress(counts[SENT], counts[SKIPPED], counts[State.DEAD], campaign.recipients)
+    """What has become of the recipients; the counts of one that has ended are kept. The limit: of one that is paused
+    for longer than JOBS_RETENTION_DAYS, the oldest mails are not counted."""
+    if campaign.ended_at:
+        done = Progress(campaign.sent, campaign.skipped, campaign.failed, 0)
+        return done._replace(of=campaign.recipients if campaign.state == Campaign.State.CANCELLED else done.done)
+    mails = Job.objects.filter(key__startswith=f"campaign:{campaign.pk}-", state__in=[State.SUCCEEDED, State.DEAD])
+    found = mails.values_list("state", "result").annotate(Count("pk")).order_by()
+    counts = {result if state == State.SUCCEEDED else State.DEAD: number for state, result, number in found}
+    done = Progress(counts.get(SENT, 0), counts.get(SKIPPED, 0), counts.get(State.DEAD, 0), campaign.recipients)
     return done._replace(of=max(done.of, done.done))  # some subscribed since it began

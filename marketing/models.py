@@ -59,7 +59,7 @@ class Campaign(models.Model):
     send_at = models.DateTimeField(null=True, blank=True)
     after = models.BigIntegerField(default=0, editable=False)
     recipients = models.PositiveIntegerField(default=0, editable=False, help_text="counted when it begins")
-    # Of the slices that have ended. So they outlive the jobs, which are purged.
+    # Counted when it has ended. So they outlive the jobs, which are purged.
     sent = models.PositiveIntegerField(db_default=0, editable=False)
     skipped = models.PositiveIntegerField(db_default=0, editable=False, help_text="left before their mail was sent")
     failed = models.PositiveIntegerField(db_default=0, editable=False, help_text="dead letters")

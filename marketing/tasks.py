@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from backroom import batch, enqueue_many, task
+from backroom import enqueue_all, enqueue_many, task
 from marketing import campaigns, carts, digests, mails, personal_data, stock_alerts
 from marketing.subscriptions import MAIL_CONFIRMATION, PATIENT
 
@@ -64,15 +64,15 @@ def mail_test(campaign: int, user: int, slot: int) -> None:
 
 @task(name=campaigns.SEND_SLICE, queue="bulk", key="campaign-slice:{campaign}-{after}", retry=PATIENT, atomic=True)
 def send_slice(campaign: int, after: int) -> None:
-    """Enqueue a campaign's next slice, and the one behind it, in the transaction that moves the cursor."""
+    """Enqueue a campaign's next slice, and the job of the one behind it."""
     if found := campaigns.next_slice(campaign, after):
         mails = (mail_campaign.call(campaign, each) for each in found)
-        batch(mails, then=send_slice.call(campaign, found[-1]), if_dead="go on")
+        enqueue_all(*mails, send_slice.using(run_after=timedelta(seconds=campaigns.NEXT)).call(campaign, found[-1]))
 
 
 @task(
     name="marketing.mail_campaign", queue="bulk", key="campaign:{campaign}-{subscription}", retry=PATIENT,
-    fair="campaign:{campaign}",
+    fair=campaigns.LANE,
 )  # fmt: skip
 def mail_campaign(campaign: int, subscription: int) -> str:
     """One mail to one recipient; returns what became of it."""

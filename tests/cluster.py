@@ -48,9 +48,9 @@ class Cluster:
         self.processes: dict[str, subprocess.Popen] = {}
 
     def commands(self) -> dict[str, list[str]]:
-        """The command line of each process, and of a second watcher."""
+        """The command line of each process, and of a second watcher and dispatcher."""
         found = {process.name: process.command for process in processes.shop(self.env)}
-        return found | {"watcher-2": found["watcher"]}
+        return found | {f"{name}-2": found[name] for name in ("watcher", "dispatcher")}
 
     def start(self, *names: str, **env: str) -> None:
         """Start those that do not run, with `env` in their environment, and wait until they are ready."""

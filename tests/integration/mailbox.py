@@ -13,12 +13,14 @@ from stack import ports
 
 
 class Mailbox:
-    """`mails` are the accepted ones. `answers` maps MAIL, RCPT and DATA to a reply. Those `rejected` don't exist."""
+    """`mails` are the accepted ones. `answers` maps MAIL, RCPT and DATA to a reply. Addresses that are
+    `rejected` don't exist; the mailboxes of others are `full`."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.answers: dict[str, str] = {}
         self.rejected: set[str] = set()
+        self.full: set[str] = set()
         self.hangs_at = ""
         self.drops_at = ""
 
@@ -36,6 +38,8 @@ class Mailbox:
     async def handle_RCPT(self, server, session, envelope, address, options) -> str:
         if address in self.rejected:
             return "550 no such user"
+        if address in self.full:
+            return "452 mailbox full"
         envelope.rcpt_tos.append(address)
         return await self._answer(server, "RCPT") or "250 OK"
 
