@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import urllib3
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
@@ -15,7 +16,8 @@ from standardwebhooks.webhooks import Webhook
 
 from backroom.inbound.webhooks import Event, Unreadable
 from backroom.ledger.models import Job, State
-from notifications.models import Notice
+from notifications import push, transitions
+from notifications.models import Channel, Contact, Notice, PushSubscription
 from orders.follow_ups import FOLLOW_UPS
 from orders.fulfilment import notices
 from orders.models import Label, Order, Repair, ShipmentEvent, Status
@@ -361,6 +363,43 @@ def test_a_notice_by_mail_is_expected_once_the_parcel_is_reported(sold):
     notify(sold, "delivered")
     found = audit.run()
     assert (found.clean, found.unfinished, found.effects_expected, audit.still_busy()) == (True, 0, 10, 0), found
+
+
+@pytest.fixture
+def person(sold, partners) -> User:
+    """The account that the order belongs to, with a phone and a browser."""
+    user = User.objects.create(username="person", email=sold.email)
+    browser = urllib3.request(
+        "POST", f"{partners}/push/subscriptions", json={"applicationServerKey": push.public_key()}
+    ).json()
+    PushSubscription.objects.create(user=user, **browser)
+    Contact.objects.create(user=user, phone="+353861234567")
+    Order.objects.update(user=user)
+    return user
+
+
+@pytest.mark.parametrize("channel", Channel.values)
+def test_a_notice_counts_by_the_channel_that_the_customer_chose(sold, person, channel):
+    Contact.objects.update(channel=channel)
+    report(sold, "shipped")
+    attempt(f"shipped:{sold.number}")
+    attempt(f"{channel}:shipped:{sold.number}")
+    found = audit.run()
+    assert (found.clean, found.unfinished, found.effects_expected, found.effects_found) == (True, 0, 9, 9), found
+    assert effects(key=f"shipped:{sold.number}") == {f"{channel}/shipped shipped:{sold.number}": 1}
+
+
+def test_mail_that_takes_over_counts_beside_the_failed_sms(sold, person):
+    Contact.objects.update(channel=Channel.SMS)
+    report(sold, "shipped")
+    attempt(f"shipped:{sold.number}")
+    attempt(f"sms:shipped:{sold.number}")
+    transitions.fall_back(Notice.objects.get())  # as the provider's receipt says
+    assert audit.run().unfinished == 1
+    attempt(f"mail:shipped:{sold.number}")
+    found = audit.run()
+    assert (found.clean, found.unfinished, found.effects_expected, found.effects_found) == (True, 0, 9, 9), found
+    assert len(effects(key=f"shipped:{sold.number}")) == 2
 
 
 def test_an_order_that_is_reported_while_the_audit_reads_is_left_to_the_next(sold, monkeypatch):

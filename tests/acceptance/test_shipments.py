@@ -1,0 +1,55 @@
+"""A parcel, from the warehouse's webhooks over a real web process to the customer's mailbox."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import urllib3
+from django.utils import timezone
+
+from backroom.ledger.models import Job
+from lab.faults import effects as judged
+from notifications.models import Notice
+from orders.models import Order, ShipmentEvent
+from tests.acceptance.conftest import Cluster, effects, in_state
+from tests.integration.partners_world import SHIPMENT, World
+from tests.waiting import until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
+
+
+@pytest.fixture
+def warehouse(house: Cluster, tmp_path) -> Iterator[World]:
+    """A warehouse that repeats and forges its reports, and sends the later one first."""
+    world = World(tmp_path)
+    world.start(WEBHOOKS_URL=house.site)
+    world.fault("warehouse", webhook_repeat=True, webhook_forge=True, webhook_reorder=True)
+    yield world
+    world.stop()
+
+
+def test_repeated_disordered_and_forged_reports_notify_the_customer_once(house, partners, warehouse):
+    begin = timezone.now()
+    number = int(house.order().json()["number"])
+    until(in_state(f"label:{number}", "succeeded"))
+    warehouse.call("POST", "/warehouse/shipments", SHIPMENT | {"order": str(number)}, f"shipment:{number}")
+    for kind in ("shipped", "delivered"):
+        answer = warehouse.call("POST", f"/warehouse/shipments/{number}/events", {"type": f"shipment.{kind}"})
+        assert answer[0] == 202, answer
+    until(in_state(f"mail:delivered:{number}", "succeeded"))
+    until(in_state(f"mail:shipped:{number}", "succeeded"))
+    assert [each["count"] for each in effects(partners, f"delivered:{number}")] == [1]
+    assert effects(partners, f"shipped:{number}") == []  # it had arrived
+    assert Notice.objects.get(key=f"shipped:{number}").state == Notice.State.UNWANTED
+    order = Order.objects.get(number=number)
+    assert begin < order.shipped_at < order.delivered_at
+    assert ShipmentEvent.objects.filter(order=number).count() == 2
+    assert Job.objects.get(key=f"review:{number}").run_at > begin + timedelta(days=6)
+    until(lambda: judged.count([number], begin).complete, what=f"{judged.count([number], begin)}")
+
+
+def test_a_stranger_is_refused_whatever_they_send(house):
+    address = f"{house.site}/webhooks/warehouse"
+    headers = {"webhook-id": "evt_1", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}
+    for body, status in ((b"{}", 401), (b"\xff", 400), (b"x" * 70_000, 413)):
+        assert urllib3.request("POST", address, body=body, headers=headers).status == status
