@@ -321,8 +321,8 @@ def test_no_address_breaks_out_of_a_mails_header(break_):
 
 
 def test_a_wrong_form_says_what_to_do_beside_the_field():
-    page = sign_up(stranger(), "person@exämple.com", "short").content.decode()
-    assert "Enter a complete email address" in page or "Enter a valid email address" in page
+    page = sign_up(stranger(), "zoë@example.com", "short").content.decode()
+    assert "Enter a valid email address" in page
     assert "at least 12 characters" in page
     assert sign_up(stranger(), f"a@{'long.' * 60}example.com").status_code == 422
 
