@@ -38,9 +38,9 @@ def mailbox(settings):
 
 
 def shown(response) -> tuple:
-    """All that a stranger sees of an answer, but for what is random in each."""
+    """All that a stranger sees of an answer, but for what is random or the time."""
     body = re.sub(r'(csrfmiddlewaretoken" value=)"\w+"', r"\1", response.content.decode())
-    heads = {name: value for name, value in response.headers.items() if name != "X-Request-ID"}
+    heads = {name: value for name, value in response.headers.items() if name not in ("X-Request-ID", "Expires")}
     cookies = {name: {**cookie, "expires": ""} for name, cookie in response.cookies.items()}
     return response.status_code, heads, cookies, body
 
