@@ -10,6 +10,7 @@ from datetime import datetime
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from catalog.models import Product
@@ -37,9 +38,9 @@ def waits(user_id: int, product: Product) -> bool:
     return StockAlert.objects.filter(user=user_id, product=product, notified_at=None).exists()
 
 
-def awaited(product_ids: Sequence[int]) -> list[int]:
-    """Those of the products for which alerts wait."""
-    alerts = StockAlert.objects.filter(product__in=product_ids, notified_at=None)
+def awaited(products: Sequence[int] | QuerySet[Product] = ON_SALE) -> list[int]:
+    """The ids of those of the products for which alerts wait."""
+    alerts = StockAlert.objects.filter(product__in=products, notified_at=None)
     return list(alerts.values_list("product_id", flat=True).distinct())
 
 

@@ -24,18 +24,25 @@ def remind_of_cart(cart: int) -> None:
     carts.remind(cart)
 
 
-@task(name="marketing.tell_those_waiting", unique=("restock:{product}", "while waiting"))
+@task(name="marketing.tell_those_waiting", queue="bulk", unique=("restock:{product}", "while waiting"))
 def tell_those_waiting(product: int) -> None:
     """Enqueue the alerts for a product that is back in stock, in the order asked."""
     enqueue_many(tell.call(alert, product) for alert in stock_alerts.waiting(product))
 
 
 @task(
-    name="marketing.tell", unique=("stock-alert:{alert}", "while waiting"), in_order="restock:{product}", atomic=True
+    name="marketing.tell", queue="bulk", unique=("stock-alert:{alert}", "while waiting"), in_order="restock:{product}",
+    atomic=True,
 )  # fmt: skip
 def tell(alert: int, product: int) -> None:
     """Make a notice of an alert."""
     stock_alerts.tell(alert)
+
+
+@task(name="marketing.find_restocked", queue="bulk")
+def find_restocked() -> None:
+    """Tell those whose product came back without the signal: by SQL, or by a process of an older release."""
+    enqueue_many(tell_those_waiting.call(product) for product in stock_alerts.awaited())
 
 
 @task(name="marketing.enqueue_digests", queue="bulk")
@@ -44,7 +51,9 @@ def enqueue_digests() -> int:
     return digests.scan(send_digest.call)
 
 
-@task(name="marketing.send_digest", queue="bulk", key="digest:{subscription}-{day}", retry=PATIENT)
+@task(
+    name="marketing.send_digest", queue="bulk", key="digest:{subscription}-{day}", retry=PATIENT, fair="digest:{day}"
+)  # fmt: skip
 def send_digest(subscription: int, day: str, last: str) -> None:
     """Mail the digest of a local day (YYYYMMDD): the news since the last one's, or "" for a first one."""
     digests.send(subscription, day, last)

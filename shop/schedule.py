@@ -16,6 +16,7 @@ SCHEDULE = {
     "purge finished jobs": {"task": "backroom.purge", "schedule": crontab(minute=40, hour="*/6")},
     "purge old minutes and alerts": {"task": "backroom.purge_history", "schedule": crontab(minute=50, hour="*/6")},
     "purge old notices": {"task": "notifications.purge", "schedule": crontab(minute=55, hour=2)},
+    "find restocked products": {"task": "marketing.find_restocked", "schedule": crontab(minute=25)},
     "enqueue daily digests": {"task": "marketing.enqueue_digests", "schedule": crontab(minute="*/15")},
     "mail the sales report": {"task": "orders.mail_sales_report", "schedule": crontab(minute=0, hour=1)},
 }

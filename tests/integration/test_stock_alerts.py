@@ -16,7 +16,7 @@ from catalog.models import Product
 from catalog.signals import restocked
 from marketing import stock_alerts
 from marketing.models import StockAlert
-from marketing.tasks import tell, tell_those_waiting
+from marketing.tasks import find_restocked, tell, tell_those_waiting
 from notifications.models import Notice
 from orders.ordering import stock
 from tests.integration.buying import product
@@ -110,6 +110,14 @@ class TestRestocking:
         stock_alerts.ask(User.objects.get().pk, basil)
         assert seed.restock() == 1
         assert [job.args for job in testing.enqueued(tell_those_waiting)] == [{"product": basil.pk}]
+
+    @pytest.mark.usefixtures("alert")
+    def test_without_the_signal_is_found_by_the_hour(self, apples):
+        find_restocked()
+        assert self.scans() == 0
+        Product.objects.update(stock=1)
+        find_restocked()
+        assert self.scans() == 1
 
     def test_of_what_no_one_waits_for_enqueues_nothing(self, apples):
         restock(apples)
