@@ -60,7 +60,7 @@ def zones(now: datetime) -> Iterator[tuple[str, date]]:
         try:
             day = due(ZoneInfo(name), now, last)
         except (KeyError, ValueError, OSError):
-            log.error("there is no time zone %s: its subscribers get no digest", name)
+            log.warning("there is no time zone %s: its subscribers get no digest", name)
         else:
             if day:
                 yield name, day
