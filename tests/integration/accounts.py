@@ -23,8 +23,8 @@ def stranger() -> Client:
 
 
 def fresh() -> str:
-    """A mail address that no other test uses."""
-    return f"person{next(_numbers)}@example.com"
+    """A mail address that no other test uses; all are of one length, so that answers are."""
+    return f"person{next(_numbers):06}@example.com"
 
 
 def account(email: str, verified: bool = True, password: str = PASSWORD, **flags: bool) -> User:
