@@ -39,7 +39,8 @@ class Kind:
 @dataclass(frozen=True)
 class Message:
     """What a notice says. `template` and `context` make the mail, as in mail.send; `short`, at most 140 characters, is
-    the text of the SMS and in the browser, followed by `url`. Keep both free of personal data: others carry them."""
+    the text of the SMS and in the browser, followed by `url`. Both are free of personal data, as others carry them, and
+    the same in each attempt: a provider refuses its key with another text, and mail takes over."""
 
     to: str
     subject: str

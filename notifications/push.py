@@ -2,7 +2,7 @@
 
 The limit: a real push service knows no idempotency key. A worker that dies between its answer and our commit sends the
 notification again. The topic lets it replace one that the browser has not received yet, and our service worker shows
-one with the same tag in its place.
+one with the same tag in its place. After another VAPID key, mail takes over until a browser is turned on anew.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from backroom.outbound.errors import PartnerUnavailable
 from backroom.outbound.http import NotFound, Partner
 from notifications.models import PushSubscription
 
+TIMEOUT = (1.0, 3.0)  # seconds to connect and for the answer: ten browsers must not reach the job's time limit
 TTL = 86_400  # seconds for which the push service keeps it for a browser that is off
 # A browser names any address, and we post to it: only to these services, by https on its own port, and one pattern for
 # the whole, as two parsers may differ on its parts. Partner follows no redirect.
@@ -64,6 +65,8 @@ def send(key: str, user: User, title: str, body: str, url: str) -> None:
 
 
 def _post(key: str, subscription: PushSubscription, payload: str) -> None:
+    if not settings.VAPID_PRIVATE_KEY:
+        raise Permanent("VAPID_PRIVATE_KEY is not set")
     if not known_service(subscription.endpoint):
         raise Permanent("the address is of no known push service")
     keys = {"p256dh": subscription.p256dh, "auth": subscription.auth}
@@ -71,7 +74,7 @@ def _post(key: str, subscription: PushSubscription, payload: str) -> None:
     message = _signer().get(payload, browser, ttl=TTL)
     topic = hashlib.sha256(key.encode()).hexdigest()[:32]
     address = urlsplit(subscription.endpoint)
-    service = Partner("push", url=f"{address.scheme}://{address.netloc}")
+    service = Partner("push", TIMEOUT, url=f"{address.scheme}://{address.netloc}")
     person = str(subscription.user_id)  # by it the partner forgets the message later; others ignore it
     path = subscription.endpoint.removeprefix(str(service.url))
     service.post_bytes(path, message.encrypted, key, {**message.headers, "topic": topic, "x-person": person})

@@ -7,6 +7,7 @@ from itertools import permutations
 
 import pytest
 import urllib3
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpResponse
@@ -178,6 +179,12 @@ def strange_address() -> None:
     user.push_subscriptions.update(endpoint="http://127.0.0.1:1/push/x")
 
 
+def removed_key() -> None:
+    """The fixture `parcel` gives it back."""
+    notify(person(Channel.PUSH), "parcel", about="1")
+    settings.VAPID_PRIVATE_KEY = ""
+
+
 def push_service_fails() -> None:
     old(Channel.PUSH)
     fault("push", error_rate=1)
@@ -190,8 +197,8 @@ def deleted_account() -> None:
 
 
 FAILURES = [
-    unknown_number, removed_number, provider_away, expired_browser, strange_address, push_service_fails,
-    deleted_account,
+    unknown_number, removed_number, provider_away, expired_browser, strange_address, removed_key,
+    push_service_fails, deleted_account,
 ]  # fmt: skip
 
 
