@@ -32,7 +32,8 @@ class Context:
         self.struck: datetime | None = None
         self.recovered: datetime | None = None
         self.notes: list[str] = []
-        self.mails: list[str] = []  # keys of mails without an order, each to be sent once
+        self.mails: list[str] = []  # keys of messages that the row causes itself, each to be sent once
+        self.tasks: list[str] = []  # that send them, besides the sales report
 
     def strike(self) -> None:
         """Note the time of the fault."""

@@ -168,5 +168,10 @@ TITLES = {
         "A job that kills its worker three times is a dead letter, and the other jobs are done. Then it is replayed.",
     ),
     "batch": ("Batches", "Members, and a callback that runs once after the last of them."),
+    "message": (
+        "Messages to people",
+        "Killed before the worker sends it, while the partner has it, and before the job ends.",
+    ),
+    "webhook": ("Webhooks", "The warehouse reports that a parcel left. It sends the report until the web accepts it."),
     "lane": ("Lanes", "A place is given to a job, used, and passed on to the next one."),
 }

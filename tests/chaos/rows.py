@@ -5,8 +5,9 @@ from itertools import product
 from signal import SIGKILL, SIGSTOP, SIGTERM, Signals
 
 from lab.faults import CHECKLIST, LEDGERED, NAIVE
+from lab.faults.failpoints.points import WEBHOOK
 from lab.faults.stack import BEHIND_AN_ORDER
-from tests.chaos import faults, server_faults
+from tests.chaos import faults, messages, server_faults
 from tests.chaos.faults import Fault
 from tests.chaos.name_fault import name_taken
 
@@ -224,6 +225,22 @@ def batches() -> list[Row]:
     ]
 
 
+def people() -> list[Row]:
+    """Each kind of message to a person, a campaign's fan-out, and a webhook of the warehouse."""
+    kill, fan_out = sent(SIGKILL, "all"), "a campaign's fan-out"
+    rows = []
+    for (what, message), step in product(messages.MESSAGES.items(), messages.STEPS):
+        inject, twice = messages.sending(what, step), message.twice(step)
+        rows.append(Row("message", f"{what}, {step}", kill, inject, RESCUED, twice, naive=False))
+    rows.append(Row("message", fan_out, "FLUSHALL", messages.fan_out_flushed, REDELIVERED, naive=False))
+    both = ("dispatcher-2",)
+    rows.append(Row("message", fan_out, "two dispatchers", messages.fan_out_by_two, RESCUED, needs=both, naive=False))
+    for point in WEBHOOK:
+        step, inject = point.removesuffix(" of a webhook"), messages.in_the_webhook(point)
+        rows.append(Row("webhook", step, kill, inject, RESCUED, naive=False))
+    return rows
+
+
 QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) and each message three times (the claim)
     ("after authorize", SIGKILL, "all"),  # the safety net under the checkout
     ("after commit B", SIGKILL, "child"),  # the dispatcher publishes what the web did not
@@ -233,4 +250,7 @@ QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) 
     ("after claim", SIGSTOP, "all"),  # the fencing token
     ("rows locked", SIGKILL, "only"),  # the second dispatcher takes over
 }
-ALL = [*web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs(), *lanes(), *batches()]
+ALL = [
+    *web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs(), *lanes(), *batches(),
+    *people(),
+]  # fmt: skip

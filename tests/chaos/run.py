@@ -131,7 +131,7 @@ class Runner:
         return audit.judge(ours, theirs, known)
 
     def check_mails(self, context: Context, result: Result) -> None:
-        """Mails without an order, each to be sent. The audit has counted those that were sent twice."""
+        """The row's own messages, each to be sent. The audit has counted those that were sent twice."""
         sent = [key for key in context.mails if self.cluster.effects(key)]
         result.expected += len(context.mails)
         result.found += len(sent)
@@ -158,7 +158,7 @@ def missing_orders(customers: Customers) -> list[str]:
 
 def busy(context: Context) -> bool:
     """Whether a job of an order, or of the row itself, is not finished."""
-    own = Job.objects.filter(task="orders.mail_sales_report", state__in=LIVE)
+    own = Job.objects.filter(task__in=["orders.mail_sales_report", *context.tasks], state__in=LIVE)
     unsent = any(context.cluster.effects(key) == 0 for key in context.mails)
     return bool(audit.still_busy()) or own.exists() or unsent
 
@@ -171,7 +171,7 @@ def seconds_to_recover(context: Context, begun: datetime) -> tuple[float, str]:
     since = context.recovered or context.struck
     assert since
     with connection.cursor() as cursor:
-        cursor.execute(SLOWEST, [begun, since, context.struck])
+        cursor.execute(SLOWEST, [begun, since, context.struck, context.tasks, begun])
         found = cursor.fetchone()
     if found is None:
         return 0.0, "none was left"
@@ -183,6 +183,6 @@ SLOWEST = """
 SELECT job.finished_at, task, key, state, 'claims', claims, 'attempts', attempts, error
 FROM backroom_job job LEFT JOIN orders_order ON split_part(key, ':', 2) = number::text
 WHERE finished_at IS NOT NULL AND (orders_order.created_at BETWEEN %s AND %s
-      OR (task = 'orders.mail_sales_report' AND job.created_at > %s))
+      OR (task = 'orders.mail_sales_report' AND job.created_at > %s) OR (task = ANY(%s) AND job.created_at > %s))
 ORDER BY finished_at DESC LIMIT 1
 """

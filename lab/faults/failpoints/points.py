@@ -24,6 +24,11 @@ WEB = {
     "after commit B": Point(PUBLISH, BEFORE, "orders.make_invoice"),
     "after publish": Point("orders.ordering.settlement:mark_paid", AFTER),
 }
+# In the web process, while it takes a report of the warehouse.
+WEBHOOK = {
+    "before commit of a webhook": Point("orders.ordering.shipments:_change", AFTER),
+    "after commit of a webhook": Point(PUBLISH, BEFORE, "orders.notify_"),
+}
 # In a worker's child, in the order in which a job meets them.
 WORKER = {
     "after claim": Point("backroom.ledger.transitions:claim", AFTER, "Claimed"),
@@ -43,7 +48,7 @@ BEAT = {
     "slot published": Point(PUBLISH, AFTER),
 }
 ANY = {"publish": Point("backroom.runtime.publisher:send", AFTER)}
-LEDGERED = {**WEB, **WORKER, **DISPATCHER, **BEAT, **ANY}
+LEDGERED = {**WEB, **WEBHOOK, **WORKER, **DISPATCHER, **BEAT, **ANY}
 
 # The same boundaries without a ledger. A point that is missing here does not exist there.
 CALL, APPLY = "lab.faults.naive.task:NaiveTask.__call__", "lab.faults.naive.task:NaiveTask.apply_async"
