@@ -50,9 +50,10 @@ def signed_in(client: Client) -> bool:
 
 
 def mails_of(mailbox: Mailbox) -> list:
-    """The mails of all account jobs that wait, sent now."""
+    """The mails of all account jobs that wait, sent now, in the order of their addresses' ids."""
     mailbox.mails.clear()
-    for job in Job.objects.filter(task__startswith="accounts.mail", state__in=LIVE):
+    jobs = Job.objects.filter(task__startswith="accounts.mail", state__in=LIVE)
+    for job in sorted(jobs, key=lambda job: job.args.get("address", 0)):
         assert attempt(job.key).state == "succeeded"
     return list(mailbox.mails)
 
