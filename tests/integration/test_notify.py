@@ -2,6 +2,7 @@
 
 import base64
 import json
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
@@ -138,6 +139,15 @@ def test_the_text_arrives_on_the_phone_and_in_the_browser_without_the_name(partn
     assert "Zoë" not in str(found)
 
 
+@pytest.mark.parametrize("channel", [Channel.MAIL, Channel.SMS, Channel.PUSH])
+def test_a_partner_has_the_id_of_the_person_by_which_it_forgets_the_message(channel, partners):
+    user = person(channel)
+    notify(user, "parcel", about="1")
+    send(channel)
+    (message,) = urllib3.request("GET", f"{partners}/messages").json()["messages"]
+    assert message["person"] == str(user.pk)
+
+
 def test_what_is_no_longer_wanted_is_not_sent(monkeypatch):
     notify(person(), "parcel", about="1")
     monkeypatch.setitem(wanted, "parcel", False)
@@ -212,6 +222,15 @@ def test_mail_takes_over_once_from_a_channel_that_fails_for_good(failure):
     assert Job.objects.get(key=f"{channel}:parcel:1").state == State.SUCCEEDED
     assert send(Channel.MAIL).state == Notice.State.ACCEPTED
     assert effects() == {"mail/parcel parcel:1": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_causes_of_a_fallback_at_once_one_enqueues_the_mail():
+    notify(person(Channel.SMS), "parcel", about="1")
+    one = notice()
+    assert all_at_once(*[lambda: transitions.fall_back(copy(one))] * 4) == [None] * 4
+    assert set(Job.objects.values_list("key", flat=True)) == {"sms:parcel:1", "mail:parcel:1"}
+    assert notice().channel == Channel.MAIL
 
 
 @pytest.mark.parametrize("partner", ["sms", "push"])
@@ -322,3 +341,15 @@ def test_old_notices_are_deleted(settings):
     Notice.objects.filter(about="1").update(created_at=old)
     assert retention.purge() == 1
     assert notice().about == "2"
+
+
+def test_staff_read_notices_and_delete_a_bounce_of_an_address_that_works_again():
+    notify(None, "parcel", about="1")
+    bounce = Bounce.objects.create(address=ADDRESS, reason="no mailbox")
+    client = Client()
+    client.force_login(User.objects.create_superuser("chief"))
+    for address in ("notice/", f"notice/{notice().pk}/change/", "bounce/", f"bounce/{bounce.pk}/change/"):
+        assert client.get(f"/admin/notifications/{address}").status_code == 200
+    assert client.post(f"/admin/notifications/notice/{notice().pk}/delete/", {"post": "yes"}).status_code == 403
+    client.post(f"/admin/notifications/bounce/{bounce.pk}/delete/", {"post": "yes"})
+    assert not bounces.bounced(ADDRESS)
