@@ -1,34 +1,18 @@
 """An account from sign-up to a new password, on a telephone's width, without a mouse."""
 
-import os
-import re
 from collections.abc import Callable
-from html import unescape
 
 import pytest
-import urllib3
 from playwright.sync_api import Page, expect
 
+from tests.browser.inbox import link_in
 from tests.browser.keyboard import press, tab_to
 from tests.browser.page_rules import MISTAKES
 from tests.browser.shopping import heading
-from tests.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 
 EMAIL, OLD, NEW = "keyboard@example.org", "seven green apples", "nine ripe tomatoes"
-
-
-def link_in(subject: str) -> str:
-    """The link in the mail with this subject, once the partners' inbox has it."""
-    inbox = f"http://127.0.0.1:{os.environ['MAIL_PORT']}"
-
-    def page() -> str | None:
-        listed = urllib3.request("GET", f"{inbox}/", fields={"q": EMAIL}).data.decode()
-        pages = (urllib3.request("GET", inbox + path).data.decode() for path in re.findall(r"/mails/\d+/", listed))
-        return next((unescape(page) for page in pages if re.search(f"<h1[^>]*>{subject}<", page)), None)
-
-    return re.search(r"http\S+token=[^\s<]+", until(page, what=f"mail: {subject}"))[0]
 
 
 def write(page: Page, **fields: str) -> None:
@@ -46,7 +30,7 @@ def test_an_account_is_made_verified_left_and_opened_with_a_new_password_by_keyb
     press(page, page.get_by_role("link", name="Create an account"))
     write(page, Email=EMAIL, Password=OLD)
     expect(heading(page)).to_have_text("Check your email")
-    page.goto(link_in("Confirm your email"))
+    page.goto(link_in("Confirm your email", EMAIL))
     write(page, Password=OLD)
     expect(heading(page)).to_have_text("Your account")
     for path in ("/accounts/email/", "/accounts/password/", "/accounts/"):
@@ -60,7 +44,7 @@ def test_an_account_is_made_verified_left_and_opened_with_a_new_password_by_keyb
     press(page, page.get_by_role("link", name="Forgot your password?"))
     write(page, Email=EMAIL)
     expect(heading(page)).to_have_text("Check your email")
-    page.goto(link_in("Reset your password"))
+    page.goto(link_in("Reset your password", EMAIL))
     write(page, New_password=NEW)
     expect(heading(page)).to_have_text("Sign in")
     write(page, Email=EMAIL, Password=NEW)
