@@ -6,9 +6,9 @@ from orders.cart import Cart
 from orders.models import Order, OrderLine
 
 
-def order_again(order: Order, cart: Cart) -> list[str]:
-    """Put an order's products into a cart, as far as the stock and the cart hold them. Returns a sentence for each
-    product that is left out or costs something else today."""
+def order_again(order: Order, cart: Cart) -> tuple[int, list[str]]:
+    """Put an order's products into a cart, as far as the stock and the cart hold them. Returns how many pieces, and a
+    sentence for each product that is left out or costs something else today."""
     lines = list(order.lines.select_related("product"))
     inside = dict(cart.items.values_list("product_id", "quantity"))
     wanted = [min(line.quantity, line.product.available - inside.get(line.product_id, 0)) for line in lines]
@@ -19,7 +19,7 @@ def order_again(order: Order, cart: Cart) -> list[str]:
             found.append(_left_out(line, line.product, fits, stock=pieces < line.quantity))
         if fits and line.unit_price != line.product.price:
             found.append(f"{line.name}: the price is now {money(line.product.price)}, it was {money(line.unit_price)}.")
-    return found
+    return sum(took), found
 
 
 def _left_out(line: OrderLine, product: Product, fits: int, stock: bool) -> str:

@@ -35,8 +35,9 @@ def again(request: HttpRequest, number: int) -> HttpResponse:
     if request.method != "POST":  # a browser repeats the address of an error page by GET
         return redirect("orders:history")
     order = get_object_or_404(Order, number=number, user=request.user.pk)
-    sentences = order_again(order, open_cart(request))
-    messages.success(request, f"What we have of order {number} is in your cart.")
+    pieces, sentences = order_again(order, open_cart(request))
+    if pieces:
+        messages.success(request, f"What we have of order {number} is in your cart.")
     if sentences:
         messages.warning(request, " ".join(sentences))
     return redirect("orders:cart")
