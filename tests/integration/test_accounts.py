@@ -98,6 +98,20 @@ def test_who_has_an_account_reads_so_in_their_mailbox_only(mailbox):
     assert sign_in(stranger(), email).status_code == 302
 
 
+def test_an_international_domain_may_be_typed_in_either_form(mailbox):
+    name = fresh().partition("@")[0]
+    typed, kept = f"{name}@bücher.example", f"{name}@xn--bcher-kva.example"
+    client = stranger()
+    sign_up(client, typed)
+    (mail,) = mails_of(mailbox)
+    assert mail["To"] == kept
+    client.post(link_in(mail), {"password": PASSWORD})
+    assert [sign_in(stranger(), email).status_code for email in (typed, kept)] == [302, 302]
+    ask_reset(stranger(), typed)
+    assert mails_of(mailbox)[-1]["To"] == kept
+    assert sign_up(stranger(), f"{name}ë@bücher.example").status_code == 422
+
+
 def test_an_address_without_an_account_gets_no_reset(mailbox):
     staff = fresh()
     account(staff, is_staff=True)
