@@ -122,6 +122,11 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
         on_hold="Your order ships after the review.",
     ),
     FollowUp(
+        "label", "orders.make_label", "orders.fulfilment.labels.make_label", "Shipping label",
+        "The label could not be created. We will try again.",
+        when=When.SENT, effect=("orders", "label"), internal=True, stops=True, atomic=True,
+    ),
+    FollowUp(
         "analytics", "orders.send_analytics", "orders.fulfilment.analytics.send_order_paid", "Statistics",
         "The statistics service did not answer. We will try again.",
         effect=("analytics", "order_paid"), internal=True, queue="bulk", retry=PATIENT,
@@ -151,11 +156,6 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
     FollowUp(
         "unpaid", "orders.mail_unpaid", "orders.fulfilment.emails.send_unpaid", "Payment result by email", MAIL_FAILS,
         when=When.UNPAID, effect=("mail", "unpaid"), queue="critical", retry=PATIENT,
-    ),
-    FollowUp(
-        "label", "orders.make_label", "orders.fulfilment.labels.make_label", "Shipping label",
-        "The label could not be created. We will try again.",
-        when=When.SENT, effect=("orders", "label"), internal=True, stops=True, atomic=True,
     ),
     FollowUp(
         "shipped", "orders.notify_shipped", "orders.fulfilment.notices.notify_shipped", "Notice of the shipment",

@@ -1,6 +1,5 @@
 """A parcel, from the warehouse's webhooks over a real web process to the customer's mailbox."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,31 +10,21 @@ from backroom.ledger.models import Job
 from lab.faults import effects as judged
 from notifications.models import Notice
 from orders.models import Order, ShipmentEvent
-from tests.acceptance.conftest import Cluster, effects, in_state
-from tests.integration.partners_world import SHIPMENT, World
+from tests.acceptance.conftest import effects, fault, in_state
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 
-@pytest.fixture
-def warehouse(house: Cluster, tmp_path) -> Iterator[World]:
-    """A warehouse that repeats and forges its reports, and sends the later one first."""
-    world = World(tmp_path)
-    world.start(WEBHOOKS_URL=house.site)
-    world.fault("warehouse", webhook_repeat=True, webhook_forge=True, webhook_reorder=True)
-    yield world
-    world.stop()
-
-
-def test_repeated_disordered_and_forged_reports_notify_the_customer_once(house, partners, warehouse):
+def test_repeated_disordered_and_forged_reports_notify_the_customer_once(house, partners):
+    urllib3.request("PUT", f"{partners}/webhooks", json={"url": house.site})
+    fault(partners, "warehouse", webhook_repeat=True, webhook_forge=True, webhook_reorder=True)
     begin = timezone.now()
     number = int(house.order().json()["number"])
     until(in_state(f"label:{number}", "succeeded"))
-    warehouse.call("POST", "/warehouse/shipments", SHIPMENT | {"order": str(number)}, f"shipment:{number}")
-    for kind in ("shipped", "delivered"):
-        answer = warehouse.call("POST", f"/warehouse/shipments/{number}/events", {"type": f"shipment.{kind}"})
-        assert answer[0] == 202, answer
+    for kind in ("shipped", "delivered"):  # the later one is sent first
+        events = f"{partners}/warehouse/shipments/{number}/events"
+        assert urllib3.request("POST", events, json={"type": f"shipment.{kind}"}).status == 202
     until(in_state(f"mail:delivered:{number}", "succeeded"))
     until(in_state(f"mail:shipped:{number}", "succeeded"))
     assert [each["count"] for each in effects(partners, f"delivered:{number}")] == [1]
