@@ -166,7 +166,7 @@ ALL = (
         "The same, for half an hour: then the broker delivers the dead worker's messages again.",
         "Each reader is a job with a key. The next slice is enqueued in the transaction that moves the cursor.",
         "marketing/tasks.py:send_slice",
-        "lab/faults/naive/task.py:batch",
+        "lab/faults/naive/task.py:enqueue_all",
         ("https://github.com/knadh/listmonk/issues/3022", "a kill makes a campaign skip readers"),
         20,
         people.stopped_campaign,

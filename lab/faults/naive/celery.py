@@ -11,7 +11,7 @@ import backroom
 import shop  # noqa: F401 - makes the ledger's app first, so that this one becomes the current app
 from backroom.runtime import declared_task
 from backroom.runtime.app import hide_secrets
-from lab.faults.naive.task import batch, enqueue_all, enqueue_many
+from lab.faults.naive.task import enqueue_all, enqueue_many
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lab.faults.naive.settings")
 
@@ -23,4 +23,4 @@ app.set_default()  # in all threads of the web server, instead of the ledger's a
 
 # Before the rooms above import them by name.
 backroom.enqueue_all = declared_task.enqueue_all = enqueue_all
-backroom.enqueue_many, backroom.batch = enqueue_many, batch
+backroom.enqueue_many = enqueue_many

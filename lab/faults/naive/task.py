@@ -28,11 +28,6 @@ def enqueue_many(calls: Iterable[Call]) -> int:
     return len(enqueue_all(*calls))
 
 
-def batch(calls: Iterable[Call], *, then: Call, **_: Any) -> str:
-    """Publish the calls, and `then` behind them: a chord needs a result backend, and this shop has none."""
-    return enqueue_all(*calls, then)[-1]
-
-
 def signature(call: Call) -> Signature:
     if call.task not in current_app.tasks:
         current_app.loader.import_default_modules()  # a web process has not imported the tasks
