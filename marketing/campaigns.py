@@ -6,7 +6,7 @@ not. And a recipient has one job, even after the purge of old ones. It is no bat
 retries of one full mailbox. While the campaign is not to be sent, its jobs snooze: that uses no attempt.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
@@ -23,10 +23,10 @@ from marketing.models import Campaign, Subscription
 from marketing.subscriptions import PATIENT
 from orders.models import Order, Status
 
-SEND_SLICE = "marketing.send_slice"
+SEND_SLICE, WAKE = "marketing.send_slice", "marketing.wake_campaign"
 LANE = "campaign:{campaign}"
 NEXT = 1  # seconds between two looks whether a slice was tried
-LOOK = 60  # seconds between two looks of a paused campaign's jobs; a resume wakes those that wait
+LOOK = 60  # seconds between two looks of a paused campaign's jobs; a resume wakes them
 SENT, SKIPPED = "sent", "skipped"
 
 
@@ -66,9 +66,12 @@ def pause(id: int) -> bool:
 
 
 def resume(id: int) -> bool:
-    """Wake the jobs that wait. Race: one has just read "paused"; it looks again after LOOK seconds."""
+    """Wake the jobs that wait. Race: one has just read "paused" and is not asleep yet; it is woken a moment later."""
     with transaction.atomic():
-        return _change(id, Campaign.State.SENDING, Campaign.State.PAUSED) and _wake(id)
+        if done := _change(id, Campaign.State.SENDING, Campaign.State.PAUSED):
+            wake(id)
+            enqueue_all(Call(WAKE, {"campaign": id}, "bulk", PATIENT.attempts, run_after=timedelta(seconds=5)))
+        return done
 
 
 def cancel(id: int) -> bool:
@@ -78,7 +81,7 @@ def cancel(id: int) -> bool:
         done = _change(id, Campaign.State.CANCELLED, *before)
         if done:
             operations.cancel(ids=[str(job) for job in _live(id).values_list("id", flat=True)])
-            _wake(id)
+            wake(id)
         return done
 
 
@@ -86,11 +89,11 @@ def _change(id: int, state: Campaign.State, *before: Campaign.State) -> bool:
     return bool(Campaign.objects.filter(pk=id, state__in=before).update(state=state))
 
 
-def _wake(id: int) -> bool:
+def wake(id: int) -> None:
+    """Let the jobs of a campaign that wait for a time run now."""
     slices = Job.objects.filter(key__startswith=slice_key(id, ""), state=State.WAITING)
     asleep = slices.union(_live(id).filter(state=State.WAITING, run_at__isnull=False))
     operations.reschedule(ids=[str(job) for job in asleep.values_list("id", flat=True)])
-    return True
 
 
 def _live(id: int) -> QuerySet[Job]:

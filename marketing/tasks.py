@@ -79,6 +79,12 @@ def send_slice(campaign: int, after: int) -> None:
         enqueue_all(*mails, send_slice.using(run_after=timedelta(seconds=campaigns.NEXT)).call(campaign, found[-1]))
 
 
+@task(name=campaigns.WAKE, queue="bulk")
+def wake_campaign(campaign: int) -> None:
+    """Wake the jobs of a resumed campaign once more."""
+    campaigns.wake(campaign)
+
+
 @task(
     name="marketing.mail_campaign", queue="bulk", key="campaign:{campaign}-{subscription}", retry=PATIENT,
     fair=campaigns.LANE,
