@@ -32,6 +32,12 @@ class CampaignAdmin(admin.ModelAdmin):
             for name, view in own.items()
         ] + super().get_urls()
 
+    def get_form(self, *args: Any, **kwargs: Any) -> Any:
+        words = {"body": "Markdown, which may hold HTML. Pictures and scripts are left out."}
+        return super().get_form(
+            *args, **kwargs, labels={"bought": "Only to buyers of"}, help_texts=words | {"bought": ""}
+        )
+
     def has_change_permission(self, request: HttpRequest, obj: Campaign | None = None) -> bool:
         """Only a draft can be changed."""
         return super().has_change_permission(request, obj) and (obj is None or obj.state == DRAFT)

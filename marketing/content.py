@@ -16,6 +16,15 @@ TAGS = {
     "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "hr", "i", "li", "ol", "p", "pre", "s",
     "strong", "table", "tbody", "td", "th", "thead", "tr", "u", "ul",
 }  # fmt: skip
+SERIF = "font-family:'Iowan Old Style','Palatino Linotype',Palatino,'Book Antiqua',Georgia,serif;line-height:1.25;"
+CELL = {"style": "padding:4px 16px 4px 0;text-align:left;"}
+LOOKS = {  # inline, as the layout's own
+    "a": {"class": "link", "style": "color:#1f5f3b;"},
+    "h1": {"style": f"{SERIF}margin:0 0 12px;font-size:24px;"},
+    "h2": {"style": f"{SERIF}margin:24px 0 8px;font-size:20px;"},
+    "td": CELL,
+    "th": CELL,
+}
 AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^\s<>]+)>")
 markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -30,11 +39,12 @@ def html(body: str) -> SafeString:
         link_rel="noopener noreferrer",
         url_schemes={"http", "https", "mailto"},
         url_relative=("rewrite_with_base", settings.SITE_URL),
-        set_tag_attribute_values={"a": {"class": "link", "style": "color:#1f5f3b;"}},
+        set_tag_attribute_values=LOOKS,
     )
     return mark_safe(clean)  # noqa: S308 - nh3 cleaned it
 
 
 def text(body: str) -> str:
-    """The plain part: the Markdown as it was written, without tags."""
-    return unescape(nh3.clean(AUTOLINK.sub(r"\1", body), tags=set()))
+    """The plain part: the Markdown as it was written, without tags, and with whole links."""
+    whole = AUTOLINK.sub(r"\1", body).replace("](/", f"]({settings.SITE_URL}/")
+    return unescape(nh3.clean(whole, tags=set()))

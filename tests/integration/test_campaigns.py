@@ -256,10 +256,10 @@ def test_a_body_runs_nothing_and_loads_nothing(written, banned):
 def test_markdown_becomes_html_and_stays_readable_as_text(settings):
     body = "# Hi & bye\n\n3 < 4, [apples](/products/apples/), <https://example.org/?a=1&b=2> and مرحبا 🍓"
     found = content.html(body)
-    assert "<h1>Hi &amp; bye</h1>" in found
+    assert ">Hi &amp; bye</h1>" in found
     assert f'href="{settings.SITE_URL}/products/apples/"' in found
     assert 'rel="noopener noreferrer"' in found
-    assert content.text(body) == body.replace("<h", "h").replace("2>", "2")
+    assert content.text(body) == body.replace("<h", "h").replace("2>", "2").replace("(/", f"({settings.SITE_URL}/")
 
 
 def test_a_subject_cannot_break_out_of_its_header(mailbox):
