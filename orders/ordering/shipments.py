@@ -14,7 +14,7 @@ first report enqueues, and the earliest time holds.
 | is of an order cancelled after its shipment was requested | is stored | gets the time | no |
 | is of an erased customer | is stored | gets the time | no |
 | is over two weeks late | is stored | gets the time | no: notices.py |
-| is older than the order, or of tomorrow | is stored as it is | gets its own time, or now | is notified |
+| is older than the order, or of tomorrow | is stored as it is | gets the order's time, or now | is notified |
 | is of an order whose shipment was not requested | is stored | | no; the audit lists it |
 | is of an order that does not exist | | | no; the log has it |
 | is of another type | | | no; the log has it |
