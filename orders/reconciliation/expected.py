@@ -125,12 +125,19 @@ class OrderState:
         if self.status == Status.CANCELLED and self.paid:
             stopped = (step for step in follow_ups.of(When.PAID) if step.stops)
             fitting |= {effect for effect in self._effects(stopped) if self.sent or effect.kind != "shipment"}
-        reached = follow_ups.of(*self.reached)
-        fitting |= {*self._effects(reached)}
-        for key, kind in ((step.key(self.number), step.kind) for step in reached if step.notice):
-            if key not in self.notices or self.notices[key].channel == Channel.MAIL:
-                fitting |= {Effect(channel, kind, key) for channel in Channel.values}
+        for step in follow_ups.of(*self.reached):
+            if step.effect:
+                fitting.add(Effect(*step.effect, step.key(self.number)))
+            elif step.notice:
+                fitting |= {Effect(channel, step.kind, step.key(self.number)) for channel in self._channels(step)}
         return frozenset(fitting)
+
+    def _channels(self, step: FollowUp) -> list[str]:
+        """Those by which its notice may have been sent, also before mail took over or it was no longer wanted."""
+        notice = self.notices.get(step.key(self.number))
+        if notice is None or notice.channel == Channel.MAIL or notice.state == Notice.State.UNWANTED:
+            return list(Channel.values)
+        return [notice.channel]
 
     def _effects(self, steps: Iterable[FollowUp]) -> list[Effect]:
         return [effect for step in steps if (effect := self._effect(step))]
