@@ -11,6 +11,7 @@ from catalog.models import Product
 from catalog.reviews import MOST, Review
 from marketing import reviews, stock_alerts
 from orders.storefront.forms import TypedForm
+from orders.storefront.order_pages import opened
 
 FORM = ["GET", "HEAD", "POST"]
 
@@ -53,10 +54,10 @@ class ReviewForm(TypedForm):
 
 @require_http_methods(FORM)
 def review(request: HttpRequest, number: int) -> HttpResponse:
-    """A form for each product of a delivered order, opened by the order's link."""
-    order = reviews.reviewable(number)
-    if order is None or not order.admits(request.GET.get("token", "")):
-        raise Http404("No delivered order has this number and token.")
+    """A form for each product of a delivered order, opened as its page is."""
+    order = opened(request, number)
+    if not order.reviewable:
+        raise Http404("This order can't be reviewed.")
     written = {one.product_id: one for one in Review.objects.filter(order=number)}
     products = Product.objects.filter(pk__in=order.lines.values("product_id")).order_by("name")
     rows = [(product, _form(request, product, written.get(product.pk))) for product in products]

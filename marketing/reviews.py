@@ -9,19 +9,13 @@ from django.db.models import Q, QuerySet
 from backroom import Call
 from catalog.reviews import Review
 from marketing import bulk_mail, subscriptions
-from orders.models import Order, Status
-
-
-def reviewable(number: int) -> Order | None:
-    """The order of this number, once it is delivered and unless it was cancelled or its customer erased."""
-    delivered = Order.objects.filter(number=number, delivered_at__isnull=False, erased_at=None)
-    return delivered.exclude(status=Status.CANCELLED).first()
+from orders.models import Order
 
 
 def ask(number: int) -> None:
     """Mail the customer of an order, if a subscription of their account or address has reminders."""
-    order = reviewable(number)
-    if order is None or Review.objects.filter(order=number).exists():
+    order = Order.objects.get(number=number)
+    if not order.reviewable or Review.objects.filter(order=number).exists():
         return
     own = Q(user=order.user_id) if order.user_id else Q(email=order.email.lower())
     if subscription := subscriptions.wanting("reminders").filter(own).order_by("pk").first():
@@ -32,7 +26,7 @@ def ask(number: int) -> None:
             topic="reminders",
             subject=f"How was your order {number}?",
             template="marketing/mail/review",
-            context={"order": order, "url": settings.SITE_URL + order.address_of("marketing:review")},
+            context={"order": order, "url": settings.SITE_URL + order.review_url},
         )
 
 

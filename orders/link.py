@@ -60,6 +60,10 @@ class Linked(models.Model):
         return self.address_of("orders:claim")
 
     @property
+    def review_url(self) -> str:
+        return self.address_of("marketing:review")
+
+    @property
     def timeline_url(self) -> str:
         return self.address_of("orders:timeline")
 

@@ -123,6 +123,11 @@ class Order(Linked):
         return self.status in (Status.PAID, Status.ON_HOLD) and self.sent_at is None
 
     @property
+    def reviewable(self) -> bool:
+        """Whether its customer may review its products."""
+        return self.delivered_at is not None and self.erased_at is None and self.status != Status.CANCELLED
+
+    @property
     def expected_on(self) -> date | None:
         """The promised day, of an order that is neither on hold, nor delivered, nor at its end without a shipment."""
         return self.arrives_on if self.status in (Status.PLACED, Status.PAID) and not self.delivered_at else None

@@ -12,7 +12,7 @@ from orders.storefront import timeline
 WHOLE = "&whole=1"  # in an address: shows the jobs that are not the customer's own, too
 
 
-def _opened(request: HttpRequest, number: int) -> Order:
+def opened(request: HttpRequest, number: int) -> Order:
     """The order of this number, by its token or its account. Raises Http404, also for a number that exists."""
     order = Order.objects.filter(number=number).first()
     if order is None or not (order.admits(request.GET.get("token", "")) or _owned(request, order)):
@@ -25,7 +25,7 @@ def _owned(request: HttpRequest, order: Order) -> bool:
 
 
 def _order_context(request: HttpRequest, number: int) -> dict:
-    order, whole = _opened(request, number), "whole" in request.GET
+    order, whole = opened(request, number), "whole" in request.GET
     rows = timeline.rows_of(order, whole)
     return {
         "order": order,
@@ -59,26 +59,26 @@ def order_timeline(request: HttpRequest, number: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
     """The question whether to cancel the order, and its cancellation."""
-    opened = _opened(request, number)
-    if request.method != "POST" and opened.cancellable:
-        return render(request, "orders/cancel.html", {"order": opened})
+    order = opened(request, number)
+    if request.method != "POST" and order.cancellable:
+        return render(request, "orders/cancel.html", {"order": order})
     if request.method == "POST" and not cancellation.cancel_unsent(number):
-        opened.refresh_from_db()
-    if opened.sent_at and opened.status != Status.CANCELLED:
+        order.refresh_from_db()
+    if order.sent_at and order.status != Status.CANCELLED:
         messages.error(request, f"The warehouse has been asked to ship order {number}. It can no longer be cancelled.")
-    return redirect(opened)
+    return redirect(order)
 
 
 @require_safe
 def invoice(request: HttpRequest, number: int) -> HttpResponse:
     """The invoice's PDF; 404 until it exists."""
-    return pdf(get_object_or_404(Invoice, order=_opened(request, number)), f"invoice-{number}")
+    return pdf(get_object_or_404(Invoice, order=opened(request, number)), f"invoice-{number}")
 
 
 @require_safe
 def credit_note(request: HttpRequest, number: int) -> HttpResponse:
     """The credit note's PDF; 404 until it exists."""
-    return pdf(get_object_or_404(CreditNote, order=_opened(request, number)), f"credit-note-{number}")
+    return pdf(get_object_or_404(CreditNote, order=opened(request, number)), f"credit-note-{number}")
 
 
 def pdf(document: Invoice | CreditNote | Label, name: str) -> HttpResponse:

@@ -27,7 +27,7 @@ def order(settings) -> Order:
 
 
 def page(order: Order) -> str:
-    return order.address_of("marketing:review")
+    return order.review_url
 
 
 def answer(order: Order, slug: str = "apples", stars: int = 4, words: str = "Crisp.") -> dict[str, str]:
@@ -107,6 +107,15 @@ class TestWriting:
         paid_order("figs")
         client.post(page(order), answer(order) | answer(order, slug="figs"))
         assert [review.product.slug for review in Review.objects.all()] == ["apples"]
+
+    def test_the_account_of_the_order_needs_no_token_and_its_page_has_the_link(self, order):
+        user = User.objects.create_user("owner", "owner@example.com")
+        Order.objects.update(user=user)
+        owner = Client()
+        owner.force_login(user)
+        assert order.review_url in owner.get(f"/orders/{order.number}/").content.decode().replace("&amp;", "&")
+        assert owner.post(f"/orders/{order.number}/review/", answer(order)).status_code == 302
+        assert Review.objects.count() == 1
 
     @pytest.mark.parametrize("change", [{"token": "other"}, {"delivered_at": None}, {"status": "cancelled"}])
     def test_another_link_is_not_found(self, order, client, change):
