@@ -108,6 +108,12 @@ def test_its_owner_opens_an_order_without_its_link_also_after_that_ended():
     assert client.get(f"/orders/{order.number}/").status_code == 404
 
 
+def test_the_page_of_an_order_hides_its_token_from_referrers_but_not_the_origin_of_its_forms(client):
+    """With no-referrer a browser sends `Origin: null`, which the check of a form's origin refuses."""
+    page = client.get(paid_order().get_absolute_url()).content.decode()
+    assert '<meta name="referrer" content="strict-origin">' in page
+
+
 def test_a_history_of_ten_thousand_orders_is_paged_by_an_index(partners):
     user = account(fresh())
     first = paid_order(user=user)
