@@ -141,7 +141,7 @@ def test_bought_without_javascript_on_a_page_that_reloads_itself_until_all_is_gr
     check_out(page)
     expect(heading(page)).to_have_text(PAID)
     show_whole_back_room(page)
-    assert page.locator("li.job[data-state=done]").count() < len(FOLLOW_UPS)
+    assert page.locator("li.job:not([data-state=done])").count() > 0
     expect(page.get_by_role("link", name="Refresh")).to_be_visible()
     fault("analytics")
     expect_all_green(page)  # nothing was pressed: the page comes anew every five seconds
