@@ -61,25 +61,27 @@ def erase(address: str, user: User | None, who: str) -> Erasure:
             calls.append(tasks.mail_deletion.call(user.pk))
             erasure.keys["account"] = [f"account:{user.pk}"]
         if erasure.held:
-            jobs = enqueue_all(*calls)
-            operations.replay(jobs)
-            if user:
-                jobs.append(_batch(user, calls, jobs))
-                operations.replay(jobs[-1:])
-            audit_log.note("erased", _subject(erasure), who, jobs=jobs)
+            _enqueue(calls, user)
+            jobs = Job.objects.filter(key__in=[call.key for call in calls]).values_list("id", flat=True)
+            audit_log.note("erased", _subject(erasure), who, jobs=list(map(str, jobs)))
     return erasure
+
+
+def _enqueue(calls: list[Call], user: User | None) -> None:
+    """A job of another person's batch stays there: the same address had an account before."""
+    known = Job.objects.filter(key__in=[call.key for call in calls])
+    operations.replay(list(map(str, known.values_list("id", flat=True))))
+    if user:
+        elsewhere = set(known.exclude(batch_id=None).values_list("key", flat=True))
+        members = [call for call in calls if call.key not in elsewhere]
+        operations.replay([batch(members, then=tasks.delete_account.call(user.pk))])
+    else:
+        enqueue_all(*calls)
 
 
 def _close(user: User) -> None:
     User.objects.filter(pk=user.pk).update(is_active=False, password=make_password(None))
     EmailAddress.objects.filter(user=user).delete()
-
-
-def _batch(user: User, calls: list[Call], jobs: list[str]) -> str:
-    """A job of another person's batch stays there: the same address had an account before."""
-    free = {str(id) for id in Job.objects.filter(id__in=jobs, batch_id=None).values_list("id", flat=True)}
-    members = [call for call, job in zip(calls, jobs, strict=True) if job in free]
-    return batch(members, then=tasks.delete_account.call(user.pk))
 
 
 def _subject(erasure: Erasure) -> str:

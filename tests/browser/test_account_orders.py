@@ -44,6 +44,8 @@ def test_a_guests_order_is_in_the_account_made_afterwards_and_all_of_it_can_be_e
     page.get_by_role("link", name="Orders", exact=True).click()
     page.locator(f"#order-{number}").get_by_role("button", name="Order again").click()
     expect(page.get_by_label("Quantity of Tomatoes on the vine")).to_have_value("1")
+    page.goto("/checkout/")
+    assert page.evaluate("sessionStorage.getItem('checkout')") is None, "nothing for the next person at this tab"
     page.goto("/accounts/data/")
     page.get_by_role("button", name="Export my data").click()
     expect(page.get_by_text("We emailed you the link")).to_be_visible()

@@ -8,7 +8,6 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.keyboard import press, tab_to
 from tests.browser.shopping import (
     CUSTOMER,
-    FOLLOW_UPS,
     OWN,
     PAID,
     check_out,

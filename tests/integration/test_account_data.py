@@ -15,7 +15,7 @@ from django.test import Client
 from accounts import data_requests, erasure, exports
 from accounts.models import Customer, DataExport
 from backroom.ledger import batches
-from backroom.ledger.models import Job, State
+from backroom.ledger.models import LIVE, Job, State
 from backroom.ops.models import AuditEntry
 from notifications.models import Bounce, Contact, PushSubscription
 from orders.cart import Cart
@@ -231,7 +231,7 @@ def test_an_order_placed_at_the_moment_of_the_deletion_is_erased_with_it_or_not_
 def test_the_same_address_can_have_and_delete_another_account_while_the_first_still_waits(mailbox):
     first = account(fresh())
     email = first.email
-    held = paid_order(user=first, email=email, status="on_hold")
+    held = paid_order(email=email, status="on_hold")
     delete(signed_in_as(first))
     run("deletion")
     second = account(email)
@@ -239,7 +239,19 @@ def test_the_same_address_can_have_and_delete_another_account_while_the_first_st
     run("deletion")
     members_end(second)
     assert not User.objects.filter(pk=second.pk).exists()
-    assert Order.objects.get(pk=held.pk).user == first
+    assert Job.objects.get(key=f"erase:{held.number}").state in LIVE
+    assert User.objects.filter(pk=first.pk).exists()
+
+
+def test_another_accounts_order_is_never_exported_or_erased_with_an_address_that_was_typed_there(mailbox):
+    mine, other = account(fresh()), account(fresh())
+    gift = paid_order(user=other, email=mine.email, status="cancelled")
+    client = signed_in_as(mine)
+    assert "orders" not in json.loads(client.get(exported(client, mailbox)).content)
+    delete(client)
+    run("deletion", "erase")
+    members_end(mine)
+    assert Order.objects.get(pk=gift.pk).erased_at is None
 
 
 def test_staff_export_and_erase_an_account_by_the_command(mailbox, capsys):
