@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.inbox import link_in
+from tests.browser.page_rules import MISTAKES
 from tests.browser.shopping import CUSTOMER, PAID, heading, order_number, put_in_cart
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
@@ -41,7 +42,18 @@ def test_a_guests_order_is_in_the_account_made_afterwards_and_all_of_it_can_be_e
     page = open_page()
     number = bought_as_guest(page)
     sign_up(page)
-    page.get_by_role("link", name="Orders", exact=True).click()
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in (
+        "/accounts/address/",
+        "/accounts/data/",
+        "/accounts/data/delete/",
+        f"/orders/{number}/",
+        "/accounts/orders/",
+    ):
+        page.goto(path)
+        assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0, path
+        for wrong, query in MISTAKES.items():
+            assert page.evaluate(f"() => {query}.map(one => one.outerHTML)") == [], f"{path}: {wrong}"
     page.locator(f"#order-{number}").get_by_role("button", name="Order again").click()
     expect(page.get_by_label("Quantity of Tomatoes on the vine")).to_have_value("1")
     page.goto("/checkout/")
