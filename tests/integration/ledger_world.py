@@ -19,8 +19,7 @@ from django.db.models.functions import Now
 from backroom import Duplicate, Retry, batch, enqueue_all, grow, task
 from backroom.ledger import batches, enqueueing, lanes, operations, rescue, sql, transitions
 from backroom.ledger.errors import Superseded
-from backroom.ledger.models import LIVE, Batch, Job, Unique
-from backroom.ledger.models import Heartbeat as HeartbeatRow
+from backroom.ledger.models import LIVE, Batch
 from backroom.ledger.retry import judge
 from backroom.observe import progress
 from backroom.runtime import names, publisher
@@ -38,6 +37,9 @@ WINDOW = 600  # seconds of a deploy
 MONTH = 31 * 24 * 3600  # seconds
 # Two at a time; and one after the other, where a dead letter lets the others pass, or does not.
 LANES = {lane.name: lane for lane in (Lane("two", 2), Lane("order", 1, False), Lane("blocks", 1, True))}
+EMPTY = (
+    "DELETE FROM backroom_job; DELETE FROM backroom_batch; DELETE FROM backroom_heartbeat; DELETE FROM backroom_unique"
+)
 Statement = tuple[str, tuple]  # its name in ledger, rescue or here, and its arguments
 
 
@@ -63,10 +65,8 @@ class World:
         self.broker = broker
         self.elsewhere = elsewhere
         self.broker.delete(QUEUE)
-        Job.objects.all().delete()
-        Batch.objects.all().delete()
-        HeartbeatRow.objects.all().delete()
-        Unique.objects.all().delete()
+        with connection.cursor() as cursor:
+            cursor.execute(EMPTY)
         self.ids = map(number, itertools.count(1))
         self.taken: list[sql.Claimed] = []  # every claim ever
         self.court = Judge()
@@ -242,12 +242,12 @@ class World:
         )
 
 
-def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Job]]:
+def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed]:
     """1 is running, for the second and last time, on a worker long silent, 2 waits for it; 3 is ready, its message
     lost, 4 waits for it; 5 is due; 6 is dead, 7 cancelled, 8 succeeded, 10 waits for it; 11 is running on a worker
     that lives, and is to be cancelled; 12 succeeded; 13 has the only place of a lane, on the silent worker, 14 is
     parked; 15 is ready and 17 is due, both too late to begin; 19 is ready and has a unique name: all for a month.
-    Returns both claims of 1, and the rows."""
+    Returns both claims of 1. `again` brings the rows back."""
     for keys, seconds in ([None, "e"], None), (["a", None], None), (["b"], 30), ([None], None), ([None], None):
         world.enqueue(keys, seconds)
     world.enqueue(["c"], None)
@@ -269,7 +269,15 @@ def jobs_in_every_state(world: World) -> tuple[sql.Claimed, sql.Claimed, list[Jo
     world.enqueue_expiring(10)
     world.enqueue_unique(("while waiting", "drop"), "y", None)
     world.pass_time(MONTH)
-    return late, running, list(Job.objects.all())
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM backroom_job")
+    return late, running
+
+
+def again() -> None:
+    """The rows of jobs_in_every_state, at a thirtieth of the cost of `bulk_create`."""
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO backroom_job SELECT * FROM kept")
 
 
 def batch_in_progress(world: World, if_dead: str) -> sql.Claimed:

@@ -30,6 +30,7 @@ from tests.integration.ledger_world import (
     QUEUE,
     Statement,
     World,
+    again,
     batch_in_progress,
     hurry,
     jobs_in_every_state,
@@ -203,17 +204,18 @@ def test_no_interleaving_loses_a_job_or_runs_it_twice(outside):
 @pytest.mark.timeout(600)  # a thousand pairs: 20 s, and over 120 s on a machine with a load of 20
 def test_no_two_statements_at_once_lose_a_job_or_run_it_twice(outside):
     """Each statement, alone and while any other is not committed yet, on a ledger with jobs in every state."""
-    late, running, rows = jobs_in_every_state(World(*outside))
+    whole = World(*outside)
+    late, running = jobs_in_every_state(whole)
     statements = every_statement(late, running)
     for first, second in itertools.product([None, *statements], statements):
         world = World(*outside)
         world.ids = map(number, itertools.count(20))
-        Job.objects.bulk_create(rows)
+        again()
         Heartbeat.objects.create(role="worker", name="two")
         Unique.objects.create(name="while waiting", job_id=number(19))
         world.court.named[number(19)] = "while waiting"
         world.court.effects.update([number(8), number(12)])
-        world.court.look()
+        world.court.jobs, world.court.alive = dict(whole.court.jobs), {"two"}  # what a look would find
         if first:
             world.happen_at_once(first, second)
         else:
