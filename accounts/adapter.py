@@ -19,7 +19,7 @@ from backroom.inbound import limits
 from backroom.inbound.client import client_of
 from notifications.addresses import deliverable, in_ascii
 
-SLOT = 300  # seconds; an address has one mail of a kind in each, however often it is asked for
+SLOT = 300  # seconds; an address has one mail of a kind in each while its link works, however often it is asked for
 WORDS = {  # by the name of allauth's template; it has more messages than a page needs
     "password_changed": "Your password is changed. All other browsers are signed out.",
     "email_confirmed": "Your email is confirmed.",

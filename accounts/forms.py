@@ -11,7 +11,7 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 
-from accounts import customers, tasks
+from accounts import customers, links, tasks
 from accounts.adapter import slot, take_mail
 from notifications.addresses import in_ascii
 
@@ -106,7 +106,7 @@ class ResetForm(Ours, allauth.ResetPasswordForm):
         email = self.cleaned_data["email"]
         take_mail(request, email)
         known = customers.address_of(email)
-        tasks.mail_reset.enqueue(known.pk if known else 0, slot())
+        tasks.mail_reset.enqueue(known.pk if known else 0, f"{slot()}-{links.reset_state(known.user) if known else 0}")
         return email
 
 

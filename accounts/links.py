@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
 from django.core import signing
 from django.urls import reverse
+from django.utils.crypto import salted_hmac
 from django.utils.http import base36_to_int, int_to_base36
 
 SALT = "accounts.verification"
@@ -23,6 +24,11 @@ def verification(address: EmailAddress) -> str:
 def reset(user: User) -> str:
     """Of use until the password, the address or the last sign-in changes."""
     return _link("accounts:reset", f"{int_to_base36(user.pk)}.{default_token_generator.make_token(user)}")
+
+
+def reset_state(user: User) -> str:
+    """A short hash of what the link of a reset is signed over, so another one once that link has ended."""
+    return salted_hmac("accounts.reset", default_token_generator._make_hash_value(user, 0)).hexdigest()[:8]
 
 
 def address_of(token: str) -> EmailAddress | None:

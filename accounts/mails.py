@@ -70,7 +70,7 @@ def send_verification(address: int, slot: int) -> None:
             send(key, wanted.email, wanted.user_id, VERIFY, links.verification(wanted))
 
 
-def send_reset(address: int, slot: int) -> None:
+def send_reset(address: int, slot: str) -> None:
     """To the address by which the person signs in, verified or not: the link proves that the mailbox is theirs."""
     found = EmailAddress.objects.select_related("user").filter(pk=address, primary=True)
     known = found.filter(user__is_staff=False, user__is_active=True).first()

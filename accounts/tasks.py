@@ -13,7 +13,7 @@ def mail_verification(address: int, slot: int) -> None:
 
 
 @task(name="accounts.mail_reset", queue="critical", key="reset:{address}-{slot}", retry=PATIENT)
-def mail_reset(address: int, slot: int) -> None:
+def mail_reset(address: int, slot: str) -> None:
     """Mail the link that sets a new password. The job of an unknown address has the number 0, and sends none."""
     mails.send_reset(address, slot)
 

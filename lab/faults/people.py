@@ -3,7 +3,6 @@
 Their addresses are at DOMAIN, by which `remove` finds them.
 """
 
-import time
 import uuid
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode
@@ -15,7 +14,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.adapter import SLOT
+from backroom.ledger.models import Job
 from marketing.models import Subscription
 from notifications import push
 from notifications.models import Channel, Contact, PushSubscription
@@ -58,15 +57,13 @@ def forget_password(site: str, address: EmailAddress) -> str:
     token = next(cookie.value for name, cookie in cookies.items() if name.endswith("csrftoken"))
     headers = {"Cookie": "; ".join(f"{name}={cookie.value}" for name, cookie in cookies.items())}
     form = {"email": address.email, "csrfmiddlewaretoken": token}
-    while True:
-        slot = int(time.time() // SLOT)
-        answer = urllib3.request(
-            "POST", url, body=urlencode(form), headers=headers | FORM, redirect=False, retries=False, timeout=30
-        )
-        if answer.status != 302:
-            raise ValueError(f"{url} answered {answer.status}: {answer.data[:300]!r}")
-        if slot == int(time.time() // SLOT):  # else the slot ended meanwhile, and with it the name of the mail
-            return f"reset:{address.pk}-{slot}"
+    answer = urllib3.request(
+        "POST", url, body=urlencode(form), headers=headers | FORM, redirect=False, retries=False, timeout=30
+    )
+    if answer.status != 302:
+        raise ValueError(f"{url} answered {answer.status}: {answer.data[:300]!r}")
+    job = Job.objects.filter(task="accounts.mail_reset", args__address=address.pk).latest("created_at")
+    return str(job.key)
 
 
 def remove() -> None:

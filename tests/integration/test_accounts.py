@@ -131,6 +131,21 @@ def test_a_mail_that_is_asked_for_again_at_once_is_one_job(monkeypatch, mailbox)
     assert sorted(mail["Subject"] for mail in mails_of(mailbox)) == ["Confirm your email", "Reset your password"]
 
 
+def test_a_reset_that_is_asked_for_again_once_its_link_has_ended_is_mailed(monkeypatch, mailbox):
+    monkeypatch.setattr("accounts.adapter.SLOT", 10**12)
+    email = fresh()
+    account(email)
+    for password in (OTHER, PASSWORD):
+        ask_reset(stranger(), email)
+        (mail,) = mails_of(mailbox)
+        assert stranger().post(link_in(mail), {"password1": password}).status_code == 302
+        assert [news["Subject"] for news in mails_of(mailbox)] == ["Your password was changed"]
+    ask_reset(stranger(), email), mails_of(mailbox)
+    sign_in(stranger(), email)
+    ask_reset(stranger(), email)
+    assert [mail["Subject"] for mail in mails_of(mailbox)] == ["Reset your password"]
+
+
 @pytest.mark.parametrize("page", ["verify", "reset"])
 @pytest.mark.parametrize("token", ["", "junk", "\0", "1.2-3", "zzzzzzzzzzzzz.x-y", "Mw:1xWgE7:forged", "٣.a-b"])
 def test_a_forged_link_is_answered_with_a_sentence(page, token):
