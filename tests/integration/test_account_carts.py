@@ -77,6 +77,16 @@ def test_of_sign_ins_and_adds_at_once_no_piece_is_lost_and_none_is_doubled():
         CartItem.objects.all().delete()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_two_devices_that_fill_a_new_cart_at_once_fill_one():
+    product(stock=50)
+    for _ in range(3):
+        user = account(fresh())
+        devices = [signed_in_as(user) for _ in range(3)]
+        all_at_once(*(partial(put_in_cart, device, 1) for device in devices))
+        assert of(user) == {"apples": 3}
+
+
 def test_an_order_of_a_guest_who_signs_in_meanwhile_takes_its_pieces_or_gives_them_back(partners):
     product(stock=50)
     user, guest = account(fresh()), stranger()

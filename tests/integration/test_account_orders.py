@@ -16,9 +16,10 @@ from orders.models import Order
 from orders.numbers import new_number
 from orders.ordering import checkout, refusals
 from orders.ordering.basket import Wanted
-from tests.integration.accounts import account, fresh, sign_in, stranger
+from tests.integration.accounts import PASSWORD, account, fresh, link_in, mails_of, sign_in, stranger
 from tests.integration.buying import CUSTOMER, FORM, product, stock_of
 from tests.integration.carts import hidden_in, put_in_cart
+from tests.integration.mailbox import serving
 from tests.integration.paid_orders import paid_order
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +69,19 @@ def test_guests_orders_join_the_account_that_verifies_their_address_in_any_case(
     verify(user)
     assert list(Order.objects.filter(user=user)) == [mine]
     assert (Order.objects.get(pk=taken.pk).user, Order.objects.get(pk=other.pk).user) == (taken.user, None)
+
+
+def test_a_changed_address_brings_its_guests_orders_and_keeps_those_of_the_former_one(settings):
+    old, new, client = fresh(), fresh(), stranger()
+    user = account(old)
+    before, of_new = paid_order(user=user, email=old), paid_order(email=new)
+    sign_in(client, old)
+    client.post("/accounts/email/", {"action_add": "", "email": new, "oldpassword": PASSWORD})
+    assert not Order.objects.filter(pk=of_new.pk, user=user).exists(), "not verified yet"
+    with serving(settings) as mailbox:
+        (mail,) = mails_of(mailbox)
+    client.post(link_in(mail))
+    assert set(Order.objects.filter(user=user)) == {before, of_new}
 
 
 def test_a_later_order_of_a_guest_joins_only_by_the_act_of_its_addresss_owner(partners):
