@@ -105,9 +105,9 @@ def act(request: HttpRequest, id: int) -> HttpResponse:
     form = TimeForm(request.POST)
     if name == "schedule" and not form.is_valid():
         return _page(request, id, form)
-    time = {"at": form.cleaned_data["at"]} if name == "schedule" else {}
+    when = {"at": form.cleaned_data["at"]} if name == "schedule" else {}
     with transaction.atomic():
-        if done := ACTS[name].verb(id, **time):
+        if done := ACTS[name].verb(id, **when):
             audit_log.note(ACTS[name].past, f"campaign {id}", request.user.get_username())
     if not done:
         messages.warning(request, "Nothing was changed: the campaign is past that.")

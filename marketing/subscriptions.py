@@ -51,7 +51,7 @@ def subscribe(email: str, topics: Collection[str], user: User | None = None) -> 
 def choose(user: Any, email: str, topics: Mapping[str, bool]) -> None:
     """Set the topics of a user, whose own verified address this is."""
     with transaction.atomic():
-        Subscription.objects.filter(user=user).exclude(email=email.lower()).update(user=None)
+        Subscription.objects.filter(user=user).exclude(email=email.lower()).delete()
         subscription, _ = Subscription.objects.get_or_create(email=email.lower())
         contact = Contact.objects.filter(user=user).first()
         zone = {"time_zone": contact.time_zone} if contact else {}

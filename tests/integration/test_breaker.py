@@ -277,3 +277,15 @@ def test_another_broker_keeps_no_gates():
             assert type(fail(f"receipt:{number}", PartnerUnreachable)) is PartnerUnreachable
         assert breaker.states() is None
         assert Broker("", None).why_unknown == "only Redis and Valkey hold them"
+
+
+def test_a_rate_without_a_partner_holds_back_what_is_over_it_and_its_failures_open_nothing(settings):
+    settings.BACKROOM_PARTNER_RATES = {"campaign": 0.1, "mail": 1000.0}
+    breaker.pace("campaign")
+    with pytest.raises(Away, match="campaign waits: its rate limit is reached") as held:
+        breaker.pace("campaign")
+    assert 0 < held.value.seconds <= 21
+    call()
+    assert {found["partner"]: found["state"] for found in breaker.states()} == {"campaign": "closed", "mail": "closed"}
+    settings.BACKROOM_PARTNER_RATES = {}
+    breaker.pace("campaign")
