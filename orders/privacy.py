@@ -44,7 +44,7 @@ ACCESS = {"token", "idempotency_key", "fingerprint", "cart", "user"}  # ours, an
 
 def export(address: str, user: User | None) -> dict[str, Any] | None:
     """The orders of this address, in any case, and of the account, with their documents; carts and points."""
-    orders = _orders_of(address, user)
+    orders = orders_of(address, user)
     its = Q(cart__in=orders.values("cart")) | (Q(cart__user=user) if user else Q())
     carts = CartItem.objects.filter(its).order_by("id").values("product__name", "quantity", "seen")
     points = LoyaltyAccount.objects.filter(email=address.lower()).values_list("points", flat=True).first()
@@ -59,7 +59,7 @@ def export(address: str, user: User | None) -> dict[str, Any] | None:
     }
 
 
-def _orders_of(address: str, user: User | None) -> QuerySet[Order]:
+def orders_of(address: str, user: User | None) -> QuerySet[Order]:
     """For an account its own orders, and the guests' ones with its address: one of another account stays that one's,
     whichever address was typed there. Staff who ask for an address without an account get all."""
     its = Q(email__iexact=address)
@@ -81,7 +81,7 @@ def _fields(row: Order | OrderLine, hidden: set[str]) -> dict[str, Any]:
 
 def erase(address: str, user: User | None) -> list[Call] | None:
     """The erasure of each order of this address, in any case, and of the account. Its cart goes with the account."""
-    return [ERASE.call(number) for number in _orders_of(address, user).values_list("number", flat=True)] or None
+    return [ERASE.call(number) for number in orders_of(address, user).values_list("number", flat=True)] or None
 
 
 def erase_order(number: int) -> None:

@@ -131,3 +131,12 @@ def test_a_person_can_have_their_reviews_and_have_them_erased(order):
     assert reviews.export("other@example.com", None) is None
     assert list(personal_data.erase("kawiarnia@example.com", None))
     assert not Review.objects.exists()
+
+
+def test_the_review_of_another_accounts_order_stays_with_its_owner(order):
+    owner, other = (User.objects.create_user(name, f"{name}@example.com") for name in ("owner", "kawiarnia"))
+    Order.objects.update(user=owner)
+    reviews.save(order, Product.objects.get(slug="apples").pk, 4, "Crisp.")
+    assert reviews.export(order.email, other) is None
+    assert reviews.erase(order.email, other) is None
+    assert reviews.export(owner.email, owner)["reviews"][0]["text"] == "Crisp."
