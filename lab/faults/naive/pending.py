@@ -40,6 +40,7 @@ def messages(broker: str, workers: int | None = None) -> Pending:
         redis.Redis.from_url(broker, socket_timeout=2) as client,
         celery.Celery("ask", broker=broker, set_as_current=False) as app,
     ):
+        client.ping()  # it fails at once where the broker is away, kombu after six seconds
         fleet = app.control.inspect(timeout=1.0, limit=workers)
         running, fetched, later = (ask() or {} for ask in (fleet.active, fleet.reserved, fleet.scheduled))
         requests = [request for found in (*running.values(), *fetched.values()) for request in found]
