@@ -68,7 +68,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "PARTNERS_URL": Setting("", _is_url, URL + "below it are partners that have none of their own"),
     "PARTNER_RATES": Setting(
-        {}, _are_positive, "{partner: calls a second of the whole fleet}; a partner not named has no breaker"
+        {},
+        _are_positive,
+        "{partner: calls a second of the fleet}; `name:host` has the rate of `name`, others no breaker",
     ),
     "LIMITS": Setting({}, _are_limits, "{limit: (requests, seconds)}; a limit not named does not hold"),
     "CLIENT_HEADER": Setting(

@@ -82,4 +82,6 @@ end
 
 local arguments = {}
 for index = 3, #ARGV do arguments[index - 2] = tonumber(ARGV[index]) or ARGV[index] end
-return verbs[verb](unpack(arguments))
+local answer = verbs[verb](unpack(arguments))
+redis.call('EXPIRE', gate, 86400)  -- hosts come and go
+return answer

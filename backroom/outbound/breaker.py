@@ -4,6 +4,9 @@ Their state is in Valkey (or Redis), the broker, and each step is one script the
 exactly one probes a partner that was away, and all share one count. The state is a memory of the last seconds. If it is
 lost or out of reach, every call passes: jobs fail and retry by their own policy. Another broker keeps none
 (backroom.W001).
+
+A partner of many hosts is called as `push:host`. Each host has its own breaker and count, at the rate of `push` unless
+BACKROOM_PARTNER_RATES names it. Limit: the operations page shows only those that are named there.
 """
 
 import logging
@@ -95,7 +98,7 @@ def _failed(partner: str, probe: int, effect: str, slot: bool = False) -> float 
 
 def _step(verb: str, partner: str, *arguments: Any) -> list[Any] | None:
     """Run one verb of the script. None for a partner without a rate, and while Valkey does not answer."""
-    rate = conf.PARTNER_RATES.get(partner)
+    rate = conf.PARTNER_RATES.get(partner, conf.PARTNER_RATES.get(partner.partition(":")[0]))
     if rate is None:
         return None
     keys = f"backroom:partner:{{{partner}}}", f"backroom:partner:{{{partner}}}:failing"

@@ -237,6 +237,18 @@ def test_what_one_job_was_asked_to_wait_all_wait():
     assert 20 < breaker.states()[0]["next_s"] < 31
 
 
+def test_each_host_of_a_partner_has_a_breaker_of_its_own_and_the_partners_rate():
+    for _ in range(breaker.THRESHOLD):
+        with suppress(Away), breaker.guard("mail:one.example", "receipt:1", 5):
+            raise PartnerUnreachable("no such host")
+    with pytest.raises(Away, match="breaker is open"), breaker.guard("mail:one.example", "receipt:1", 5):
+        pass
+    with breaker.guard("mail:two.example", "receipt:1", 5):
+        pass
+    call()
+    assert state() == "closed"
+
+
 @pytest.mark.django_db
 def test_an_operator_sees_each_partners_breaker():
     open_it()

@@ -133,6 +133,7 @@ ELSEWHERE = [
     "https://fcm.googleapis.com/x\r\nHost: evil.example",
     "https://FCM.googleapis.com./x",
     "https://a.b.notify.windows.com/x",
+    "https://no-such-1.push.apple.com/x",
     "https://127.0.0.1/x",
     "https://[::1]/x",
     "https://2130706433/x",

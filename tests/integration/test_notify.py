@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -16,10 +17,12 @@ from django.test import Client
 from standardwebhooks.webhooks import Webhook
 
 from backroom.ledger.models import Job, State
+from backroom.outbound import breaker, http
+from backroom.outbound.errors import PartnerUnavailable
 from backroom.outbound.http import Partner
 from notifications import bounces, browsers, kinds, push, retention, transitions
 from notifications.kinds import Kind, Message
-from notifications.models import Bounce, Channel, Contact, Notice
+from notifications.models import Bounce, Channel, Contact, Notice, PushSubscription
 from notifications.notify import notify
 from tests.integration.buying import all_at_once, attempt, effects, fault
 
@@ -250,6 +253,38 @@ def test_a_browser_that_left_is_forgotten_and_the_others_get_the_notification():
     notify(user, "parcel", about="1")
     assert send(Channel.PUSH).state == Notice.State.ACCEPTED
     assert [each.endpoint for each in user.push_subscriptions.all()] == [stays]
+
+
+def test_a_person_whose_push_services_do_not_exist_stops_no_other_persons_notifications(monkeypatch):
+    monkeypatch.setattr(push, "SERVICES", re.compile(r"https://127\.0\.0\.[2-9]:1/x"))
+    first = person(Channel.PUSH)
+    for number in range(3, 3 + breaker.THRESHOLD):
+        keys = first.push_subscriptions.values("p256dh", "auth")[0]
+        PushSubscription.objects.create(user=first, endpoint=f"https://127.0.0.{number}:1/x", **keys)
+    notify(first, "parcel", about="1")
+    assert send(Channel.PUSH).state == Notice.State.ACCEPTED
+    first.push_subscriptions.order_by("id")[0].delete()
+    for _ in range(2):
+        with pytest.raises(PartnerUnavailable):
+            push.send("parcel:2", first, "Your parcel", "It is on its way.", "https://shop.example/p")
+    assert {one["state"] for one in breaker.states()} == {"closed"}
+
+
+def test_a_browser_maker_reads_neither_the_order_nor_the_person(monkeypatch):
+    user, heard = person(Channel.PUSH), []
+    user.push_subscriptions.update(endpoint="https://fcm.googleapis.com/fcm/send/x")
+
+    def answer(method: str, url: str, **options: object) -> None:
+        heard.append((url, options["headers"]))
+        raise urllib3.exceptions.HTTPError
+
+    monkeypatch.setattr(http._pool, "request", answer)
+    with pytest.raises(PartnerUnavailable):
+        push.send("parcel:1001", user, "Your parcel", "It is on its way.", "https://shop.example/p")
+    ((url, headers),) = heard
+    assert url == "https://fcm.googleapis.com/fcm/send/x"
+    assert "x-person" not in {name.lower() for name in headers}
+    assert "1001" not in str(headers)
 
 
 @pytest.mark.parametrize("channel", [Channel.SMS, Channel.PUSH])
