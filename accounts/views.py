@@ -29,6 +29,15 @@ def link_ended(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/link_ended.html", status=410)
 
 
+def verify(request: HttpRequest, address: EmailAddress) -> bool:
+    """Verify an address. False if another account has verified it, or does at the same moment."""
+    try:
+        with transaction.atomic():
+            return get_adapter().confirm_email(request, address)
+    except IntegrityError:
+        return False
+
+
 class Verify(FormView):
     """The link of a verification. Who opens it has the mailbox; they need the account's password, too.
 
@@ -54,12 +63,7 @@ class Verify(FormView):
         return super().get_context_data(address=self.address, **kwargs)
 
     def form_valid(self, form: Form) -> HttpResponse:
-        try:
-            with transaction.atomic():
-                verified = get_adapter().confirm_email(self.request, self.address)
-        except IntegrityError:  # two accounts verify the same address at the same moment
-            verified = False
-        if not verified:
+        if not verify(self.request, self.address):
             return link_ended(self.request)
         if isinstance(form, PasswordForm):
             return perform_login(self.request, form.user)
@@ -83,10 +87,10 @@ class Reset(FormView):
         return super().get_form_kwargs() | {"user": self.user}
 
     def form_valid(self, form: NewPasswordForm) -> HttpResponse:
+        address = EmailAddress.objects.filter(user=self.user, primary=True, verified=False).first()
+        if address and not verify(self.request, address):
+            return link_ended(self.request)
         form.save()
-        adapter = get_adapter()
-        if address := EmailAddress.objects.filter(user=self.user, primary=True, verified=False).first():
-            adapter.confirm_email(self.request, address)
-        adapter.send_notification_mail("password_reset", self.user)
+        get_adapter().send_notification_mail("password_reset", self.user)
         messages.success(self.request, "Your password is changed. Sign in with it.")
         return redirect("account_login")

@@ -222,6 +222,17 @@ def test_a_reset_of_an_account_that_a_stranger_made_leaves_nothing_to_them(mailb
     assert sign_in(stranger(), email).status_code == 302
 
 
+def test_a_reset_of_an_account_whose_address_another_has_verified_since_changes_nothing(mailbox):
+    email = fresh()
+    late = [account(email, verified=False) for _ in range(2)][1]
+    ask_reset(stranger(), email)
+    (mail,) = mails_of(mailbox)
+    EmailAddress.objects.filter(email=email).exclude(user=late).update(verified=True)
+    assert stranger().post(link_in(mail), {"password1": OTHER}).status_code == 410
+    assert User.objects.get(pk=late.pk).check_password(PASSWORD)
+    assert mails_of(mailbox) == []
+
+
 def change_address(client: Client, new: str, password: str = PASSWORD):
     return client.post("/accounts/email/", {"action_add": "", "email": new, "oldpassword": password})
 
