@@ -75,7 +75,8 @@ class Adapter(DefaultAccountAdapter):
     def send_confirmation_mail(self, request: HttpRequest, emailconfirmation: Any, signup: bool) -> None:
         """A sign-up with an address that has an account comes here, too; the mail then says so (mails.py)."""
         address = emailconfirmation.email_address
-        take_mail(request, address.email)
+        if not signup:  # else the form has counted it
+            take_mail(request, address.email)
         tasks.mail_verification.enqueue(address.pk, slot())
 
     def send_notification_mail(  # type: ignore[override]

@@ -63,6 +63,11 @@ class SignUpForm(Ours, allauth.SignupForm):
     def validate_unique_email(self, value: str) -> str:
         return value
 
+    def try_save(self, request: HttpRequest) -> Any:
+        """Count it before the password is hashed, which takes long."""
+        take_mail(request, self.cleaned_data["email"])
+        return super().try_save(request)
+
 
 class AddressForm(Ours, allauth.AddEmailForm):
     """The address to change to, which may be another's: the mail tells them. The password is asked for because a
