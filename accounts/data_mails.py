@@ -4,11 +4,14 @@ from contextlib import suppress
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db.models import F
 
 from accounts import erasure, exports
 from accounts.mails import Text, send
 from accounts.models import DataExport
 from backroom import Permanent
+from backroom.ledger.models import Job
+from notifications.mail import RecipientDeferred
 
 REASON = "You receive this email because of a request on the page “Your data” of your account."
 EXPORT = Text(
@@ -33,9 +36,12 @@ def send_export(id: int) -> None:
 
 
 def send_deletion(id: int) -> None:
-    """Then the address is free for another account. An address that refuses the mail does not stop the deletion."""
+    """Then the address is free for another account. An address that refuses the mail, or defers it to the last attempt,
+    does not stop the deletion."""
     user = User.objects.filter(pk=id, is_active=False).exclude(email="").first()
     if user:
-        with suppress(Permanent):
-            send(f"deletion:{id}", user.email, id, DELETION, settings.SITE_URL + erasure.path(id))
+        key = f"deletion:{id}"
+        last = Job.objects.filter(key=key, attempts__gte=F("max_attempts")).exists()
+        with suppress(Permanent, *[RecipientDeferred] * last):
+            send(key, user.email, id, DELETION, settings.SITE_URL + erasure.path(id))
         User.objects.filter(pk=id).update(email="")
