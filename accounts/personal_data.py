@@ -24,7 +24,8 @@ class Holder:
 
     `erase(address, user)` runs in a transaction. It deletes at once what no job needs, and returns the calls, each with
     a key, of the jobs that erase the rest; None if it holds nothing. A repeated job changes nothing. Rows that the
-    user's deletion takes along (on_delete=CASCADE) are left to that.
+    user's deletion takes along (on_delete=CASCADE) are left to that, unless the shop would write to the person by them
+    until then.
     """
 
     export: str

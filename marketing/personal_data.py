@@ -30,9 +30,12 @@ def export(address: str, user: User | None) -> dict[str, Any] | None:
 
 
 def erase(address: str, user: User | None) -> list[Call] | None:
-    """Delete the subscriptions at once: a campaign's job finds no reader, and sends nothing. The mail server forgets in
-    a job. The limit: the same address, subscribed again, has a new id, and gets a campaign that still runs."""
-    return _erase(_of(address, user)) or None
+    """Delete the subscriptions and alerts at once: a campaign's job finds no reader, and sends nothing. The mail server
+    forgets in a job. The limit: the same address, subscribed again, has a new id, and gets a campaign that still
+    runs."""
+    calls = _erase(_of(address, user))
+    alerts = StockAlert.objects.filter(user=user).delete()[0] if user else 0
+    return calls if calls or alerts else None
 
 
 def erase_unconfirmed() -> int:

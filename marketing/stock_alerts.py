@@ -61,9 +61,9 @@ def tell(alert_id: int) -> None:
 
 
 def back_in_stock(about: str, user: User | None) -> Message | None:
-    """None if the account is gone, or the product is sold out again: the person keeps the place in a new alert."""
+    """None if the account is closed, or the product is sold out again: the person keeps the place in a new alert."""
     alert = StockAlert.objects.select_related("product").filter(pk=about).first()
-    if alert is None or user is None:
+    if alert is None or user is None or not user.is_active:
         return None
     product = alert.product
     again = StockAlert.objects.filter(user=user, product=product, asked_at=alert.asked_at, pk__gt=alert.pk)

@@ -23,6 +23,10 @@ def export(address: str, user: User | None) -> dict[str, Any] | None:
 
 
 def erase(address: str, user: User | None) -> list[Call] | None:
-    """Bounces go at once. A notice holds no address and no text, and stays without its user."""
+    """All goes at once: nothing reaches the person any more, but mail about an order. A notice holds no address and no
+    text, and stays without its user."""
     gone, _ = Bounce.objects.filter(address=address.lower()).delete()
+    if user:
+        for rows in (Contact.objects.filter(user=user), PushSubscription.objects.filter(user=user)):
+            gone += rows.delete()[0]
     return [] if gone else None

@@ -9,6 +9,7 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
+from django.db.models import F
 from django.db.models.functions import Now
 from django.test import Client
 
@@ -17,6 +18,9 @@ from accounts.models import Customer, DataExport
 from backroom.ledger import batches
 from backroom.ledger.models import LIVE, Job, State
 from backroom.ops.models import AuditEntry
+from catalog.models import Product
+from marketing import stock_alerts
+from marketing.models import StockAlert
 from notifications.models import Bounce, Contact, PushSubscription
 from orders.cart import Cart
 from orders.models import Label, Order
@@ -212,6 +216,33 @@ def test_a_deletion_goes_on_where_a_partner_or_a_crash_cut_it_off(mailbox):
     assert attempt(f"account:{user.pk}").state == State.SUCCEEDED
     assert not User.objects.filter(pk=user.pk).exists()
     erasure.delete_account(user.pk)  # a worker that died before its finish
+
+
+def test_a_full_mailbox_does_not_stop_a_deletion(mailbox):
+    user = account(fresh())
+    delete(signed_in_as(user))
+    mailbox.full = {user.email}
+    key = f"deletion:{user.pk}"
+    assert attempt(key).state == State.WAITING
+    Job.objects.filter(key=key).update(attempts=F("max_attempts") - 1)
+    assert attempt(key).state == State.SUCCEEDED
+    members_end(user)
+    assert not User.objects.filter(pk=user.pk).exists()
+
+
+def test_a_closed_account_hears_of_no_product_while_an_order_still_waits(mailbox):
+    user = account(fresh())
+    paid_order(user=user, status="on_hold")
+    Contact.objects.create(user=user, phone="+353861234567", channel="sms")
+    sold_out = product("pears", stock=0)
+    stock_alerts.ask(user.pk, sold_out)
+    alert = StockAlert.objects.get()
+    delete(signed_in_as(user))
+    assert not StockAlert.objects.exists()
+    assert not Contact.objects.exists()
+    alert.save(force_insert=True)  # as by a request that began before
+    Product.objects.update(stock=1)
+    assert stock_alerts.back_in_stock(str(alert.pk), User.objects.get(pk=user.pk)) is None
 
 
 @pytest.mark.django_db(transaction=True)
