@@ -3,11 +3,10 @@
 import logging
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
+from types import SimpleNamespace
 
 import pytest
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from backroom import testing
 from backroom.ledger.models import Job
@@ -19,46 +18,42 @@ from tests.integration.buying import all_at_once, product
 
 pytestmark = pytest.mark.django_db
 
+TODAY = date(2027, 1, 5)  # in Dublin, whose midnight was half an hour ago
+NOW = datetime(2027, 1, 5, 0, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
-def _no_pace(settings) -> None:
+def clock(monkeypatch, settings) -> SimpleNamespace:
+    """The clock of the digests. At another hour, other zones would be due."""
     settings.BACKROOM_PARTNER_RATES = {}
-
-
-def zone_at(hour: int) -> str:
-    """A zone in which it is this hour now: the test's clock is the real one."""
-    east = (hour - datetime.now(UTC).hour + 12) % 24 - 12
-    return f"Etc/GMT{-east:+d}" if east else "Etc/GMT"
+    clock = SimpleNamespace(time=NOW)
+    monkeypatch.setattr(digests, "timezone", SimpleNamespace(now=lambda: clock.time))
+    return clock
 
 
 def subscribe(name: str = "reader", **changes) -> Subscription:
-    values = {"digest": True, "confirmed_at": Now(), "time_zone": zone_at(2)}
-    return Subscription.objects.create(email=f"{name}@example.com", **values | changes)
+    return Subscription.objects.create(
+        email=f"{name}@example.com", **{"digest": True, "confirmed_at": Now(), **changes}
+    )
 
 
-def today(zone: str) -> date:
-    return datetime.now(ZoneInfo(zone)).date()
-
-
-def news_of(zone: str, days: int = 1) -> Product:
-    """A product that was added this number of local days ago."""
-    figs = product("figs")
-    noon = digests.first_instant(ZoneInfo(zone), today(zone) - days * DAY) + timedelta(hours=12)
-    Product.objects.filter(pk=figs.pk).update(added_at=noon)
-    return figs
+def news_of(days: int = 1, slug: str = "figs", **changes) -> None:
+    """A product that was added at noon, this number of days ago."""
+    noon = datetime(2027, 1, 5, 12, tzinfo=UTC) - days * DAY
+    Product.objects.filter(pk=product(slug).pk).update(**{"added_at": noon, **changes})
 
 
 def test_a_scan_enqueues_those_whose_day_has_begun_and_no_others():
     due = subscribe("due")
-    subscribe("noon", time_zone=zone_at(9))
+    subscribe("late", time_zone="Asia/Kathmandu")  # it is a quarter past six there
+    subscribe("evening", time_zone="America/New_York")
     subscribe("unconfirmed", confirmed_at=None)
     subscribe("without", digest=False)
-    subscribe("done", digest_on=today(zone_at(2)))
+    subscribe("done", digest_on=TODAY)
     assert enqueue_digests() == 1
     (job,) = testing.enqueued(send_digest)
-    assert job.key == f"digest:{due.pk}-{today(due.time_zone):%Y%m%d}"
+    assert job.key == f"digest:{due.pk}-20270105"
 
 
 def test_the_next_scan_and_one_after_a_purge_of_the_jobs_enqueue_no_second():
@@ -68,11 +63,14 @@ def test_the_next_scan_and_one_after_a_purge_of_the_jobs_enqueue_no_second():
     assert enqueue_digests() == 0
 
 
-def test_a_change_of_the_zone_to_where_the_day_comes_again_brings_no_second():
+def test_a_change_of_the_zone_to_where_the_day_comes_again_brings_no_second(clock):
     subscribe()
     enqueue_digests()
-    Subscription.objects.update(time_zone=zone_at(0))
+    Subscription.objects.update(time_zone="America/New_York")
+    clock.time = NOW + timedelta(hours=5)  # half past midnight there
     assert enqueue_digests() == 0
+    clock.time += DAY
+    assert enqueue_digests() == 1
 
 
 def test_a_zone_that_tzdata_dropped_is_logged_and_holds_up_no_other(caplog):
@@ -101,50 +99,53 @@ def test_two_scans_at_once_enqueue_each_digest_once():
 
 def test_a_digest_shows_what_is_new_and_the_new_offers(mailoutbox):
     reader = subscribe()
-    news_of(reader.time_zone)
-    yesterday = digests.first_instant(ZoneInfo(reader.time_zone), today(reader.time_zone)) - timedelta(hours=1)
-    product("pears")
-    Product.objects.filter(slug="pears").update(added_at=timezone.now() - 9 * DAY, was=Decimal(5), offered_at=yesterday)
-    product("plums")
-    Product.objects.filter(slug="plums").update(added_at=yesterday, stock=0)
-    product("quinces")  # they are tomorrow's news
+    news_of(1)
+    news_of(9, "pears", was=Decimal(5), offered_at=NOW - timedelta(hours=1))
+    news_of(1, "plums", stock=0)
+    news_of(0, "quinces")
     enqueue_digests()
     testing.run_jobs()
     (mail,) = mailoutbox
-    assert mail.extra_headers["Message-ID"].startswith(f"<digest.{reader.pk}-")
+    assert mail.extra_headers["Message-ID"].startswith(f"<digest.{reader.pk}-20270105@")
     assert mail.body.index("New products") < mail.body.index("Figs") < mail.body.index("Offers")
     assert "Pears  €2.40 / kg, instead of €5.00" in mail.body
     assert "/products/pears/" in mail.body
     assert "Plums" not in mail.body
-    assert "Quinces" not in mail.body
+    assert "Quinces" not in mail.body, "they are tomorrow's news"
     assert "/newsletter/unsubscribe/digest/" in mail.extra_headers["List-Unsubscribe"]
 
 
 def test_without_news_there_is_no_mail(mailoutbox):
-    reader = subscribe()
-    news_of(reader.time_zone, days=3)
+    subscribe()
+    news_of(3)
     enqueue_digests()
     (job,) = testing.run_jobs()
     assert (job.state, mailoutbox) == ("succeeded", [])
 
 
 def test_the_news_of_days_that_were_left_out_are_in_the_next_digest(mailoutbox):
-    reader = subscribe(digest_on=today(zone_at(2)) - 4 * DAY)
-    news_of(reader.time_zone, days=3)
+    subscribe(digest_on=TODAY - 4 * DAY)
+    news_of(3)
     enqueue_digests()
     testing.run_jobs()
     assert len(mailoutbox) == 1
 
 
 @pytest.mark.parametrize(
-    "meanwhile",
-    [{"digest": False}, {"time_zone": zone_at(9)}, {"time_zone": zone_at(23)}],
-    ids=["unsubscribed", "too late", "another day"],
+    ("change", "hours"),
+    [
+        ({"digest": False}, 0),
+        ({}, 6),
+        ({"time_zone": "America/New_York"}, 0),
+        ({"time_zone": "Pacific/Kiritimati"}, 10),
+    ],
+    ids=["unsubscribed", "too late", "moved to where it is the day before", "moved to where it is the day after"],
 )
-def test_whether_it_is_still_wanted_is_decided_when_it_is_sent(mailoutbox, meanwhile):
-    reader = subscribe()
-    news_of(reader.time_zone)
+def test_whether_it_is_still_wanted_is_decided_when_it_is_sent(mailoutbox, clock, change, hours):
+    subscribe()
+    news_of()
     enqueue_digests()
-    Subscription.objects.update(**meanwhile)
+    Subscription.objects.update(**change)
+    clock.time = NOW + timedelta(hours=hours)
     testing.run_jobs()
     assert mailoutbox == []
