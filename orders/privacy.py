@@ -19,6 +19,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat, Now
+from django.utils import timezone
 
 from backroom import Call, Snooze, enqueue_all, progress
 from backroom.ledger.models import LIVE, Job, State
@@ -37,6 +38,7 @@ ERASE = FollowUp(
 PARTNERS = tuple(map(Partner, ("mail", "warehouse", "sms", "push")))
 BATCH = 500  # orders, or documents, in one slot of the schedule
 WAIT = 3600  # seconds between two looks at an order that still needs its customer
+LEAVES = timedelta(days=14)  # after the request of its shipment; a parcel has left by then, reported or not
 DOCUMENTS: dict[str, Any] = {"invoice": Invoice, "credit_note": CreditNote}
 UNENDED = (Status.PLACED, Status.ON_HOLD)
 ACCESS = {"token", "idempotency_key", "fingerprint", "cart", "user"}  # ours, and not the customer's
@@ -113,6 +115,9 @@ def erase_order(number: int) -> None:
 def _wait_for_the_rest(order: Order) -> None:
     if order.status in UNENDED:
         raise Snooze(WAIT, f"the order is {order.get_status_display()}")
+    reported = order.shipped_at or order.delivered_at
+    if order.sent_at and not reported and order.sent_at > timezone.now() - LEAVES:
+        raise Snooze(WAIT, "its parcel has not left the warehouse")  # which still needs the address
     its = Q(key__in=follow_ups.keys(order.number)) | Q(key__startswith=f"link:{order.number}-")
     if job := Job.objects.filter(its, state__in=[*LIVE, State.DEAD]).first():
         raise Snooze(WAIT, f"{job} is {job.get_state_display()}")

@@ -158,7 +158,7 @@ def test_a_deleted_account_leaves_nothing_but_the_books_and_its_address_can_sign
     order = checkout.place(CUSTOMER, [Wanted("apples", 1)], "demo-approve", None, user.pk)
     finish(order.number)
     Label.objects.get_or_create(order=order, defaults={"pdf": b"a label"})
-    Order.objects.filter(pk=order.pk).update(tracking="BR1")
+    Order.objects.filter(pk=order.pk).update(tracking="BR1", shipped_at=Now())
     client = signed_in_as(user)
     put_in_cart(client)
     Contact.objects.create(user=user, phone="+353861234567")

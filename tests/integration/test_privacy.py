@@ -8,19 +8,21 @@ from functools import partial
 import pytest
 from django.core.management import call_command
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts import data_requests
-from backroom.ledger.models import Job, State
+from backroom.inbound.webhooks import Event
+from backroom.ledger.models import LIVE, Job, State
 from backroom.ops.models import AuditEntry
 from orders import privacy
 from orders.cart import Cart
 from orders.models import Invoice, LoyaltyAccount, Order
-from orders.ordering import cancellation, settlement
+from orders.ordering import cancellation, settlement, shipments
 from orders.ordering.checkout import take_from_cart
 from orders.ordering.correction import correct_email
 from orders.reconciliation import audit, reconcile
 from tests.integration import mailbox as smtp
-from tests.integration.buying import CUSTOMER, all_at_once, attempt, buy, effects, fault, live_keys, product
+from tests.integration.buying import CUSTOMER, all_at_once, attempt, buy, effects, fault, product
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("partners")]
 
@@ -45,11 +47,20 @@ def sold_and_asked(**options) -> Order:
 
 
 def finish(number: int) -> None:
-    while keys := [key for key in live_keys(number) if not key.startswith("erase:")]:
-        for key in keys:
-            job = Job.objects.get(key=key)
+    """Run its jobs, let its parcel leave, and run what follows from that."""
+    run_all(number)
+    if Order.objects.filter(number=number, sent_at__isnull=False, shipped_at=None).exists():
+        left = {"order": str(number)}
+        shipments.record(Event(f"left-{number}", "shipment.shipped", timezone.now(), left))
+        run_all(number)
+
+
+def run_all(number: int) -> None:
+    its = Job.objects.filter(key__endswith=f":{number}", state__in=LIVE).exclude(key__regex="^(erase|review):")
+    while jobs := list(its.all()):
+        for job in jobs:
             if job.run_at is not None or job.state == State.READY:
-                attempt(key)
+                attempt(job.key)
 
 
 def erased(number: int) -> Order:
@@ -121,6 +132,9 @@ def test_an_order_that_still_needs_its_customer_is_erased_later():
     Job.objects.filter(key=f"receipt:{order.number}").update(state=State.DEAD)
     assert attempt(f"erase:{order.number}").state == State.WAITING
     Job.objects.filter(key=f"receipt:{order.number}").update(state=State.SUCCEEDED)
+    Order.objects.update(shipped_at=None)  # the parcel is still in the warehouse
+    assert attempt(f"erase:{order.number}").state == State.WAITING
+    Order.objects.update(sent_at=Now() - privacy.LEAVES)  # no report came
     assert erased(order.number).erased_at
 
 
