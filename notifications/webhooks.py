@@ -5,7 +5,6 @@ An event may come twice, late and in any order. Its consequences are compare-and
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 
 from backroom.inbound.webhooks import Event, Unreadable, receiver
 from notifications import bounces, transitions
@@ -17,10 +16,10 @@ RECEIPTS = {"message.delivered": transitions.confirm, "message.failed": transiti
 @receiver(lambda: settings.WEBHOOK_SECRETS["sms"])
 def sms(event: Event) -> None:
     """The receipt of one SMS. One of a purged notice, or of an unknown type, changes nothing."""
+    if (change := RECEIPTS.get(event.type)) is None:
+        return
     key, id = _text(event, "key"), _text(event, "id")
-    change = RECEIPTS.get(event.type)
-    notice = Notice.objects.filter(key=key, channel=Channel.SMS, provider_id__in=("", id)).first()
-    if change and notice:
+    if notice := Notice.objects.filter(key=key, channel=Channel.SMS, provider_id__in=("", id)).first():
         change(notice)
 
 
@@ -29,9 +28,9 @@ def mail(event: Event) -> None:
     """An address at which a mail bounced for good."""
     if event.type != "mail.bounced":
         return
-    address, reason = _text(event, "address"), _text(event, "reason")
+    address, reason = _text(event, "address").lower(), _text(event, "reason")
     try:
-        validate_email(address)  # 320 characters at most
+        Bounce._meta.get_field("address").run_validators(address)
     except ValidationError:
         raise Unreadable("no address") from None
     bounces.record(address, reason[: Bounce._meta.get_field("reason").max_length], _text(event, "message_id"))

@@ -320,6 +320,7 @@ def test_a_receipt_of_another_message_or_of_no_notice_changes_nothing():
     receipt("failed", "sms_other")
     assert post("message.failed", key="parcel:2", id="sms_1").status_code == 204
     assert post("message.read", key="parcel:1", id=notice().provider_id).status_code == 204
+    assert [post("account.low", partner).status_code for partner in ("sms", "mail")] == [204, 204]
     assert notice().state == Notice.State.ACCEPTED
 
 
@@ -363,7 +364,13 @@ def test_a_bounce_is_kept_once_and_its_notice_has_failed():
 
 @pytest.mark.parametrize(
     "data",
-    [{}, {"address": "no address"}, {"address": ADDRESS, "reason": ""}, {"address": ADDRESS, "reason": 1}],
+    [
+        {},
+        {"address": "no address", "reason": "-"},
+        {"address": f"zoe@{'long.' * 50}example.com", "reason": "-"},
+        {"address": ADDRESS, "reason": ""},
+        {"address": ADDRESS, "reason": 1},
+    ],
 )
 def test_a_bounce_that_makes_no_sense_is_refused(data):
     assert post("mail.bounced", "mail", **({"message_id": "<a@b>"} | data)).status_code == 400
