@@ -246,6 +246,7 @@ def test_the_short_text_fits_an_sms_and_names_nobody(kind):
     message = kind(str(number), None)
     assert len(message.short) <= 140
     assert order.name not in message.short + message.url
+    assert order.token not in message.short + message.url
 
 
 def test_a_link_that_has_ended_is_a_new_one_in_the_notice():
@@ -253,8 +254,8 @@ def test_a_link_that_has_ended_is_a_new_one_in_the_notice():
     Order.objects.update(created_at=timezone.now() - timedelta(days=101), delivered_at=None)
     report(order, "shipped")
     message = notices.shipped(str(order.number), None)
-    assert order.token not in message.url
-    assert Order.objects.get().admits(message.url.partition("token=")[2])
+    assert order.token not in message.context["url"]
+    assert Order.objects.get().admits(message.context["url"].partition("token=")[2])
 
 
 # The customer's page
