@@ -20,7 +20,8 @@ from django.urls import reverse
 
 from backroom import Call, Retry, enqueue_all
 from marketing.models import Subscription
-from notifications.models import Bounce, Contact
+from notifications import bounces
+from notifications.models import Contact
 
 TOPICS = {
     "newsletter": "the newsletter",
@@ -81,7 +82,7 @@ def asked(token: str) -> tuple[Subscription, list[str]] | None:
 
 def confirm(token: str) -> bool:
     """Subscribe to the topics of a confirmation's link. False if it is forged, old or used. The address works, so a
-    bounce from before is forgotten.
+    bounce from before is lifted.
 
     Race: two clicks at once. The first changes `confirmed_at`, and the second finds no row.
     """
@@ -92,7 +93,7 @@ def confirm(token: str) -> bool:
         unchanged = Subscription.objects.filter(pk=its.pk, confirmed_at=its.confirmed_at)
         done = _add(unchanged, topics, owner(its.email))
         if done:
-            Bounce.objects.filter(address=its.email).delete()
+            bounces.lift(bounces.standing().filter(address=its.email))
         return bool(done)
 
 
@@ -124,7 +125,7 @@ def unsubscribe(token: str, topic: str) -> bool:
 
 def wanting(topic: str) -> QuerySet[Subscription]:
     """Those who confirmed and still want mail of this topic, at an address that works."""
-    bounced = Bounce.objects.filter(address=OuterRef("email"))
+    bounced = bounces.standing().filter(address=OuterRef("email"))
     return Subscription.objects.filter(~Exists(bounced), confirmed_at__isnull=False, **{topic: True})
 
 

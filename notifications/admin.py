@@ -1,11 +1,13 @@
-"""Notices and bounces for staff, read-only. A bounce can be deleted: then bulk mail reaches the address again."""
+"""Notices and bounces for staff, read-only. To delete a bounce is to lift it: bulk mail reaches the address again."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
 from backroom.ops.admin import ReadOnly
+from notifications import bounces
 from notifications.models import Bounce, Notice
 
 
@@ -32,3 +34,12 @@ class BounceAdmin(ReadOnly, admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Bounce | None = None) -> bool:
         return request.user.has_perm("notifications.delete_bounce")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Bounce]:
+        return bounces.standing()
+
+    def delete_model(self, request: HttpRequest, obj: Bounce) -> None:
+        bounces.lift(bounces.standing().filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Bounce]) -> None:
+        bounces.lift(queryset)

@@ -73,11 +73,12 @@ class Notice(models.Model):
 
 
 class Bounce(models.Model):
-    """An address that does not exist, by the mail partner's report. No bulk mail is sent to it."""
+    """An address that does not exist, by the mail partner's report. No bulk mail is sent to it until that is lifted."""
 
     address = models.EmailField(unique=True, help_text="in lower case")
     reason = models.CharField(max_length=300)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    lifted_at = models.DateTimeField(null=True, editable=False, help_text="the address works again")
 
     def __str__(self) -> str:
         return f"Bounce {self.pk}"

@@ -33,7 +33,8 @@ def mail(event: Event) -> None:
         Bounce._meta.get_field("address").run_validators(address)
     except ValidationError:
         raise Unreadable("no address") from None
-    bounces.record(address, reason[: Bounce._meta.get_field("reason").max_length], _text(event, "message_id"))
+    short = reason[: Bounce._meta.get_field("reason").max_length]
+    bounces.record(address, short, _text(event, "message_id"), event.at)
 
 
 def _text(event: Event, name: str) -> str:

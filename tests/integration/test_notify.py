@@ -82,10 +82,12 @@ def send(channel: Channel, about: str = "1") -> Notice:
     return notice()
 
 
-def post(event: str, partner: str = "sms", secret: str = SECRET, **data: object) -> HttpResponse:
-    """What a partner reports, signed."""
+def post(
+    event: str, partner: str = "sms", secret: str = SECRET, at: datetime | None = None, **data: object
+) -> HttpResponse:
+    """What a partner reports, signed now."""
     now = datetime.now(UTC)
-    body = json.dumps({"type": event, "timestamp": now.isoformat(), "data": data})
+    body = json.dumps({"type": event, "timestamp": (at or now).isoformat(), "data": data})
     headers = {
         "webhook-id": "msg_1",
         "webhook-timestamp": str(int(now.timestamp())),
@@ -395,3 +397,15 @@ def test_staff_read_notices_and_delete_a_bounce_of_an_address_that_works_again()
     assert client.post(f"/admin/notifications/notice/{notice().pk}/delete/", {"post": "yes"}).status_code == 403
     client.post(f"/admin/notifications/bounce/{bounce.pk}/delete/", {"post": "yes"})
     assert not bounces.bounced(ADDRESS)
+    assert ADDRESS not in client.get("/admin/notifications/bounce/").content.decode()
+
+
+def test_a_bounce_that_was_lifted_counts_again_only_if_a_later_mail_bounced():
+    bounced = {"address": ADDRESS, "reason": "no mailbox", "message_id": "<a@b>"}
+    before = datetime.now(UTC)
+    post("mail.bounced", "mail", at=before, **bounced)
+    bounces.lift(Bounce.objects.all())
+    post("mail.bounced", "mail", at=before, **bounced)
+    assert not bounces.bounced(ADDRESS)
+    post("mail.bounced", "mail", at=before + timedelta(hours=1), **bounced)
+    assert bounces.bounced(ADDRESS)
