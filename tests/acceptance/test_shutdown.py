@@ -141,6 +141,7 @@ def test_an_old_worker_hands_a_new_task_on_to_a_new_one(house: Cluster, tmp_path
         command = Cluster.commands(house)["worker-bulk"]  # the release has no tests
         new = subprocess.Popen(command, cwd=release, env=house.env, stdout=log, stderr=log)
     try:
+        stop(house, "worker-bulk", 60)  # as a deploy does: else it may win the job again and again
         until(lambda: Job.objects.get(id=id).state == "succeeded", 90)
     finally:
         new.terminate()
