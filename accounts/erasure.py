@@ -10,6 +10,7 @@ from django.core import signing
 from django.urls import reverse
 
 from accounts import personal_data
+from backroom import resumable
 from backroom.ledger.models import Job, State
 from backroom.outbound.http import Partner
 
@@ -38,8 +39,9 @@ def delete_account(user: int) -> None:
 
 
 def _delete_sessions(user: int) -> None:
-    """They ended when the account was closed. Their rows may hold an address, and no index says whose they are."""
-    for session in Session.objects.iterator():
+    """They ended when the account was closed. Their rows may hold an address, and no index says whose they are. Of
+    millions, an attempt reads what it can, and the next one goes on."""
+    for session in resumable(Session.objects.all()):
         if session.get_decoded().get(SESSION_KEY) == str(user):
             session.delete()
 

@@ -230,6 +230,21 @@ def test_a_full_mailbox_does_not_stop_a_deletion(mailbox):
     assert not User.objects.filter(pk=user.pk).exists()
 
 
+def test_a_deletion_goes_on_where_its_time_ended_among_many_sessions(mailbox, monkeypatch):
+    user = account(fresh())
+    for each in (user, account(fresh()), account(fresh())):
+        signed_in_as(each)
+    data_requests.erase(user.email, user, "staff")
+    run("deletion")
+    batches.look()
+    with monkeypatch.context() as patch:
+        patch.setattr("backroom.runtime.resumable.turn", lambda: 0)
+        assert attempt(f"account:{user.pk}").state == State.WAITING
+    assert Job.objects.get(key=f"account:{user.pk}").cursor
+    members_end(user)
+    assert not [row for row in Session.objects.all() if row.get_decoded().get("_auth_user_id") == str(user.pk)]
+
+
 def test_a_closed_account_hears_of_no_product_while_an_order_still_waits(mailbox):
     user = account(fresh())
     paid_order(user=user, status="on_hold")
