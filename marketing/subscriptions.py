@@ -31,7 +31,7 @@ TOPICS = {
 ALL = "all"  # stands for each topic in an unsubscription
 CONFIRM, LEAVE = "marketing.confirm", "marketing.unsubscribe"  # what a signature is for
 HOURS = 48  # for which a confirmation's link works
-PAUSE = 600  # seconds; an address gets one such mail in each, however often its topics are asked for
+PAUSE = 600  # seconds; an address gets one such mail of the same topics in each, however often they are asked for
 MAIL_CONFIRMATION, PATIENT = "marketing.mail_confirmation", Retry(attempts=16, first=2, cap=600)
 
 
