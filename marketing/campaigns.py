@@ -44,11 +44,16 @@ def schedule(id: int, at: datetime | None = None) -> bool:
     with transaction.atomic():
         unbegun = Q(state=Campaign.State.DRAFT) | Q(state=Campaign.State.SCHEDULED, send_at__gt=Now())
         if done := Campaign.objects.filter(unbegun, pk=id).update(state=Campaign.State.SCHEDULED, send_at=at or Now()):
-            arguments = {"campaign": id, "after": 0}
-            jobs = enqueue_all(Call(SEND_SLICE, arguments, "bulk", PATIENT.attempts, slice_key(id, 0)))
-            operations.replay(jobs)
-            operations.reschedule(ids=jobs)
+            _enqueue_slice(Campaign.objects.get(pk=id))
         return bool(done)
+
+
+def _enqueue_slice(campaign: Campaign) -> None:
+    """The next one, to be run now, also if its job waits for a time, is dead, or was cancelled."""
+    arguments = {"campaign": campaign.pk, "after": campaign.after}
+    jobs = enqueue_all(Call(SEND_SLICE, arguments, "bulk", PATIENT.attempts, slice_key(campaign)))
+    operations.replay(jobs)
+    operations.reschedule(ids=jobs)
 
 
 def unschedule(id: int) -> bool:
@@ -56,7 +61,7 @@ def unschedule(id: int) -> bool:
     with transaction.atomic():
         done = _change(id, Campaign.State.DRAFT, Campaign.State.SCHEDULED)
         if done:
-            operations.cancel(keys=[slice_key(id, 0)])
+            operations.cancel(keys=[slice_key(Campaign.objects.get(pk=id))])
         return done
 
 
@@ -90,9 +95,10 @@ def _change(id: int, state: Campaign.State, *before: Campaign.State) -> bool:
 
 
 def wake(id: int) -> None:
-    """Let the jobs of a campaign that wait for a time run now."""
-    slices = Job.objects.filter(key__startswith=slice_key(id, ""), state=State.WAITING)
-    asleep = slices.union(_live(id).filter(state=State.WAITING, run_at__isnull=False))
+    """Let the jobs of a campaign that wait for a time run now, and its next slice, whatever became of its job."""
+    if campaign := Campaign.objects.filter(pk=id, ended_at=None).first():
+        _enqueue_slice(campaign)
+    asleep = _live(id).filter(state=State.WAITING, run_at__isnull=False)
     operations.reschedule(ids=[str(job) for job in asleep.values_list("id", flat=True)])
 
 
@@ -101,8 +107,8 @@ def _live(id: int) -> QuerySet[Job]:
     return Job.objects.filter(lane=f"fair:{LANE.format(campaign=id)}", state__in=LIVE)
 
 
-def slice_key(id: int, after: int | str) -> str:
-    return f"campaign-slice:{id}-{after}"
+def slice_key(campaign: Campaign) -> str:
+    return f"campaign-slice:{campaign.pk}-{campaign.after}"
 
 
 def next_slice(id: int, after: int) -> list[int]:
@@ -118,10 +124,11 @@ def next_slice(id: int, after: int) -> list[int]:
     _wait_until_it_is_time(campaign)
     _wait_for(_live(id).filter(attempts=0))
     found: list[int] = []
+    left = recipients(campaign).filter(pk__gt=after)
     if campaign.state != Campaign.State.CANCELLED:
-        found = list(recipients(campaign).filter(pk__gt=after).values_list("pk", flat=True)[: settings.CAMPAIGN_SLICE])
+        found = list(left.values_list("pk", flat=True)[: settings.CAMPAIGN_SLICE])
     if campaign.state == Campaign.State.SCHEDULED:
-        campaign.state, campaign.recipients = Campaign.State.SENDING, recipients(campaign).count()
+        campaign.state, campaign.recipients = Campaign.State.SENDING, left.count()
     if found:
         campaign.after = found[-1]
     else:

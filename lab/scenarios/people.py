@@ -27,14 +27,14 @@ BODY = "Everything green is in season. **This is a mail of an experiment.**"
 
 
 def begin_campaign(context: Context, readers: int) -> tuple[Campaign, list[str]]:
-    """Send a campaign to new readers, as the running shop does. Returns it, and the keys of their mails."""
+    """Send a campaign to new readers only, as the running shop does. Returns it, and the keys of their mails."""
     ids = people.subscribe(readers)
-    campaign = Campaign.objects.create(subject=SUBJECT, body=BODY)
+    campaign = Campaign.objects.create(subject=SUBJECT, body=BODY, after=min(ids) - 1)
     if context.ledgered:
         campaigns.schedule(campaign.pk)
     else:
         Campaign.objects.filter(pk=campaign.pk).update(state=Campaign.State.SCHEDULED)
-        context.enqueue(tasks.send_slice, campaign.pk, 0)
+        context.enqueue(tasks.send_slice, campaign.pk, campaign.after)
     context.show(f"A campaign to {readers} readers begins.")
     return campaign, [f"campaign:{campaign.pk}-{id}" for id in ids]
 

@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from backroom import Permanent
+from backroom.ledger import operations
 from backroom.ledger.models import Job
 from backroom.ops.models import AuditEntry
 from backroom.testing import advance, run_jobs
@@ -88,6 +89,14 @@ def test_each_subscriber_gets_one_mail_and_the_ledger_never_holds_more_than_a_sl
     assert (campaign.state, campaign.recipients, campaign.sent, campaign.after) == ("sent", 7, 7, readers[-1].pk)
 
 
+def test_a_campaign_of_later_subscribers_reaches_no_earlier_one(mailbox):
+    """So the lab's ones reach its own readers only."""
+    subscriber()
+    campaign, readers = begun(after=subscriber().pk)
+    assert end(campaign).recipients == 7
+    assert receivers(mailbox) == addresses(readers)
+
+
 def test_a_campaign_runs_to_its_end_and_its_counts_outlive_the_jobs(mailbox):
     readers = [subscriber() for _ in range(7)]
     campaign = draft()
@@ -152,6 +161,18 @@ def test_a_cancel_in_the_middle_ends_what_has_not_begun(mailbox):
     assert campaign.ended_at
     assert (campaign.state, campaign.sent, campaign.failed) == ("cancelled", 1, 0)
     assert campaigns.progress(campaign) == (1, 0, 0, 7)
+
+
+@pytest.mark.parametrize(
+    "gone", [operations.cancel, lambda keys: Job.objects.filter(key__in=keys).delete()], ids=["cancelled", "purged"]
+)
+def test_a_resume_or_a_cancel_brings_back_a_slice_whose_job_is_gone(mailbox, gone):
+    for act, sent in (campaigns.resume, 7), (campaigns.cancel, 0):
+        campaign, _ = begun(readers=7 - subscriptions.wanting("newsletter").count())
+        campaigns.pause(campaign.pk)
+        gone(keys=[campaigns.slice_key(campaign)])
+        assert act(campaign.pk)
+        assert (end(campaign).sent, bool(campaign.ended_at)) == (sent, True)
 
 
 def test_who_leaves_after_the_mail_was_enqueued_gets_none_and_who_comes_gets_one(mailbox):
@@ -279,6 +300,14 @@ def staff(*permissions: str, email: str = "writer@example.com") -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+def test_the_page_of_a_campaign_to_many_is_read_less_often():
+    chief = staff("view_campaign")
+    for recipients, seconds in (7, 2), (200_000, 12):
+        campaign = draft(state="sending", recipients=recipients)
+        page = chief.get(f"/admin/marketing/campaign/{campaign.pk}/page/").content.decode()
+        assert f'hx-trigger="every {seconds}s"' in page
 
 
 def test_who_lacks_the_permission_can_neither_send_nor_look(mailbox):
