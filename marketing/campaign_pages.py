@@ -82,6 +82,8 @@ def _page(request: HttpRequest, id: int, form: TimeForm) -> HttpResponse:
         "progress": campaigns.progress(campaign),
         "every": 2 + campaign.recipients // 20_000,
         "count": campaigns.recipients(campaign).count() if "send" in acts else 0,
+        "version": campaigns.version(campaign),
+        "asks": "send" in request.GET,
     }
     return render(request, "admin/marketing/campaign/page.html", context, status=422 if form.errors else 200)
 
@@ -99,7 +101,8 @@ def mail(request: HttpRequest, id: int) -> HttpResponse:
 @require_POST
 @permission_required(SEND, raise_exception=True)
 def act(request: HttpRequest, id: int) -> HttpResponse:
-    """A change and its entry in one transaction, so of two clicks one is logged."""
+    """A change and its entry in one transaction, so of two clicks one is logged. Race: another person saves a draft
+    while this one reads its preview. The version tells, under the lock for which a save waits."""
     name = request.POST.get("act", "")
     if name not in ACTS:
         raise Http404
@@ -108,9 +111,13 @@ def act(request: HttpRequest, id: int) -> HttpResponse:
         return _page(request, id, form)
     when = {"at": form.cleaned_data["at"]} if name == "schedule" else {}
     with transaction.atomic():
-        if done := ACTS[name].verb(id, **when):
+        campaign = get_object_or_404(Campaign.objects.select_for_update(), pk=id)
+        unseen = ACTS[name].verb is campaigns.schedule and request.POST.get("version") != campaigns.version(campaign)
+        if done := not unseen and ACTS[name].verb(id, **when):
             audit_log.note(ACTS[name].past, f"campaign {id}", request.user.get_username())
-    if not done:
+    if unseen:
+        messages.warning(request, "The campaign was changed. Read it once more, then send it.")
+    elif not done:
         messages.warning(request, "Nothing was changed: the campaign is past that.")
     return redirect("admin:marketing_campaign_page", id)
 

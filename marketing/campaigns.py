@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from backroom import Call, Snooze, enqueue_all
 from backroom.ledger import operations
@@ -54,6 +55,11 @@ def _enqueue_slice(campaign: Campaign) -> None:
     jobs = enqueue_all(Call(SEND_SLICE, arguments, "bulk", PATIENT.attempts, slice_key(campaign)))
     operations.replay(jobs)
     operations.reschedule(ids=jobs)
+
+
+def version(campaign: Campaign) -> str:
+    """Of what it says, and to whom. A person sends the one that they have seen."""
+    return salted_hmac(TEMPLATE, f"{campaign.bought_id}\n{campaign.subject}\n{campaign.body}").hexdigest()
 
 
 def unschedule(id: int) -> bool:

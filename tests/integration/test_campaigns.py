@@ -343,13 +343,30 @@ def test_staff_write_preview_test_and_send_a_campaign(mailbox):
     assert "1 recipient:" in chief.get(page).content.decode()
     for _ in range(2):
         chief.post(page.replace("page/", "test/"), {"email": "victim@example.com"})
-        assert chief.post(page.replace("page/", "act/"), {"act": "send"}).status_code == 302
+        form = {"act": "send", "version": campaigns.version(campaign)}
+        assert chief.post(page.replace("page/", "act/"), form).status_code == 302
     run_jobs()
     assert {mail["To"] for mail in mailbox.mails} == {"writer@example.com", "reader@example.com"}
     (sent,) = [mail for mail in mailbox.mails if mail["To"] == "reader@example.com"]
     assert (sent["Subject"], "Ripe" in plain(sent)) == ("Plums", True)
     assert list(AuditEntry.objects.values_list("verb", "what")) == [("sent", f"campaign {campaign.pk}")]
     assert "1 of 1 done: 1 sent" in re.sub(r"\s+", " ", chief.get(page).content.decode())
+
+
+def test_what_was_changed_since_it_was_read_is_not_sent():
+    campaign = draft()
+    chief = staff("view_campaign", "send_campaign")
+    page = f"/admin/marketing/campaign/{campaign.pk}/page/"
+    assert 'value="send"' not in chief.get(page).content.decode()
+    shown = chief.get(f"{page}?send")
+    assert "Send to 0 recipients" in shown.content.decode()
+    form = {"version": shown.context["version"], "at": f"{timezone.now() + timedelta(days=1):%Y-%m-%dT%H:%M}"}
+    Campaign.objects.update(body="Another")
+    for name in ("send", "schedule"):
+        answer = chief.post(page.replace("page/", "act/"), form | {"act": name}, follow=True)
+        assert "The campaign was changed" in answer.content.decode()
+    campaign.refresh_from_db()
+    assert (campaign.state, Job.objects.exists()) == ("draft", False)
 
 
 def test_a_campaign_that_is_sent_cannot_be_changed_or_deleted(mailbox):
