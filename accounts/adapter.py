@@ -23,6 +23,7 @@ SLOT = 300  # seconds; an address has one mail of a kind in each while its link 
 WORDS = {  # by the name of allauth's template; it has more messages than a page needs
     "password_changed": "Your password is changed. All other browsers are signed out.",
     "email_confirmed": "Your email is confirmed.",
+    "email_deleted": "Your email stays as it is.",
     "logged_out": "You are signed out.",
 }
 

@@ -53,7 +53,7 @@ class ContactForm(forms.ModelForm):
     def clean_channel(self) -> str:
         channel = self.cleaned_data["channel"]
         if channel == Channel.PUSH and not self.instance.user.push_subscriptions.exists():
-            raise forms.ValidationError("Turn on notifications in this browser first.")
+            raise forms.ValidationError("First turn them on in this browser, under Browsers below.")
         return channel
 
     def clean(self) -> None:

@@ -281,7 +281,18 @@ def test_a_stranger_who_changes_to_an_address_cannot_have_its_owner_verify_it(ma
     assert mails_of(mailbox) == [], "it has no account yet"
 
 
-def test_staff_do_not_use_the_pages_of_customers(client):
+def test_a_change_of_address_that_is_cancelled_says_so(mailbox):
+    old, new, client = fresh(), fresh(), stranger()
+    account(old)
+    sign_in(client, old)
+    change_address(client, new)
+    (mail,) = mails_of(mailbox)
+    page = client.post("/accounts/email/", {"action_remove": "", "email": new}, follow=True)
+    assert "Your email stays as it is." in page.content.decode()
+    assert client.get(link_in(mail)).status_code == 410
+
+
+def test_staff_do_not_use_the_pages_of_customers(client, settings):
     email = fresh()
     staff = account(email, is_staff=True)
     assert sign_in(stranger(), email).status_code == 422
@@ -290,6 +301,8 @@ def test_staff_do_not_use_the_pages_of_customers(client):
     pages = ["accounts:overview", "account_login", "account_email", "account_change_password", "account_reset_password"]
     answers = {client.get(reverse(page)).status_code for page in pages}
     assert answers <= {302, 403}, "302: a session that waits for its second factor counts as none"
+    settings.STAFF_TOTP = False
+    assert "You are signed in as staff" in client.get(reverse("account_login")).content.decode()
 
 
 def test_a_customers_session_is_never_one_of_staff(settings):

@@ -57,7 +57,7 @@ def test_a_customer_chooses_sms_and_a_time_zone(client):
         ({"phone": ""}, "Enter a phone number for SMS."),
         ({"phone": "086 123 4567"}, "Enter the number with its country code"),
         ({"phone": "+353 86 1234567; +1"}, "Enter the number with its country code"),
-        ({"channel": "push"}, "Turn on notifications in this browser first."),
+        ({"channel": "push"}, "First turn them on in this browser, under Browsers below."),
         ({"channel": "fax"}, "Select a valid choice."),
         ({"time_zone": "../../etc/passwd"}, "Select a valid choice."),
     ],
