@@ -20,7 +20,7 @@ def send_confirmation(id: int, topics: str, slot: int) -> None:
         subject="Confirm your subscription",
         template="marketing/mail/confirm",
         context={
-            "topics": " and ".join(subscriptions.TOPICS[topic] for topic in topics.split(",")),
+            "topics": subscriptions.named(topics.split(",")),
             "url": subscriptions.confirm_url(subscription, topics),
             "hours": subscriptions.HOURS,
         },

@@ -21,6 +21,7 @@ class Subscription(models.Model):
     time_zone = models.CharField(max_length=64, default="Europe/Dublin", help_text="of the IANA database")
     digest_on = models.DateField(null=True, editable=False, help_text="the local day of the last digest")
     confirmed_at = models.DateTimeField(null=True, editable=False)
+    left_at = models.DateTimeField(null=True, editable=False, help_text="when a topic was last left")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

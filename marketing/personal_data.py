@@ -23,7 +23,7 @@ BATCH = 500
 
 
 def export(address: str, user: User | None) -> dict[str, Any] | None:
-    subscriptions = _of(address, user).values("email", *TOPICS, "time_zone", "created_at", "confirmed_at")
+    subscriptions = _of(address, user).values("email", *TOPICS, "time_zone", "created_at", "confirmed_at", "left_at")
     alerts = StockAlert.objects.filter(user=user).values("product__name", "asked_at", "notified_at") if user else []
     found = {"subscriptions": list(subscriptions), "stock_alerts": list(alerts)}
     return found if any(found.values()) else None

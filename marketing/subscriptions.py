@@ -1,7 +1,8 @@
 """Who subscribed to what: double opt-in, unsubscription, and whether a mail is still wanted when it is sent.
 
-A link is made when its mail is sent, and holds an id, no address. That of a confirmation is signed over `confirmed_at`,
-which its use changes, so it works once. That of an unsubscription never ends.
+A link is made when its mail is sent, and holds an id, no address. A confirmation's is signed over `left_at`: it ends
+once its address leaves a topic, so no old one brings back what was left. Several may be open, each for topics of its
+own, and each may be used twice. An unsubscription's never ends.
 """
 
 from collections.abc import Collection, Mapping
@@ -36,8 +37,8 @@ MAIL_CONFIRMATION, PATIENT = "marketing.mail_confirmation", Retry(attempts=16, f
 
 
 def subscribe(email: str, topics: Collection[str], user: User | None = None) -> None:
-    """Subscribe a user's own verified address at once, and any other by the link of a mail, which this enqueues. It
-    does the same for an address that is known already, so it tells a stranger nothing."""
+    """Subscribe a user's own verified address at once, and any other by the link of a mail, which this enqueues. A
+    known address gets the same, so the answer tells a stranger nothing."""
     with transaction.atomic():
         subscription, _ = Subscription.objects.get_or_create(email=email.lower())
         if user and owner(email) == user.pk:
@@ -56,7 +57,13 @@ def choose(user: Any, email: str, topics: Mapping[str, bool]) -> None:
         subscription, _ = Subscription.objects.get_or_create(email=email.lower())
         contact = Contact.objects.filter(user=user).first()
         zone = {"time_zone": contact.time_zone} if contact else {}
-        Subscription.objects.filter(pk=subscription.pk).update(user=user, confirmed_at=Now(), **zone, **topics)
+        left = any(getattr(subscription, topic) and not chosen for topic, chosen in topics.items())
+        changes = {"user": user, "confirmed_at": Now()} | ({"left_at": Now()} if left else {})
+        Subscription.objects.filter(pk=subscription.pk).update(**changes, **zone, **topics)
+
+
+def named(topics: Collection[str]) -> str:
+    return " and ".join(TOPICS[topic] for topic in topics)
 
 
 def owner(email: str) -> int | None:
@@ -65,32 +72,33 @@ def owner(email: str) -> int | None:
 
 
 def confirm_url(subscription: Subscription, topics: str) -> str:
-    seen = subscription.confirmed_at and subscription.confirmed_at.isoformat()
-    token = signing.dumps([subscription.pk, topics, seen], salt=CONFIRM)
+    left = subscription.left_at and subscription.left_at.isoformat()
+    token = signing.dumps([subscription.pk, topics, left], salt=CONFIRM)
     return f"{settings.SITE_URL}{reverse('marketing:confirm')}?token={token}"
 
 
 def asked(token: str) -> tuple[Subscription, list[str]] | None:
-    """The subscription and the topics that a confirmation's link is about. None if it is forged, old or used."""
+    """The subscription and the topics that a confirmation's link is about. None if it is forged or old, or the address
+    has left a topic since."""
     try:
-        id, topics, seen = signing.loads(token, salt=CONFIRM, max_age=HOURS * 3600)
+        id, topics, left = signing.loads(token, salt=CONFIRM, max_age=HOURS * 3600)
     except signing.BadSignature:
         return None
-    its = Subscription.objects.filter(pk=id, confirmed_at=seen and datetime.fromisoformat(seen)).first()
+    its = Subscription.objects.filter(pk=id, left_at=left and datetime.fromisoformat(left)).first()
     return (its, [topic for topic in topics.split(",") if topic in TOPICS]) if its else None
 
 
 def confirm(token: str) -> bool:
-    """Subscribe to the topics of a confirmation's link. False if it is forged, old or used. The address works, so a
-    bounce from before is lifted.
+    """Subscribe to the topics of a confirmation's link. False as in `asked`. The address works, so a bounce from
+    before is lifted.
 
-    Race: two clicks at once. The first changes `confirmed_at`, and the second finds no row.
+    Race: the address leaves a topic meanwhile. That changes `left_at`, and the update finds no row.
     """
     if (found := asked(token)) is None:
         return False
     its, topics = found
     with transaction.atomic():
-        unchanged = Subscription.objects.filter(pk=its.pk, confirmed_at=its.confirmed_at)
+        unchanged = Subscription.objects.filter(pk=its.pk, left_at=its.left_at)
         done = _add(unchanged, topics, owner(its.email))
         if done:
             bounces.lift(bounces.standing().filter(address=its.email))
@@ -119,7 +127,8 @@ def unsubscribe(token: str, topic: str) -> bool:
     says which campaigns it has had."""
     if (id := leaving(token)) is None:
         return False
-    Subscription.objects.filter(pk=id).update(**dict.fromkeys(TOPICS if topic == ALL else [topic], False))
+    topics = dict.fromkeys(TOPICS if topic == ALL else [topic], False)
+    Subscription.objects.filter(pk=id).update(left_at=Now(), **topics)
     return True
 
 

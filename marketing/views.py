@@ -35,9 +35,12 @@ def confirm(request: HttpRequest) -> HttpResponse:
     """The second half of the double opt-in."""
     token = request.GET.get("token", "")
     done = request.method == "POST"
-    good = subscriptions.confirm(token) if done else subscriptions.asked(token) is not None
-    context = {"good": good, "done": done}
-    return render(request, "marketing/confirm.html", context, status=200 if good else 410)
+    asked = subscriptions.asked(token)
+    if asked is None or (done and not subscriptions.confirm(token)):
+        return render(request, "marketing/confirm.html", {}, status=410)
+    subscription, topics = asked
+    context = {"good": True, "done": done, "email": subscription.email, "topics": subscriptions.named(topics)}
+    return render(request, "marketing/confirm.html", context)
 
 
 @csrf_exempt  # a mailbox posts without a cookie (RFC 8058): the link's signature is the proof

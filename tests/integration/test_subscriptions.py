@@ -62,10 +62,25 @@ def test_nothing_is_sent_before_the_owner_of_the_address_has_confirmed(mailbox):
     assert subscriptions.reader(subscription.pk, "digest") is None
 
 
-def test_a_confirmation_works_once(mailbox):
+def test_two_confirmations_of_an_address_both_work(mailbox):
+    first, second = (link(mailbox, "two@example.com", topic) for topic in ("newsletter", "digest"))
+    page = Client().get(second).content.decode()
+    assert "two@example.com" in page
+    assert "the daily digest" in page
+    assert [Client().post(each).status_code for each in (second, first, first)] == [200, 200, 200]
+    mine = Subscription.objects.get()
+    assert (mine.newsletter, mine.digest) == (True, True)
+
+
+@pytest.mark.parametrize("leave", ["link", "account"])
+def test_no_confirmation_brings_back_what_was_left(mailbox, leave):
+    user = customer("once@example.com")
     there = link(mailbox, "once@example.com")
     assert Client().post(there).status_code == 200
-    Subscription.objects.update(newsletter=False)
+    if leave == "link":
+        Client().post(path(subscriptions.unsubscribe_url(Subscription.objects.get(), "newsletter"), "unsubscribe"))
+    else:
+        signed_in(user).post("/accounts/subscriptions/", {"digest": "on"})
     assert Client().get(there).status_code == Client().post(there).status_code == 410
     assert not Subscription.objects.get().newsletter
 
