@@ -1,5 +1,6 @@
 """One mail of many, to a subscriber: at a rate of its own below the mail server's, and with a way out (RFC 8058)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from backroom.outbound import breaker
@@ -11,7 +12,8 @@ RATE = "campaign"  # in BACKROOM_PARTNER_RATES
 
 
 def send(
-    key: str, subscription: Subscription, topic: str, subject: str, template: str, context: dict[str, Any]
+    key: str, subscription: Subscription, topic: str, subject: str, template: str, context: dict[str, Any],
+    headers: Mapping[str, str] | None = None,
 ) -> None:  # fmt: skip
     """Send one mail of a topic. Its template extends marketing/mail/base.html and .txt, whose end names the topic and
     links to its unsubscription. Raises Away while the rate is reached, and what mail.send does."""
@@ -26,6 +28,7 @@ def send(
         headers={
             "List-Unsubscribe": f"<{url}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            **(headers or {}),
         },
         person=subscription.person,
     )

@@ -1,5 +1,7 @@
 """Reviews: who is asked, who may write one, and what becomes of it."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
@@ -41,6 +43,7 @@ class TestAsking:
         (mail,) = mailoutbox
         assert mail.to == ["kawiarnia@example.com"]
         assert mail.extra_headers["Message-ID"].startswith(f"<review.{order.number}@")
+        assert mail.extra_headers["X-Order"] == str(order.number)
         assert page(order) in mail.body
         assert "Apples" in text(client.get(page(order)))
 
@@ -53,8 +56,14 @@ class TestAsking:
 
     @pytest.mark.parametrize(
         "change",
-        [{"status": "cancelled"}, {"erased_at": Now()}, {"delivered_at": None}, {"email": "other@example.com"}],
-        ids=["cancelled", "erased", "not delivered", "address without reminders"],
+        [
+            {"status": "cancelled"},
+            {"erased_at": Now()},
+            {"delivered_at": None},
+            {"email": "other@example.com"},
+            {"delivered_at": Now() - timedelta(days=22)},
+        ],
+        ids=["cancelled", "erased", "not delivered", "address without reminders", "long ago"],
     )
     def test_an_order_that_is_not_to_be_reviewed_sends_none(self, order, mailoutbox, change):
         Order.objects.update(**change)
