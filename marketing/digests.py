@@ -55,7 +55,7 @@ def scan(call: Callable[[int, str, str], Call]) -> int:
 def zones(now: datetime) -> Iterator[tuple[str, date]]:
     """The zones whose day has begun while a subscriber there has no digest of it, with that day. A zone that tzdata no
     longer has is logged, and holds up no other."""
-    wanted = Subscription.objects.filter(digest=True, confirmed_at__isnull=False).order_by()
+    wanted = subscriptions.wanting("digest").order_by()
     for name, last in wanted.values_list("time_zone").annotate(last=Min(Coalesce("digest_on", date.min))):
         try:
             day = due(ZoneInfo(name), now, last)

@@ -14,6 +14,7 @@ from catalog.models import Product
 from marketing import digests
 from marketing.models import Subscription
 from marketing.tasks import enqueue_digests, send_digest
+from notifications.models import Bounce
 from tests.integration.buying import all_at_once, product
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +55,11 @@ def test_a_scan_enqueues_those_whose_day_has_begun_and_no_others():
     assert enqueue_digests() == 1
     (job,) = testing.enqueued(send_digest)
     assert job.key == f"digest:{due.pk}-20270105"
+
+
+def test_a_zone_whose_subscribers_bounced_is_not_scanned_again_and_again():
+    Bounce.objects.create(address=subscribe("bounced", time_zone="Europe/Lisbon").email)
+    assert list(digests.zones(NOW)) == []
 
 
 def test_the_next_scan_and_one_after_a_purge_of_the_jobs_enqueue_no_second():
