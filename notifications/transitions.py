@@ -2,7 +2,7 @@
 
 | From | When | To |
 | --- | --- | --- |
-| waiting, any channel | its text is no longer wanted | unwanted |
+| waiting, or failed and replayed | its text is no longer wanted | unwanted |
 | waiting, any channel | the provider or the mail server accepts it | accepted |
 | waiting, SMS or browser | it fails for good, or is not accepted in time | waiting, mail; its job is enqueued |
 | waiting or accepted, SMS | the receipt says failed | waiting, mail; its job is enqueued |
@@ -11,8 +11,8 @@
 | failed, mail | a person replays the job, and the mail server accepts it | accepted |
 | waiting or accepted, mail | the mail bounced | failed |
 
-Nothing leaves delivered or unwanted, and nothing leaves mail. So of two receipts for one message the first holds, and
-a receipt that comes after the fallback changes nothing.
+Nothing leaves delivered or unwanted, and a notice on mail stays there. So of two receipts for one message the first
+holds, and a receipt that comes after the fallback changes nothing.
 
 Races: a receipt or a bounce comes before the sender's own commit. It finds the notice by its key, still waiting; then
 the sender's change matches no row. Two dispatchers, or a rescue, run the job twice: the provider knows the key, and one
