@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts import customers, links, tasks
 from accounts.adapter import slot, take_mail
 from notifications.addresses import in_ascii
+from notifications.forms import TypedForm
 
 LABELS = {
     "login": "Email", "email": "Email", "oldpassword": "Current password", "password": "Password",
@@ -22,8 +23,8 @@ LABELS = {
 HELP = {"password1": "12 characters or more"}
 
 
-class Ours(forms.Form):
-    """Labels in place of placeholders. Once the form is invalid, the focus is on the first wrong field."""
+class Ours(TypedForm, forms.Form):
+    """Labels in place of placeholders."""
 
     labels: dict[str, str] = {}
 
@@ -33,13 +34,6 @@ class Ours(forms.Form):
         for name, field in self.fields.items():
             field.widget.attrs.pop("placeholder", None)
             field.label, field.help_text = (LABELS | self.labels).get(name, field.label), HELP.get(name, "")
-
-    def full_clean(self) -> None:
-        super().full_clean()
-        for name in self.fields:
-            if name in self.errors:
-                self.fields[name].widget.attrs["autofocus"] = True
-                break
 
 
 class SignInForm(Ours, allauth.LoginForm):

@@ -3,7 +3,8 @@
 from django import forms
 
 from marketing.models import Subscription
-from orders.storefront.forms import ColumnField, TypedForm
+from notifications.forms import TypedForm
+from orders.storefront.forms import ColumnField
 
 CHOICES = {
     "newsletter": "Newsletter: the season, now and then",
@@ -12,7 +13,7 @@ CHOICES = {
 }
 
 
-class SubscribeForm(TypedForm):
+class SubscribeForm(TypedForm, forms.Form):
     """An address and at least one topic. Reminders are about an account's carts, so a guest has none."""
 
     email = ColumnField("email", "Email", "email", forms.EmailInput)

@@ -10,7 +10,7 @@ from accounts.access import customer_required
 from catalog.models import Product
 from catalog.reviews import MOST, Review
 from marketing import reviews, stock_alerts
-from orders.storefront.forms import TypedForm
+from notifications.forms import TypedForm
 from orders.storefront.order_pages import opened
 
 FORM = ["GET", "HEAD", "POST"]
@@ -29,7 +29,7 @@ def stock_alert(request: HttpRequest, slug: str) -> HttpResponse:
     return redirect(product)
 
 
-class ReviewForm(TypedForm):
+class ReviewForm(TypedForm, forms.Form):
     """One product of an order. Without stars and text it is left out."""
 
     stars = forms.TypedChoiceField(

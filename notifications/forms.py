@@ -22,9 +22,18 @@ def e164(typed: str) -> str:
     return number
 
 
-class ContactForm(forms.ModelForm):
-    """An invalid one has the focus on its first wrong field."""
+class TypedForm(forms.BaseForm):
+    """A form on a page: once it is invalid, the focus is on the first wrong field."""
 
+    def full_clean(self) -> None:
+        super().full_clean()
+        for name in self.fields:
+            if name in self.errors:
+                self.fields[name].widget.attrs["autofocus"] = True
+                break
+
+
+class ContactForm(TypedForm, forms.ModelForm):
     phone = forms.CharField(
         label="Phone number",
         required=False,
@@ -59,10 +68,3 @@ class ContactForm(forms.ModelForm):
     def clean(self) -> None:
         if self.cleaned_data.get("channel") == Channel.SMS and self.cleaned_data.get("phone") == "":
             self.add_error("phone", "Enter a phone number for SMS.")
-
-    def full_clean(self) -> None:
-        super().full_clean()
-        for name in self.fields:
-            if name in self.errors:
-                self.fields[name].widget.attrs["autofocus"] = True
-                break

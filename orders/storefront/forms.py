@@ -6,6 +6,7 @@ from django import forms
 from django_countries import countries
 
 from notifications.addresses import in_ascii
+from notifications.forms import TypedForm
 from orders.cart import MAX_QUANTITY
 from orders.ordering import delivery
 from orders.payments import CARDS
@@ -37,18 +38,7 @@ def _quantity(least: int, too_few: str) -> forms.IntegerField:
     return forms.IntegerField(min_value=least, max_value=MAX_QUANTITY, error_messages=words)
 
 
-class TypedForm(forms.Form):
-    """A form on a page: once it is invalid, the focus is on the first wrong field."""
-
-    def full_clean(self) -> None:
-        super().full_clean()
-        for name in self.fields:
-            if name in self.errors:
-                self.fields[name].widget.attrs["autofocus"] = True
-                break
-
-
-class FindForm(TypedForm):
+class FindForm(TypedForm, forms.Form):
     """Which order a customer looks for."""
 
     number = NumberField(
@@ -85,7 +75,7 @@ def _country(**attributes: str) -> forms.ChoiceField:
     )
 
 
-class AddressForm(TypedForm):
+class AddressForm(TypedForm, forms.Form):
     """Where an order goes to."""
 
     name = ColumnField("name", "Name", "name")
