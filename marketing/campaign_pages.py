@@ -32,16 +32,31 @@ class Act(NamedTuple):
     label: str
     verb: Callable[..., bool]
     past: str
+    said: str
     states: tuple[Campaign.State, ...]
 
 
 ACTS = {
-    "send": Act("Send now", campaigns.schedule, "sent", (State.DRAFT, State.SCHEDULED)),
-    "schedule": Act("Send at this time", campaigns.schedule, "scheduled", (State.DRAFT, State.SCHEDULED)),
-    "unschedule": Act("Back to draft", campaigns.unschedule, "unscheduled", (State.SCHEDULED,)),
-    "pause": Act("Pause", campaigns.pause, "paused", (State.SENDING,)),
-    "resume": Act("Resume", campaigns.resume, "resumed", (State.PAUSED,)),
-    "cancel": Act("Cancel", campaigns.cancel, "cancelled", (State.SCHEDULED, State.SENDING, State.PAUSED)),
+    "send": Act("Send now", campaigns.schedule, "sent", "The campaign is on its way.", (State.DRAFT, State.SCHEDULED)),
+    "schedule": Act(
+        "Send at this time",
+        campaigns.schedule,
+        "scheduled",
+        "The campaign is scheduled.",
+        (State.DRAFT, State.SCHEDULED),
+    ),
+    "unschedule": Act(
+        "Back to draft", campaigns.unschedule, "unscheduled", "The campaign is a draft again.", (State.SCHEDULED,)
+    ),
+    "pause": Act("Pause", campaigns.pause, "paused", "The campaign is paused.", (State.SENDING,)),
+    "resume": Act("Resume", campaigns.resume, "resumed", "The campaign goes on.", (State.PAUSED,)),
+    "cancel": Act(
+        "Cancel",
+        campaigns.cancel,
+        "cancelled",
+        "The campaign is cancelled.",
+        (State.SCHEDULED, State.SENDING, State.PAUSED),
+    ),
 }
 
 
@@ -70,7 +85,9 @@ def page(request: HttpRequest, id: int) -> HttpResponse:
 
 def _page(request: HttpRequest, id: int, form: TimeForm) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("bought"), pk=id)
-    acts = {name: act for name, act in ACTS.items() if campaign.state in act.states}
+    begins = campaign.state == State.SCHEDULED and campaign.send_at and campaign.send_at <= timezone.now()
+    late = campaigns.schedule if begins else None
+    acts = {name: act for name, act in ACTS.items() if campaign.state in act.states and act.verb is not late}
     context = {
         **admin.site.each_context(request),
         "title": campaign.subject,
@@ -83,7 +100,8 @@ def _page(request: HttpRequest, id: int, form: TimeForm) -> HttpResponse:
         "every": 2 + campaign.recipients // 20_000,
         "count": campaigns.recipients(campaign).count() if "send" in acts else 0,
         "version": campaigns.version(campaign),
-        "asks": "send" in request.GET,
+        "asks": next((name for name in ("send", "cancel") if name in request.GET and name in acts), ""),
+        "begins": begins,
     }
     return render(request, "admin/marketing/campaign/page.html", context, status=422 if form.errors else 200)
 
@@ -111,22 +129,33 @@ def act(request: HttpRequest, id: int) -> HttpResponse:
         return _page(request, id, form)
     when = {"at": form.cleaned_data["at"]} if name == "schedule" else {}
     with transaction.atomic():
-        campaign = get_object_or_404(Campaign.objects.select_for_update(), pk=id)
+        campaign = Campaign.objects.select_for_update().filter(pk=id).first()
+        if campaign is None:
+            return _gone(request)
         unseen = ACTS[name].verb is campaigns.schedule and request.POST.get("version") != campaigns.version(campaign)
         if done := not unseen and ACTS[name].verb(id, **when):
             audit_log.note(ACTS[name].past, f"campaign {id}", request.user.get_username())
-    if unseen:
+    if done:
+        messages.success(request, ACTS[name].said)
+    elif unseen:
         messages.warning(request, "The campaign was changed. Read it once more, then send it.")
-    elif not done:
+    else:
         messages.warning(request, "Nothing was changed: the campaign is past that.")
     return redirect("admin:marketing_campaign_page", id)
+
+
+def _gone(request: HttpRequest) -> HttpResponse:
+    """Another person has deleted the draft that this one's window shows."""
+    messages.warning(request, "This campaign was deleted.")
+    return redirect("admin:marketing_campaign_changelist")
 
 
 @require_POST
 @permission_required("marketing.change_campaign", raise_exception=True)
 def test(request: HttpRequest, id: int) -> HttpResponse:
     """Mail the campaign to the person who asks, and to no other address."""
-    get_object_or_404(Campaign, pk=id)
+    if not Campaign.objects.filter(pk=id).exists():
+        return _gone(request)
     if getattr(request.user, "email", ""):
         tasks.mail_test.enqueue(id, request.user.pk, int(time() // AGAIN))
         messages.success(request, "A test mail is on its way to you.")

@@ -26,6 +26,7 @@ LOOKS = {  # inline, as the layout's own
     "th": CELL,
 }
 AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^\s<>]+)>")
+PICTURE = re.compile(r"!\[([^\[\]]*)\]\([^()]*\)")
 markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
@@ -44,7 +45,12 @@ def html(body: str) -> SafeString:
     return mark_safe(clean)  # noqa: S308 - nh3 cleaned it
 
 
+def empty(body: str) -> bool:
+    """Whether a reader sees no word of it: a script, a picture or a line alone."""
+    return not unescape(nh3.clean(html(body), tags=set())).strip()
+
+
 def text(body: str) -> str:
-    """The plain part: the Markdown as it was written, without tags, and with whole links."""
-    whole = AUTOLINK.sub(r"\1", body).replace("](/", f"]({settings.SITE_URL}/")
+    """The plain part: the Markdown as it was written, without tags and pictures, and with whole links."""
+    whole = AUTOLINK.sub(r"\1", PICTURE.sub(r"\1", body)).replace("](/", f"]({settings.SITE_URL}/")
     return unescape(nh3.clean(whole, tags=set()))

@@ -1,12 +1,14 @@
 """The tables of subscriptions, campaigns and stock alerts."""
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from catalog.models import Product
 from catalog.text import plain_line
+from marketing import content
 from notifications.addresses import deliverable
 
 
@@ -80,6 +82,10 @@ class Campaign(models.Model):
 
     def __str__(self) -> str:
         return self.subject
+
+    def clean(self) -> None:
+        if self.body and content.empty(self.body):
+            raise ValidationError({"body": "This mail would be empty: write some text."})
 
 
 class StockAlert(models.Model):

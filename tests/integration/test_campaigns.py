@@ -370,6 +370,36 @@ def test_what_was_changed_since_it_was_read_is_not_sent():
     assert not Job.objects.exists()
 
 
+def test_each_act_says_what_it_did_and_a_cancel_asks_first():
+    campaign = draft()
+    chief = staff("view_campaign", "send_campaign", "change_campaign")
+    page = f"/admin/marketing/campaign/{campaign.pk}/page/"
+
+    def act(name: str) -> str:
+        form = {"act": name, "version": campaigns.version(campaign)}
+        return chief.post(page.replace("page/", "act/"), form, follow=True).content.decode()
+
+    shown = act("send")
+    assert "The campaign is on its way." in shown
+    assert "Begins now" in shown
+    assert "Send now" not in shown, "its time has come"
+    assert 'value="cancel"' not in shown
+    asked = chief.get(f"{page}?cancel").content.decode()
+    assert 'value="cancel"' in asked
+    assert "hx-get" not in asked, "the page would forget the question"
+    assert "The campaign is cancelled." in act("cancel")
+    Campaign.objects.all().delete()
+    assert "This campaign was deleted." in act("send")
+
+
+@pytest.mark.parametrize("body", ["<script>alert(1)</script>", "![](https://example.com/a.png)", "---", "&nbsp;"])
+def test_a_mail_without_a_word_is_refused_beside_its_field(body):
+    chief = staff("add_campaign", "view_campaign")
+    answer = chief.post("/admin/marketing/campaign/add/", {"subject": "Spring", "body": body})
+    assert "This mail would be empty" in answer.content.decode()
+    assert not Campaign.objects.exists()
+
+
 def test_a_campaign_that_is_sent_cannot_be_changed_or_deleted(mailbox):
     campaign, _ = begun()
     chief = staff("change_campaign", "view_campaign", "delete_campaign")
