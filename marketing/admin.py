@@ -11,6 +11,7 @@ from django.urls import URLPattern, path
 
 from backroom.ops.admin import ReadOnly
 from marketing import campaign_pages
+from marketing.forms import CampaignForm
 from marketing.models import Campaign, Subscription
 
 DRAFT = Campaign.State.DRAFT
@@ -21,7 +22,7 @@ class CampaignAdmin(admin.ModelAdmin):
     list_display = ["subject", "state", "send_at", "recipients", "sent", "skipped", "failed", "created_by"]
     list_filter = ["state"]
     list_select_related = ["created_by"]
-    fields = ["subject", "body", "bought"]
+    form = CampaignForm
     autocomplete_fields = ["bought"]
     actions = None
 
