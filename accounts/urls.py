@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import include, path
 from django.views.decorators.http import require_POST
 
-from accounts import data_pages, notifications, views
+from accounts import contact_page, data_pages, views
 from accounts.access import no_staff
 
 
@@ -29,8 +29,8 @@ def ours(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBas
 
 pages = [
     path("", views.overview, name="overview"),
-    path("notifications/", notifications.preferences, name="notifications"),
-    path("notifications/browser/", notifications.browser, name="browser"),
+    path("notifications/", contact_page.preferences, name="notifications"),
+    path("notifications/browser/", contact_page.browser, name="browser"),
     path("verify/", ours(views.Verify.as_view()), name="verify"),
     path("reset/", ours(views.Reset.as_view()), name="reset"),
     path("data/", data_pages.data, name="data"),
