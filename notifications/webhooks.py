@@ -1,6 +1,7 @@
 """What the SMS and the mail partner report later: receipts and bounces.
 
-An event may come twice, late and in any order. Its consequences are compare-and-set, so no id is kept.
+An event may come twice, late and in any order. A receipt's change is compare-and-set, and a bounce from before it was
+lifted changes nothing. So no id is kept.
 """
 
 from django.conf import settings
