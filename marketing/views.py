@@ -20,7 +20,8 @@ ANSWER = "Check your inbox: open the link in our mail to subscribe."
 @require_http_methods(["GET", "HEAD", "POST"])
 def newsletter(request: HttpRequest) -> HttpResponse:
     """Subscribe an address. The answer is the same for each, and so are the steps."""
-    form = SubscribeForm(request.POST if request.method == "POST" else None)
+    email = getattr(request.user, "email", "")
+    form = SubscribeForm(request.POST if request.method == "POST" else None, initial={"email": email})
     if form.is_bound and form.is_valid():
         email = form.cleaned_data["email"]
         limits.take(request, newsletter_by_client=client_of(request), newsletter_by_email=email.lower())
@@ -53,7 +54,7 @@ def unsubscribe(request: HttpRequest, topic: str) -> HttpResponse:
     if done := request.method == "POST":
         topic = subscriptions.ALL if "all" in request.POST else topic
         subscriptions.unsubscribe(token, topic)
-    context = {"topic": subscriptions.TOPICS.get(topic, "all mail but about your orders"), "done": done}
+    context = {"topic": subscriptions.TOPICS.get(topic, ""), "done": done}
     return render(request, "marketing/unsubscribe.html", context)
 
 

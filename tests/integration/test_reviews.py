@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
+from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
@@ -13,6 +14,7 @@ from catalog.models import Product
 from catalog.reviews import Review
 from marketing import reviews
 from marketing.models import Subscription
+from orders.fulfilment import notices
 from orders.models import Order
 from tests.integration.paid_orders import paid_order
 from tests.integration.staff import text
@@ -122,9 +124,17 @@ class TestWriting:
         Order.objects.update(user=user)
         owner = Client()
         owner.force_login(user)
-        assert order.review_url in owner.get(f"/orders/{order.number}/").content.decode().replace("&amp;", "&")
+        for there in (f"/orders/{order.number}/", f"/orders/{order.number}/timeline/"):
+            assert order.review_url in owner.get(there).content.decode().replace("&amp;", "&")
+        assert f'/orders/{order.number}/review/"' in owner.get("/accounts/orders/").content.decode()
         assert owner.post(f"/orders/{order.number}/review/", answer(order)).status_code == 302
         assert Review.objects.count() == 1
+
+    def test_the_mail_of_the_delivery_leads_a_guest_to_the_form(self, order, settings):
+        message = notices.delivered(str(order.number), None)
+        order.refresh_from_db()
+        for suffix in ("txt", "html"):
+            assert settings.SITE_URL + page(order) in render_to_string(f"{message.template}.{suffix}", message.context)
 
     @pytest.mark.parametrize("change", [{"token": "other"}, {"delivered_at": None}, {"status": "cancelled"}])
     def test_another_link_is_not_found(self, order, client, change):

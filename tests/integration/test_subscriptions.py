@@ -177,6 +177,29 @@ def test_a_link_of_an_address_that_is_long_gone_still_answers_200():
     assert Client().post(there.replace("newsletter/?", "nothing/?")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("topic", "asks", "says", "again"),
+    [
+        ("newsletter", "Stop the newsletter?", "We no longer send you the newsletter.", "/newsletter/"),
+        ("reminders", "Stop reminders?", "We no longer send you reminders.", "/accounts/subscriptions/"),
+        ("all", "Stop all mail but about your orders?", "We send you mail about your orders only.", "/newsletter/"),
+    ],
+)
+def test_the_page_of_a_leaving_says_what_ends_and_leads_back(topic, asks, says, again):
+    there = path(subscriptions.unsubscribe_url(subscriber(), topic), "unsubscribe")
+    assert asks in Client().get(there).content.decode()
+    left = Client().post(there).content.decode()
+    assert says in left
+    assert f'href="{again}">Subscribe again' in left
+
+
+def test_a_customer_finds_the_own_address_and_page_at_the_newsletter():
+    user = customer()
+    page = signed_in(user).get("/newsletter/").content.decode()
+    assert f'value="{user.email}"' in page
+    assert 'href="/accounts/subscriptions/"' in page
+
+
 def test_who_has_left_may_come_back(mailbox):
     mine = subscriber()
     Client().post(path(subscriptions.unsubscribe_url(mine, "newsletter"), "unsubscribe"))
