@@ -2,7 +2,8 @@
 quarter of an hour, as midnights of all zones are at a quarter.
 
 A day is its subscriber's local date, as tzdata has it when the scan runs. `Subscription.digest_on` moves on in the
-transaction that enqueues the job, and never back: a day has one digest at most, also after a change of the zone.
+transaction that enqueues the job, and back only if its mail comes too late to be sent. The job's key has the day, so a
+day has one digest at most, also after a change of the zone.
 """
 
 import logging
@@ -87,15 +88,18 @@ def slices(zone: str, day: date, call: Callable[[int, str, str], Call]) -> Itera
 
 
 def send(subscription_id: int, day: str, last: str) -> None:
-    """Mail the digest of a local day: the news since the day of the last one. Not if there are none, if it is too late
-    by now, or if the subscriber left, or moved to where it is another day."""
+    """Mail the digest of a local day: the news since the day of the last one. Not if there are none, or if the
+    subscriber left. If it is too late by now, or the subscriber moved to where it is another day, the next one has its
+    news."""
     reader = subscriptions.reader(subscription_id, "digest")
     if reader is None:
         return
     zone, today = ZoneInfo(reader.time_zone), date.fromisoformat(day)
+    before = date.fromisoformat(last) if last else None
     if due(zone, timezone.now(), None) != today:
+        Subscription.objects.filter(pk=subscription_id, digest_on=today).update(digest_on=before)
         return
-    since = max(date.fromisoformat(last), today - LONGEST) if last else today - timedelta(days=1)
+    since = max(before, today - LONGEST) if before else today - timedelta(days=1)
     new, offers = news(first_instant(zone, since), first_instant(zone, today))
     if new or offers:
         bulk_mail.send(

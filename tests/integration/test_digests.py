@@ -137,6 +137,19 @@ def test_the_news_of_days_that_were_left_out_are_in_the_next_digest(mailoutbox):
     assert len(mailoutbox) == 1
 
 
+def test_the_news_of_a_digest_that_came_too_late_are_in_the_next_one(mailoutbox, clock):
+    subscribe(digest_on=TODAY - DAY)
+    news_of(1)
+    enqueue_digests()
+    clock.time = NOW + timedelta(hours=7)
+    testing.run_jobs()
+    assert (mailoutbox, enqueue_digests()) == ([], 0)
+    clock.time = NOW + DAY
+    enqueue_digests()
+    testing.run_jobs()
+    assert ["Figs" in mail.body for mail in mailoutbox] == [True]
+
+
 @pytest.mark.parametrize(
     ("change", "hours"),
     [
