@@ -11,7 +11,6 @@ from django.urls import URLPattern, path
 
 from backroom.ops.admin import ReadOnly
 from marketing import campaign_pages
-from marketing.forms import CampaignForm
 from marketing.models import Campaign, Subscription
 
 DRAFT = Campaign.State.DRAFT
@@ -22,7 +21,7 @@ class CampaignAdmin(admin.ModelAdmin):
     list_display = ["subject", "state", "send_at", "recipients", "sent", "skipped", "failed", "created_by"]
     list_filter = ["state"]
     list_select_related = ["created_by"]
-    form = CampaignForm
+    fields = ["subject", "body", "bought"]
     autocomplete_fields = ["bought"]
     actions = None
 

@@ -1,10 +1,8 @@
-"""What people may subscribe to: an address with a mail that asks them back, and an account at once. And a campaign."""
+"""What people may subscribe to: an address with a mail that asks them back, and an account at once."""
 
 from django import forms
-from django.utils.html import strip_tags
 
-from marketing import content
-from marketing.models import Campaign, Subscription
+from marketing.models import Subscription
 from notifications.forms import TypedForm
 from orders.storefront.forms import ColumnField
 
@@ -36,16 +34,3 @@ class TopicsForm(forms.ModelForm):
         fields = tuple(CHOICES)
         labels = CHOICES
         help_texts = dict.fromkeys(CHOICES, "")
-
-
-class CampaignForm(forms.ModelForm):
-    class Meta:
-        model = Campaign
-        fields = ("subject", "body", "bought")
-
-    def clean_body(self) -> str:
-        """Of a script or a picture alone nothing is left."""
-        body: str = self.cleaned_data["body"]
-        if not strip_tags(content.html(body)).strip():
-            raise forms.ValidationError("The mail would be empty. Write a text.")
-        return body
