@@ -37,13 +37,18 @@ def take_back(order: Order) -> None:
 def leave(order: Order) -> None:
     """Take the order's points out of its customer's account, and delete an empty account. The order keeps its count of
     them. Call it in the transaction that takes the customer off the order."""
-    account = LoyaltyAccount.objects.filter(email=order.email.lower())
-    account.update(points=F("points") - order.points)
+    _take(order.email, order.points)
+
+
+def move(old: str, email: str, points: int) -> None:
+    """Move points to another customer's account. Call it in the transaction that changes the address of their
+    orders."""
+    _take(old, points)
+    if points:
+        _add(email, points)
+
+
+def _take(email: str, points: int) -> None:
+    account = LoyaltyAccount.objects.filter(email=email.lower())
+    account.update(points=F("points") - points)
     account.filter(points=0).delete()
-
-
-def move(order: Order, email: str) -> None:
-    """Move the order's points to another customer's account. Call it in the transaction that changes the address."""
-    leave(order)
-    if order.points:
-        _add(email, order.points)

@@ -5,18 +5,21 @@ account in the moment in which that verifies the order's address. One that a gue
 since a stranger can type any address: its mail leads to its page, and there the account can add it. No answer to a
 guest depends on whether an account has the address.
 
-An account's order stays with it after a change of address, until it or its customer is erased.
+An account's order stays with it after a change of address, until it or its customer is erased. Its mails, its link and
+its points follow the account to the new address, unless it was bought with another address than the old one. The limit:
+a checkout that is open during the change has the old address in its form.
 """
 
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from allauth.account.signals import email_confirmed
+from allauth.account.signals import email_changed, email_confirmed
 from django.contrib.auth.models import User
 from django.dispatch import receiver
 
 from accounts import customers
 from orders.models import Order
+from orders.ordering import correction
 from orders.ordering.refusals import Closed
 
 
@@ -53,3 +56,12 @@ def join_verified(email_address: EmailAddress, **_: Any) -> None:
     """In the transaction that verifies the address (accounts/urls.py): one UPDATE by an index, and the history is right
     on the next page."""
     join(email_address.user_id, email_address.email)
+
+
+@receiver(email_changed, dispatch_uid="orders.ordering.owners.follow")
+def follow_account(
+    user: User, from_email_address: EmailAddress | None, to_email_address: EmailAddress, **_: Any
+) -> None:
+    """In the same transaction: who reads the old mailbox reads no more of the account's orders."""
+    if from_email_address:
+        correction.follow(user.pk, from_email_address.email, to_email_address.email)

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Customer
 from catalog.models import Product
 from orders.cart import CartItem
-from orders.models import Order
+from orders.models import LoyaltyAccount, Order
 from orders.numbers import new_number
 from orders.ordering import checkout, refusals
 from orders.ordering.basket import Wanted
@@ -71,17 +71,24 @@ def test_guests_orders_join_the_account_that_verifies_their_address_in_any_case(
     assert (Order.objects.get(pk=taken.pk).user, Order.objects.get(pk=other.pk).user) == (taken.user, None)
 
 
-def test_a_changed_address_brings_its_guests_orders_and_keeps_those_of_the_former_one(settings):
+def test_a_changed_address_brings_its_guests_orders_and_takes_those_of_the_former_one_along(settings):
     old, new, client = fresh(), fresh(), stranger()
     user = account(old)
-    before, of_new = paid_order(user=user, email=old), paid_order(email=new)
+    before, of_new = paid_order(user=user, email=old.upper(), points=7), paid_order(email=new)
+    gift = paid_order(user=user, email=f"gift.{old}")
+    LoyaltyAccount.objects.create(email=old, points=9)  # two of them by a guest's order
     sign_in(client, old)
     client.post("/accounts/email/", {"action_add": "", "email": new, "oldpassword": PASSWORD})
     assert not Order.objects.filter(pk=of_new.pk, user=user).exists(), "not verified yet"
     with serving(settings) as mailbox:
         (mail,) = mails_of(mailbox)
     client.post(link_in(mail))
-    assert set(Order.objects.filter(user=user)) == {before, of_new}
+    assert set(Order.objects.filter(user=user)) == {before, of_new, gift}
+    emails = [Order.objects.get(pk=order.pk).email for order in (before, of_new, gift)]
+    assert emails == [new, new, f"gift.{old}"], "the mails of the account's orders go to its new address"
+    assert dict(LoyaltyAccount.objects.values_list("email", "points")) == {old: 2, new: 7}
+    assert stranger().get(before.get_absolute_url()).status_code == 404, "a link in the old mailbox ends"
+    assert stranger().get(gift.get_absolute_url()).status_code == 200
 
 
 def test_a_later_order_of_a_guest_joins_only_by_the_act_of_its_addresss_owner(partners):
