@@ -88,7 +88,7 @@ class Adapter(DefaultAccountAdapter):
         if kind == "email_changed":
             tasks.mail_address_changed.enqueue(FormerAddress.objects.create(user=user, email=email).pk)
         elif kind in ("password_changed", "password_reset"):
-            tasks.mail_password_changed.enqueue(user.pk, int(time()))
+            tasks.mail_password_changed.enqueue(user.pk, int(time() * 1000))
 
     def send_mail(self, template_prefix: str, email: str, context: dict) -> None:
         """No other mail leaves: allauth sends within the request, and its jobs would hold addresses."""

@@ -26,7 +26,7 @@ def mail_address_changed(former: int) -> None:
 
 @task(name="accounts.mail_password_changed", queue="critical", key="password-changed:{user}-{at}", retry=PATIENT)
 def mail_password_changed(user: int, at: int) -> None:
-    """Tell a person that their password was changed, at a time in seconds since 1970."""
+    """Tell a person that their password was changed, at a time in milliseconds since 1970."""
     mails.send_password_changed(user, at)
 
 
