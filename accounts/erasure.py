@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core import signing
 from django.urls import reverse
+from django.utils.module_loading import import_string
 
 from accounts import personal_data
 from backroom import resumable
@@ -21,7 +22,7 @@ SHOWN = 10  # of what is left
 
 @dataclass(frozen=True)
 class Deletion:
-    """How far the deletion of an account is. `left` names what still has to be finished first: "order 1001"."""
+    """How far the deletion of an account is. `left` says what it waits for, in sentences."""
 
     ended: bool
     done: int
@@ -60,11 +61,12 @@ def deletion(token: str) -> Deletion | None:
     members = Job.objects.filter(batch_id__in=Job.objects.filter(key=f"account:{user}").values("id"))
     left = members.exclude(state=State.SUCCEEDED).order_by("id").values_list("key", flat=True)
     total = members.count()
-    nouns = {holder.kind: holder.noun for holder in personal_data.HOLDERS.values() if holder.noun}
+    sentences = {holder.kind: holder.left for holder in personal_data.HOLDERS.values() if holder.left}
     named = [key.partition(":") for key in left if key]
+    waiting = [key for key in named if key[0] in sentences]
     return Deletion(
         ended=not User.objects.filter(pk=user).exists(),
         done=total - len(named),
         of=total + 1,  # the account itself
-        left=[f"{nouns[kind]} {about}" for kind, _, about in named if kind in nouns][:SHOWN],
+        left=[import_string(sentences[kind])(about) for kind, _, about in waiting[:SHOWN]],
     )

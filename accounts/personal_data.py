@@ -32,14 +32,15 @@ class Holder:
     erase: str
     kind: str = ""  # the first part of the keys of its jobs, "erase" of erase:1001,
     noun: str = ""  # and what one of them erases, as people call it: "order"
+    left: str = ""  # what the customer reads of one that has not ended: `left("1001")` is a sentence
 
 
 HOLDERS: dict[str, Holder] = {}
 
 
-def register(name: str, export: str, erase: str, kind: str = "", noun: str = "") -> None:
+def register(name: str, export: str, erase: str, kind: str = "", noun: str = "", left: str = "") -> None:
     """Add a room's holder."""
-    HOLDERS[name] = Holder(export, erase, kind, noun)
+    HOLDERS[name] = Holder(export, erase, kind, noun, left)
 
 
 def export(address: str, user: "User | None") -> dict[str, Any] | None:

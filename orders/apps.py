@@ -12,4 +12,7 @@ class OrdersConfig(AppConfig):
     def ready(self) -> None:
         for name in ("orders.ordering.owners", "orders.storefront.cart"):
             import_module(name)  # receivers; by name, as they need the loaded models
-        personal_data.register("orders", "orders.privacy.export", "orders.privacy.erase", kind="erase", noun="order")
+        personal_data.register(
+            "orders", "orders.privacy.export", "orders.privacy.erase",
+            kind="erase", noun="order", left="orders.privacy.left",
+        )  # fmt: skip

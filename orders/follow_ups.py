@@ -179,6 +179,12 @@ LINK = FollowUp(
     also="slot", queue="critical", retry=PATIENT,
 )  # fmt: skip
 
+# A person or staff ask for it, or the time has come: privacy.py.
+ERASE = FollowUp(
+    "erase", "orders.erase_customer", "orders.privacy.erase_order", "Erasure of the customer",
+    "A partner did not answer. We will try again.", queue="bulk", retry=PATIENT,
+)  # fmt: skip
+
 
 def of(*when: When) -> list[FollowUp]:
     """The follow-ups that these changes enqueue."""

@@ -11,6 +11,7 @@ than the id of a cart, which is deleted; an account's cart goes with the account
 """
 
 import base64
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,18 +27,15 @@ from backroom.ledger.models import LIVE, Job, State
 from backroom.outbound.http import Partner
 from orders import follow_ups
 from orders.cart import CartItem, new_token
-from orders.follow_ups import PATIENT, FollowUp
+from orders.follow_ups import ERASE
 from orders.fulfilment import loyalty
 from orders.models import CreditNote, Invoice, Label, LoyaltyAccount, Order, OrderLine, Status
 
-ERASE = FollowUp(
-    "erase", "orders.erase_customer", "orders.privacy.erase_order", "Erasure of the customer",
-    "A partner did not answer. We will try again.", queue="bulk", retry=PATIENT,
-)  # fmt: skip
 # They hold a name, an address or a message, and can forget an order's.
 PARTNERS = tuple(map(Partner, ("mail", "warehouse", "sms", "push")))
 BATCH = 500  # orders, or documents, in one slot of the schedule
-WAIT = 3600  # seconds between two looks at an order that still needs its customer
+WAIT = 3600  # seconds between two looks at an order that waits for a person or its parcel; an end of that wakes it
+SOON = 60  # and at one that waits for its own jobs
 LEAVES = timedelta(days=14)  # after the request of its shipment; a parcel has left by then, reported or not
 DOCUMENTS: dict[str, Any] = {"invoice": Invoice, "credit_note": CreditNote}
 UNENDED = (Status.PLACED, Status.ON_HOLD)
@@ -112,15 +110,45 @@ def erase_order(number: int) -> None:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Reason:
+    """Why an order still needs its customer: for staff, and in words for the customer."""
+
+    seconds: int  # until the next look
+    why: str
+    words: str
+
+
 def _wait_for_the_rest(order: Order) -> None:
-    if order.status in UNENDED:
-        raise Snooze(WAIT, f"the order is {order.get_status_display()}")
+    """The limit: what ends the wait commits between this look and the snooze. Then the next look is WAIT later."""
+    if reason := _reason(order):
+        raise Snooze(reason.seconds, reason.why)
+
+
+def _reason(order: Order) -> Reason | None:
+    if order.status == Status.ON_HOLD:
+        words = "is under review. You can cancel it by the link in its email"
+        return Reason(WAIT, "the order is on hold", words)
+    if order.status == Status.PLACED:
+        return Reason(SOON, "the order is placed", "waits for the bank")
     reported = order.shipped_at or order.delivered_at
-    if order.sent_at and not reported and order.sent_at > timezone.now() - LEAVES:
-        raise Snooze(WAIT, "its parcel has not left the warehouse")  # which still needs the address
+    if order.sent_at and not reported and order.sent_at > timezone.now() - LEAVES:  # it still needs the address
+        words = f"has not left the warehouse yet. We wait at most {LEAVES.days} days for that"
+        return Reason(WAIT, "its parcel has not left the warehouse", words)
     its = Q(key__in=follow_ups.keys(order.number)) | Q(key__startswith=f"link:{order.number}-")
     if job := Job.objects.filter(its, state__in=[*LIVE, State.DEAD]).first():
-        raise Snooze(WAIT, f"{job} is {job.get_state_display()}")
+        seconds, words = SOON, "still has emails or payments to finish"
+        if job.state == State.DEAD:
+            seconds, words = WAIT, "has a step that failed. Our team takes care of it"
+        return Reason(seconds, f"{job} is {job.get_state_display()}", words)
+    return None
+
+
+def left(number: str) -> str:
+    """The sentence for the customer about an erasure that has not ended."""
+    order = Order.objects.filter(number=number, erased_at=None).first()
+    reason = _reason(order) if order else None
+    return f"Order {number} {reason.words if reason else 'is being erased'}."
 
 
 def erase_old() -> dict[str, int]:

@@ -7,7 +7,7 @@ from django.utils.module_loading import import_string
 
 from backroom import Retry, task
 from orders import privacy
-from orders.follow_ups import FOLLOW_UPS, LINK, PATIENT, FollowUp
+from orders.follow_ups import ERASE, FOLLOW_UPS, LINK, PATIENT, FollowUp
 from orders.fulfilment import emails
 from orders.ordering import settlement
 from orders.reconciliation import reconcile as reconciliation
@@ -26,7 +26,7 @@ def declare(follow_up: FollowUp) -> None:
     declaration(import_string(follow_up.verb))
 
 
-for each in (*FOLLOW_UPS, LINK, privacy.ERASE):
+for each in (*FOLLOW_UPS, LINK, ERASE):
     declare(each)
 
 

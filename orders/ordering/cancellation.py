@@ -51,4 +51,5 @@ def cancel_paid(number: int, **conditions: None) -> bool:
         invoiced = Invoice.objects.filter(order=order).exists()
         Order.objects.filter(number=number).update(credited=invoiced)
         enqueue_all(*follow_ups.calls(number, *follow_ups.ending(invoiced)))
+        operations.reschedule(follow_ups.ERASE.key(number))  # it waits for the end of a review
     return True

@@ -1,8 +1,8 @@
 """What the warehouse reports of a parcel, by webhook: that it left, and that it arrived.
 
-One transaction stores the event, changes the order and enqueues its follow-ups: a few rows, so no job is needed between
-the answer and the work. The event's id admits it once. `shipped_at` and `delivered_at` change by compare-and-set: the
-first report enqueues, and the earliest time holds.
+One transaction stores the event, changes the order and enqueues its follow-ups. These are a few rows, so the webhook
+writes them itself, and needs no job. The event's id admits it once. `shipped_at` and `delivered_at` change by
+compare-and-set: the first report enqueues, and the earliest time holds.
 
 | The report | The event | The order | The customer |
 | --- | --- | --- | --- |
@@ -14,7 +14,8 @@ first report enqueues, and the earliest time holds.
 | is of an order cancelled after its shipment was requested | is stored | gets the time | no |
 | is of an erased customer | is stored | gets the time | no |
 | is over two weeks late | is stored | gets the time | no: notices.py |
-| is older than the order, or of tomorrow | is stored as it is | gets the order's time, or now | is notified |
+| is older than the order | is stored as it is | gets the order's time | is notified |
+| is of tomorrow | is stored as it is | gets the time of its arrival | is notified |
 | is of an order whose shipment was not requested | is stored | | no; the audit lists it |
 | is of an order that does not exist | | | no; the log has it |
 | is of another type | | | no; the log has it |
@@ -34,6 +35,7 @@ from structlog.contextvars import bound_contextvars
 
 from backroom import enqueue_all
 from backroom.inbound.webhooks import Event, Unreadable
+from backroom.ledger import operations
 from orders import follow_ups
 from orders.follow_ups import When
 from orders.fulfilment import warehouse
@@ -75,5 +77,7 @@ def _change(number: int, column: str, when: When, at: datetime) -> None:
     order = Order.objects.filter(number=number)
     if not order.filter(**{column: None}).update(**{column: at}):
         order.filter(**{f"{column}__gt": at}).update(**{column: at})
-    elif order.filter(status=Status.PAID, erased_at=None).exists():
+        return
+    operations.reschedule(follow_ups.ERASE.key(number))  # it waits for the parcel to leave
+    if order.filter(status=Status.PAID, erased_at=None).exists():
         enqueue_all(*follow_ups.calls(number, when))

@@ -22,9 +22,10 @@ from catalog.models import Product
 from marketing import stock_alerts
 from marketing.models import StockAlert
 from notifications.models import Bounce, Contact, PushSubscription
+from orders import privacy
 from orders.cart import Cart
 from orders.models import Label, Order
-from orders.ordering import checkout, refusals
+from orders.ordering import cancellation, checkout, refusals
 from orders.ordering.basket import Wanted
 from tests.integration.accounts import PASSWORD, account, fresh, link_in, sign_in, sign_up, signed_in, stranger
 from tests.integration.buying import CUSTOMER, all_at_once, attempt, fault, live_keys, product
@@ -169,7 +170,7 @@ def test_a_deleted_account_leaves_nothing_but_the_books_and_its_address_can_sign
     page = delete(client).url
     run("deletion")
     assert mailbox.mails[-1]["Subject"] == "Your account is being deleted"
-    assert f"order {order.number}" in stranger().get(link_in(mailbox.mails[-1])).content.decode()
+    assert f"Order {order.number} is being erased." in stranger().get(link_in(mailbox.mails[-1])).content.decode()
     run("erase")
     members_end(user)
     assert "Your account is deleted" in stranger().get(page).content.decode()
@@ -190,9 +191,15 @@ def test_a_deletion_waits_for_an_order_that_needs_its_customer_and_says_so(mailb
     page = delete(signed_in_as(user)).url
     run("deletion", "erase")
     shown = stranger().get(page).content.decode()
-    assert f"Still to be finished: order {held.number}" in shown
+    assert f"Order {held.number} is under review. You can cancel it" in shown
     assert User.objects.filter(pk=user.pk, is_active=False, email="").exists()
-    Order.objects.update(status="cancelled")
+    cancellation.cancel_unsent(held.number)
+    erasing = Job.objects.filter(key=f"erase:{held.number}")
+    assert erasing.filter(run_at__lte=Now()).exists(), "the end of the review wakes it"
+    run("erase")
+    assert f"Order {held.number} still has emails or payments to finish." in stranger().get(page).content.decode()
+    assert erasing.filter(run_at__lte=Now() + timedelta(seconds=privacy.SOON)).exists()
+    finish(held.number)
     run("erase")
     members_end(user)
     assert not User.objects.filter(pk=user.pk).exists()

@@ -14,11 +14,12 @@ from django.test import Client
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
+from backroom import enqueue_all
 from backroom.inbound.webhooks import Event, Unreadable
 from backroom.ledger.models import Job, State
 from notifications import push, transitions
 from notifications.models import Channel, Contact, Notice, PushSubscription
-from orders.follow_ups import FOLLOW_UPS
+from orders.follow_ups import ERASE, FOLLOW_UPS
 from orders.fulfilment import notices
 from orders.models import Label, Order, Repair, ShipmentEvent, Status
 from orders.ordering import cancellation, correction, shipments
@@ -76,6 +77,15 @@ CASES: dict[str, tuple[dict, list[tuple[str, timedelta]], int, set[str], set[str
     ),
     "of another type": ({}, [("lost", LATER)], 0, set(), set()),
 }  # fmt: skip
+
+
+def test_a_parcel_that_leaves_wakes_the_erasure_that_waited_for_it():
+    order = underway()
+    enqueue_all(ERASE.call(order.number, run_after=timedelta(days=1)))
+    waiting = Job.objects.filter(key=f"erase:{order.number}", run_at__gt=Now())
+    assert waiting.exists()
+    report(order, "shipped")
+    assert not waiting.exists()
 
 
 @pytest.mark.parametrize(("order", "reports", "stored", "columns", "jobs"), CASES.values(), ids=CASES)
