@@ -90,7 +90,7 @@ def campaign(stack: RunningStack, mails: int) -> Iterator[None]:
     """A campaign to this many readers is being sent during the block, and no job is left of it afterwards."""
     from backroom.ledger.models import Job, State  # noqa: PLC0415 - need Django to be set up
     from lab.faults import people  # noqa: PLC0415
-    from marketing import campaigns  # noqa: PLC0415
+    from marketing import campaign_progress, campaigns  # noqa: PLC0415
     from marketing.models import Campaign  # noqa: PLC0415
 
     if not mails:
@@ -99,7 +99,7 @@ def campaign(stack: RunningStack, mails: int) -> Iterator[None]:
         people.subscribe(mails)
         sent = Campaign.objects.create(subject="Everything green", body="Everything green is in season.")
         campaigns.schedule(sent.pk)
-        wait(lambda: campaigns.progress(Campaign.objects.get(pk=sent.pk)).done >= BEGUN)
+        wait(lambda: campaign_progress.progress(Campaign.objects.get(pk=sent.pk)).done >= BEGUN)
         yield
         if not campaigns.cancel(sent.pk):
             raise ValueError(f"the campaign ended before the measurement: {mails} mails are too few")

@@ -17,7 +17,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
 
 from backroom.ops import audit_log
-from marketing import campaigns, mails, tasks
+from marketing import campaign_progress, campaigns, mails, tasks
 from marketing.models import Campaign
 
 State = Campaign.State
@@ -96,7 +96,7 @@ def _page(request: HttpRequest, id: int, form: TimeForm) -> HttpResponse:
         "acts": acts if request.user.has_perm(SEND) else {},
         "form": form,
         "text": campaigns.context(campaign)["text"],
-        "progress": campaigns.progress(campaign),
+        "progress": campaign_progress.progress(campaign),
         "every": 2 + campaign.recipients // 20_000,
         "count": campaigns.recipients(campaign).count() if "send" in acts else 0,
         "version": campaigns.version(campaign),

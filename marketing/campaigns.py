@@ -7,11 +7,10 @@ retries of one full mailbox. While the campaign is not to be sent, its jobs snoo
 """
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -20,6 +19,7 @@ from backroom import Call, Snooze, enqueue_all
 from backroom.ledger import operations
 from backroom.ledger.models import LIVE, Job, State
 from marketing import bulk_mail, content, subscriptions
+from marketing.campaign_progress import SENT, SKIPPED, progress
 from marketing.models import Campaign, Subscription
 from marketing.subscriptions import PATIENT
 from orders.models import Order, Status
@@ -28,7 +28,6 @@ SEND_SLICE, WAKE = "marketing.send_slice", "marketing.wake_campaign"
 LANE = "campaign:{campaign}"
 NEXT = 1  # seconds between two looks whether a slice was tried
 LOOK = 60  # seconds between two looks of a paused campaign's jobs; a resume wakes them
-SENT, SKIPPED = "sent", "skipped"
 
 
 def recipients(campaign: Campaign) -> QuerySet[Subscription]:
@@ -185,27 +184,3 @@ TEMPLATE = "marketing/mail/campaign"
 
 def context(campaign: Campaign) -> dict[str, str]:
     return {"subject": campaign.subject, "html": content.html(campaign.body), "text": content.text(campaign.body)}
-
-
-class Progress(NamedTuple):
-    sent: int
-    skipped: int
-    failed: int
-    of: int
-
-    @property
-    def done(self) -> int:
-        return self.sent + self.skipped + self.failed
-
-
-def progress(campaign: Campaign) -> Progress:
-    """What has become of the recipients; the counts of one that has ended are kept. The limit: of one that is paused
-    for longer than JOBS_RETENTION_DAYS, the oldest mails are not counted."""
-    if campaign.ended_at:
-        done = Progress(campaign.sent, campaign.skipped, campaign.failed, 0)
-        return done._replace(of=campaign.recipients if campaign.state == Campaign.State.CANCELLED else done.done)
-    mails = Job.objects.filter(key__startswith=f"campaign:{campaign.pk}-", state__in=[State.SUCCEEDED, State.DEAD])
-    found = mails.values_list("state", "result").annotate(Count("pk")).order_by()
-    counts = {result if state == State.SUCCEEDED else State.DEAD: number for state, result, number in found}
-    done = Progress(counts.get(SENT, 0), counts.get(SKIPPED, 0), counts.get(State.DEAD, 0), campaign.recipients)
-    return done._replace(of=max(done.of, done.done))  # some subscribed since it began

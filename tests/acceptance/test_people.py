@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lab.faults import people
-from marketing import campaigns
+from marketing import campaign_progress, campaigns
 from marketing.models import Campaign
 from tests.acceptance.conftest import MAIL_RATE, Cluster, effects
 from tests.waiting import until
@@ -32,7 +32,7 @@ def send(house: Cluster) -> Iterator[Callable[[int], Campaign]]:
 
 
 def done(campaign: Campaign) -> int:
-    return campaigns.progress(Campaign.objects.get(pk=campaign.pk)).done
+    return campaign_progress.progress(Campaign.objects.get(pk=campaign.pk)).done
 
 
 def test_the_mail_of_a_reset_passes_ten_thousand_of_a_campaign(house: Cluster, partners: str, send):

@@ -17,7 +17,7 @@ from backroom.ledger import operations
 from backroom.ledger.models import Job
 from backroom.ops.models import AuditEntry
 from backroom.testing import advance, run_jobs
-from marketing import campaigns, content, subscriptions, tasks
+from marketing import campaign_progress, campaigns, content, subscriptions, tasks
 from marketing.campaign_pages import ACTS
 from marketing.models import Campaign
 from orders.models import Status
@@ -105,7 +105,7 @@ def test_a_campaign_runs_to_its_end_and_its_counts_outlive_the_jobs(mailbox):
     assert receivers(mailbox) == addresses(readers)
     assert len({mail["Message-ID"] for mail in mailbox.mails}) == 7
     Job.objects.all().delete()
-    assert campaigns.progress(campaign) == (7, 0, 0, 7)
+    assert campaign_progress.progress(campaign) == (7, 0, 0, 7)
 
 
 def test_no_recipient_gets_a_second_mail_after_the_purge_of_old_jobs(mailbox):
@@ -152,7 +152,7 @@ def test_a_campaign_that_is_paused_between_two_slices_goes_on(mailbox):
 def test_a_cancel_in_the_middle_ends_what_has_not_begun(mailbox):
     campaign, _ = begun()
     step()
-    assert campaigns.progress(campaign) == (1, 0, 0, 7)
+    assert campaign_progress.progress(campaign) == (1, 0, 0, 7)
     assert campaigns.cancel(campaign.pk)
     assert not campaigns.cancel(campaign.pk)
     assert not campaigns.resume(campaign.pk)
@@ -160,7 +160,7 @@ def test_a_cancel_in_the_middle_ends_what_has_not_begun(mailbox):
     assert len(mailbox.mails) == 1
     assert campaign.ended_at
     assert (campaign.state, campaign.sent, campaign.failed) == ("cancelled", 1, 0)
-    assert campaigns.progress(campaign) == (1, 0, 0, 7)
+    assert campaign_progress.progress(campaign) == (1, 0, 0, 7)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_who_leaves_after_the_mail_was_enqueued_gets_none_and_who_comes_gets_one
     late = subscriber()
     end(campaign)
     assert receivers(mailbox) == addresses([*readers[:1], *readers[2:], late])
-    assert campaigns.progress(campaign) == (7, 1, 0, 8)
+    assert campaign_progress.progress(campaign) == (7, 1, 0, 8)
 
 
 def test_a_recipient_whose_mailbox_is_full_holds_back_no_other(mailbox):
@@ -201,7 +201,7 @@ def test_a_recipient_that_fails_for_good_stops_no_other(mailbox):
     mailbox.rejected = {readers[0].email}
     end(campaign)
     assert receivers(mailbox) == addresses(readers[1:])
-    assert campaigns.progress(campaign) == (6, 0, 1, 7)
+    assert campaign_progress.progress(campaign) == (6, 0, 1, 7)
     assert Job.objects.get(state="dead").args == {"campaign": campaign.pk, "subscription": readers[0].pk}
 
 
