@@ -1,9 +1,10 @@
 """A campaign: its states, each changed by compare-and-set, and its fan-out, a slice at a time.
 
 One job, `campaign-slice:<campaign>-<after>`, enqueues the next slice of mails and the job of the slice behind it, and
-moves `after` in the same transaction. It waits until each mail before was tried, so the ledger holds one slice that was
-not. And a recipient has one job, even after the purge of old ones. It is no batch's callback: that would wait for the
-retries of one full mailbox. While the campaign is not to be sent, its jobs snooze: that uses no attempt.
+moves `after` in the same transaction. It waits until each mail of the slice before was tried: the ledger holds one
+untried slice at most. The cursor gives each recipient one job, even once old jobs are purged. It is no batch's
+callback: that would wait for the retries of one full mailbox. While the campaign is not to be sent, its jobs snooze:
+that uses no attempt.
 """
 
 from datetime import datetime, timedelta
@@ -87,7 +88,8 @@ def resume(id: int) -> bool:
 
 
 def cancel(id: int) -> bool:
-    """Cancel the mails that have not begun; those that run are sent. The next slice counts, and ends it."""
+    """Cancel the mails that have not begun; those that run are sent. The job of the next slice counts, and
+    ends the campaign."""
     with transaction.atomic():
         before = Campaign.State.SCHEDULED, Campaign.State.SENDING, Campaign.State.PAUSED
         done = _change(id, Campaign.State.CANCELLED, *before)
