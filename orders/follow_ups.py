@@ -116,7 +116,8 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (  # in the order of the timeline; `after` na
         on_hold="Your order is under review. Your card has not been charged yet.",
     ),
     FollowUp(
-        "shipment", "orders.request_shipment", "orders.fulfilment.warehouse.request_shipment", "Shipment",
+        "shipment", "orders.request_shipment", "orders.fulfilment.warehouse.request_shipment",
+        "Order to the warehouse",
         "The warehouse did not answer. We will try again.",
         effect=("warehouse", "shipment"), after="capture", stops=True, retry=PATIENT,
         on_hold="Your order ships after the review.",

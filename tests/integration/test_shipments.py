@@ -277,18 +277,22 @@ def test_the_page_says_when_it_was_shipped_and_when_it_was_delivered(client):
     page = client.get(order.get_absolute_url())
     assert page.context["poll_every"] == 10
     assert "We will let you know when your order ships." in text(page)
+    assert f"Order {order.number} is confirmed" in text(page)
     report(order, "shipped", timedelta())
     attempt(f"shipped:{order.number}")
     seen = text(client.get(order.get_absolute_url()))
     order.refresh_from_db()
     assert f"Shipped on {order.shipped_at:%A, %-d %B} , tracking number BR0123456789" in seen
     assert "Expected by Monday, 6 May" in seen
+    assert f"Order {order.number} is on its way" in seen
     report(order, "delivered", timedelta())
     page = client.get(order.get_absolute_url())
     seen = text(page)
     order.refresh_from_db()
     assert f"Delivered on {order.delivered_at:%A, %-d %B}" in seen
-    for gone in ("Shipped on", "Expected by", "We will let you know"):
+    assert f"Order {order.number} was delivered" in seen
+    assert "This order is complete." in seen
+    for gone in ("Shipped on", "Expected by", "We will let you know", "our server took"):
         assert gone not in seen
     assert page.context["poll_every"] is None
     whole = client.get(f"{order.get_absolute_url()}&whole=1").context["rows"]
