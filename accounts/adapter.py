@@ -70,7 +70,10 @@ class Adapter(DefaultAccountAdapter):
     def add_message(  # type: ignore[override]
         self, request: HttpRequest, level: int, message_template: str = "", *args: Any, **kwargs: Any
     ) -> None:
-        if words := WORDS.get(Path(message_template).stem):
+        words = WORDS.get(Path(message_template).stem)
+        if "action_send" in request.POST:
+            words = "A link is on its way, or came within the last five minutes."
+        if words:
             messages.add_message(request, level, words)
 
     def send_confirmation_mail(self, request: HttpRequest, emailconfirmation: Any, signup: bool) -> None:

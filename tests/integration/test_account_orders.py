@@ -51,7 +51,8 @@ def test_an_order_placed_signed_in_is_the_accounts_and_a_guests_and_the_apis_are
     client = signed_in_as(user)
     own = bought_by(client, email="gift@example.com")
     assert own.user == user
-    assert f"Order {own.number}" in client.get("/accounts/orders/").content.decode()
+    for page in ("/accounts/", "/accounts/orders/"):
+        assert f"Order {own.number}" in client.get(page).content.decode()
     body = FORM | {"lines": [{"product": "apples", "quantity": 1}], "email": user.email}
     answer = client.post("/api/orders", body, content_type="application/json")
     assert (answer.status_code, Order.objects.get(pk=answer.json()["number"]).user) == (201, None)

@@ -280,12 +280,16 @@ def test_a_stranger_who_changes_to_an_address_cannot_have_its_owner_verify_it(ma
     assert mails_of(mailbox) == [], "it has no account yet"
 
 
-def test_a_change_of_address_that_is_cancelled_says_so(mailbox):
+def test_a_change_of_address_that_is_sent_again_or_cancelled_says_so(mailbox):
     old, new, client = fresh(), fresh(), stranger()
     account(old)
     sign_in(client, old)
     change_address(client, new)
     (mail,) = mails_of(mailbox)
+    page = client.post("/accounts/email/", {"action_send": "", "email": new}, follow=True)
+    assert [str(message) for message in page.context["messages"]] == [
+        "A link is on its way, or came within the last five minutes."
+    ]
     page = client.post("/accounts/email/", {"action_remove": "", "email": new}, follow=True)
     assert "Your email stays as it is." in page.content.decode()
     assert client.get(link_in(mail)).status_code == 410
