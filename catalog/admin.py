@@ -64,5 +64,11 @@ class ReviewAdmin(admin.ModelAdmin):
     list_select_related = ["product"]
     readonly_fields = ["product", "stars", "text", "created_at"]
 
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field and db_field.name == "shown":
+            field.widget.choices = [("unknown", "Not decided yet"), ("true", "Shown"), ("false", "Refused")]
+        return field
+
     def has_add_permission(self, request):
         return False

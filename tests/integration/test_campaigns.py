@@ -5,6 +5,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -17,6 +18,8 @@ from backroom.ledger import operations
 from backroom.ledger.models import Job
 from backroom.ops.models import AuditEntry
 from backroom.testing import advance, run_jobs
+from lab.faults import people
+from lab.scenarios.people import begin_campaign
 from marketing import campaign_progress, campaigns, content, subscriptions, tasks
 from marketing.campaign_pages import ACTS
 from marketing.models import Campaign
@@ -368,6 +371,14 @@ def test_what_was_changed_since_it_was_read_is_not_sent():
         answer = chief.post(page.replace("page/", "act/"), form | {"act": name}, follow=True)
         assert "The campaign was changed" in answer.content.decode()
     assert not Job.objects.exists()
+
+
+def test_a_campaign_of_the_lab_is_mailed_to_its_own_readers_only(mailbox):
+    subscriber()
+    campaign, keys = begin_campaign(SimpleNamespace(ledgered=True, show=str), 2)
+    assert campaign_progress.progress(end(campaign)) == (2, 0, 0, 2)
+    assert {mail["To"].partition("@")[2] for mail in mailbox.mails} == {people.DOMAIN}
+    assert len(keys) == len(mailbox.mails) == 2
 
 
 def test_each_act_says_what_it_did_and_a_cancel_asks_first():

@@ -89,6 +89,7 @@ class TestWriting:
         staff = Client()
         staff.force_login(User.objects.create_superuser("staff"))
         form = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": Review.objects.get().pk}
+        assert ">Not decided yet<" in staff.get("/admin/catalog/review/").content.decode()
         assert staff.post("/admin/catalog/review/", form | {"form-0-shown": "true", "_save": "Save"}).status_code == 302
         shown = client.get("/products/apples/").content.decode()
         assert "4.0 of 5 stars, 1 review" in shown
