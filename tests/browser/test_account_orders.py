@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+import urllib3
 from playwright.sync_api import Page, expect
 
 from tests.browser.inbox import link_in
@@ -37,7 +38,7 @@ def sign_up(page: Page) -> None:
 
 
 def test_a_guests_order_is_in_the_account_made_afterwards_and_all_of_it_can_be_exported_and_deleted(
-    open_page: Callable,
+    open_page: Callable, partners_process: str
 ):
     page = open_page()
     number = bought_as_guest(page)
@@ -67,4 +68,7 @@ def test_a_guests_order_is_in_the_account_made_afterwards_and_all_of_it_can_be_e
     page.get_by_role("link", name="Delete my account").click()
     page.get_by_label("Your password").fill(PASSWORD)
     page.get_by_role("button", name="Delete my account").click()
+    expect(page.get_by_text(f"Order {number}")).to_be_visible()  # its parcel has not left
+    events = f"{partners_process}/warehouse/shipments/{number}/events"
+    assert urllib3.request("POST", events, json={"type": "shipment.shipped"}).status < 300
     expect(heading(page)).to_have_text("Your account is deleted")
