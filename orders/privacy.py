@@ -35,7 +35,7 @@ from orders.models import CreditNote, Invoice, Label, LoyaltyAccount, Order, Ord
 PARTNERS = tuple(map(Partner, ("mail", "warehouse", "sms", "push")))
 BATCH = 500  # orders, or documents, in one slot of the schedule
 WAIT = 3600  # seconds between two looks at an order that waits for a person or its parcel; an end of that wakes it
-SOON = 60  # and at one that waits for its own jobs
+SOON = 10  # and at one that waits for its own jobs
 LEAVES = timedelta(days=14)  # after the request of its shipment; a parcel has left by then, reported or not
 DOCUMENTS: dict[str, Any] = {"invoice": Invoice, "credit_note": CreditNote}
 UNENDED = (Status.PLACED, Status.ON_HOLD)
@@ -120,7 +120,7 @@ class Reason:
 
 
 def _wait_for_the_rest(order: Order) -> None:
-    """The limit: what ends the wait commits between this look and the snooze. Then the next look is WAIT later."""
+    """The limit: what ends the wait commits between this look and the snooze. The next look is WAIT later at most."""
     if reason := _reason(order):
         raise Snooze(reason.seconds, reason.why)
 
@@ -132,9 +132,11 @@ def _reason(order: Order) -> Reason | None:
     if order.status == Status.PLACED:
         return Reason(SOON, "the order is placed", "waits for the bank")
     reported = order.shipped_at or order.delivered_at
-    if order.sent_at and not reported and order.sent_at > timezone.now() - LEAVES:  # it still needs the address
+    since = timezone.now() - order.sent_at if order.sent_at and not reported else LEAVES
+    if since < LEAVES:  # the warehouse still needs the address
         words = f"has not left the warehouse yet. We wait at most {LEAVES.days} days for that"
-        return Reason(WAIT, "its parcel has not left the warehouse", words)
+        # As long again as it has waited: a report that comes during this look wakes no job that runs.
+        return Reason(min(WAIT, since.total_seconds()), "its parcel has not left the warehouse", words)
     its = Q(key__in=follow_ups.keys(order.number)) | Q(key__startswith=f"link:{order.number}-")
     if job := Job.objects.filter(its, state__in=[*LIVE, State.DEAD]).first():
         seconds, words = SOON, "still has emails or payments to finish"
