@@ -114,7 +114,7 @@ def erase_order(number: int) -> None:
 class Reason:
     """Why an order still needs its customer: for staff, and in words for the customer."""
 
-    seconds: int  # until the next look
+    seconds: float  # until the next look
     why: str
     words: str
 
