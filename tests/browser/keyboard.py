@@ -4,8 +4,10 @@ from playwright.sync_api import Locator, Page
 
 STOPS = 80  # of the Tab key, more than any page needs
 
-# What has the focus is within the window, and it, its card or its label has an outline. Gives what is not so.
+# What has the focus is within the window, and it, its card or its label has an outline. Gives what is not so. Behind
+# the page's last stop the browser has it, and says body.
 IN_SIGHT = """() => {
+  if (document.activeElement === document.body) return "";
   const focused = document.activeElement, box = focused.getBoundingClientRect();
   const within = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
   const outlined = (element, pseudo) => {
