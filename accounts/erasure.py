@@ -1,6 +1,7 @@
 """The end of an account: what its jobs do, and how far they are. data_requests.py starts them."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from django.contrib.auth import SESSION_KEY
@@ -18,6 +19,7 @@ from backroom.outbound.http import Partner
 PARTNERS = (Partner("mail"), Partner("sms"), Partner("push"))  # they hold messages, each with the account's id
 SALT = "accounts.erasure"
 SHOWN = 10  # of what is left
+LASTS = timedelta(days=60)  # the link to the page; longer than any order needs
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ def path(user: int) -> str:
 
 
 def deletion(token: str) -> Deletion | None:
-    """How far the deletion of this token is; None for a forged one."""
+    """How far the deletion of this token is; None for a forged or an old one."""
     try:
-        user = signing.loads(token, salt=SALT)
+        user = signing.loads(token, salt=SALT, max_age=LASTS)
     except signing.BadSignature:
         return None
     members = Job.objects.filter(batch_id__in=Job.objects.filter(key=f"account:{user}").values("id"))

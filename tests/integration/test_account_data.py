@@ -347,3 +347,10 @@ def test_the_page_needs_a_sign_in_of_no_staff_and_a_token_of_its_form(path, admi
     strict.force_login(account(fresh()))
     assert strict.post(path, {"password": PASSWORD}).status_code == 403
     assert stranger().get("/accounts/data/deletion/?token=forged").status_code == 404
+
+
+def test_the_link_to_a_deletion_ends(mailbox, monkeypatch):
+    page = delete(signed_in_as(account(fresh()))).url
+    assert stranger().get(page).status_code == 200
+    monkeypatch.setattr(erasure, "LASTS", timedelta(0))
+    assert stranger().get(page).status_code == 404
