@@ -42,6 +42,6 @@ def send_deletion(id: int) -> None:
     if user:
         key = f"deletion:{id}"
         last = Job.objects.filter(key=key, attempts__gte=F("max_attempts")).exists()
-        with suppress(Permanent, *[RecipientDeferred] * last):
+        with suppress(Permanent, RecipientDeferred) if last else suppress(Permanent):
             send(key, user.email, id, DELETION, settings.SITE_URL + erasure.path(id))
         User.objects.filter(pk=id).update(email="")

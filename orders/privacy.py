@@ -131,12 +131,13 @@ def _reason(order: Order) -> Reason | None:
         return Reason(WAIT, "the order is on hold", words)
     if order.status == Status.PLACED:
         return Reason(SOON, "the order is placed", "waits for the bank")
-    reported = order.shipped_at or order.delivered_at
-    since = timezone.now() - order.sent_at if order.sent_at and not reported else LEAVES
-    if since < LEAVES:  # the warehouse still needs the address
-        words = f"has not left the warehouse yet. We wait at most {LEAVES.days} days for that"
-        # As long again as it has waited: a report that comes during this look wakes no job that runs.
-        return Reason(min(WAIT, since.total_seconds()), "its parcel has not left the warehouse", words)
+    if order.sent_at and not (order.shipped_at or order.delivered_at):
+        waited = timezone.now() - order.sent_at
+        if waited < LEAVES:  # the warehouse still needs the address
+            words = f"has not left the warehouse yet. We wait at most {LEAVES.days} days for that"
+            # As long again: a report that comes during this look wakes no job, as this one still runs.
+            seconds = min(WAIT, max(1, waited.total_seconds()))  # PostgreSQL's clock may be ahead
+            return Reason(seconds, "its parcel has not left the warehouse", words)
     its = Q(key__in=follow_ups.keys(order.number)) | Q(key__startswith=f"link:{order.number}-")
     if job := Job.objects.filter(its, state__in=[*LIVE, State.DEAD]).first():
         seconds, words = SOON, "still has emails or payments to finish"
