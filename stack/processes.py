@@ -9,7 +9,7 @@ from pathlib import Path
 from stack import Problem, environment, servers
 from stack.ports import HOST
 
-QUEUES = ("critical", "default", "bulk")
+QUEUES = {"critical": 2, "default": 2, "bulk": 2, "media": 1}  # bodies at a time
 # of the shop's processes
 SECRETS = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "VAPID_PRIVATE_KEY", *environment.WEBHOOKS)
 WORKER_GRACE = 70  # seconds, by default: more than a job's hard time limit
@@ -75,8 +75,8 @@ def _web(port: str) -> list[str]:
 
 def _worker(queue: str) -> list[str]:
     # Without gossip and mingle a worker starts a second sooner, and resumes faster after a broker's restart.
-    worker = _celery("worker", f"--queues={queue}", f"--hostname={queue}@%h", "--pool=prefork", "--concurrency=2")
-    return [*worker, "--without-gossip", "--without-mingle"]
+    worker = _celery("worker", f"--queues={queue}", f"--hostname={queue}@%h", "--pool=prefork")
+    return [*worker, f"--concurrency={QUEUES[queue]}", "--without-gossip", "--without-mingle"]
 
 
 def _flower(env: Mapping[str, str]) -> list[str]:

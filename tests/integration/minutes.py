@@ -8,7 +8,7 @@ from backroom import task
 from backroom.ledger import transitions
 from backroom.ops import rollups
 
-QUEUES = ["bulk", "critical", "default"]
+QUEUES = ["bulk", "critical", "default", "media"]
 
 
 @task(name="tests.noted")

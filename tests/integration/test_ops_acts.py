@@ -18,6 +18,7 @@ from backroom.ledger import transitions
 from backroom.ledger.models import Job
 from backroom.ops import audit_log
 from backroom.ops.models import AuditEntry
+from tests.integration.minutes import QUEUES
 from tests.integration.staff import customer, operator, reader, text
 
 pytestmark = pytest.mark.django_db
@@ -392,5 +393,5 @@ def shown(*arguments: str) -> str:
 
 def test_the_command_line_lists_idle_queues_and_its_json_does_not():
     fails.enqueue(1)
-    assert re.findall(r"^(bulk|critical|default) .*", shown(), re.MULTILINE) == ["bulk", "critical", "default"]
+    assert re.findall(r"^(bulk|critical|default|media) .*", shown(), re.MULTILINE) == QUEUES
     assert [queue["queue"] for queue in json.loads(shown("--json"))["queues"]] == ["default"]

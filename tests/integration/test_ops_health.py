@@ -42,7 +42,7 @@ pytestmark = pytest.mark.django_db
 
 
 def all_at_work() -> None:
-    for queue in "bulk", "critical", "default":
+    for queue in QUEUES:
         worker_beats(queue, queue, [], pool=2, memory=150 * 2**20)
     for role in "dispatcher", "beat", "watcher":
         process(role)
@@ -335,7 +335,7 @@ OF_ONE_JOB = {"/ops/jobs/{}/": 6, "/ops/jobs/{}/edit/": 1, "/ops/jobs/?q={}": 2,
 
 
 def test_no_page_reads_the_ledger_from_end_to_end(full_ledger):
-    rollups.write(["bulk", "critical", "default"])
+    rollups.write(QUEUES)
     client = operator()
     audit_log.pause("task:orders.mail_receipt", "operator", "a test")
     job = Job.objects.filter(state="dead").order_by("id")[1000]

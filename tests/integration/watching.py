@@ -13,7 +13,7 @@ from backroom.ops.rules import LASTING
 from backroom.ops.watcher import Watcher
 from tests.integration.heartbeats import process, worker_beats
 
-QUEUES = ("bulk", "critical", "default")
+QUEUES = ("bulk", "critical", "default", "media")
 
 
 def all_at_work() -> None:

@@ -74,5 +74,5 @@ def test_paths_with_spaces_and_percent_signs_reach_the_process_as_they_are(progr
 
 def test_the_shop_has_every_process(tmp_path):
     env = environment.build(Path(tmp_path), ports.DEFAULTS)
-    names = "partners web worker-critical worker-default worker-bulk dispatcher beat watcher flower"
+    names = "partners web worker-critical worker-default worker-bulk worker-media dispatcher beat watcher flower"
     assert [process.name for process in processes.shop(env)] == names.split()
