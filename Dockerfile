@@ -22,5 +22,5 @@ COPY . .
 # nothing, and the image keeps none of these values.
 RUN SECRET_KEY=only-here-so-that-settings-load-while-the-image-is-built-0123456789 \
     DATABASE_URL=postgres://none:none@127.0.0.1:9/none BROKER_URL=redis://127.0.0.1:9/0 \
-    python manage.py collectstatic --noinput
+    python manage.py collectstatic --noinput && install -d -o 10001 -g 10001 /srv/var/files
 USER 10001:10001

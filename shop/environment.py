@@ -47,6 +47,12 @@ def url(*schemes: str) -> AfterValidator:
     return must(f"should look like {schemes[0]}://host:port (schemes: {', '.join(schemes)})", test)
 
 
+def _clamd(value: str) -> bool:
+    parts = urlsplit(value)
+    where = {"tcp": parts.hostname and parts.port, "unix": parts.path}
+    return not value or bool(where.get(parts.scheme))
+
+
 CommaSeparated = BeforeValidator(lambda value: [part.strip() for part in value.split(",") if part.strip()])
 Hosts = Annotated[list[str], must("should be the shop's host names", bool), CommaSeparated]
 HttpUrl = Annotated[str, url("https", "http")]
@@ -149,6 +155,8 @@ class Environment(FlowerEnvironment):
     MAIL_RATE: Rate = 50
     SMS_RATE: Rate = 20
     PUSH_RATE: Rate = 100
+    SUPPLIER_RATE: Rate = 10
+    ACCOUNTING_RATE: Rate = 10
     CAMPAIGN_RATE: Rate = 20  # mails of all campaigns together, below MAIL_RATE
     CAMPAIGN_SLICE: Annotated[int, Field(ge=1, le=5_000)] = 500  # mails that a campaign has in the ledger at a time
     WORKER_GRACE: int = 70  # seconds from SIGTERM to the supervisor's SIGKILL
@@ -161,6 +169,14 @@ class Environment(FlowerEnvironment):
     WAREHOUSE_WEBHOOK_SECRET: WebhookSecret = ""
     SMS_WEBHOOK_SECRET: WebhookSecret = ""
     MAIL_WEBHOOK_SECRET: WebhookSecret = ""
+    PAYMENTS_WEBHOOK_SECRET: WebhookSecret = ""
+    # Of pictures, clips, imports and exports: s3://bucket, or "" for the folder VAR. boto3 reads AWS_* itself.
+    STORAGE_URL: Annotated[
+        str, must("should look like s3://bucket", re.compile(r"(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?").fullmatch)
+    ] = ""
+    CLAMD_URL: Annotated[str, must("should look like tcp://host:3310 or unix:///path", _clamd)] = ""
+    # Hosts and ports that webhooks may reach although they are not public, as in a demo.
+    WEBHOOK_ALLOW: Annotated[list[str], CommaSeparated] = []
     VAPID_PRIVATE_KEY: VapidKey = ""  # without one, no browser is offered notifications
     METRICS_TOKEN: Token = ""  # without one only staff may read /metrics
     METRICS_DIR: Path = VAR / "metrics"

@@ -1,5 +1,6 @@
 """Django and Celery settings. shop/environment.py reads and checks the variables; Celery's numbers were measured."""
 
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import dj_database_url
@@ -107,11 +108,25 @@ DATABASES = {
     "default": {**_database, "OPTIONS": {"connect_timeout": 3, **_database.get("OPTIONS", {}), "options": _options}}
 }
 
-# Static files
+# Files: static ones; pictures and clips; imports and exports, for staff alone. Each view decides who gets what, also
+# where an S3 bucket holds them.
 STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
+
+
+def _storage(folder: str) -> dict[str, Any]:
+    if bucket := env.STORAGE_URL.removeprefix("s3://"):
+        return {
+            "BACKEND": "storages.backends.s3.S3Storage",
+            "OPTIONS": {"bucket_name": bucket, "location": folder, "file_overwrite": False},
+        }
+    own = {"location": VAR / "files" / folder, "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+    return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": own}
+
+
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "media": _storage("media"),
+    "default": _storage("private"),
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -145,7 +160,8 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; no form or API call of ours is larger
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; no form or API call of ours is larger, but for files
+UPLOAD_MAX_SIZE = 256 * 1024 * 1024  # bytes of a request in which staff upload files
 AUTHENTICATION_BACKENDS = [
     "shop.sign_in.Limits",
     "django.contrib.auth.backends.ModelBackend",
@@ -193,23 +209,25 @@ INBOX_URL = env.INBOX_URL
 CAMPAIGN_SLICE = env.CAMPAIGN_SLICE
 CUSTOMER_RETENTION_DAYS, INVOICE_RETENTION_YEARS = env.CUSTOMER_RETENTION_DAYS, env.INVOICE_RETENTION_YEARS
 
-WEBHOOK_SECRETS = {name: getattr(env, f"{name.upper()}_WEBHOOK_SECRET") for name in ("warehouse", "sms", "mail")}
+WEBHOOK_SECRETS = {
+    name: getattr(env, f"{name.upper()}_WEBHOOK_SECRET") for name in ("warehouse", "sms", "mail", "payments")
+}
 VAPID_PRIVATE_KEY = env.VAPID_PRIVATE_KEY
 
 # Celery. LedgerCelery sets what the ledger needs.
 CELERY_BROKER_URL = env.BROKER_URL
 CELERY_WORKER_SEND_TASK_EVENTS = True
-CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("critical", "default", "bulk")]
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("critical", "default", "bulk", "media")]
 CELERY_BEAT_SCHEDULE = SCHEDULE
 CELERY_TIMEZONE = "UTC"
 
 # backroom
-BACKROOM_QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900}  # seconds for which a job may be due
+# Seconds for which a job may be due.
+BACKROOM_QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900, "media": 900}
 BACKROOM_PARTNERS_URL = env.PARTNERS_URL
-BACKROOM_PARTNER_RATES = {  # calls per second of all processes together
-    name: getattr(env, f"{name.upper()}_RATE")
-    for name in ("payments", "warehouse", "fraud", "analytics", "mail", "sms", "push", "campaign")
-}
+_RATED = "payments warehouse fraud analytics mail sms push campaign supplier accounting"
+# Calls per second of all processes together.
+BACKROOM_PARTNER_RATES = {name: getattr(env, f"{name.upper()}_RATE") for name in _RATED.split()}
 BACKROOM_LIMITS, BACKROOM_CLIENT_HEADER = env.LIMITS, env.CLIENT_HEADER
 BACKROOM_WORKER_GRACE = env.WORKER_GRACE
 BACKROOM_CANCEL_GRACE = env.CANCEL_GRACE

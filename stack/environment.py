@@ -27,7 +27,8 @@ UNLIMITED = (
     ",exports_by_account=off"
     ",newsletter_by_client=off,newsletter_by_email=off,account_mails_by_client=off,account_mails_by_email=off"
 )
-WEBHOOKS = ("WAREHOUSE_WEBHOOK_SECRET", "SMS_WEBHOOK_SECRET", "MAIL_WEBHOOK_SECRET")  # the partners have them, too
+# the partners have them, too
+WEBHOOKS = ("WAREHOUSE_WEBHOOK_SECRET", "SMS_WEBHOOK_SECRET", "MAIL_WEBHOOK_SECRET", "PAYMENTS_WEBHOOK_SECRET")
 # No process gets those that it does not need; the file `env` has all of them.
 SECRETS = (
     "SECRET_KEY", "DATABASE_URL", "OWNER_DATABASE_URL", "READER_DATABASE_URL", "BROKER_URL", "EMAIL_URL",
@@ -36,7 +37,7 @@ SECRETS = (
 OVERRIDES = (
     "DATABASE_URL", "READER_DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT",
     "FLOWER_BASIC_AUTH", "WORKER_GRACE", "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP", "SHIPS_AFTER",
-    "DELIVERS_AFTER",
+    "DELIVERS_AFTER", "STORAGE_URL", "CLAMD_URL",
 )  # fmt: skip
 MAKERS: dict[str, Callable[[], str]] = {  # of a secret that is not 18 random bytes
     "key": lambda: secrets.token_urlsafe(48),
@@ -143,6 +144,7 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
         "VAPID_PRIVATE_KEY": secret(var, "vapid"),
         **{name: f"whsec_{secret(var, name.lower())}" for name in WEBHOOKS},
         "LIMITS": UNLIMITED,
+        "WEBHOOK_ALLOW": f"{HOST}:{ports['PARTNERS_PORT']}",  # the receiver of the demo
         "SHIPS_AFTER": "",  # never by itself: an audit counts what an order alone causes
         "DELIVERS_AFTER": "",
     }

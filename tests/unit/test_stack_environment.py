@@ -47,7 +47,7 @@ def test_no_command_line_shows_a_secret(tmp_path, env):
     ]
     shown = " ".join(word for process in table for word in process.command)
     secrets = [path.read_text().strip() for path in (tmp_path / "secrets").iterdir()]
-    assert len(secrets) == 11
+    assert len(secrets) == 12
     assert not [secret for secret in secrets if secret in shown]
 
 
