@@ -9,8 +9,12 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
+from catalog.imports.models import Import, ImportRow  # noqa: F401 - Django finds models here
+from catalog.index import SearchEntry, SearchIndex  # noqa: F401
+from catalog.media.models import Media  # noqa: F401
 from catalog.pictures import picture_url
-from catalog.reviews import Review  # noqa: F401 - Django finds models here
+from catalog.reviews import Review  # noqa: F401
+from catalog.supply import LowStock, SupplierItem, SyncState  # noqa: F401
 from catalog.text import plain_line
 
 

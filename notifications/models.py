@@ -5,6 +5,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from notifications.endpoints.models import Attempt, Delivery, Endpoint, Event  # noqa: F401 - Django finds models here
+
 
 class Channel(models.TextChoices):
     MAIL = "mail", "email"

@@ -19,6 +19,7 @@ from orders.cart import Cart, new_token  # noqa: F401 - migrations name new_toke
 from orders.documents import CreditNote, Invoice, Label  # noqa: F401 - Django finds models here
 from orders.link import Linked
 from orders.numbers import new_number
+from orders.records import AccountingBatch, Export, PaymentEvent, WeeklyReader  # noqa: F401
 
 
 class Status(models.TextChoices):

@@ -1,0 +1,1 @@
+"""Products from a file of 200,000 rows: read, checked, applied in small jobs, and undone."""

@@ -1,0 +1,1 @@
+"""Pictures and clips of products: from the upload to the files that pages show."""

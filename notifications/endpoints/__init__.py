@@ -1,0 +1,1 @@
+"""Webhooks out: a person's endpoints, the events that they get, and each delivery."""
