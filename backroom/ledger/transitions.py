@@ -45,7 +45,7 @@ def claim(id: str, worker: str, task: str = "") -> Claimed | None:
                                 claims = claims + 1, attempts = attempts + 1
         WHERE id = %s AND state || '' = 'ready' AND %s IN ('', task) AND NOT ({PAUSED}) AND NOT {EXPIRED}
         RETURNING id, args, context, key, claims, attempts, max_attempts,
-                  CASE WHEN mod(place, GREATEST(places / 8, 1)) = 0 THEN lane END,
+                  CASE WHEN mod(place, GREATEST(places / 4, 1)) = 0 THEN lane END,
                   CASE WHEN after_id = id AND takes_result <> '' THEN takes_result END, cursor
         """  # noqa: S608 - the conditions stand in sql.py
     if not (found := prepared(sql, worker, id, task)):
