@@ -10,6 +10,7 @@ from stack import Problem, environment, servers
 from stack.ports import HOST
 
 QUEUES = {"critical": 2, "default": 2, "bulk": 2, "media": 1}  # bodies at a time
+YIELDING = ("bulk", "media")  # on a full machine they get a third of the CPU time that others get
 # of the shop's processes
 SECRETS = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "VAPID_PRIVATE_KEY", *environment.WEBHOOKS)
 WORKER_GRACE = 70  # seconds, by default: more than a job's hard time limit
@@ -76,7 +77,8 @@ def _web(port: str) -> list[str]:
 def _worker(queue: str) -> list[str]:
     # Without gossip and mingle a worker starts a second sooner, and resumes faster after a broker's restart.
     worker = _celery("worker", f"--queues={queue}", f"--hostname={queue}@%h", "--pool=prefork")
-    return [*worker, f"--concurrency={QUEUES[queue]}", "--without-gossip", "--without-mingle"]
+    nice = ["nice", "-n", "5"] if queue in YIELDING else []
+    return [*nice, *worker, f"--concurrency={QUEUES[queue]}", "--without-gossip", "--without-mingle"]
 
 
 def _flower(env: Mapping[str, str]) -> list[str]:
