@@ -76,9 +76,9 @@ class Target:
         return figure >= self.limit if self.at_least else figure <= self.limit
 
 
-WAITS = (
-    "a child waits for two commits to reach the disk, claim and finish, and then for"
-    " its next message, which is fetched only when it is free"
+TWO_STATEMENTS = (
+    "claim and finish: their CPU in the child and in PostgreSQL, which the full table of jobs has, and two commits"
+    " that reach the disk"
 )
 COMMITS = "two commits reach the disk, claim and finish; Celery writes none"
 STATEMENTS_OF_AN_ORDER = (
@@ -86,8 +86,8 @@ STATEMENTS_OF_AN_ORDER = (
 )
 
 TARGETS = (
-    Target(f"drain, prefork x 2 ÷ {STOCK}", 1.5, of_jobs("drain_per_s", STOCK), at_least=True, bound=WAITS),
-    Target("drain ÷ procrastinate", 2, of_jobs("drain_per_s", "procrastinate"), at_least=True, bound=WAITS),
+    Target(f"drain, prefork x 2 ÷ {STOCK}", 1.5, of_jobs("drain_per_s", STOCK), at_least=True, bound=TWO_STATEMENTS),
+    Target("drain ÷ procrastinate", 2, of_jobs("drain_per_s", "procrastinate"), at_least=True, bound=TWO_STATEMENTS),
     Target("drain ÷ django-celery-outbox", 1.5, of_jobs("drain_per_s", "django-celery-outbox"), at_least=True),
     Target("drain ÷ relier", 2, of_jobs("drain_per_s", "relier"), at_least=True),
     Target(f"end to end at 50 jobs/s, median ÷ {STOCK}", 1.2, of_jobs("p50_ms_at_50", STOCK), bound=COMMITS),
@@ -105,6 +105,7 @@ TARGETS = (
         "claim, finish, due, rescue (the worst): 10 million finished ÷ 10 thousand",
         1.1,
         of_growth("finished", 10_000_000),
+        bound="of a statement that takes 20 µs, two runs differ by a tenth",
     ),
     Target(
         "the same: 1 million waiting ÷ none",
