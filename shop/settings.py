@@ -117,7 +117,7 @@ STATIC_ROOT = VAR / "static"
 def _storage(folder: str) -> dict[str, Any]:
     if bucket := env.STORAGE_URL.removeprefix("s3://"):
         return {
-            "BACKEND": "storages.backends.s3.S3Storage",
+            "BACKEND": "shop.bucket.Bucket",
             "OPTIONS": {"bucket_name": bucket, "location": folder, "file_overwrite": False},
         }
     own = {"location": VAR / "files" / folder, "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
@@ -228,6 +228,8 @@ BACKROOM_PARTNERS_URL = env.PARTNERS_URL
 _RATED = "payments warehouse fraud analytics mail sms push campaign supplier accounting"
 # Calls per second of all processes together.
 BACKROOM_PARTNER_RATES = {name: getattr(env, f"{name.upper()}_RATE") for name in _RATED.split()}
+if CLAMD_URL := env.CLAMD_URL:  # a virus scanner; its breaker is shown where there is one
+    BACKROOM_PARTNER_RATES["clamd"] = 100
 BACKROOM_LIMITS, BACKROOM_CLIENT_HEADER = env.LIMITS, env.CLIENT_HEADER
 BACKROOM_WORKER_GRACE = env.WORKER_GRACE
 BACKROOM_CANCEL_GRACE = env.CANCEL_GRACE
