@@ -15,6 +15,7 @@ SCHEDULE = {
     "erase unconfirmed subscriptions": {"task": "marketing.erase_unconfirmed", "schedule": crontab(minute=30)},
     "purge finished jobs": {"task": "backroom.purge", "schedule": crontab(minute=40, hour="*/6")},
     "purge old minutes and alerts": {"task": "backroom.purge_history", "schedule": crontab(minute=50, hour="*/6")},
+    "delete orphaned pictures": {"task": "catalog.sweep_media", "schedule": crontab(minute=10, hour=3)},
     "purge old notices": {"task": "notifications.purge", "schedule": crontab(minute=55, hour=2)},
     "find restocked products": {"task": "marketing.find_restocked", "schedule": crontab(minute=25)},
     "enqueue daily digests": {"task": "marketing.enqueue_digests", "schedule": crontab(minute="*/15")},
