@@ -72,6 +72,9 @@ SETTINGS: dict[str, Setting] = {
         _are_positive,
         "{partner: calls a second of the fleet}; `name:host` has the rate of `name`, others no breaker",
     ),
+    "STRANGERS_ALLOW": Setting(
+        [], _are_words, 'a list of "host:port": called for strangers although not public, also without TLS'
+    ),
     "LIMITS": Setting({}, _are_limits, "{limit: (requests, seconds)}; a limit not named does not hold"),
     "CLIENT_HEADER": Setting(
         "", lambda value: isinstance(value, str), "the header in which the trusted proxy sends the client's address"

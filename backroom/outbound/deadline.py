@@ -1,9 +1,11 @@
 """Reading from a socket until a deadline. A socket's own timeout is for each read, so a partner that sends a byte now
 and then would never time out."""
 
+import http.client
 import io
 import socket
 import time
+from typing import Any
 
 
 class Bounded(io.RawIOBase):
@@ -41,3 +43,12 @@ class Bounded(io.RawIOBase):
 def bounded(sock: socket.socket) -> io.BufferedReader:
     """Like socket.makefile("rb"), with the socket's timeout as deadline for the whole."""
     return io.BufferedReader(Bounded(sock))
+
+
+class BoundedResponse(http.client.HTTPResponse):
+    """An answer whose read timeout bounds headers and body together: http.client's bounds each read."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = bounded(sock)

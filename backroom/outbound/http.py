@@ -1,7 +1,6 @@
 """HTTP calls to a partner: through its breaker, with a total deadline and an idempotency key. The answer becomes a
 result or one of our errors here, at the edge."""
 
-import http.client
 import json
 import math
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from backroom.conf import conf
 from backroom.ledger.errors import Permanent, RetryAfter
 from backroom.observe import context
 from backroom.outbound import breaker
-from backroom.outbound.deadline import bounded
+from backroom.outbound.deadline import BoundedResponse
 from backroom.outbound.errors import PartnerUnavailable, PartnerUnreachable
 
 MAX_BODY = 1_000_000  # bytes of an answer
@@ -25,21 +24,12 @@ RETRY_AFTER_LIMIT = 3600  # seconds of a Retry-After that are honoured
 MARGIN = 2  # seconds a call may take beyond its timeouts
 
 
-class _Answer(http.client.HTTPResponse):
-    """An answer whose read timeout bounds headers and body together: http.client's bounds each read."""
-
-    def __init__(self, sock, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp.close()
-        self.fp = bounded(sock)
-
-
 class _Connection(HTTPConnection):
-    response_class = _Answer
+    response_class = BoundedResponse
 
 
 class _SecureConnection(HTTPSConnection):
-    response_class = _Answer
+    response_class = BoundedResponse
 
 
 class _Pool(urllib3.HTTPConnectionPool):
@@ -127,7 +117,7 @@ class Partner:
 
     def _raise_for_status(self, response: urllib3.BaseHTTPResponse) -> None:
         status = response.status
-        if status in (429, 503) and (seconds := _retry_after(response.headers.get("Retry-After", ""))):
+        if status in (429, 503) and (seconds := retry_after(response.headers.get("Retry-After", ""))):
             raise RetryAfter(seconds, f"{self.name} answered {status} with a Retry-After")
         if status in (404, 410):
             raise NotFound(f"{self.name} answered {status}")
@@ -148,7 +138,7 @@ class Partner:
         return answer
 
 
-def _retry_after(header: str) -> int:
+def retry_after(header: str) -> int:
     """The seconds of a Retry-After, in either of its forms (RFC 9110, 10.2.3); 0 for none or an invalid one."""
     try:
         if header.isascii() and header.isdigit():

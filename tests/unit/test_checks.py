@@ -93,6 +93,7 @@ WRONG = {
     "PARTNERS_URL": "partners:8100",
     "PARTNER_RATES": {"mail": 0},
     "LIMITS": {"orders": 30},
+    "STRANGERS_ALLOW": "localhost:8100",
     "CLIENT_HEADER": None,
     "QUEUE_OBJECTIVES": {"bulk": "900"},
     "QUEUE_DEPTHS": {"bulk": 0},
