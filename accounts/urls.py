@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import include, path
 from django.views.decorators.http import require_POST
 
-from accounts import contact_page, data_pages, views
+from accounts import contact_page, data_pages, views, webhook_pages
 from accounts.access import no_staff
 
 
@@ -33,6 +33,10 @@ pages = [
     path("notifications/browser/", contact_page.browser, name="browser"),
     path("verify/", ours(views.Verify.as_view()), name="verify"),
     path("reset/", ours(views.Reset.as_view()), name="reset"),
+    path("webhooks/", webhook_pages.webhooks, name="webhooks"),
+    path("webhooks/<int:id>/", webhook_pages.webhook, name="webhook"),
+    path("webhooks/<int:id>/<slug:act>/", webhook_pages.act, name="webhook_act"),
+    path("webhooks/deliveries/<int:id>/", webhook_pages.delivery, name="webhook_delivery"),
     path("data/", data_pages.data, name="data"),
     path("data/progress/", data_pages.progress, name="progress"),
     path("data/export/", data_pages.export, name="export"),

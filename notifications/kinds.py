@@ -56,6 +56,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("shipped", "orders.fulfilment.notices.shipped"),
     Kind("delivered", "orders.fulfilment.notices.delivered"),
     Kind("back_in_stock", "marketing.stock_alerts.back_in_stock"),
+    Kind("endpoint_off", "notifications.endpoints.notices.switched_off", channels=(Channel.MAIL,)),
 )
 
 

@@ -1,19 +1,28 @@
-"""The end of notices: they go with the customers of their time."""
+"""The end of notices, which go with the customers of their time, and of events with their deliveries."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Model
 from django.utils import timezone
 
+from notifications.endpoints.models import Event
 from notifications.models import Notice
 
 SLICE = 5_000  # rows of one DELETE: more could run into the statement's time limit
+EVENTS = timedelta(days=30)
 
 
 def purge() -> int:
-    """Delete notices older than CUSTOMER_RETENTION_DAYS; returns how many. From then on only the event's own room
-    keeps it from being sent again."""
-    end, gone = timezone.now() - timedelta(days=settings.CUSTOMER_RETENTION_DAYS), 0
-    while ids := list(Notice.objects.filter(created_at__lt=end).order_by("id").values_list("id", flat=True)[:SLICE]):
-        gone += Notice.objects.filter(id__in=ids).delete()[0]
+    """Delete notices older than CUSTOMER_RETENTION_DAYS, and events of 30 days ago; returns how many rows. From then on
+    only the event's own room keeps it from being sent again."""
+    now = timezone.now()
+    old = now - timedelta(days=settings.CUSTOMER_RETENTION_DAYS)
+    return _purge(Notice, created_at__lt=old) + _purge(Event, SLICE // 10, at__lt=now - EVENTS)
+
+
+def _purge(model: type[Model], slice: int = SLICE, **old: datetime) -> int:
+    gone, rows = 0, model._default_manager.filter(**old).order_by("pk")
+    while ids := list(rows.values_list("pk", flat=True)[:slice]):
+        gone += model._default_manager.filter(pk__in=ids).delete()[0]
     return gone

@@ -1,7 +1,10 @@
-"""The Celery tasks of this app. Their jobs' keys name channel and notice: `sms:shipped:1001`."""
+"""The Celery tasks of this app. Their jobs' keys name channel and notice, `sms:shipped:1001`, or delivery and
+round, `webhook:7-1`."""
 
 from backroom import task
 from notifications import browsers, delivery, retention
+from notifications.endpoints import sending
+from notifications.endpoints.jobs import SCHEDULE
 from notifications.kinds import PATIENT, PROMPT
 from notifications.models import Channel
 
@@ -26,7 +29,12 @@ def subscribe_stand_in(user: int) -> None:
     browsers.subscribe_stand_in(user)
 
 
+@task(name="notifications.send_webhook", queue="bulk", retry=SCHEDULE)
+def send_webhook(delivery: int, round: int) -> None:
+    sending.send(delivery, round)
+
+
 @task(name="notifications.purge", queue="bulk")
 def purge() -> int:
-    """Delete old notices."""
+    """Delete old notices and events."""
     return retention.purge()

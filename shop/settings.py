@@ -225,11 +225,12 @@ CELERY_TIMEZONE = "UTC"
 # Seconds for which a job may be due.
 BACKROOM_QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900, "media": 900}
 BACKROOM_PARTNERS_URL = env.PARTNERS_URL
-_RATED = "payments warehouse fraud analytics mail sms push campaign supplier accounting"
+_RATED = "payments warehouse fraud analytics mail sms push campaign supplier accounting endpoint"
 # Calls per second of all processes together.
 BACKROOM_PARTNER_RATES = {name: getattr(env, f"{name.upper()}_RATE") for name in _RATED.split()}
 if CLAMD_URL := env.CLAMD_URL:  # a virus scanner; its breaker is shown where there is one
     BACKROOM_PARTNER_RATES["clamd"] = 100
+BACKROOM_STRANGERS_ALLOW = env.WEBHOOK_ALLOW
 BACKROOM_LIMITS, BACKROOM_CLIENT_HEADER = env.LIMITS, env.CLIENT_HEADER
 BACKROOM_WORKER_GRACE = env.WORKER_GRACE
 BACKROOM_CANCEL_GRACE = env.CANCEL_GRACE

@@ -6,11 +6,12 @@ finds the order cancelled and ends; a late void becomes a refund.
 
 import logging
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from backroom import Permanent, Snooze
 from backroom.outbound.http import Conflict
-from orders import payments
+from orders import events, payments
 from orders.models import Order, Status
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ def refund(number: int) -> str:
     how = payments.refund(number)
     if how == payments.REFUNDED:
         _record_charge(number)  # a worker that died after its capture did not
-    cancelled.filter(returned_at=None).update(returned_at=Now())
+    with transaction.atomic():
+        if cancelled.filter(returned_at=None).update(returned_at=Now()) and how == payments.REFUNDED:
+            events.announce(number, "refunded")
     return how
 
 

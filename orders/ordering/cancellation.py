@@ -9,7 +9,7 @@ from django.db import transaction
 
 from backroom import enqueue_all
 from backroom.ledger import operations
-from orders import follow_ups
+from orders import events, follow_ups
 from orders.fulfilment import loyalty
 from orders.models import Invoice, Order, Status
 from orders.ordering import settlement, stock
@@ -52,4 +52,5 @@ def cancel_paid(number: int, **conditions: None) -> bool:
         Order.objects.filter(number=number).update(credited=invoiced)
         enqueue_all(*follow_ups.calls(number, *follow_ups.ending(invoiced)))
         operations.reschedule(follow_ups.ERASE.key(number))  # it waits for the end of a review
+        events.announce(number, "cancelled")
     return True

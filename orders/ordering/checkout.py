@@ -22,7 +22,7 @@ from backroom.ledger import db_errors, operations
 from backroom.observe import context
 from backroom.outbound.errors import Away, PartnerUnavailable, PartnerUnreachable
 from catalog.templatetags.money import money
-from orders import numbers, payments
+from orders import events, numbers, payments
 from orders.cart import MAX_PIECES, Cart
 from orders.follow_ups import SETTLE
 from orders.models import Order, OrderLine, Status
@@ -134,6 +134,8 @@ def reserve(
             if not stock.reserve(product, quantity):
                 raise basket.refusal(product, quantity)
         OrderLine.objects.bulk_create(basket.order_line(order, product, quantity) for product, quantity in picked)
+        if user is not None:
+            events.announce(order.number, "placed")
         enqueue_all(SETTLE.call(order.number, run_after=SETTLE_AFTER))
     return order
 

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from backroom import Snooze, enqueue_all, resumable
 from backroom.ledger import operations
-from orders import follow_ups, payments
+from orders import events, follow_ups, payments
 from orders.follow_ups import SETTLE, When
 from orders.models import Order, Status
 from orders.ordering import stock
@@ -40,6 +40,7 @@ def mark_paid(number: int) -> bool:
         enqueue_all(*follow_ups.calls(number, When.PAID))
         operations.cancel(keys=[SETTLE.key(number)], why="the payment is settled")
         order_paid.send(Order, number=number)
+        events.announce(number, "paid")
     return True
 
 
@@ -57,6 +58,7 @@ def end_unpaid(number: int, status: Status, answered: bool = False) -> bool:
         order = Order.objects.select_related("cart").get(number=number)
         if order.cart:
             order.cart.give_back(order.lines.values_list("product_id", "quantity", "unit_price"))
+        events.announce(number, "cancelled")
     return True
 
 

@@ -36,7 +36,7 @@ from structlog.contextvars import bound_contextvars
 from backroom import enqueue_all
 from backroom.inbound.webhooks import Event, Unreadable
 from backroom.ledger import operations
-from orders import follow_ups
+from orders import events, follow_ups
 from orders.follow_ups import When
 from orders.fulfilment import warehouse
 from orders.models import Order, ShipmentEvent, Status
@@ -81,3 +81,4 @@ def _change(number: int, column: str, when: When, at: datetime) -> None:
     operations.reschedule(follow_ups.ERASE.key(number))  # it waits for the parcel to leave
     if order.filter(status=Status.PAID, erased_at=None).exists():
         enqueue_all(*follow_ups.calls(number, when))
+        events.announce(number, column.removesuffix("_at"))

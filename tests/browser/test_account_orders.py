@@ -48,6 +48,7 @@ def test_a_guests_order_is_in_the_account_made_afterwards_and_all_of_it_can_be_e
         "/accounts/address/",
         "/accounts/data/",
         "/accounts/data/delete/",
+        "/accounts/webhooks/",
         f"/orders/{number}/",
         "/accounts/orders/",
     ):

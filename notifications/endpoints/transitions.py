@@ -1,0 +1,125 @@
+"""The changes of endpoints and deliveries, each by compare-and-set: its WHERE names the state that it expects.
+
+| What | From | When | To |
+| --- | --- | --- | --- |
+| delivery | waiting | the answer is 2xx | delivered |
+| | waiting | its last attempt fails | failed |
+| | waiting | the endpoint is off | cancelled |
+| | delivered, failed, cancelled | its owner replays it | waiting, in the next round |
+| endpoint | active | its owner pauses it | paused: its jobs snooze |
+| | paused, off | its owner resumes it | active: its jobs run now |
+| | active, paused | it answers 410; or a delivery fails, and none succeeded for five days | off, with a mail |
+
+Races: a delivery's job runs twice, as after a rescue. Both may post, under one webhook-id, and one change matches. An
+event comes as its endpoint goes off: its job finds that, and cancels the delivery. A job reads "paused" just as the
+pause ends: it runs an hour later.
+"""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from backroom import enqueue_all
+from backroom.ledger import operations
+from notifications.endpoints import jobs
+from notifications.endpoints.models import Delivery, Endpoint, new_secret
+from notifications.notify import notify
+
+DAYS = timedelta(days=5)  # of failures only; then an endpoint is switched off
+BOTH = timedelta(days=1)  # a replaced secret still signs, too
+SLICE = 1_000  # deliveries of one replay
+Ended, On = Delivery.State, Endpoint.State
+
+
+def deliver(delivery: Delivery) -> None:
+    Endpoint.objects.filter(pk=delivery.endpoint_id, failing_since__isnull=False).update(failing_since=None)
+    _end(delivery, Ended.DELIVERED)
+
+
+def fail(delivery: Delivery, last: bool) -> None:
+    """An attempt failed, and perhaps the last one. Only then is the endpoint switched off: one that works again is
+    not, for a hiccup after a quiet week."""
+    endpoint = Endpoint.objects.filter(pk=delivery.endpoint_id)
+    endpoint.filter(failing_since=None).update(failing_since=Now())
+    if last:
+        _end(delivery, Ended.FAILED)
+        if endpoint.filter(failing_since__lt=timezone.now() - DAYS).exists():
+            switch_off(delivery.endpoint_id)
+
+
+def cancel(delivery: Delivery) -> None:
+    _end(delivery, Ended.CANCELLED)
+
+
+def _end(delivery: Delivery, state: str) -> None:
+    same = Delivery.objects.filter(pk=delivery.pk, round=delivery.round, state=Ended.WAITING)
+    same.update(state=state, ended_at=Now())
+
+
+def switch_off(id: int) -> None:
+    """Switch an endpoint off, cancel what waits for it, and mail its owner, in one transaction."""
+    with transaction.atomic():
+        if not Endpoint.objects.filter(pk=id, state__in=[On.ACTIVE, On.PAUSED]).update(state=On.OFF):
+            return
+        operations.cancel(keys=_keys(id), why="the endpoint was switched off")
+        Delivery.objects.filter(endpoint=id, state=Ended.WAITING).update(state=Ended.CANCELLED, ended_at=Now())
+        owner = Endpoint.objects.select_related("user").get(pk=id).user
+        notify(owner, "endpoint_off", about=f"{id}-{timezone.now():%Y%m%d%H%M%S}")
+
+
+def pause(id: int) -> bool:
+    return bool(Endpoint.objects.filter(pk=id, state=On.ACTIVE).update(state=On.PAUSED))
+
+
+def resume(id: int) -> bool:
+    """What waits runs now, that which failed before, too."""
+    with transaction.atomic():
+        held = Endpoint.objects.filter(pk=id, state__in=[On.PAUSED, On.OFF])
+        if not held.update(state=On.ACTIVE, failing_since=None):
+            return False
+        operations.reschedule(*_keys(id))
+    return True
+
+
+def rotate(id: int) -> None:
+    """Another secret. For a day both sign: its owner's system can learn the new one meanwhile."""
+    Endpoint.objects.filter(pk=id).update(
+        former_secret=F("secret"), former_until=timezone.now() + BOTH, secret=new_secret()
+    )
+
+
+def delete(endpoints: QuerySet[Endpoint]) -> int:
+    """Delete endpoints with their deliveries; returns the number of rows. Race: an event comes now. Either the lock
+    waits for it, or its `emit` finds no endpoint."""
+    with transaction.atomic():
+        locked = [each.pk for each in endpoints.select_for_update()]
+        return Endpoint.objects.filter(pk__in=locked).delete()[0]
+
+
+def replay(chosen: QuerySet[Delivery]) -> int:
+    """Send these again, at most SLICE, the oldest first; returns how many. What waits is left out.
+
+    Race: a second click at once. The lock waits, and then finds them waiting.
+    """
+    with transaction.atomic():
+        ended = chosen.exclude(state=Ended.WAITING).select_related("endpoint").order_by("id")
+        found = list(ended.select_for_update(of=["self"])[:SLICE])
+        for delivery in found:
+            delivery.round, delivery.state, delivery.ended_at = delivery.round + 1, Ended.WAITING, None
+        Delivery.objects.bulk_update(found, ["round", "state", "ended_at"], batch_size=SLICE)
+        enqueue_all(*(jobs.call(delivery, delivery.endpoint) for delivery in found))
+    return len(found)
+
+
+def unsent(id: int, since: timedelta) -> QuerySet[Delivery]:
+    """An endpoint's deliveries of the time since then that came to nothing."""
+    lost = Q(state__in=[Ended.FAILED, Ended.CANCELLED], created_at__gt=timezone.now() - since)
+    return Delivery.objects.filter(lost, endpoint=id)
+
+
+def _keys(id: int) -> list[str]:
+    """The keys of the jobs that wait for an endpoint."""
+    return [jobs.key(delivery) for delivery in Delivery.objects.filter(endpoint=id, state=Ended.WAITING)]

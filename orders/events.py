@@ -1,0 +1,12 @@
+"""An order's events for the systems of the person whose account ordered: notifications/endpoints."""
+
+from notifications.endpoints.events import emit
+from orders.models import Order
+
+
+def announce(number: int, change: str) -> None:
+    """Tell the endpoints of the order's account, if it has any, in the transaction of the change. Nothing for a guest's
+    order, or an erased customer's."""
+    owned = Order.objects.filter(number=number, erased_at=None, user__endpoints__isnull=False)
+    for user, status in owned.values_list("user_id", "status")[:1]:
+        emit(user, f"order.{change}", str(number), {"order": str(number), "status": status})
