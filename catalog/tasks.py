@@ -3,8 +3,11 @@
 The steps of a picture are CPU-heavy: their queue has a worker of its own, one body at a time.
 """
 
-from backroom import task
+from backroom import Retry, task
+from catalog import low_stock
 from catalog.media import picture_steps, steps, storage, virus
+
+PATIENT = Retry(attempts=16, first=2, cap=1800)  # about three hours
 
 
 @task(name="catalog.media_inspect", queue="media", key="media-inspect:{media}", retry=steps.RETRY)
@@ -53,3 +56,17 @@ def delete_media_files(names: list[str]) -> None:
 def sweep_media() -> int:
     """Delete files that no row ever named; returns how many."""
     return storage.sweep()
+
+
+@task(name="catalog.find_low_stock", queue="bulk")
+def find_low_stock() -> None:
+    """Begin and end crossings, and mail staff the new ones."""
+    if last := low_stock.scan():
+        mail_low_stock.enqueue(last)
+
+
+# In order: two at once would name the same products.
+@task(name="catalog.mail_low_stock", key="low-stock:{last}", in_order="low-stock", retry=PATIENT)
+def mail_low_stock(last: int) -> None:
+    """Mail staff the products that run low."""
+    low_stock.send(last)
