@@ -19,7 +19,7 @@ from backroom.ledger.models import Job
 from backroom.ops import audit_log
 from backroom.ops.admin import ReadOnly
 from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
-from orders import follow_ups
+from orders import export_admin, follow_ups, weekly_admin  # noqa: F401 - the other pages
 from orders.models import Label, LoyaltyAccount, Order, OrderLine, Repair, ShipmentEvent
 from orders.ordering import cancellation, correction, settlement
 from orders.storefront import text

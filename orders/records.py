@@ -1,5 +1,7 @@
 """Tables of what leaves and reaches the shop in bulk: exports, accounting batches, payment events, reports."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
@@ -81,3 +83,8 @@ class WeeklyReader(models.Model):
 
     def __str__(self) -> str:
         return f"Reader {self.pk}"
+
+    @staticmethod
+    def may_be(user: Any) -> bool:
+        """Whether this user may see sales today."""
+        return user.is_active and user.is_staff and user.has_perm("orders.view_order")

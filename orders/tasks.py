@@ -5,10 +5,12 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from backroom import Retry, task
+from backroom import Retry, enqueue_all, task
 from orders import privacy
+from orders.exports import files, links
 from orders.follow_ups import ERASE, FOLLOW_UPS, LINK, PATIENT, FollowUp
-from orders.fulfilment import emails
+from orders.fulfilment import emails, weekly_report
+from orders.models import WeeklyReader
 from orders.ordering import settlement
 from orders.reconciliation import reconcile as reconciliation
 
@@ -48,11 +50,47 @@ def erase_old() -> dict[str, int]:
     return privacy.erase_old()
 
 
+def _day(slot_time: str) -> date:
+    """The day of a slot in UTC, or today."""
+    return (datetime.fromisoformat(slot_time) if slot_time else datetime.now(UTC)).date()
+
+
 @task(name="orders.mail_sales_report", queue="bulk", retry=PATIENT)
-def mail_sales_report(day: str | None = None) -> None:
-    """Mail staff the sales of a day in UTC (YYYY-MM-DD); the default is yesterday."""
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    emails.send_sales_report(date.fromisoformat(day) if day else yesterday)
+def mail_sales_report(day: str | None = None, slot_time: str = "") -> None:
+    """Mail staff the sales of a day in UTC (YYYY-MM-DD); the default is the day before the slot."""
+    emails.send_sales_report(date.fromisoformat(day) if day else _day(slot_time) - timedelta(days=1))
+
+
+@task(name="orders.enqueue_weekly_reports", queue="bulk")
+def enqueue_weekly_reports(slot_time: str = "") -> int:
+    """Enqueue the report of the week before the slot, for each reader; returns how many."""
+    week = weekly_report.monday(_day(slot_time) - timedelta(weeks=1)).isoformat()
+    readers = WeeklyReader.objects.values_list("user", flat=True)
+    return len(enqueue_all(*(mail_weekly_report.call(user, week) for user in readers)))
+
+
+@task(name="orders.mail_weekly_report", queue="bulk", key="weekly:{week}-{user}", retry=PATIENT)
+def mail_weekly_report(user: int, week: str) -> None:
+    """Mail a staff member the report of the week that begins on this Monday (YYYY-MM-DD)."""
+    weekly_report.send(user, date.fromisoformat(week))
+
+
+@task(name=files.MAKE, queue="bulk", key="staff-export:{export}", retry=PATIENT)
+def make_export(export: int) -> None:
+    """Write the file of an export for staff."""
+    files.make(export)
+
+
+@task(name=files.MAIL, key="staff-export-link:{export}", retry=PATIENT)
+def mail_export(export: int) -> None:
+    """Mail the link to an export for staff."""
+    links.mail(export)
+
+
+@task(name="orders.purge_exports", queue="bulk")
+def purge_exports() -> int:
+    """Delete the files of old exports for staff."""
+    return files.purge()
 
 
 @task(name="orders.mail_repairs", queue="bulk", key="repairs:{mail_id}", retry=PATIENT)

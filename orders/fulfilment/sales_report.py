@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Count, F, Prefetch, QuerySet, Sum
 
@@ -31,14 +32,7 @@ class SalesReport:
 def sales_of(day: date) -> SalesReport:
     """The report on all orders paid on a day, in the shop's currency. It adds up the rounded taxes of each invoice,
     to agree with them."""
-    start = datetime.combine(day, time(), UTC)
-    paid = Order.objects.filter(
-        paid_at__gte=start, paid_at__lt=start + timedelta(days=1), status__in=[Status.PAID, Status.ON_HOLD]
-    )
-    lines = OrderLine.objects.filter(order__in=paid)
-    products = lines.values("name", "unit").annotate(
-        pieces=Sum("quantity"), revenue=Sum(F("quantity") * F("unit_price"))
-    )
+    paid = paid_orders(day, day + timedelta(days=1))
     dead = Job.objects.filter(state=State.DEAD).values("task").annotate(count=Count("pk")).order_by("task")
     return SalesReport(
         day=day,
@@ -46,9 +40,22 @@ def sales_of(day: date) -> SalesReport:
         on_hold=paid.filter(status=Status.ON_HOLD).count(),
         revenue=paid.aggregate(sum=Sum("total"))["sum"] or Decimal(0),
         taxes=_taxes(paid),
-        products=list(products.order_by("-revenue", "name")[:BEST_SELLERS]),
+        products=best_sellers(paid),
         dead=list(dead),
     )
+
+
+def paid_orders(begin: date, end: date) -> QuerySet[Order]:
+    """Those paid in UTC from a day to before another, and not cancelled."""
+    start, stop = (datetime.combine(day, time(), UTC) for day in (begin, end))
+    return Order.objects.filter(paid_at__gte=start, paid_at__lt=stop, status__in=[Status.PAID, Status.ON_HOLD])
+
+
+def best_sellers(paid: QuerySet[Order]) -> Sequence[Mapping[str, Any]]:
+    """Name, unit, pieces and revenue of the products that sold most."""
+    lines = OrderLine.objects.filter(order__in=paid).values("name", "unit")
+    found = lines.annotate(pieces=Sum("quantity"), revenue=Sum(F("quantity") * F("unit_price")))
+    return list(found.order_by("-revenue", "name")[:BEST_SELLERS])
 
 
 def _taxes(paid: QuerySet[Order]) -> list[VatLine]:

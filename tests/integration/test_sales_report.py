@@ -46,3 +46,8 @@ def test_the_sales_report_is_of_yesterday_by_default(mailbox):
     attempted(tasks.mail_sales_report.enqueue())
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     assert mailbox.mails[0]["Message-ID"] == f"<sales-report.{yesterday}@backroom.example>"
+
+
+def test_the_sales_report_of_a_missed_slot_is_of_its_own_day(mailbox):
+    attempted(tasks.mail_sales_report.enqueue(slot_time="2026-11-25T01:00:00+00:00"))
+    assert mailbox.mails[0]["Message-ID"] == "<sales-report.2026-11-24@backroom.example>"
