@@ -5,8 +5,12 @@ from datetime import timedelta
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import CharField, Exists, OuterRef, Value
+from django.db.models.functions import Cast, Concat
 from django.utils import timezone
+
+from accounts.models import FormerAddress
+from backroom.ledger.models import Job
 
 KEPT = timedelta(days=1)  # for a sign-up that is never verified; its link lasts minutes
 
@@ -38,3 +42,10 @@ def delete_unverified() -> int:
                 user.delete()
                 deleted += 1
     return deleted
+
+
+def delete_former_addresses() -> int:
+    """Delete the former addresses whose mail was cancelled, once its job is purged; how many. A dead letter keeps its
+    address: a person may replay it."""
+    key = Concat(Value("address-changed:"), Cast(OuterRef("pk"), CharField()))
+    return FormerAddress.objects.filter(~Exists(Job.objects.filter(key=key))).delete()[0]

@@ -205,17 +205,19 @@ def test_each_line_of_a_chart_has_a_pattern_of_its_own():
     )
 
 
-def test_a_schedule_shows_its_last_and_next_run_and_when_it_is_overdue():
+def test_a_schedule_shows_its_last_and_next_run_when_it_is_overdue_and_what_becomes_of_missed_slots():
     every = IntervalSchedule.objects.create(every=1, period="hours")
     now = timezone.now().replace(second=30)  # no minute ends while the test looks
-    for name, last, enabled in ("soon", 30, True), ("late", 90, True), ("off", 90, False):
-        entry = PeriodicTask.objects.create(name=name, task="t", interval=every, enabled=enabled)
+    skip = '{"missed_slots": "skip"}'
+    rows = ("soon", 30, True, "{}"), ("late", 90, True, "{}"), ("off", 90, False, skip)
+    for name, last, enabled, headers in rows:
+        entry = PeriodicTask.objects.create(name=name, task="t", interval=every, enabled=enabled, headers=headers)
         PeriodicTask.objects.filter(pk=entry.pk).update(last_run_at=now - timedelta(minutes=last), total_run_count=1)
     page = text(reader().get("/ops/"))
     at = now + timedelta(minutes=30)
-    assert f"soon t {now - timedelta(minutes=30):%a %H:%M} {at:%a %H:%M}" in page
-    assert f"late t {now - timedelta(minutes=90):%a %H:%M} overdue" in page
-    assert f"off t {now - timedelta(minutes=90):%a %H:%M} paused" in page
+    assert f"soon t {now - timedelta(minutes=30):%a %H:%M} {at:%a %H:%M} once late" in page
+    assert f"late t {now - timedelta(minutes=90):%a %H:%M} overdue once late" in page
+    assert f"off t {now - timedelta(minutes=90):%a %H:%M} paused skip" in page
 
 
 def test_a_new_schedule_counts_from_its_change_runs_first_at_its_start_and_not_after_its_end():

@@ -11,6 +11,7 @@ from celery import current_app
 from django.conf import settings
 
 from backroom.observe.redact import redact
+from backroom.runtime import slots
 from backroom.runtime.scheduler import LedgerScheduler
 from backroom.runtime.task import LedgerTask
 from shop.schedule import SCHEDULE
@@ -75,6 +76,7 @@ def test_celerys_beat_is_the_one_that_fires_a_slot_once_and_fires_nothing_but_th
     scheduler = beat.Service(app=current_app, scheduler_cls=beat.scheduler_cls).scheduler
     assert type(scheduler) is LedgerScheduler
     assert set(scheduler.schedule) == set(SCHEDULE)
+    assert {json.loads(entry.model.headers)[slots.RULE] for entry in scheduler.schedule.values()} == set(slots.RULES)
 
 
 def test_what_a_worker_and_celerys_report_say_of_the_settings_is_celerys_own_and_no_secret(tmp_path):
