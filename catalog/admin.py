@@ -7,18 +7,36 @@ from django.db.models.functions import Now
 
 from catalog.models import BoughtTogether, Category, Product
 from catalog.reviews import Review
+from catalog.search import refresh
+from catalog.search.tasks import warm_home_soon
 from catalog.signals import restocked
 
 
+class OnTheHomePage(admin.ModelAdmin):
+    """The home page follows each change."""
+
+    def save_model(self, *args):
+        super().save_model(*args)
+        warm_home_soon()
+
+    def delete_model(self, *args):
+        super().delete_model(*args)
+        warm_home_soon()
+
+    def delete_queryset(self, *args):
+        super().delete_queryset(*args)
+        warm_home_soon()
+
+
 @admin.register(Category)
-class CategoryAdmin(admin.ModelAdmin):
+class CategoryAdmin(OnTheHomePage):
     list_display = ["name", "slug", "position"]
     list_editable = ["position"]
     prepopulated_fields = {"slug": ["name"]}
 
 
 @admin.register(Product)
-class ProductAdmin(admin.ModelAdmin):
+class ProductAdmin(OnTheHomePage):
     list_display = ["name", "category", "price", "was", "stock", "active", "unit", "vat_rate"]
     list_editable = ["price", "was", "stock", "active"]  # `was` must stay above the price
     formfield_overrides = {models.DecimalField: {"widget": AdminIntegerFieldWidget}}  # narrow, for the list
@@ -41,6 +59,7 @@ class ProductAdmin(admin.ModelAdmin):
             obj.offered_at = Now()
             changed.add("offered_at")
         obj.save(update_fields=changed if change else None)
+        refresh(obj.pk)
         if change and changed & {"stock", "active"}:
             restocked.send(Product, product_ids=[obj.pk])
 

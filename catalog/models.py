@@ -60,8 +60,7 @@ class Product(models.Model):
         help_text="Above the price. Pages show the product as an offer.",
     )  # fmt: skip
     offered_at = models.DateTimeField(null=True, editable=False, help_text="when the offer began, or last changed")
-    # PostgreSQL updates this column. English stems find "tomatoes" by "tomato"; plain words beside them match a
-    # word that is still being typed.
+    # An older release searches this column, and the next one drops it: catalog/search has an index of its own.
     search = models.GeneratedField(
         expression=SearchVector("name", weight="A", config="english")
         + SearchVector("name", weight="A", config="simple")
@@ -144,3 +143,17 @@ class BoughtTogether(models.Model):
 
     def __str__(self) -> str:
         return f"{self.product} with {self.other}"
+
+
+class HomePage(models.Model):
+    """The single row of what the home page shows: home.py."""
+
+    shelves = models.JSONField(default=list)
+    picks = models.JSONField(default=list)
+    warmed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="catalog_homepage_single")]
+
+    def __str__(self) -> str:
+        return f"Home page of {self.warmed_at:%F %R}"

@@ -1,4 +1,4 @@
-"""Adds the products of products.toml, in a few statements however many there are."""
+"""Adds the products of products.toml and their search entries, in a few statements however many there are."""
 
 import tomllib
 from decimal import Decimal
@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from catalog.models import BoughtTogether, Category, Product
+from catalog.search import index
 from catalog.signals import restocked
 
 SOURCE = Path(__file__).parent / "products.toml"
@@ -24,6 +25,8 @@ def seed() -> int:
     with transaction.atomic():
         add_products(source["shelf"], add_categories(source["shelf"]))
         add_pairs(source["pairs"])
+        slugs = [item["slug"] for shelf in source["shelf"] for item in shelf["products"]]
+        index.write(list(Product.objects.filter(slug__in=slugs).values_list("pk", flat=True)))
     return Product.objects.count()
 
 

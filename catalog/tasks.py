@@ -6,6 +6,7 @@ The steps of a picture are CPU-heavy: their queue has a worker of its own, one b
 from backroom import Retry, task
 from catalog import low_stock
 from catalog.media import picture_steps, steps, storage, virus
+from catalog.search import tasks as search_tasks  # noqa: F401 - Celery finds those here
 
 PATIENT = Retry(attempts=16, first=2, cap=1800)  # about three hours
 

@@ -1,19 +1,18 @@
 """Product pages: home, list, and one page per product."""
 
 from django.core.paginator import Paginator
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import MD5, Concat
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from catalog import home as home_page
 from catalog import reviews
 from catalog.models import Category, Product
-from catalog.search import respelt, search, tidy
+from catalog.search.query import search, tidy
+from catalog.search.spelling import respelt, suggestions
 
 PER_PAGE = 12
-PICKS = 8
 COMPANIONS = 4
 SORTS = {"name": "Name", "price": "Lowest price", "-price": "Highest price"}
 
@@ -21,15 +20,15 @@ SORTS = {"name": "Name", "price": "Lowest price", "-price": "Highest price"}
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Categories, and a few products that change daily."""
-    today = timezone.localdate().isoformat()
-    cover = Product.objects.filter(category=OuterRef("pk"), active=True).order_by("pk")
-    shelves = Category.objects.annotate(
-        cover=Subquery(cover.values("slug")[:1]), size=Count("products", filter=Q(products__active=True))
-    )
-    shelves = shelves.filter(size__gt=0).order_by("position", "name")  # the aggregate drops the model's order
-    picks = Product.objects.filter(active=True, stock__gt=0).order_by(MD5(Concat("slug", Value(today))))
-    context = {"shelves": shelves, "picks": picks[:PICKS], "live_search": True}
-    return render(request, "catalog/home.html", context)
+    shelves, picks = home_page.shown()
+    return render(request, "catalog/home.html", {"shelves": shelves, "picks": picks})
+
+
+@require_safe
+def suggest(request: HttpRequest) -> HttpResponse:
+    """The names of products that fit what is typed so far in `?q=`, for the list below the search field."""
+    products = suggestions(tidy(request.GET.get("q", "")))
+    return render(request, "catalog/_suggestions.html", {"products": products})
 
 
 @require_safe
@@ -50,7 +49,7 @@ def products(request: HttpRequest) -> HttpResponse:
         found = found.order_by(sort, "name")
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     pages = page.paginator.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
-    context = {"page": page, "pages": pages, "q": text, "guess": guess, "category": category, "live_search": True}
+    context = {"page": page, "pages": pages, "q": text, "guess": guess, "category": category}
     choice = {"sorts": SORTS, "sort": sort, "in_stock": in_stock}
     return render(request, "catalog/products.html", {**context, **choice})
 
@@ -94,6 +93,5 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
         "category": shown.category,
         "companions": [pair.other for pair in companions],
         "reviews": reviews.summary(shown.reviews.all()),
-        "live_search": True,
     }
     return render(request, "catalog/product.html", context)

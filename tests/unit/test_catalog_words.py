@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from catalog.pictures import FALLBACK, FOLDER, picture_url
-from catalog.search import LONGEST, tidy
+from catalog.search.query import LONGEST, tidy
 from catalog.seed import SOURCE
 from catalog.templatetags.money import money
 from catalog.text import plain_line

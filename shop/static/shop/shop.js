@@ -17,3 +17,34 @@
   for (const failure of ["htmx:responseError", "htmx:sendError"]) document.addEventListener(failure, tell);
   document.addEventListener("htmx:afterRequest", ({ detail }) => { if (detail.successful) failed()?.remove(); });
 })();
+
+// Suggestions below the search field: arrows choose one, Enter opens it, Escape closes them.
+(() => {
+  const field = document.getElementById("search"), list = document.getElementById("suggestions");
+  if (!list) return;
+  let chosen = null;
+  const choose = (option) => {
+    chosen?.setAttribute("aria-selected", false);
+    chosen = option;
+    chosen?.setAttribute("aria-selected", true);
+    field.setAttribute("aria-activedescendant", chosen?.id ?? "");
+    field.setAttribute("aria-expanded", list.childElementCount > 0);
+  };
+  const close = () => { list.replaceChildren(); choose(null); };
+  const keys = {
+    ArrowDown: () => choose(chosen ? chosen.nextElementSibling : list.firstElementChild),
+    ArrowUp: () => choose(chosen ? chosen.previousElementSibling : list.lastElementChild),
+    Escape: close,
+    Enter: () => chosen.click(),
+  };
+  for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-controls", list.id]]) field.setAttribute(name, value);
+  choose(null);
+  field.addEventListener("keydown", (event) => {
+    if (!list.childElementCount || !keys[event.key] || (event.key === "Enter" && !chosen)) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+  field.addEventListener("blur", close);
+  list.addEventListener("mousedown", (event) => event.preventDefault()); // the field keeps the focus, and so the list stays for the click
+  list.addEventListener("htmx:afterSwap", () => document.activeElement === field ? choose(null) : close());
+})();
