@@ -9,7 +9,7 @@ from backroom import Retry, enqueue_all, task
 from orders import privacy
 from orders.exports import files, links
 from orders.follow_ups import ERASE, FOLLOW_UPS, LINK, PATIENT, FollowUp
-from orders.fulfilment import emails, weekly_report
+from orders.fulfilment import emails, recommendations, weekly_report
 from orders.models import WeeklyReader
 from orders.ordering import settlement
 from orders.reconciliation import reconcile as reconciliation
@@ -48,6 +48,12 @@ def reconcile() -> dict[str, Any]:
 def erase_old() -> dict[str, int]:
     """Erase the customers of old orders, and the documents after their retention."""
     return privacy.erase_old()
+
+
+@task(name="orders.rebuild_recommendations", queue="bulk", unique=("rebuild-recommendations", "while live"))
+def rebuild_recommendations() -> None:
+    """Count anew which products are bought together."""
+    recommendations.rebuild()
 
 
 def _day(slot_time: str) -> date:

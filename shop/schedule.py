@@ -35,6 +35,9 @@ SCHEDULE = {
     "find restocked products": entry("marketing.find_restocked", ONCE, minute=25),
     "find products that run low": entry("catalog.find_low_stock", SKIP, minute="*/5"),
     "enqueue daily digests": entry("marketing.enqueue_digests", ONCE, minute="*/15"),
+    "rebuild the search index": entry("catalog.rebuild_search", ONCE, minute=10, hour=2),
+    "rebuild the recommendations": entry("orders.rebuild_recommendations", ONCE, minute=35, hour=2),
+    "choose what the home page shows": entry("catalog.warm_home", SKIP, minute=0),
     "mail the sales report": entry("orders.mail_sales_report", EACH, minute=0, hour=1),
     "mail the weekly reports": entry("orders.enqueue_weekly_reports", EACH, minute=0, hour=5, day_of_week="mon"),
 }
