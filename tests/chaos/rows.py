@@ -10,6 +10,7 @@ from lab.faults.stack import BEHIND_AN_ORDER
 from tests.chaos import faults, messages, server_faults
 from tests.chaos.faults import Fault
 from tests.chaos.name_fault import name_taken
+from tests.chaos.search_rebuild import A_CHUNK, THE_SWAP, rebuild
 
 RESCUED = 20.0  # seconds: the promised 15, and the start of a new process
 SETTLED = 80.0  # the checkout's safety net waits a minute; then as above
@@ -196,6 +197,8 @@ def messages_and_jobs() -> list[Row]:
             ("job", "poison", "killed for its memory in each attempt", faults.poison("out of memory"), False),
             ("job", "in a row's step", sent(SIGKILL, "child"), faults.cut_off(SIGKILL, "child"), False),
             ("job", "in a row's step", sent(SIGTERM, "main"), faults.cut_off(SIGTERM, "main"), False),
+            ("job", "a chunk of the search index, in its step", sent(SIGKILL, "child"), rebuild(A_CHUNK), False),
+            ("job", "the swap of the search index, in its step", sent(SIGKILL, "child"), rebuild(THE_SWAP), False),
             ("job", "unique name taken, not committed", "SIGKILL to its process", name_taken, False),
             ("job", "45 s long", "none: a live worker keeps it", faults.long_job, False),
         )
