@@ -15,6 +15,7 @@ from backroom.ledger.models import Job
 from backroom.testing import advance, run_jobs
 from catalog.media import steps, storage, virus
 from catalog.media.models import Media
+from catalog.models import Product
 from stack import ports
 from tests.integration import corpus
 from tests.integration.buying import attempt, product
@@ -150,7 +151,7 @@ def test_debians_clamd_finds_the_test_virus_in_a_picture(settings, tmp_path):
             until((tmp_path / "clamd.sock").exists, 60, "clamd")
             settings.CLAMD_URL = f"unix://{tmp_path}/clamd.sock"
             assert scanned(INFECTED)[0].reason == "The file has a virus: Eicar-Test-Signature.UNOFFICIAL."
-            Media.objects.all().delete()
+            Product.objects.all().delete()
             assert scanned()[0].state == "published"
         finally:
             process.terminate()

@@ -1,0 +1,88 @@
+"""Pictures in a bucket: by the setting STORAGE_URL alone, against a server with S3's interface."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import boto3
+import pytest
+from django.core.files.storage import storages
+from moto.server import ThreadedMotoServer
+
+from backroom.ledger.models import Job
+from backroom.testing import run_jobs
+from catalog.media import steps, storage
+from catalog.media.models import Media
+from shop import settings as of_the_shop
+from tests.integration import corpus
+from tests.integration.buying import product
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+
+
+@pytest.fixture
+def server(settings, monkeypatch) -> Iterator[ThreadedMotoServer]:
+    """With the bucket `pictures`, which is the storage."""
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    variables = {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "DEFAULT_REGION": "us-east-1"}
+    for name, value in (variables | {"ENDPOINT_URL": f"http://{host}:{port}"}).items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    boto3.client("s3").create_bucket(Bucket="pictures")
+    monkeypatch.setattr(of_the_shop.env, "STORAGE_URL", "s3://pictures")
+    settings.STORAGES = settings.STORAGES | {"media": of_the_shop._storage("media")}
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def names() -> set[str]:
+    """All files in the bucket, without the folder's name."""
+    found = boto3.client("s3").list_objects_v2(Bucket="pictures").get("Contents", [])
+    return {each["Key"].removeprefix("media/") for each in found}
+
+
+def uploaded() -> Media:
+    media = Media(product=product())
+    media.original = storage.save(media, "original.jpg", corpus.JPEG)
+    media.save()
+    steps.begin(media)
+    return media
+
+
+def test_a_picture_is_made_in_a_bucket_and_its_orphans_are_deleted(server):
+    media = uploaded()
+    run_jobs()
+    media.refresh_from_db()
+    assert media.state == "published"
+    orphan = storage.save(media, "640.avif", b"1")
+    assert names() == storage.names_of(media) | {orphan}
+    assert storage.read(media.files[-1]["name"]).startswith(b"\xff\xd8\xff")
+    assert storage.sweep() == 0
+    assert storage.sweep(-timedelta(days=1)) == 1
+    assert names() == storage.names_of(media)
+    steps.remove(media.pk)
+    run_jobs()
+    assert names() == set()
+    with pytest.raises(FileNotFoundError):
+        storage.read(media.original)
+
+
+def test_while_the_bucket_is_away_the_job_waits_and_uses_no_attempt(server):
+    media = uploaded()
+    server.stop()
+    server._server.server_close()
+    run_jobs(raising=False)
+    job = Job.objects.get(key=f"media-inspect:{media.pk}")
+    assert (job.state, job.attempts) == ("waiting", 0)
+    assert "the storage does not work: EndpointConnectionError" in job.error
+
+
+def test_a_bucket_that_is_not_there_is_an_error_and_no_wait(server, settings):
+    media = uploaded()
+    options = {"bucket_name": "other", "location": "media", "file_overwrite": False}
+    settings.STORAGES = settings.STORAGES | {"media": {"BACKEND": "shop.bucket.Bucket", "OPTIONS": options}}
+    assert storages["media"].bucket_name == "other"
+    run_jobs(raising=False)
+    assert Job.objects.get(key=f"media-inspect:{media.pk}").attempts == 1
