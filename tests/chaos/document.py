@@ -174,4 +174,8 @@ TITLES = {
     ),
     "webhook": ("Webhooks", "The warehouse reports that a parcel left. It sends the report until the web accepts it."),
     "lane": ("Lanes", "A place is given to a job, used, and passed on to the next one."),
+    "picture": (
+        "Pictures",
+        "The steps from an upload to published files, outside the ledger: each row's picture is published whole.",
+    ),
 }

@@ -7,7 +7,7 @@ from signal import SIGKILL, SIGSTOP, SIGTERM, Signals
 from lab.faults import CHECKLIST, LEDGERED, NAIVE
 from lab.faults.failpoints.points import WEBHOOK
 from lab.faults.stack import BEHIND_AN_ORDER
-from tests.chaos import faults, messages, server_faults
+from tests.chaos import faults, messages, pictures, server_faults
 from tests.chaos.faults import Fault
 from tests.chaos.name_fault import name_taken
 from tests.chaos.search_rebuild import A_CHUNK, THE_SWAP, rebuild
@@ -244,6 +244,21 @@ def people() -> list[Row]:
     return rows
 
 
+def of_pictures() -> list[Row]:
+    """A picture, whose worker dies at each boundary of its steps, or in each attempt."""
+    kill, needs = sent(SIGKILL, "all"), (pictures.WORKER,)
+    return [
+        Row("picture", boundary, fault, inject, RESCUED, needs=needs, naive=False)
+        for boundary, fault, inject in (
+            ("before a step", kill, pictures.in_a_step("after claim", "media-webp")),
+            ("in a decoder", kill, pictures.in_a_step("in a decoder", "")),
+            ("files stored, not named", kill, pictures.in_a_step("files stored", "'avif'")),
+            ("published, not finished", kill, pictures.in_a_step("after the effect", "media-publish")),
+            ("in a decoder", "killed for its memory in each attempt", pictures.decoder_dies),
+        )
+    ]
+
+
 QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) and each message three times (the claim)
     ("after authorize", SIGKILL, "all"),  # the safety net under the checkout
     ("after commit B", SIGKILL, "child"),  # the dispatcher publishes what the web did not
@@ -255,5 +270,5 @@ QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) 
 }
 ALL = [
     *web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs(), *lanes(), *batches(),
-    *people(),
+    *people(), *of_pictures(),
 ]  # fmt: skip

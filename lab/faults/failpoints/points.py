@@ -37,6 +37,11 @@ WORKER = {
     "in a step of a resumable job": Point("backroom.ledger.transitions:save_cursor", AFTER),
     "after finish": Point(PUBLISH, BEFORE, "orders.mail_receipt"),
 }
+# In the child of worker-media.
+PICTURE = {
+    "in a decoder": Point("catalog.media.pictures:prepared", BEFORE),
+    "files stored": Point("catalog.media.steps:_record", BEFORE),
+}
 DISPATCHER = {
     "rows taken": Point("backroom.ledger.transitions:stage_due", AFTER, "Message"),
     "rows published": Point("backroom.runtime.publisher:send", AFTER),
@@ -48,7 +53,7 @@ BEAT = {
     "slot published": Point(PUBLISH, AFTER),
 }
 ANY = {"publish": Point("backroom.runtime.publisher:send", AFTER)}
-LEDGERED = {**WEB, **WEBHOOK, **WORKER, **DISPATCHER, **BEAT, **ANY}
+LEDGERED = {**WEB, **WEBHOOK, **WORKER, **PICTURE, **DISPATCHER, **BEAT, **ANY}
 
 # The same boundaries without a ledger. A point that is missing here does not exist there.
 CALL, APPLY = "lab.faults.naive.task:NaiveTask.__call__", "lab.faults.naive.task:NaiveTask.apply_async"
