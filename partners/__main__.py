@@ -2,9 +2,10 @@
 
 Environment: PARTNERS_HOST (127.0.0.1), PARTNERS_PORT (8100), SMTP_PORT (1025), MAIL_PORT (8025, the inbox),
 BACKROOM_VAR (`var`, the folder of partners.sqlite), PARTNERS_URL (by which the shop reaches this process). SITE_URL is
-the shop, for a link and for webhooks, unless WEBHOOKS_URL is set. WAREHOUSE_WEBHOOK_SECRET, SMS_WEBHOOK_SECRET and
-MAIL_WEBHOOK_SECRET sign them; a partner without one sends none. SHIPS_AFTER (10) and DELIVERS_AFTER (20) are seconds
-from an order's shipment to its webhooks; an empty one: never by itself.
+the shop, for a link and for webhooks, unless WEBHOOKS_URL is set. WAREHOUSE_WEBHOOK_SECRET, SMS_WEBHOOK_SECRET,
+MAIL_WEBHOOK_SECRET and PAYMENTS_WEBHOOK_SECRET sign them; a partner without one sends none. SHIPS_AFTER (10) and
+DELIVERS_AFTER (20) are seconds from an order's shipment to its webhooks, PAYMENTS_AFTER (0) those from a payment's
+change to its own; an empty one: never by itself.
 """
 
 import asyncio
@@ -21,7 +22,21 @@ from pathlib import Path
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from partners import analytics, control_api, erasure, fraud, inbox, pages, payments, push, sms, warehouse
+from partners import (
+    accounting,
+    analytics,
+    control_api,
+    erasure,
+    fraud,
+    inbox,
+    pages,
+    payments,
+    push,
+    receiver,
+    sms,
+    supplier,
+    warehouse,
+)
 from partners.control_api import INBOX_PORT
 from partners.fault_injection import inject_faults
 from partners.faults import NAMES, PARTNERS, Partner
@@ -71,20 +86,21 @@ def secret_of(partner: str) -> str:
     return secret
 
 
+def seconds(name: str, default: str) -> float | None:
+    """The seconds of a variable, None for an empty one. Exits if it is no number."""
+    value = os.environ.get(name, default)
+    if value and not (value.isascii() and value.isdigit() and len(value) <= 9):
+        sys.exit(f"{name} is {value!r}, but must be seconds, or empty.")
+    return float(value) if value else None
+
+
 def delays() -> dict[warehouse.Event, float]:
-    """The seconds after which the warehouse sends each event by itself. Exits if they are no number."""
-    names: dict[warehouse.Event, tuple[str, str]] = {
-        "shipment.shipped": ("SHIPS_AFTER", "10"),
-        "shipment.delivered": ("DELIVERS_AFTER", "20"),
+    """The seconds after which the warehouse sends each event by itself."""
+    names: dict[warehouse.Event, float | None] = {
+        "shipment.shipped": seconds("SHIPS_AFTER", "10"),
+        "shipment.delivered": seconds("DELIVERS_AFTER", "20"),
     }
-    found = {}
-    for event, (name, default) in names.items():
-        value = os.environ.get(name, default)
-        if value and not (value.isascii() and value.isdigit() and len(value) <= 9):
-            sys.exit(f"{name} is {value!r}, but must be seconds, or empty.")
-        if value:
-            found[event] = float(value)
-    return found
+    return {event: after for event, after in names.items() if after is not None}
 
 
 async def serve(store: Store, host: str, ports: dict[str, int]) -> None:
@@ -128,9 +144,11 @@ def partners_app(store: Store, partners: dict[str, Partner], webhooks: Webhooks,
     """The partners' HTTP APIs and the control API."""
     app = web.Application(middlewares=[problems, same_origin, inject_faults], client_max_size=LARGEST_BODY)
     app[STORE], app[PARTNERS], app[WEBHOOKS], app[INBOX_PORT] = store, partners, webhooks, inbox_port
-    app[warehouse.AFTER], app[sms.RECENT] = delays(), deque()
+    app[warehouse.AFTER], app[payments.AFTER], app[sms.RECENT] = delays(), seconds("PAYMENTS_AFTER", "0"), deque()
     app[push.BASE_URL] = os.environ.get("PARTNERS_URL", "").rstrip("/")
-    for module in (payments, warehouse, fraud, analytics, sms, push, erasure, control_api):
+    for module in (
+        payments, warehouse, fraud, analytics, sms, push, supplier, accounting, receiver, erasure, control_api
+    ):  # fmt: skip
         app.add_routes(module.routes)
     app.router.add_get("/style.css", pages.style)
     return app

@@ -27,7 +27,9 @@ from pydantic import Field
 
 from partners.validation import Strict
 
-NAMES = ("payments", "warehouse", "fraud", "analytics", "mail", "sms", "push")
+NAMES = (
+    "payments", "warehouse", "fraud", "analytics", "mail", "sms", "push", "supplier", "accounting", "receiver",
+)  # fmt: skip
 Milliseconds = Annotated[int, Field(ge=0, le=600_000)]
 
 

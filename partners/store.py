@@ -43,6 +43,13 @@ CREATE TABLE IF NOT EXISTS webhooks (  -- events that the shop has not accepted 
     subject TEXT NOT NULL, body TEXT NOT NULL, since REAL NOT NULL, due REAL NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, accepted INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS webhooks_due ON webhooks (due);
+CREATE TABLE IF NOT EXISTS supplies (  -- the supplier's products
+    sku TEXT PRIMARY KEY, delivered INTEGER NOT NULL, price TEXT NOT NULL, version INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS receivers (name TEXT PRIMARY KEY, behaviour TEXT NOT NULL);  -- as JSON
+CREATE TABLE IF NOT EXISTS deliveries (  -- what receivers got
+    number INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, name TEXT NOT NULL, event TEXT NOT NULL,
+    signature TEXT NOT NULL, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS deliveries_name ON deliveries (name);
 """
 MAIL_COLUMNS = {  # those that a store of an older version lacks
     "order_number": "TEXT",
@@ -57,6 +64,10 @@ UPDATE effects SET key = 'void:' || order_number WHERE kind = 'void' AND key GLO
 CREATE INDEX IF NOT EXISTS mails_order ON mails (order_number);
 CREATE INDEX IF NOT EXISTS mails_person ON mails (person) WHERE person != '';
 """
+# A reset empties these.
+TABLES = (
+    "effects", "answers", "authorizations", "mails", "subscriptions", "webhooks", "supplies", "receivers", "deliveries",
+)  # fmt: skip
 BATCH = 1000  # rows
 KEPT = 5000  # newest messages that keep their content
 # The filters of effects. `since` also finds an older effect that happened again.
@@ -165,7 +176,7 @@ class Store:
 
     def reset(self) -> None:
         with self.transaction():
-            for table in ("effects", "answers", "authorizations", "mails", "subscriptions", "webhooks"):
+            for table in TABLES:
                 self.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
 
 

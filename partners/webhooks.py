@@ -23,7 +23,7 @@ from standardwebhooks import Webhook
 from partners.faults import Partner
 from partners.store import Store, timestamp
 
-SENDERS = ("warehouse", "sms", "mail")
+SENDERS = ("warehouse", "sms", "mail", "payments")
 ATTEMPT = aiohttp.ClientTimeout(total=5)  # seconds
 LEASE = 15.0  # seconds after which an attempt that a dead process began is made again
 LONGEST_PAUSE = 60.0  # seconds; the first one is 1

@@ -9,7 +9,8 @@ from stack.processes import Process
 from stack.terminal import BOLD, GREEN, RED, paint, say
 
 LAB = "lab.processes"  # imported by name: the lab is above this room
-PARCELS = {"SHIPS_AFTER": "10", "DELIVERS_AFTER": "20"}  # seconds from an order's shipment to the partner's webhooks
+# Seconds from an order's shipment, and from a change of its payment, to the partners' webhooks
+REPORTS = {"SHIPS_AFTER": "10", "DELIVERS_AFTER": "20", "PAYMENTS_AFTER": "0"}
 OWN = ("DATABASE_URL", "BROKER_URL", "EMAIL_URL")
 
 
@@ -18,7 +19,7 @@ def run(var: Path, environ: Mapping[str, str]) -> int:
     numbers = ports.chosen(environ)
     say(f"{paint('Backroom', BOLD)}: data, logs and passwords are in {var}\n")
     try:
-        with cluster.running(var, numbers, {**PARCELS, **environ}, _processes(environ)) as supervisor:
+        with cluster.running(var, numbers, {**REPORTS, **environ}, _processes(environ)) as supervisor:
             _sample_order(supervisor.env["SITE_URL"])
             _addresses(supervisor.env, environ)
             supervisor.child.wait()

@@ -37,7 +37,7 @@ SECRETS = (
 OVERRIDES = (
     "DATABASE_URL", "READER_DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT",
     "FLOWER_BASIC_AUTH", "WORKER_GRACE", "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP", "SHIPS_AFTER",
-    "DELIVERS_AFTER", "STORAGE_URL", "CLAMD_URL",
+    "DELIVERS_AFTER", "PAYMENTS_AFTER", "STORAGE_URL", "CLAMD_URL",
 )  # fmt: skip
 MAKERS: dict[str, Callable[[], str]] = {  # of a secret that is not 18 random bytes
     "key": lambda: secrets.token_urlsafe(48),
@@ -147,6 +147,7 @@ def build(var: Path, ports: Mapping[str, int], given: Mapping[str, str] | None =
         "WEBHOOK_ALLOW": f"{HOST}:{ports['PARTNERS_PORT']}",  # the receiver of the demo
         "SHIPS_AFTER": "",  # never by itself: an audit counts what an order alone causes
         "DELIVERS_AFTER": "",
+        "PAYMENTS_AFTER": "",
     }
     env |= {name: str(port) for name, port in ports.items()}
     own = {name: given[name] for name in OVERRIDES if given and given.get(name)}

@@ -19,7 +19,7 @@ from stack import Problem, environment, readiness, servers
 from stack.supervisor import GONE, Control, Refused
 
 BEHIND_AN_ORDER = ("payments", "warehouse", "fraud", "analytics", "mail")  # each order needs them
-PARTNERS = (*BEHIND_AN_ORDER, "sms", "push")
+PARTNERS = (*BEHIND_AN_ORDER, "sms", "push", "supplier", "accounting", "receiver")
 LOG_TEXTS = {  # what a process logs when it begins, and when it is ready
     "worker": ("[config]", " ready."),
     "beat": ("is starting.", "beat: Starting"),

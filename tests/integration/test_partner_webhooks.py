@@ -130,19 +130,46 @@ def test_only_a_shipment_has_events_and_only_known_ones(world):
     assert pending(world) == []
 
 
-def test_no_parcel_moves_by_itself_unless_it_is_told_after_how_many_seconds(world, receiver, tmp_path):
+PAYMENTS = "/payments/authorizations"
+CHARGE = {"order": "1001", "amount": "12.40", "currency": "EUR", "card": "demo-approve"}
+
+
+def test_nothing_is_reported_by_itself_unless_the_environment_says_after_how_many_seconds(world, receiver, tmp_path):
     ship(world)
+    world.call("POST", PAYMENTS, CHARGE, "payment:1001")
     assert pending(world) == []
     other = World(tmp_path)
-    other.start(SHIPS_AFTER="0", DELIVERS_AFTER="1", WEBHOOKS_URL=receiver.url)
+    other.start(SHIPS_AFTER="0", DELIVERS_AFTER="1", PAYMENTS_AFTER="0", WEBHOOKS_URL=receiver.url)
     try:
-        ship(other)
-        ship(other)  # the same key again: no second pair
+        for _ in range(2):  # the same keys again: no second events
+            ship(other)
+            assert other.call("POST", PAYMENTS, CHARGE, "payment:1001")[0] == 201
+            for step in ("capture", "refund"):
+                assert other.call("POST", f"{PAYMENTS}/payment:1001/{step}", {}, f"{step}:1001")[0] == 200
         until(lambda: not pending(other))
-        assert {each.event["type"] for each in receiver.taken} == {"shipment.shipped", "shipment.delivered"}
-        assert len({each.id for each in receiver.taken}) == 2
+        assert {each.event["type"] for each in receiver.taken} == {
+            "shipment.shipped", "shipment.delivered", "payment.authorized", "payment.captured", "payment.refunded",
+        }  # fmt: skip
+        assert len({each.id for each in receiver.taken}) == 5
+        slow = CHARGE | {"order": "1002", "card": "demo-slow"}
+        with pytest.raises(TimeoutError):
+            other.call("POST", PAYMENTS, slow, "payment:1002", timeout=0.3)
+        assert [(each["type"], each["subject"]) for each in pending(other)] == [("payment.authorized", "1002")]
+        other.call("POST", f"{PAYMENTS}/payment:1002/void", {}, "void:1002")
+        assert pending(other) == []
     finally:
         other.stop()
+
+
+def test_the_gateway_reports_a_payment_at_will(world, receiver):
+    world.call("POST", PAYMENTS, CHARGE, "payment:1001")
+    path = f"{PAYMENTS}/payment:1001/events"
+    id = world.call("POST", path, {"type": "payment.captured", "at": "2019-03-01T10:00:00Z"})[1]["id"]
+    until(lambda: receiver.taken)
+    (one,) = receiver.taken[:1]
+    assert (one.partner, one.id, one.genuine, one.event["data"]["order"]) == ("payments", id, True, "1001")
+    assert one.event["timestamp"] == "2019-03-01T10:00:00.000+00:00"
+    assert world.call("POST", f"{PAYMENTS}/payment:7/events", {"type": "payment.captured"})[0] == 404
 
 
 def test_a_refused_event_is_sent_again_and_survives_the_process(tmp_path, receiver):
@@ -285,4 +312,4 @@ def test_the_form_of_a_partner_sets_the_faults_of_its_webhooks(world):
     assert world.call("POST", "/desk/warehouse", form, headers=origin)[0] == 303
     assert world.call("GET", "/faults/warehouse")[1]["webhook_repeat"] is True
     page = world.call("GET", "/")[1]
-    assert page.count('name="webhook_repeat"') == 3  # of those that send webhooks
+    assert page.count('name="webhook_repeat"') == 4  # of those that send webhooks
