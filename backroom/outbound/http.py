@@ -42,6 +42,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 
 _pool = urllib3.PoolManager(maxsize=8, retries=False)
 _pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+_Answered = tuple[urllib3.BaseHTTPResponse, bytes]  # and its body
 
 
 class NotFound(Permanent):
@@ -72,7 +73,8 @@ class Partner:
     def post(self, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
         """POST a JSON body under an idempotency key; returns the decoded answer."""
         with breaker.guard(self.name, key, self.lease, self.patience):
-            return self._decode(self._ask("POST", path, json=body, headers={"Idempotency-Key": key}))
+            _, answer = self._ask("POST", path, json=body, headers={"Idempotency-Key": key})
+            return self._decode(answer)
 
     def post_bytes(self, path: str, body: bytes, key: str, headers: Mapping[str, str]) -> None:
         """POST a body of another type, named by `headers`, under an idempotency key. The answer's body is ignored."""
@@ -83,15 +85,23 @@ class Partner:
         """GET; returns the decoded answer, or None for a 404."""
         try:
             with breaker.guard(self.name, path, self.lease, self.patience):
-                return self._decode(self._ask("GET", path))
+                return self._decode(self._ask("GET", path)[1])
         except NotFound:
             return None
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> bytes:
+    def get_changed(self, path: str, etag: str = "") -> tuple[dict[str, Any], str] | None:
+        """GET; returns the decoded answer and its ETag ("" for none), or None for the 304 that it is the one with this
+        ETag. Raises NotFound, too."""
+        condition = {"If-None-Match": etag} if etag else None
+        with breaker.guard(self.name, path, self.lease, self.patience):
+            response, body = self._ask("GET", path, headers=condition)
+            return None if response.status == 304 else (self._decode(body), response.headers.get("ETag", ""))
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any) -> _Answered:
         with context.of_call(self.name, method) as traced:
             return self._exchange(method, path, headers={**traced, **(headers or {})}, **options)
 
-    def _exchange(self, method: str, path: str, **options: Any) -> bytes:
+    def _exchange(self, method: str, path: str, **options: Any) -> _Answered:
         try:
             response = _pool.request(
                 method, f"{self.url or conf.PARTNERS_URL}{path}", timeout=self.timeout, redirect=False,
@@ -102,8 +112,9 @@ class Partner:
             raise PartnerUnreachable(f"{self.name} can't be reached ({type(error).__name__})") from error
         except urllib3.exceptions.HTTPError as error:
             raise PartnerUnavailable(f"{self.name} did not answer ({type(error).__name__})") from error
-        self._raise_for_status(response)
-        return body
+        if not (response.status == 304 and "If-None-Match" in options["headers"]):
+            self._raise_for_status(response)
+        return response, body
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
         body = b""

@@ -149,3 +149,19 @@ def test_a_partner_that_is_not_there_is_tried_again(settings):
     settings.BACKROOM_PARTNERS_URL = f"http://127.0.0.1:{port}"
     with pytest.raises(PartnerUnavailable):
         partner.post("/things", {}, key="thing:1")
+
+
+def test_an_answer_with_an_etag_is_read_again_only_once_it_has_changed(answering):
+    answering(reply("200 OK", b'{"id": 7}', headers='ETag: "a"\r\n'))
+    assert partner.get_changed("/things") == ({"id": 7}, '"a"')
+    answering(reply("304 Not Modified", b""))
+    assert partner.get_changed("/things", '"a"') is None
+
+
+def test_a_304_to_a_request_without_an_etag_is_no_answer(answering):
+    answering(reply("304 Not Modified", b""))
+    for call in (partner.get_changed, partner.get):
+        with pytest.raises(PartnerUnavailable):
+            call("/things")
+    with pytest.raises(PartnerUnavailable):
+        partner.post_bytes("/things", b"x", key="thing:1", headers={})
