@@ -4,7 +4,7 @@ The steps of a picture are CPU-heavy: their queue has a worker of its own, one b
 """
 
 from backroom import Retry, task
-from catalog import low_stock
+from catalog import low_stock, supplier
 from catalog.media import picture_steps, steps, storage, virus
 from catalog.search import tasks as search_tasks  # noqa: F401 - Celery finds those here
 
@@ -71,3 +71,12 @@ def find_low_stock() -> None:
 def mail_low_stock(last: int) -> None:
     """Mail staff the products that run low."""
     low_stock.send(last)
+
+
+@task(
+    name="catalog.sync_supplier", queue="bulk", unique=("supplier-sync", "while live"),
+    retry=Retry(attempts=6, first=5, cap=120),
+)  # fmt: skip
+def sync_supplier() -> int:
+    """Take over the supplier's changes; returns how many came. After the last attempt, the next slot goes on."""
+    return supplier.sync()

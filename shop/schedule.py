@@ -38,6 +38,8 @@ SCHEDULE = {
     "rebuild the search index": entry("catalog.rebuild_search", ONCE, minute=10, hour=2),
     "rebuild the recommendations": entry("orders.rebuild_recommendations", ONCE, minute=35, hour=2),
     "choose what the home page shows": entry("catalog.warm_home", SKIP, minute=0),
+    "sync with the supplier": entry("catalog.sync_supplier", SKIP, minute="3-59/10"),
+    "send documents to accounting": entry("orders.plan_accounting", ONCE, minute=30, hour=2),
     "mail the sales report": entry("orders.mail_sales_report", EACH, minute=0, hour=1),
     "mail the weekly reports": entry("orders.enqueue_weekly_reports", EACH, minute=0, hour=5, day_of_week="mon"),
 }
