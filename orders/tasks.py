@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from backroom import Retry, enqueue_all, task
-from orders import privacy
+from backroom import Retry, enqueue_all, enqueue_many, task
+from orders import accounting, privacy
 from orders.exports import files, links
 from orders.follow_ups import ERASE, FOLLOW_UPS, LINK, PATIENT, FollowUp
 from orders.fulfilment import emails, recommendations, weekly_report
@@ -103,3 +103,15 @@ def purge_exports() -> int:
 def mail_repairs(mail_id: int) -> None:
     """Mail staff the repairs and findings of the reconciler."""
     emails.send_repairs(mail_id)
+
+
+@task(name="orders.plan_accounting", queue="bulk", unique=("accounting-plan", "while live"), atomic=True)
+def plan_accounting() -> int:
+    """Enqueue a job for each batch of documents that was not sent; returns how many."""
+    return enqueue_many(send_accounting_batch.call(batch) for batch in accounting.plan())
+
+
+@task(name="orders.send_accounting_batch", queue="bulk", key="accounting:{batch}", retry=PATIENT)
+def send_accounting_batch(batch: int) -> None:
+    """Have a batch of documents booked."""
+    accounting.send(batch)

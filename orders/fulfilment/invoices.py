@@ -35,8 +35,8 @@ def make_credit_note(number: int) -> None:
 
 def _make(document: Invoice | CreditNote, text: Callable[..., dict[str, Any]]) -> None:
     """The date is read once the number is taken, so the dates of a series ascend with its numbers."""
-    document.number = document.take_number()
-    document.pdf = render("invoice.typ", text(document, datetime.now(UTC)))
+    document.number, document.created_at = document.take_number(), datetime.now(UTC)
+    document.pdf = render("invoice.typ", text(document, document.created_at))
     document.save(force_insert=True)
 
 

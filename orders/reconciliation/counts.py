@@ -9,9 +9,10 @@ from typing import Any
 
 from django.db.models import F, Q, Sum
 
+from backroom.ledger.models import LIVE, Job
 from backroom.ledger.sql import rows
 from orders import follow_ups
-from orders.models import Order, OrderLine, ShipmentEvent, Status
+from orders.models import AccountingBatch, Order, OrderLine, ShipmentEvent, Status
 from orders.reconciliation.expected import MONEY_KEPT, Effect, OrderState
 
 # An order's points change in one transaction with its customer's account: fulfilment/loyalty.py. An erased customer has
@@ -30,18 +31,29 @@ Finding = tuple[str, dict[str, Any]]  # "lost", "duplicated" or "unexpected", an
 
 
 def findings(ours: dict[int, OrderState]) -> Iterator[Finding]:
-    """The discrepancies of these orders, all accounts and all products."""
+    """The discrepancies of these orders, all accounts, all products and all batches of documents."""
     yield from _not_counted(ours)
     for event in ShipmentEvent.objects.filter(order__sent_at=None).order_by("order"):
         if event.order_id in ours:
             effect = Effect("warehouse", event.kind, f"{event.kind}:{event.order_id}")
             yield "unexpected", effect.finding("the warehouse reports it, but its shipment was not requested")
+    yield from _unsent()
     for (difference,) in rows(POINTS):
         row = Effect("orders", "points", "loyalty").finding(f"an account is off by {difference}")
         yield "duplicated" if difference > 0 else "lost", row
     for slug, more in oversold():
         why = f"orders keep {more} more than were taken from stock"
         yield "duplicated", Effect("orders", "pieces", slug).finding(why)
+
+
+def _unsent() -> Iterator[Finding]:
+    """Batches of documents that no job sends any more."""
+    batches = AccountingBatch.objects.filter(sent_at=None)
+    keys = {f"accounting:{id}" for id in batches.values_list("pk", flat=True)}
+    live = Job.objects.filter(key__in=keys, state__in=LIVE).values_list("key", flat=True)
+    for key in sorted(keys - set(live)):
+        if batches.filter(pk=key.partition(":")[2]).exists():  # it was not sent between the two looks
+            yield "lost", Effect("accounting", "batch", key).finding("no job sends it")
 
 
 def _not_counted(ours: dict[int, OrderState]) -> Iterator[Finding]:

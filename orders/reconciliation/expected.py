@@ -15,6 +15,8 @@ A paid order also has the label once the warehouse has accepted it, and a notice
 customer is erased. A notice is on record at the partner of its channel: at mail, if another one failed before, there,
 too; nowhere, if it was no longer wanted when its turn came.
 
+An invoice or a credit note of a batch that was sent is on record at the accounting partner.
+
 Any of the four effects on the payment may happen; audit.py judges whether they fit together.
 """
 
@@ -32,6 +34,7 @@ from orders.models import Status
 
 MONEY_KEPT = {Status.PAID, Status.ON_HOLD}
 MONEY = ("authorization", "charge", "void", "refund")
+BOOKED = {"invoiced": "booked-invoice", "noted": "booked-credit-note"}  # at the accounting partner, by OrderState
 
 
 class Effect(NamedTuple):
@@ -50,7 +53,8 @@ def effect_keys() -> dict[str, tuple[str, str]]:
     """Kind of effect → partner, and the first part of its key."""
     found = {one.effect[1]: (one.effect[0], one.kind) for one in follow_ups.FOLLOW_UPS if one.effect}
     notices = {one.kind: (Channel.MAIL.value, one.kind) for one in follow_ups.FOLLOW_UPS if one.notice}
-    return {"authorization": ("payments", "payment"), **found, **notices}
+    booked = {kind: ("accounting", kind) for kind in BOOKED.values()}
+    return {"authorization": ("payments", "payment"), **found, **notices, **booked}
 
 
 def message_kinds() -> set[str]:
@@ -64,7 +68,7 @@ class OrderState:
     """An order by our own tables. `jobs` are states by key, `invoiced`, `noted` and `labelled` whether its invoice,
     credit note and label exist, `sent` whether its shipment was requested, `by_mail` whether a mail says that it ended
     unpaid, `credited` whether it needs a credit note, `moved` whether its status has changed since, `reached` what
-    became of its parcel, `notices` by key.
+    became of its parcel, `notices` by key, `booked` the kinds of its bookings that the accounting partner confirmed.
 
     The reconciler also reads `rows`, the jobs by key, and `counted`, the keys whose effect our own tables show."""
 
@@ -78,6 +82,7 @@ class OrderState:
     credited: bool = False
     noted: bool = False
     labelled: bool = False
+    booked: frozenset[str] = frozenset()
     erased: bool = False
     reached: tuple[When, ...] = ()
     notices: dict[str, Notice] = field(default_factory=dict)
@@ -111,7 +116,7 @@ class OrderState:
             steps += [step for step in ended if step is not follow_ups.REFUND]
         elif self.status != Status.PAID:
             return self._effects(follow_ups.of(When.UNPAID)) if self.by_mail else []
-        return [self.effect("authorization"), *self._effects(steps)]
+        return [self.effect("authorization"), *self._effects(steps), *map(self.effect, sorted(self.booked))]
 
     @property
     def caused(self) -> tuple[When, ...]:
@@ -122,6 +127,7 @@ class OrderState:
     def fitting(self) -> frozenset[Effect]:
         """The effects that must or may exist."""
         fitting = {*self.expected, *(self.effect(kind) for kind in MONEY)}
+        fitting |= {self.effect(kind) for document, kind in BOOKED.items() if vars(self)[document]}
         if self.status == Status.CANCELLED and self.paid:
             stopped = (step for step in follow_ups.of(When.PAID) if step.stops)
             fitting |= {effect for effect in self._effects(stopped) if self.sent or effect.kind != "shipment"}
@@ -158,6 +164,8 @@ class OrderState:
 
     def why_missing(self, effect: Effect) -> str:
         """Why it has not happened, for people; of a cancelled job also who cancelled it."""
+        if effect.kind in self.booked:
+            return "the partner had confirmed its batch"
         key = f"{effect.partner}:{effect.key}" if effect.key in self.notices else effect.key
         state = self.jobs.get(key)
         if state is None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Left
 
@@ -13,8 +13,8 @@ from backroom.ops.blocked import blocked
 from notifications.models import Notice
 from orders import follow_ups
 from orders.follow_ups import When
-from orders.models import CreditNote, Invoice, Label, Order
-from orders.reconciliation.expected import OrderState, key_pattern, kinds_of_jobs
+from orders.models import AccountingBatch, CreditNote, Invoice, Label, Order
+from orders.reconciliation.expected import BOOKED, OrderState, key_pattern, kinds_of_jobs
 
 REACHED = {When.SENT: "tracking", When.SHIPPED: "shipped_at", When.DELIVERED: "delivered_at"}  # an order's columns
 
@@ -33,8 +33,9 @@ def order_states(numbers: Sequence[int] | None = None) -> dict[int, OrderState]:
     for job in _jobs(numbers):
         jobs[int(str(job.key).rpartition(":")[2])].append(job)
     documents = {
-        name: set(model.objects.filter(**some).values_list("pk", flat=True))
-        for name, model in (("invoiced", Invoice), ("noted", CreditNote), ("labelled", Label))
+        "invoiced": _booked(Invoice, AccountingBatch.Series.INVOICES, some),
+        "noted": _booked(CreditNote, AccountingBatch.Series.CREDIT_NOTES, some),
+        "labelled": dict.fromkeys(Label.objects.filter(**some).values_list("pk", flat=True), False),
     }
     notices: dict[str, dict[str, Notice]] = defaultdict(dict)
     for notice in _notices(numbers):
@@ -42,10 +43,19 @@ def order_states(numbers: Sequence[int] | None = None) -> dict[int, OrderState]:
     return {
         one.number: _state(
             one, jobs[one.number], counted, notices=notices[str(one.number)],
+            booked=frozenset(BOOKED[name] for name, made in documents.items() if made.get(one.number)),
             **{name: one.number in made for name, made in documents.items()},
         )
         for one in orders
     }  # fmt: skip
+
+
+def _booked(model: type[Invoice] | type[CreditNote], series: str, some: dict[str, Any]) -> dict[int, bool]:
+    """The orders with such a document, and whether it was in a batch that was sent to accounting."""
+    sent = AccountingBatch.objects.filter(
+        series=series, first__lte=OuterRef("number"), last__gte=OuterRef("number"), sent_at__isnull=False
+    )
+    return dict(model.objects.filter(**some).values_list("pk", Exists(sent)))
 
 
 def standing(numbers: Sequence[int] | None = None) -> dict[int, tuple[str, tuple[When, ...]]]:

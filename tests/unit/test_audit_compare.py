@@ -245,3 +245,16 @@ def test_a_message_about_no_order_is_expected_once(partner, key):
     assert compared(order("paid"), [*happened(1001, *SOLD), message]).clean
     report = compared(order("paid"), [*happened(1001, *SOLD), message | {"count": 2}])
     assert ([row["key"] for row in report.duplicated], report.unexpected) == ([key], [])
+
+
+def test_a_confirmed_booking_is_expected_and_an_unconfirmed_one_may_be_there():
+    booked = happened(1001, "booked-invoice")
+    assert compared(order("paid"), [*happened(1001, *SOLD), *booked]).clean
+    confirmed = order("paid", booked=frozenset({"booked-invoice"}))
+    assert compared(confirmed, [*happened(1001, *SOLD), *booked]).clean
+    (row,) = compared(confirmed, happened(1001, *SOLD)).lost
+    assert (row["key"], row["why"]) == ("booked-invoice:1001", "the partner had confirmed its batch")
+    noted = happened(1001, "booked-credit-note")
+    assert [row["key"] for row in compared(order("paid"), [*happened(1001, *SOLD), *noted]).unexpected] == [
+        "booked-credit-note:1001"
+    ]
