@@ -20,7 +20,7 @@ from backroom.ops import audit_log
 from backroom.ops.admin import ReadOnly
 from backroom.ops.audit_log import REASON_NEEDED, WHY_LIMIT
 from orders import export_admin, follow_ups, weekly_admin  # noqa: F401 - the other pages
-from orders.models import Label, LoyaltyAccount, Order, OrderLine, Repair, ShipmentEvent
+from orders.models import AccountingBatch, Label, LoyaltyAccount, Order, OrderLine, PaymentEvent, Repair, ShipmentEvent
 from orders.ordering import cancellation, correction, settlement
 from orders.storefront import text
 from orders.storefront.order_pages import pdf
@@ -61,12 +61,20 @@ class LineInline(ReadOnly, admin.TabularInline):
     extra = 0
 
 
-class EventInline(ReadOnly, admin.TabularInline):
-    model = ShipmentEvent
+class ReportInline(ReadOnly, admin.TabularInline):
     fields = ["kind", "at", "received_at"]
     readonly_fields = ["received_at"]
     extra = 0
+
+
+class EventInline(ReportInline):
+    model = ShipmentEvent
     verbose_name_plural = "reports of the warehouse"
+
+
+class PaymentEventInline(ReportInline):
+    model = PaymentEvent
+    verbose_name_plural = "reports of the payment gateway"
 
 
 @admin.register(Order)
@@ -80,7 +88,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
         "shipping_label", "email", "name", "address", ("postcode", "city", "country"), "page", "jobs",
     ]  # fmt: skip
     readonly_fields = ["shipping_label", "page", "jobs"]
-    inlines = [LineInline, EventInline]
+    inlines = [LineInline, EventInline, PaymentEventInline]
     actions = ["release_hold", "cancel", "correct_email"]
     show_full_result_count = False
 
@@ -190,4 +198,11 @@ class RepairAdmin(ReadOnly, admin.ModelAdmin):
     list_filter = ["act", "created_at"]
     search_fields = ["=key"]
     list_select_related = ["order"]
+    show_full_result_count = False
+
+
+@admin.register(AccountingBatch)
+class AccountingBatchAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["id", "series", "first", "last", "created_at", "sent_at"]
+    list_filter = ["series", "sent_at"]
     show_full_result_count = False

@@ -1,16 +1,17 @@
-"""URLs of the cart, the checkout, the orders, also of an account, the API's start and the warehouse's webhook."""
+"""URLs of the cart, the checkout, the orders, also of an account, the API's start and the partners' webhooks."""
 
 from django.conf import settings
 from django.urls import path
 from django.views.generic import RedirectView
 
 from backroom.inbound import webhooks
-from orders.ordering import shipments
+from orders.ordering import payment_events, shipments
 from orders.storefront import account_pages, find, order_pages, views
 
 app_name = "orders"
 
 warehouse = webhooks.receiver(lambda: settings.WEBHOOK_SECRETS["warehouse"])(shipments.record)
+payments = webhooks.receiver(lambda: settings.WEBHOOK_SECRETS["payments"])(payment_events.record)
 
 urlpatterns = [
     path("cart/", views.cart, name="cart"),
@@ -28,5 +29,6 @@ urlpatterns = [
     path("accounts/orders/<int:number>/again/", account_pages.again, name="again"),
     path("accounts/address/", account_pages.address, name="address"),
     path("webhooks/warehouse", warehouse, name="warehouse"),
+    path("webhooks/payments", payments, name="payments"),
     path("api/", RedirectView.as_view(pattern_name="api:openapi-view")),
 ]

@@ -25,26 +25,24 @@ that never comes changes nothing. The reconciler tells staff after two days, and
 """
 
 import logging
-import re
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
 from backroom import enqueue_all
-from backroom.inbound.webhooks import Event, Unreadable
+from backroom.inbound.webhooks import Event
 from backroom.ledger import operations
 from orders import events, follow_ups
 from orders.follow_ups import When
 from orders.fulfilment import warehouse
 from orders.models import Order, ShipmentEvent, Status
+from orders.ordering.reports import number_of
 
 log = logging.getLogger(__name__)
 
 KINDS = {"shipment.shipped": ("shipped_at", When.SHIPPED), "shipment.delivered": ("delivered_at", When.DELIVERED)}
-NUMBER = re.compile("[1-9][0-9]{0,17}")
 
 
 def record(event: Event) -> None:
@@ -52,7 +50,7 @@ def record(event: Event) -> None:
     if event.type not in KINDS:
         log.info("ignored a report of the warehouse: its type is unknown")
         return
-    number = _number(event.data)
+    number = number_of(event.data)
     with bound_contextvars(order=number), transaction.atomic():
         order = Order.objects.filter(number=number).first()
         if order is None:
@@ -63,13 +61,6 @@ def record(event: Event) -> None:
         if new and order.sent_at:
             warehouse.accept(number, event.data.get("tracking"))
             _change(number, *KINDS[event.type], min(max(event.at, order.created_at), timezone.now()))
-
-
-def _number(data: dict[str, Any]) -> int:
-    text = data.get("order")
-    if not (isinstance(text, str) and NUMBER.fullmatch(text)):
-        raise Unreadable("its order is not a number, as text")
-    return int(text)
 
 
 def _change(number: int, column: str, when: When, at: datetime) -> None:
