@@ -172,7 +172,11 @@ TITLES = {
         "Messages to people",
         "Killed before the worker sends it, while the partner has it, and before the job ends.",
     ),
-    "webhook": ("Webhooks", "The warehouse reports that a parcel left. It sends the report until the web accepts it."),
+    "webhook": ("Webhooks", "The warehouse and the payment gateway send each report until the web accepts it."),
+    "sync": (
+        "Synchronisation",
+        "A page of the supplier, written with its cursor, and a batch for the accounting partner.",
+    ),
     "lane": ("Lanes", "A place is given to a job, used, and passed on to the next one."),
     "picture": (
         "Pictures",

@@ -5,9 +5,9 @@ from itertools import product
 from signal import SIGKILL, SIGSTOP, SIGTERM, Signals
 
 from lab.faults import CHECKLIST, LEDGERED, NAIVE
-from lab.faults.failpoints.points import WEBHOOK
+from lab.faults.failpoints.points import PAYMENT_WEBHOOK, SYNC, WEBHOOK
 from lab.faults.stack import BEHIND_AN_ORDER
-from tests.chaos import faults, messages, pictures, server_faults
+from tests.chaos import faults, messages, pictures, server_faults, sync
 from tests.chaos.faults import Fault
 from tests.chaos.name_fault import name_taken
 from tests.chaos.search_rebuild import A_CHUNK, THE_SWAP, rebuild
@@ -259,6 +259,19 @@ def of_pictures() -> list[Row]:
     ]
 
 
+def bulk() -> list[Row]:
+    """Pages of the supplier, batches for the accounting partner, and reports of the payment gateway."""
+    kill = sent(SIGKILL, "all")
+    faults_at = [("sync", point, sync.of_a_page(point), RESCUED) for point in SYNC]
+    faults_at += [
+        ("sync", f"batch of documents, {step}", sync.of_a_batch_of_documents(point), RESCUED)
+        for step, point in (("claimed", "after claim"), ("sent", "in the effect"), ("booked", "after the effect"))
+    ]
+    # The web's death interrupts the checkouts, too.
+    faults_at += [("webhook", point, sync.of_a_payments_report(point), SETTLED) for point in PAYMENT_WEBHOOK]
+    return [Row(part, step, kill, inject, within, naive=False) for part, step, inject, within in faults_at]
+
+
 QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) and each message three times (the claim)
     ("after authorize", SIGKILL, "all"),  # the safety net under the checkout
     ("after commit B", SIGKILL, "child"),  # the dispatcher publishes what the web did not
@@ -270,5 +283,5 @@ QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) 
 }
 ALL = [
     *web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs(), *lanes(), *batches(),
-    *people(), *of_pictures(),
+    *people(), *of_pictures(), *bulk(),
 ]  # fmt: skip

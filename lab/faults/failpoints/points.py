@@ -29,6 +29,11 @@ WEBHOOK = {
     "before commit of a webhook": Point("orders.ordering.shipments:_change", AFTER),
     "after commit of a webhook": Point(PUBLISH, BEFORE, "orders.notify_"),
 }
+# In the web process, while it takes a report of the payment gateway.
+PAYMENT_WEBHOOK = {
+    "before commit of a payment's report": Point("orders.ordering.payment_events:_keep", AFTER),
+    "after commit of a payment's report": Point("orders.ordering.payment_events:record", AFTER),
+}
 # In a worker's child, in the order in which a job meets them.
 WORKER = {
     "after claim": Point("backroom.ledger.transitions:claim", AFTER, "Claimed"),
@@ -42,6 +47,11 @@ PICTURE = {
     "in a decoder": Point("catalog.media.pictures:prepared", BEFORE),
     "files stored": Point("catalog.media.steps:_record", BEFORE),
 }
+# In a worker's child, while it takes over a page of the supplier.
+SYNC = {
+    "before commit of a page": Point("catalog.supplier:_write", AFTER),
+    "after commit of a page": Point("catalog.supplier:step", AFTER),
+}
 DISPATCHER = {
     "rows taken": Point("backroom.ledger.transitions:stage_due", AFTER, "Message"),
     "rows published": Point("backroom.runtime.publisher:send", AFTER),
@@ -53,7 +63,9 @@ BEAT = {
     "slot published": Point(PUBLISH, AFTER),
 }
 ANY = {"publish": Point("backroom.runtime.publisher:send", AFTER)}
-LEDGERED = {**WEB, **WEBHOOK, **WORKER, **PICTURE, **DISPATCHER, **BEAT, **ANY}
+LEDGERED = {
+    **WEB, **WEBHOOK, **PAYMENT_WEBHOOK, **WORKER, **SYNC, **PICTURE, **DISPATCHER, **BEAT, **ANY,
+}  # fmt: skip
 
 # The same boundaries without a ledger. A point that is missing here does not exist there.
 CALL, APPLY = "lab.faults.naive.task:NaiveTask.__call__", "lab.faults.naive.task:NaiveTask.apply_async"
