@@ -90,7 +90,8 @@ class Webhooks:
                 except sqlite3.Error:  # a full disk, for example
                     log.exception("webhooks can't be read")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.changed.wait(), pause)
+                    async with asyncio.timeout(pause):  # wait_for may swallow the cancellation of a stop
+                        await self.changed.wait()
 
     def take(self) -> list[sqlite3.Row]:
         """Events that are due, up to AT_ONCE under way. They are due again after the lease."""
