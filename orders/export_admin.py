@@ -22,6 +22,9 @@ from orders.models import Export
 
 
 class ExportForm(forms.ModelForm):
+    class Meta:
+        help_texts = {"since": "The first day, in UTC. Empty: from the beginning.", "until": "The last day."}
+
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("since") and data.get("until") and data["since"] > data["until"]:
@@ -46,6 +49,10 @@ class ExportAdmin(ReadOnly, admin.ModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Export | None = None) -> bool:
         return self.has_add_permission(request) or super().has_view_permission(request, obj)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        context |= {"title": "Start an export", "show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "kind":
