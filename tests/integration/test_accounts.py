@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -25,6 +26,7 @@ from tests.integration.accounts import (
     signed_in,
     stranger,
 )
+from tests.integration.buying import all_at_once
 from tests.integration.mailbox import serving
 
 pytestmark = pytest.mark.django_db
@@ -207,6 +209,21 @@ def test_a_stranger_who_signed_up_with_an_address_never_gets_into_its_owners_acc
     assert not signed_in(attacker)
     assert attacker.post(link_in(planted), {"password": OTHER}).status_code == 410, "with the mailbox, even"
     assert len(verified(email)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_accounts_that_verify_one_address_at_once_one_has_it(mailbox):
+    email, passwords = fresh(), [PASSWORD, OTHER]
+    for password in passwords:
+        sign_up(stranger(), email, password)
+    mails = mails_of(mailbox)
+    clicks = [partial(verify, link_in(mail), password) for mail, password in zip(mails, passwords, strict=True)]
+    assert sorted(all_at_once(*clicks)) == [302, 410]
+    assert len(verified(email)) == 1
+
+
+def verify(link: str, password: str) -> int:
+    return stranger().post(link, {"password": password}).status_code
 
 
 def test_a_reset_of_an_account_that_a_stranger_made_leaves_nothing_to_them(mailbox):
