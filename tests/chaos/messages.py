@@ -8,7 +8,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import urllib3
+from django.contrib.auth.models import User
 
+from accounts import data_requests
 from catalog.models import Product
 from lab.faults import people
 from marketing import campaigns, tasks
@@ -126,6 +128,24 @@ def in_the_webhook(boundary: str) -> Fault:
         armed = context.arm(boundary, "web", "shipped")
         shipped(Channel.MAIL)(context)
         strike(context, armed.wait(TIMEOUT), SIGKILL, "all")
+
+    return fault
+
+
+def deleting(boundary: str, process: str, match: str) -> Fault:
+    """SIGKILL to the worker in the middle of the deletion of an account. The account is gone in the end."""
+
+    def fault(context: Context) -> None:
+        context.tasks += ["notifications.send_mail", "orders.erase_customer", "accounts.delete_account"]
+        address = people.join()
+        number = order_of(context, address.user_id)
+        report(context, number)
+        until(Order.objects.filter(number=number, shipped_at__isnull=False).exists, TIMEOUT, "the parcel's report")
+        armed = context.arm(boundary, process, match)
+        context.mails += [f"shipped:{number}", f"deletion:{address.user_id}"]
+        data_requests.erase(address.email, address.user, "the crash matrix")
+        strike(context, armed.wait(TIMEOUT), SIGKILL, "all")
+        until(lambda: not User.objects.filter(pk=address.user_id).exists(), TIMEOUT, "the end of the account")
 
     return fault
 

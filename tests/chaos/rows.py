@@ -14,6 +14,7 @@ from tests.chaos.search_rebuild import A_CHUNK, THE_SWAP, rebuild
 
 RESCUED = 20.0  # seconds: the promised 15, and the start of a new process
 SETTLED = 80.0  # the checkout's safety net waits a minute; then as above
+ERASED = 40.0  # an erasure looks every ten seconds whether its order is at its end
 REDELIVERED = 60.0  # for messages that the broker lost
 HEALED = 30.0  # for the retries that a partner's outage caused
 NAMES = {SIGKILL: "SIGKILL", SIGSTOP: "SIGSTOP, SIGCONT", SIGTERM: "SIGTERM"}
@@ -228,6 +229,14 @@ def batches() -> list[Row]:
     ]
 
 
+DELETIONS = (
+    ("an order's erasure, before it", "after claim", "worker-bulk", "key='erase:"),
+    ("an order's erasure, after it", "after the effect", "worker-bulk", "key='erase:"),
+    ("the account's end, before it", "after claim", "worker-default", "key='account:"),
+    ("the account's end, after it", "after the effect", "worker-default", "key='account:"),
+)
+
+
 def people() -> list[Row]:
     """Each kind of message to a person, a campaign's fan-out, and a webhook of the warehouse."""
     kill, fan_out = sent(SIGKILL, "all"), "a campaign's fan-out"
@@ -238,6 +247,9 @@ def people() -> list[Row]:
     rows.append(Row("message", fan_out, "FLUSHALL", messages.fan_out_flushed, REDELIVERED, naive=False))
     both = ("dispatcher-2",)
     rows.append(Row("message", fan_out, "two dispatchers", messages.fan_out_by_two, RESCUED, needs=both, naive=False))
+    for what, *where in DELETIONS:
+        inject = messages.deleting(*where)
+        rows.append(Row("deletion of an account", what, kill, inject, ERASED, naive=False))
     for point in WEBHOOK:
         step, inject = point.removesuffix(" of a webhook"), messages.in_the_webhook(point)
         rows.append(Row("webhook", step, kill, inject, RESCUED, naive=False))
