@@ -5,6 +5,7 @@ from django.contrib.admin.widgets import AdminIntegerFieldWidget
 from django.db import models
 from django.db.models.functions import Now
 
+from catalog.imports import admin as import_admin  # noqa: F401 - registers the imports
 from catalog.models import BoughtTogether, Category, Product
 from catalog.reviews import Review
 from catalog.search import refresh

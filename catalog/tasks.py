@@ -5,6 +5,7 @@ The steps of a picture are CPU-heavy: their queue has a worker of its own, one b
 
 from backroom import Retry, task
 from catalog import low_stock, supplier
+from catalog.imports import tasks as import_tasks  # noqa: F401 - Celery finds those here
 from catalog.media import picture_steps, steps, storage, virus
 from catalog.search import tasks as search_tasks  # noqa: F401 - Celery finds those here
 

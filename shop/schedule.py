@@ -27,6 +27,7 @@ SCHEDULE = {
     "delete old exports of staff": entry("orders.purge_exports", SKIP, minute=35),
     "erase old customers": entry("orders.erase_old", SKIP, minute=20),
     "erase unconfirmed subscriptions": entry("marketing.erase_unconfirmed", SKIP, minute=30),
+    "delete old imports": entry("catalog.purge_imports", ONCE, minute=35, hour=3),
     "purge finished jobs": entry("backroom.purge", ONCE, minute=40, hour="*/6"),
     "purge old minutes and alerts": entry("backroom.purge_history", ONCE, minute=50, hour="*/6"),
     "purge old notices": entry("notifications.purge", ONCE, minute=55, hour=2),

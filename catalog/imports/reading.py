@@ -1,0 +1,202 @@
+"""An uploaded table as rows of text. CSV is streamed. A workbook becomes CSV first, in a process of its own (sheet.py).
+
+Rows are counted as a spreadsheet does: from 1, the heading and blank rows included.
+"""
+
+import codecs
+import csv
+import io
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from charset_normalizer import from_bytes
+from django.conf import settings
+
+MOST_ROWS, MOST_COLUMNS = 200_000, 100
+SAMPLE = 5  # rows that the page shows
+ENCODINGS = {
+    "utf-8": "UTF-8",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16, big-endian",
+    "cp1250": "Windows-1250, Central Europe",
+    "cp1252": "Windows-1252, Western Europe",
+}
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+BLOCK = 1 << 20  # bytes
+OLE = b"\xd0\xcf\x11\xe0"  # an .xls file, or a workbook with a password
+SHEET = Path(__file__).with_name("sheet.py")
+CONVERSION = 40.0  # seconds, less than the job's time limit
+UNREADABLE_SHEET = "This workbook could not be read. It may be damaged, or too large: save its sheet as CSV."
+
+
+class Unreadable(Exception):
+    """Why a file is no table that can be imported, as a sentence for staff."""
+
+
+@dataclass
+class Table:
+    """How a file is read, and its beginning. `rows` counts the data rows, blank ones included."""
+
+    encoding: str = "utf-8"
+    separator: str = ","
+    decimal: str = "."
+    sheet: str = ""
+    heading_row: int = 0
+    rows: int = 0
+    heading: list[str] = field(default_factory=list)
+    sample: list[list[str]] = field(default_factory=list)
+
+    def options(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def rows(file: IO[bytes], encoding: str, separator: str) -> Iterator[list[str]]:
+    """Each row's cells. A byte that is none of the encoding becomes U+FFFD. Raises Unreadable."""
+    file.seek(0)
+    text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+    try:
+        if text.read(1) != "\ufeff":
+            text.seek(0)
+        found = csv.reader(text, delimiter=separator, strict=True)
+        for number, cells in _counted(found):
+            if number > MOST_ROWS + 1:
+                raise Unreadable(f"The file has more than {MOST_ROWS:,} rows. Divide it.")
+            yield cells
+    finally:
+        with suppress(ValueError):  # the file may be closed
+            text.detach()  # else it closes the file
+
+
+def _counted(found: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    number = 0
+    while True:
+        number += 1
+        try:
+            yield number, next(found)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise Unreadable(f'Row {number} has a quotation mark (") that is not closed, or not doubled.') from error
+
+
+def examine(file: IO[bytes], encoding: str = "", separator: str = "") -> Table:
+    """Read a CSV file once, and find what is not given. Raises Unreadable."""
+    encoding = encoding or encoding_of(file)
+    table = Table(encoding, separator or _separator(file, encoding))
+    marks = {".": 0, ",": 0}
+    for number, cells in enumerate(rows(file, table.encoding, table.separator), 1):
+        if len(cells) > MOST_COLUMNS:
+            raise Unreadable(f"Row {number} has more than {MOST_COLUMNS} columns.")
+        if not table.heading and any(cells):
+            table.heading, table.heading_row = [_shown(cell.strip()) for cell in cells], number
+        elif table.heading:
+            table.rows += 1
+            if len(table.sample) < SAMPLE and any(cells):
+                table.sample.append(list(map(_shown, cells)))
+            if number < 1000:
+                for cell in cells:
+                    if found := re.fullmatch(r"\d+([.,])\d{1,2}", cell.strip()):
+                        marks[found[1]] += 1
+    if not table.sample:
+        raise Unreadable("The file has no rows below its heading.")
+    table.decimal = max(marks, key=lambda mark: marks[mark])
+    return table
+
+
+def _shown(cell: str) -> str:
+    """PostgreSQL's JSON holds no NUL."""
+    return cell[:100].replace("\0", "\ufffd")
+
+
+def encoding_of(file: IO[bytes]) -> str:
+    """The encoding of a text, by its byte order mark, its zeros, or by what its bytes can be. Raises Unreadable."""
+    file.seek(0)
+    head = file.read(BLOCK)
+    for mark, name in BOMS.items():
+        if head.startswith(mark):
+            return name
+    if (zeros := head.count(0)) * 4 >= len(head) and head:  # text of mostly western letters
+        return "utf-16-le" if head[1::2].count(0) * 2 > zeros else "utf-16-be"
+    if zeros:
+        raise Unreadable("This is not a table: upload a CSV file or an Excel workbook (.xlsx).")
+    return "utf-8" if _is_utf8(file) else _legacy(file)
+
+
+def _is_utf8(file: IO[bytes]) -> bool:
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while block := file.read(BLOCK):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _legacy(file: IO[bytes]) -> str:
+    """By the lines that are not ASCII."""
+    file.seek(0)
+    telling = b"".join(islice((line for line in file if not line.isascii()), 500))[:BLOCK]
+    found = from_bytes(telling, cp_isolation=["cp1250", "cp1252"])
+    best = min(found, key=lambda each: (each.chaos, -each.coherence, each.encoding != "cp1252"), default=None)
+    return best.encoding if best else "cp1252"
+
+
+def _separator(file: IO[bytes], encoding: str) -> str:
+    """The one that divides the first rows into the most columns, the same number in each if there is one."""
+    file.seek(0)
+    text = file.read(64 * 1024).decode(encoding, "replace").removeprefix("\ufeff")
+    lines = text.splitlines(keepends=True)[:20]
+
+    def fits(separator: str) -> tuple[bool, int]:
+        widths = [len(cells) for cells in csv.reader(lines[:-1] or lines, delimiter=separator) if cells]
+        return len(set(widths)) == 1 and widths[0] > 1, min(widths, default=0)
+
+    return max(SEPARATORS, key=fits)
+
+
+def kind(file: IO[bytes]) -> str:
+    """ "workbook" or "csv", by the content: a file's name is only what a person typed. Raises Unreadable."""
+    file.seek(0)
+    head = file.read(8)
+    if head.startswith(OLE):
+        raise Unreadable(
+            "This workbook is in an old format, or has a password. Save it as .xlsx without one, or as CSV."
+        )
+    if not head:
+        raise Unreadable("The file is empty.")
+    return "workbook" if head.startswith(b"PK\x03\x04") else "csv"
+
+
+def converted(file: IO[bytes]) -> tuple[IO[bytes], str]:
+    """The first sheet that has rows, as CSV in UTF-8, and its name. Raises Unreadable.
+
+    A hostile workbook makes its reader allocate without bound, and abort. So another process reads it, with limits and
+    without our secrets: this one goes on.
+    """
+    csv_file = tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)  # noqa: SIM115 - the caller closes it
+    with tempfile.NamedTemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as book:
+        file.seek(0)
+        while block := file.read(BLOCK):
+            book.write(block)
+        book.flush()
+        command = [sys.executable, "-I", str(SHEET), book.name]
+        try:
+            done = subprocess.run(
+                command, stdout=csv_file, stderr=subprocess.PIPE, env={}, timeout=CONVERSION, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Unreadable(UNREADABLE_SHEET) from error
+    if done.returncode:
+        raise Unreadable(UNREADABLE_SHEET)
+    return csv_file, done.stderr.decode(errors="replace").strip()
