@@ -9,6 +9,7 @@ from lab.faults.failpoints.points import PAYMENT_WEBHOOK, SYNC, WEBHOOK
 from lab.faults.stack import BEHIND_AN_ORDER
 from tests.chaos import faults, messages, pictures, server_faults, sync
 from tests.chaos.faults import Fault
+from tests.chaos.imports import importing
 from tests.chaos.name_fault import name_taken
 from tests.chaos.search_rebuild import A_CHUNK, THE_SWAP, rebuild
 
@@ -237,6 +238,18 @@ DELETIONS = (
 )
 
 
+def imports() -> list[Row]:
+    """An import of 3,000 products, interrupted in its dry run and in a chunk."""
+    return [
+        Row("import", boundary, sent(SIGKILL, target), importing(*where, target), RESCUED, naive=False)
+        for boundary, target, where in (
+            ("in a step of the dry run", "child", ("in a step of a resumable job", "import-stage")),
+            ("chunk claimed", "all", ("after claim", "import-chunk")),
+            ("chunk written, not committed", "child", ("after the effect", "import-chunk")),
+        )
+    ]
+
+
 def people() -> list[Row]:
     """Each kind of message to a person, a campaign's fan-out, and a webhook of the warehouse."""
     kill, fan_out = sent(SIGKILL, "all"), "a campaign's fan-out"
@@ -295,5 +308,5 @@ QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) 
 }
 ALL = [
     *web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs(), *lanes(), *batches(),
-    *people(), *of_pictures(), *bulk(),
+    *people(), *of_pictures(), *bulk(), *imports(),
 ]  # fmt: skip
