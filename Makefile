@@ -94,7 +94,7 @@ var-%/.ready: requirements-%.txt
 	$(venv)
 
 # BENCH="idle start" measures only these again, and writes the document anew.
-BENCH := jobs hurt rescue web checkout enqueue burst fair people batches growth scaling start idle pages
+BENCH := jobs hurt rescue web checkout enqueue burst fair people imports batches growth scaling start idle pages
 BENCH_QUICK := jobs hurt checkout enqueue growth start
 bench: .venv/.ready var-bench/.ready ## all measurements, an hour on a quiet machine; writes docs/benchmarks.md
 	@for each in $(BENCH) report; do var-bench/bin/python -m bench.$$each || exit 1; done

@@ -162,6 +162,16 @@ SECTIONS = (
         },
     ),
     Section(
+        "imports",
+        "An import, and people who wait",
+        "A table of {table_rows:,} products is checked in a dry run, then applied, while {customers} customers order."
+        " The phases take turns in {rounds} rounds: [`bench/imports.py`](../bench/imports.py).",
+        {
+            "phase": "phase", "rows_per_s": "rows/s", "checkout_p50_ms": "checkout, p50, ms",
+            "checkout_p99_ms": "p99, ms", "p50_ratio": "p50 ÷ without", "p99_ratio": "p99 ÷ without",
+        },
+    ),
+    Section(
         "batches",
         "Batches",
         "{jobs:,} jobs that do nothing, enqueued in one call, as plain jobs and as a batch's members; one worker of two"

@@ -151,6 +151,12 @@ TARGETS = (
         bound="the campaign's workers take a share of the two cores",
     ),
     Target(
+        "checkout while an import is applied ÷ without, median",
+        1.2,
+        lambda found: found.figure("imports", "p50_ratio", phase="apply"),
+        bound="the import takes a share of the two cores",
+    ),
+    Target(
         "`/ops/` at each look, 1 million jobs: PostgreSQL's CPU",
         20,
         lambda found: found.figure("pages", "database_cpu_ms", page="health, poll"),
