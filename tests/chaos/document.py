@@ -162,6 +162,7 @@ TITLES = {
         "PostgreSQL. No row makes it lose committed data: all promises rest on it, and the audit would count the loss.",
     ),
     "partner": ("Partners", "Each partner with each fault."),
+    "deletion": ("Deletions", "An account, erased order by order, then deleted."),
     "import": ("Imports", "A table of 3,000 products: dry run, chunks, end."),
     "publish": ("Messages", "Messages that arrive twice, or whose publisher gets an error."),
     "job": (

@@ -230,14 +230,6 @@ def batches() -> list[Row]:
     ]
 
 
-DELETIONS = (
-    ("an order's erasure, before it", "after claim", "worker-bulk", "key='erase:"),
-    ("an order's erasure, after it", "after the effect", "worker-bulk", "key='erase:"),
-    ("the account's end, before it", "after claim", "worker-default", "key='account:"),
-    ("the account's end, after it", "after the effect", "worker-default", "key='account:"),
-)
-
-
 def imports() -> list[Row]:
     """An import of 3,000 products, interrupted in its dry run and in a chunk."""
     return [
@@ -248,6 +240,14 @@ def imports() -> list[Row]:
             ("chunk written, not committed", "child", ("after the effect", "import-chunk")),
         )
     ]
+
+
+DELETIONS = (
+    ("an order's erasure, before it", "after claim", "worker-bulk", "key='erase:"),
+    ("an order's erasure, after it", "after the effect", "worker-bulk", "key='erase:"),
+    ("the account's end, before it", "after claim", "worker-default", "key='account:"),
+    ("the account's end, after it", "after the effect", "worker-default", "key='account:"),
+)
 
 
 def people() -> list[Row]:
