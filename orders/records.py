@@ -8,11 +8,12 @@ from django.db.models.functions import Now
 
 
 class Export(models.Model):
-    """A file of orders or customers for staff. `file` is its name in the default storage, "" before and after."""
+    """A file for staff, of one kind. `file` is its name in the default storage, "" before and after."""
 
     class Kind(models.TextChoices):
         ORDERS = "orders", "orders"
         CUSTOMERS = "customers", "customers"
+        PRODUCTS = "products", "products"
 
     class Form(models.TextChoices):
         CSV = "csv", "CSV"

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, Lower
 
+from catalog.models import Product
 from orders.models import Export, LoyaltyAccount, Order, OrderLine, Status
 
 SLICE = 1_000  # rows of one query
@@ -94,6 +95,26 @@ TABLES = {
             "orders": Coalesce(Subquery(_bought.annotate(count=Count("pk")).values("count")), 0),
             "spent": Subquery(_bought.annotate(sum=Sum("total")).values("sum")),
             "points": Subquery(_account.values("points")),
+        },
+    ),
+    # Headings by which an import finds each column again.
+    Export.Kind.PRODUCTS: Table(
+        "catalog.view_product",
+        Product.objects.all(),
+        {
+            "number": "pk",
+            "added": "added_at",
+            "slug": "slug",
+            "name": "name",
+            "also called": "also_called",
+            "category": "category__slug",
+            "description": "description",
+            "price": "price",
+            "price before the offer": "was",
+            "VAT rate": "vat_rate",
+            "unit": "unit",
+            "stock": "stock",
+            "active": "active",
         },
     ),
 }

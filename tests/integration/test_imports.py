@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 from celery import current_app
+from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
@@ -23,6 +24,8 @@ from catalog.imports import applying, fields, requests, staging, states, tasks
 from catalog.imports.models import Import, ImportRow
 from catalog.imports.progress import progress
 from catalog.models import Product
+from orders.exports import files
+from orders.models import Export
 from tests.integration.imports import ALL, applied, checked, fruit, staff, table, undone, uploaded
 from tests.integration.paid_orders import paid_order, product
 
@@ -249,6 +252,23 @@ def test_a_purge_deletes_old_files_and_rows_and_no_import_that_goes_on():
     assert [each.rows.count() for each in (old, going, young)] == [0, 1, 1]
     Import.objects.filter(pk=old.pk).update(state="applied")
     assert not requests.undo(old.pk)
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_an_export_is_imported_again_without_a_change(form):
+    apples = product("apples")
+    words = {"name": "=Apples", "also_called": "-x, +y", "description": "@home\nÉire, 'tis", "was": "9.90", "stock": 7}
+    Product.objects.filter(pk=apples.pk).update(**words, active=False)
+    product("pears", price="1.05")
+    user = User.objects.create_superuser("chief")
+    export = Export(kind="products", form=form, user=user)
+    files.start(export)
+    export.refresh_from_db()
+    files.make(export.pk)
+    export.refresh_from_db()
+    made = applied(default_storage.open(export.file).read())
+    assert made.options["applied"] == {"new": 0, "changed": 0, "same": 2, "wrong": 0}, (errors(made), made.reason)
+    assert made.columns.keys() == fields.FIELDS.keys()
 
 
 # Pages
