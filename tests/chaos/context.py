@@ -34,6 +34,7 @@ class Context:
         self.notes: list[str] = []
         self.mails: list[str] = []  # keys of messages that the row causes itself, each to be sent once
         self.tasks: list[str] = []  # that send them, besides the sales report
+        self.webhooks: list[str] = []  # ids of events that the receiver is to get
 
     def strike(self) -> None:
         """Note the time of the fault."""

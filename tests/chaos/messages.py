@@ -15,6 +15,7 @@ from catalog.models import Product
 from lab.faults import people
 from marketing import campaigns, tasks
 from marketing.models import Campaign, Subscription
+from notifications.endpoints.models import Endpoint, Event
 from notifications.models import Channel
 from orders.models import Order
 from tests.chaos.context import TIMEOUT, Context
@@ -108,6 +109,17 @@ def digest(context: Context) -> None:
     tasks.enqueue_digests.enqueue()
 
 
+def webhook(context: Context) -> None:
+    """The warehouse reports that an order has left, and a system of its customer hears of it, beside the customer."""
+    user = people.join().user_id
+    Endpoint.objects.create(user_id=user, url=f"{context.cluster.partners}/receiver/chaos", events=["order.shipped"])
+    number = order_of(context, user)
+    context.mails.append(f"shipped:{number}")
+    context.tasks.append("notifications.send_mail")
+    report(context, number)
+    context.webhooks.append(until(Event.objects.filter(about=str(number)).first, TIMEOUT, "its event").pk)
+
+
 MESSAGES = {
     "SMS": Message(shipped(Channel.SMS), "worker-default", "sms:", "sms", "notifications.send_sms"),
     "push": Message(shipped(Channel.PUSH), "worker-default", "push:", "push", "notifications.send_push"),
@@ -116,6 +128,7 @@ MESSAGES = {
     ),
     "password reset": Message(reset, "worker-critical", "reset:", "mail", "accounts.mail_reset", beside=1),
     "digest": Message(digest, "worker-bulk", "digest:", "mail", "marketing.send_digest"),
+    "webhook": Message(webhook, "worker-bulk", "webhook:", "receiver", "notifications.send_webhook"),
     "campaign": Message(campaign(6), "worker-bulk", "campaign:", "mail", "marketing.mail_campaign", beside=1),
 }
 

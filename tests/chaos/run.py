@@ -137,6 +137,18 @@ class Runner:
         result.found += len(sent)
         result.lost += len(context.mails) - len(sent)
         result.findings += [f"{key}: never sent" for key in context.mails if key not in sent]
+        if context.webhooks:
+            self.check_webhooks(context, result)
+
+    def check_webhooks(self, context: Context, result: Result) -> None:
+        """Each arrives, perhaps twice: under one id, by which its receiver knows it."""
+        answer = urllib3.request("GET", f"{self.cluster.partners}/receivers/chaos", timeout=10).json()
+        came = {delivery["event"] for delivery in answer["deliveries"]}
+        lost = [id for id in context.webhooks if id not in came]
+        result.expected += len(context.webhooks)
+        result.found += len(context.webhooks) - len(lost)
+        result.lost += len(lost)
+        result.findings += [f"webhook {id}: never sent" for id in lost]
 
 
 def check_answers(customers: Customers, result: Result) -> None:
