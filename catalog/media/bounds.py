@@ -7,7 +7,7 @@ from pathlib import Path
 
 from catalog.media.refused import Refused
 
-MEMORY = 1024**3  # bytes; the largest picture that is allowed takes 0.6 of it
+MEMORY = 1024**3  # bytes; the largest picture that is allowed takes up to 0.7 of it
 
 
 @contextmanager
