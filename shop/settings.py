@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "shop.staff.session.StaffMiddleware",
+    "shop.body_limit.UploadMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -144,7 +145,8 @@ SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 # A choice: both bind the other hosts of the domain, and a browser's preload list keeps a domain for months.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE and env.HSTS_SCOPE != "host"
 SECURE_HSTS_PRELOAD = SECURE and env.HSTS_SCOPE == "preload"
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# files.E001: catalog/media/temporary.py makes the folder.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021", "files.E001"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
 # Machines in the internal network request these, every few seconds, without https and by any address.
 MACHINE_PATHS = ("/healthz", "/readyz", "/metrics")
@@ -162,6 +164,7 @@ CONTENT_SECURITY_POLICY = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; no form or API call of ours is larger, but for files
 UPLOAD_MAX_SIZE = 256 * 1024 * 1024  # bytes of a request in which staff upload files
+FILE_UPLOAD_TEMP_DIR = VAR / "files" / "incoming"  # on the disk of the stored files: to store one is a rename
 AUTHENTICATION_BACKENDS = [
     "shop.sign_in.Limits",
     "django.contrib.auth.backends.ModelBackend",

@@ -3,8 +3,8 @@
 gunicorn 27 limits no request's time: eight slow clients hold its eight threads for as long as they like, and each that
 does not hang up stops its main loop for two seconds. Here the main loop's poller waits for all of them. No TLS.
 
-The limit: of an answer over 400 kB, which only the script of the API's documentation is, the kernel takes a part, and a
-thread waits 10 s each time for a client to read on.
+The limits: of an answer over 400 kB, such as a whole clip, the kernel takes a part, and a
+thread waits 10 s each time for a client to read on. An upload of staff over 64 KiB holds a thread while it comes.
 """
 
 import fcntl
