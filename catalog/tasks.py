@@ -6,7 +6,7 @@ The steps of a picture are CPU-heavy: their queue has a worker of its own, one b
 from backroom import Retry, task
 from catalog import low_stock, supplier
 from catalog.imports import tasks as import_tasks  # noqa: F401 - Celery finds those here
-from catalog.media import picture_steps, steps, storage, virus
+from catalog.media import clips, picture_steps, steps, storage, temporary, virus
 from catalog.search import tasks as search_tasks  # noqa: F401 - Celery finds those here
 
 PATIENT = Retry(attempts=16, first=2, cap=1800)  # about three hours
@@ -56,8 +56,38 @@ def delete_media_files(names: list[str]) -> None:
 
 @task(name="catalog.sweep_media", queue="bulk")
 def sweep_media() -> int:
-    """Delete files that no row ever named; returns how many."""
-    return storage.sweep()
+    """Delete files that no row ever named, and unfinished ones; returns how many."""
+    return storage.sweep() + temporary.sweep()
+
+
+@task(name="catalog.media_probe", queue="media", key="media-probe:{media}", retry=steps.RETRY)
+def media_probe(media: int) -> str:
+    """Check what an uploaded clip really is."""
+    return steps.run(media, "probe", clips.probe)
+
+
+@task(name="catalog.media_poster", queue="media", key="media-poster:{media}", retry=steps.RETRY)
+def media_poster(media: int) -> str:
+    """Make the poster of a clip."""
+    return steps.run(media, "poster", clips.poster)
+
+
+@task(
+    name="catalog.media_small", queue="media", key="media-small:{media}", retry=steps.RETRY,
+    soft_time_limit=clips.SOFT_LIMIT, time_limit=clips.HARD_LIMIT,
+)  # fmt: skip
+def media_small(media: int) -> str:
+    """Encode a clip for telephones."""
+    return steps.run(media, "small", clips.render, "small")
+
+
+@task(
+    name="catalog.media_large", queue="media", key="media-large:{media}", retry=steps.RETRY,
+    soft_time_limit=clips.SOFT_LIMIT, time_limit=clips.HARD_LIMIT,
+)  # fmt: skip
+def media_large(media: int) -> str:
+    """Encode a clip in full size."""
+    return steps.run(media, "large", clips.render, "large")
 
 
 @task(name="catalog.find_low_stock", queue="bulk")
