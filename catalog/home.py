@@ -9,6 +9,7 @@ from django.db.models import Count, OuterRef, Q, Subquery, Value
 from django.db.models.functions import MD5, Concat, Now
 from django.utils import timezone
 
+from catalog.media import gallery
 from catalog.models import Category, HomePage, Product
 
 PICKS = 8
@@ -42,6 +43,6 @@ def shown() -> tuple[list[dict[str, Any]], list[Product]]:
     chosen = HomePage.objects.values("shelves", "picks").first() or _chosen()
     kept = {id: {"cover": cover, "size": size} for id, cover, size in chosen["shelves"]}
     categories = Category.objects.filter(pk__in=kept)
-    products = ON_SALE.in_bulk(chosen["picks"])
+    products = ON_SALE.prefetch_related(gallery.covers()).in_bulk(chosen["picks"])
     picks = [products[id] for id in chosen["picks"] if id in products]
     return [{"category": each, **kept[each.pk]} for each in categories], picks[:PICKS]

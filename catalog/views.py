@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from catalog import home as home_page
 from catalog import reviews
+from catalog.media import gallery
 from catalog.models import Category, Product
 from catalog.search.query import search, tidy
 from catalog.search.spelling import respelt, suggestions
@@ -39,7 +40,7 @@ def products(request: HttpRequest) -> HttpResponse:
     """
     text = tidy(request.GET.get("q", ""))
     category, in_stock = chosen_category(request.GET.get("category", "")), "in_stock" in request.GET
-    shelf = Product.objects.filter(active=True).select_related("category")
+    shelf = Product.objects.filter(active=True).select_related("category").prefetch_related(gallery.covers())
     if category:
         shelf = shelf.filter(category=category)
     if in_stock:
@@ -87,10 +88,11 @@ def product(request: HttpRequest, slug: str) -> HttpResponse:
     """One product, its reviews, and products that are often bought with it."""
     shown = get_object_or_404(Product.objects.select_related("category"), slug=slug, active=True)
     pairs = shown.bought_together.filter(other__active=True).select_related("other")
-    companions = pairs.order_by("-count", "other__name")[:COMPANIONS]
+    companions = pairs.prefetch_related(gallery.covers("other__media")).order_by("-count", "other__name")[:COMPANIONS]
     context = {
         "product": shown,
         "category": shown.category,
+        "gallery": gallery.published().filter(product=shown),
         "companions": [pair.other for pair in companions],
         "reviews": reviews.summary(shown.reviews.all()),
     }

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Now
 
+from catalog.media import gallery
 from catalog.models import Product
 from orders.signals import cart_changed
 
@@ -49,7 +50,7 @@ class Cart(models.Model):
 
     def lines(self) -> list["CartItem"]:
         """The items, in the order in which they were added."""
-        return list(self.items.select_related("product"))
+        return list(self.items.select_related("product").prefetch_related(gallery.covers("product__media")))
 
     def add(self, product: Product, quantity: int) -> None:
         """Add to the product's quantity. Raises CartFull."""
