@@ -4,8 +4,10 @@ from django.contrib import admin
 from django.contrib.admin.widgets import AdminIntegerFieldWidget
 from django.db import models
 from django.db.models.functions import Now
+from django.urls import path
 
 from catalog.imports import admin as import_admin  # noqa: F401 - registers the imports
+from catalog.media import staff_pages
 from catalog.models import BoughtTogether, Category, Product
 from catalog.reviews import Review
 from catalog.search import refresh
@@ -45,6 +47,15 @@ class ProductAdmin(OnTheHomePage):
     list_select_related = ["category"]
     search_fields = ["name", "also_called", "description"]
     prepopulated_fields = {"slug": ["name"]}
+
+    def get_urls(self):
+        view = self.admin_site.admin_view
+        return [
+            path("<int:id>/media/", view(staff_pages.page), name="catalog_product_media"),
+            path("<int:id>/media/add/", view(staff_pages.add), name="catalog_product_media_add"),
+            path("<int:id>/media/<int:media>/act/", view(staff_pages.act), name="catalog_product_media_act"),
+            *super().get_urls(),
+        ]
 
     # An order may change the stock while staff have the form open. The form remembers the stock that it showed, and
     # only fields that staff changed are written.

@@ -1,4 +1,4 @@
-"""Clips, by the real encoder: what is published, what is refused, and that no encoder outlives its job."""
+"""Clips, by the real encoder: which are published, which refused, and that no encoder outlives its job."""
 
 import re
 import subprocess
@@ -97,6 +97,8 @@ def test_a_clip_becomes_a_poster_and_two_sizes_without_sound_and_metadata(films)
         assert content.index(b"moov") < content.index(b"mdat")  # it can be played before it is loaded
         assert b"soun" not in content
     assert storage.read(gallery.files(media, "image/jpeg")[0]["name"])[:3] == b"\xff\xd8\xff"
+    reported = Progress.objects.get(job_id=Job.objects.get(key=f"media-large:{media.pk}").pk)  # by the encoder
+    assert (reported.total, reported.done) == (2000, pytest.approx(2000, abs=250))
     assert not list(temporary.folder().iterdir())
 
 
@@ -131,14 +133,6 @@ def test_without_the_encoder_a_clip_is_refused_with_a_sentence(films, monkeypatc
     monkeypatch.setattr(encoder, "get_ffmpeg_exe", None)
     media = made(films / "good.mp4")
     assert (media.state, "can't encode clips" in media.reason) == (State.REFUSED, True)
-
-
-def test_the_encoder_reports_how_far_it_is(films):
-    media = uploaded(films / "good.mp4")
-    run_jobs()
-    job = Job.objects.get(key=f"media-large:{media.pk}")
-    done = Progress.objects.get(job_id=job.pk)
-    assert (done.total, done.done) == (2000, pytest.approx(2000, abs=250))
 
 
 def test_a_cancelled_clip_kills_its_encoder_in_the_middle(films, monkeypatch, tmp_path):
