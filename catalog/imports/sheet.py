@@ -1,7 +1,8 @@
 """Writes the first sheet of a workbook that has rows to stdout, as CSV in UTF-8, and its name to stderr.
 
 `python sheet.py FILE` is a program of its own: it imports nothing of the shop, and its memory, time and output are
-bounded. calamine holds a whole sheet, and a cell far below the others makes it allocate all between.
+bounded. calamine holds a whole sheet, 300 MB for 200,000 rows of seven columns. A cell far below the others makes it
+allocate all between.
 """
 
 import csv
