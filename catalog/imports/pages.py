@@ -16,7 +16,7 @@ from backroom.ledger.models import Job
 from backroom.ops import audit_log
 from backroom.ops.formats import seconds
 from catalog.cells import harmless
-from catalog.imports import fields, progress, requests
+from catalog.imports import progress, requests
 from catalog.imports.forms import ColumnsForm, TextForm, UploadForm
 from catalog.imports.models import Import
 from catalog.imports.states import State
@@ -64,7 +64,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         made = requests.upload(form.cleaned_data["file"], request.user.pk)
         return redirect("admin:catalog_import_page", made.pk)
-    context = {**_context(request), "title": "Import products", "form": form, "fields": fields.FIELDS}
+    context = {**_context(request), "title": "Import products", "form": form}
     return render(request, "admin/catalog/import/upload.html", context, status=422 if form.errors else 200)
 
 

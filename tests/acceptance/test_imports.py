@@ -1,6 +1,5 @@
 """An import of the largest size with real workers, which are killed again and again."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from tests.acceptance.conftest import Cluster
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db, pytest.mark.slow, pytest.mark.timeout(3600)]
-ROWS = int(os.environ.get("IMPORT_ROWS", "200000"))
+ROWS = 200_000
 KNOWN = ROWS // 10  # products that are there before
 MOST = 200  # MB
 HEADING = "slug;name;category;description;price;stock;active"
