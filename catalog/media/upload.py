@@ -28,7 +28,10 @@ def add(product: int, files: Sequence[UploadedFile], by: int) -> list[Media]:
     if others.count() + len(files) > MOST:
         raise TooMany
     behind = (others.aggregate(last=Max("position"))["last"] or 0) + 1
-    stored = [_stored(Media(product_id=product, uploaded_by_id=by, position=behind), file) for file in files]
+    stored = [
+        _stored(Media(product_id=product, uploaded_by_id=by, position=position), file)
+        for position, file in enumerate(files, behind)
+    ]
     with transaction.atomic():
         for media in stored:
             _insert(media)

@@ -89,7 +89,7 @@ def test_an_upload_is_stored_and_enqueued_and_nothing_of_it_is_decoded(editor):
     assert (answer.status_code, answer["Location"]) == (302, path(apples))
     picture, clip = Media.objects.all()
     assert [picture.kind, clip.kind] == ["picture", "clip"]
-    assert [picture.state, picture.position, clip.position] == [State.WAITING, 1, 1]
+    assert [picture.state, picture.position, clip.position] == [State.WAITING, 1, 2]
     assert re.fullmatch(rf"{apples.pk}/[0-9a-f]{{16}}-original\.jpg", picture.original)
     assert re.fullmatch(rf"{apples.pk}/[0-9a-f]{{16}}-original\.mp4", clip.original)
     assert storage.read(clip.original) == b"y" * 3_000_000
