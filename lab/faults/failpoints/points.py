@@ -31,8 +31,8 @@ WEBHOOK = {
 }
 # In the web process, while it takes a report of the payment gateway.
 PAYMENT_WEBHOOK = {
-    "before commit of a payment's report": Point("orders.ordering.payment_events:_keep", AFTER),
-    "after commit of a payment's report": Point("orders.ordering.payment_events:record", AFTER),
+    "before commit of a payment report": Point("orders.ordering.payment_events:_keep", AFTER),
+    "after commit of a payment report": Point("orders.ordering.payment_events:record", AFTER),
 }
 # In a worker's child, in the order in which a job meets them.
 WORKER = {
