@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from io import TextIOWrapper
-from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from django.conf import settings
 from xlsxwriter import Workbook
 
 from backroom import Permanent
+from catalog.media.temporary import workplace
 
 EXCEL_ROWS = 1_048_575  # below the header
 
@@ -71,8 +70,8 @@ def _cell(value: Any) -> Any:
 def _xlsx(file: IO[bytes], header: Iterable[str], rows: Iterable[Sequence[Any]]) -> int:
     count = 0
     # Its rows wait in files of this folder, which an error deletes. The machine's /tmp may be too small for them.
-    with TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
-        book = Workbook(file, _EXCEL | {"tmpdir": folder})
+    with workplace() as folder:
+        book = Workbook(file, _EXCEL | {"tmpdir": str(folder)})
         sheet = book.add_worksheet()
         sheet.freeze_panes(1, 0)
         sheet.write_row(0, 0, header, book.add_format({"bold": True}))

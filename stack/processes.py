@@ -58,13 +58,14 @@ def _worker_grace(env: Mapping[str, str]) -> int:
     return int(given)
 
 
-def _python(*arguments: str, secrets: Sequence[str] = SECRETS) -> list[str]:
+def _python(*arguments: str, secrets: Sequence[str] = SECRETS, yields: bool = False) -> list[str]:
     # `python -m gunicorn`, not `.venv/bin/gunicorn`: scripts break if the checkout's path has a space.
-    return [*servers.DIE_WITH_PARENT, "TERM", *environment.keeping(*secrets), sys.executable, *arguments]
+    nice = ["nice", "-n", "5"] if yields else []
+    return [*servers.DIE_WITH_PARENT, "TERM", *environment.keeping(*secrets), *nice, sys.executable, *arguments]
 
 
-def _celery(*arguments: str) -> list[str]:
-    return _python("-m", "celery", "-A", "shop", *arguments)
+def _celery(*arguments: str, yields: bool = False) -> list[str]:
+    return _python("-m", "celery", "-A", "shop", *arguments, yields=yields)
 
 
 def _web(port: str) -> list[str]:
@@ -76,9 +77,9 @@ def _web(port: str) -> list[str]:
 
 def _worker(queue: str) -> list[str]:
     # Without gossip and mingle a worker starts a second sooner, and resumes faster after a broker's restart.
-    worker = _celery("worker", f"--queues={queue}", f"--hostname={queue}@%h", "--pool=prefork")
-    nice = ["nice", "-n", "5"] if queue in YIELDING else []
-    return [*nice, *worker, f"--concurrency={QUEUES[queue]}", "--without-gossip", "--without-mingle"]
+    pool, lean = ("--pool=prefork", f"--concurrency={QUEUES[queue]}"), ("--without-gossip", "--without-mingle")
+    name = f"--hostname={queue}@%h"
+    return _celery("worker", f"--queues={queue}", name, *pool, *lean, yields=queue in YIELDING)
 
 
 def _flower(env: Mapping[str, str]) -> list[str]:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from charset_normalizer import from_bytes
-from django.conf import settings
+
+from catalog.media.temporary import folder
 
 MOST_ROWS, MOST_COLUMNS = 200_000, 100
 SAMPLE = 5  # rows that the page shows
@@ -184,8 +185,8 @@ def converted(file: IO[bytes]) -> tuple[IO[bytes], str]:
     A hostile workbook makes its reader allocate without bound, and abort. So another process reads it, with limits and
     without our secrets: this one goes on.
     """
-    csv_file = tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)  # noqa: SIM115 - the caller closes it
-    with tempfile.NamedTemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as book:
+    csv_file = tempfile.TemporaryFile(dir=folder())  # noqa: SIM115 - the caller closes it
+    with tempfile.NamedTemporaryFile(dir=folder()) as book:
         file.seek(0)
         while block := file.read(BLOCK):
             book.write(block)

@@ -7,7 +7,6 @@ limits: the next attempt begins anew, and has 50 s for tables.MOST rows.
 import uuid
 from tempfile import TemporaryFile
 
-from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db.models.functions import Now
@@ -15,6 +14,7 @@ from django.db.models.functions import Now
 from backroom import Call, enqueue_all, progress
 from backroom.runtime.lane import Lane
 from catalog import cells
+from catalog.media.temporary import folder
 from orders.exports import links
 from orders.exports.tables import table
 from orders.follow_ups import PATIENT
@@ -45,7 +45,7 @@ def make(id: int) -> None:
     if export is None or not links.allowed(export):
         return
     its, before = table(export), export.created_at
-    with TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as file:
+    with TemporaryFile(dir=folder()) as file:
         rows = progress(its.read(export, before), its.found(export, before).count())
         count = cells.write(file, export.form, its.columns, rows)
         name = default_storage.save(f"{FOLDER}/{uuid.uuid4().hex}.{export.form}", File(file))

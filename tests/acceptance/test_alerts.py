@@ -21,11 +21,11 @@ WORKERS = [f"worker-{queue}" for queue in QUEUES]
 
 @pytest.fixture
 def watched(house: Cluster):
-    """The house, with two watchers who have looked at it."""
-    house.start(*WATCHERS)
+    """The house with all workers, and two watchers that have looked at it."""
+    house.start(*WATCHERS, "worker-media")
     until(lambda: Heartbeat.objects.filter(role="watcher").count() == 2, what="both have looked")
     yield house
-    for name in WATCHERS:
+    for name in (*WATCHERS, "worker-media"):
         house.processes[name].terminate()
         assert house.processes[name].wait(60) == 0
 

@@ -18,7 +18,7 @@ import pytest
 import redis
 import urllib3
 
-from stack import environment, ports
+from stack import environment, ports, processes
 from stack.supervisor import CHECKOUT
 from tests.demo import Demo
 from tests.waiting import until
@@ -117,7 +117,7 @@ def flower_shows(env: dict[str, str]) -> dict[str, str]:
         return answer.data.decode()
 
     workers = json.loads(get("/api/workers?refresh=1"))
-    assert len(workers) == 3
+    assert len(workers) == len(processes.QUEUES)
     paths = ["/workers", "/tasks", "/broker", "/metrics", "/api/workers", *(f"/worker/{name}" for name in workers)]
     pages = {path: get(path) for path in paths}
     assert all("redis://shop:********@" in pages[f"/worker/{name}"] for name in workers)

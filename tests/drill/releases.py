@@ -16,7 +16,7 @@ LEFT_OUT = shutil.ignore_patterns(".*", "var", "docs", "tests", "bench", "node_m
 RECEIPT = """        effect=("mail", "receipt"), after="invoice", stops=True, queue="critical", retry=PATIENT,
 """
 SENDING = "def send_receipt(number: int) -> None:\n"
-REPORT = """def mail_sales_report(day: str | None = None) -> None:"""
+REPORT = """def mail_sales_report(day: str | None = None, slot_time: str = "") -> None:"""
 ANALYTICS = """def send_order_paid(number: int) -> None:"""
 ARGUMENTS = """        arguments = {self.argument: number}
 """

@@ -1,8 +1,5 @@
 """The clean-up at the end of the month: a job for each kind, once a slot, and nothing that is still of use."""
 
-import os
-import time
-
 import pytest
 from django.contrib.auth.models import User
 
@@ -15,29 +12,12 @@ from shop import clean_up, tasks
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def incoming(settings, tmp_path):
-    settings.FILE_UPLOAD_TEMP_DIR = tmp_path
-    return tmp_path
-
-
-def test_each_sweep_is_a_job_of_its_own_once_a_slot(incoming):
+def test_each_sweep_is_a_job_of_its_own_once_a_slot():
     for _ in range(2):
         tasks.clean_up.enqueue("2026-12-01T03:30:00+00:00")
     run_jobs()
     jobs = Job.objects.filter(task="shop.sweep", state=State.SUCCEEDED)
     assert sorted(jobs.values_list("key", flat=True)) == sorted(f"sweep:{kind}-2026-12-01" for kind in clean_up.SWEEPS)
-
-
-def test_temporary_files_of_killed_processes_are_deleted_once_they_are_a_day_old(incoming):
-    for name in "upload", "young":
-        (incoming / name).write_text("x")
-    (incoming / "sheet").mkdir()
-    (incoming / "sheet" / "rows").write_text("x")
-    for name in "upload", "sheet":
-        os.utime(incoming / name, (time.time() - 90_000,) * 2)
-    clean_up.delete_temporary_files()
-    assert [path.name for path in incoming.iterdir()] == ["young"]
 
 
 def test_a_former_address_is_kept_while_a_job_may_still_mail_it():

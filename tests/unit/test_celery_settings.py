@@ -37,13 +37,18 @@ def test_a_worker_for_a_queue_that_does_not_exist_does_not_start():
         current_app.amqp.queues = current_app.amqp.Queues(queues)  # selecting is for a process that does it once
 
 
+CLIPS = ("catalog.media_small", "catalog.media_large")
+
+
 def test_every_body_is_told_to_end_and_then_ended_before_its_worker_is_killed():
+    """But for clips: a worker that stops requeues what would outlast it."""
     current_app.loader.import_default_modules()
     for task in current_app.tasks.values():
         if isinstance(task, LedgerTask):
             soft = task.soft_time_limit or current_app.conf.task_soft_time_limit
             hard = task.time_limit or current_app.conf.task_time_limit
-            assert 0 < soft < hard < settings.BACKROOM_WORKER_GRACE, task.name
+            assert 0 < soft < hard
+            assert hard < settings.BACKROOM_WORKER_GRACE or task.name in CLIPS, task.name
 
 
 @pytest.fixture(scope="module")
