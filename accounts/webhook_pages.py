@@ -69,7 +69,8 @@ def delivery(request: HttpRequest, id: int) -> HttpResponse:
         _count(request)
         _tell(request, transitions.replay(mine))
         return redirect("accounts:webhook_delivery", id)
-    return render(request, "accounts/webhook_delivery.html", {"delivery": found, "attempts": found.attempts.all()})
+    context = {"delivery": found, "attempts": found.attempts.all(), "stopped": transitions.stopped(mine).exists()}
+    return render(request, "accounts/webhook_delivery.html", context)
 
 
 @require_POST

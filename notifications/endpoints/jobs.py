@@ -29,9 +29,8 @@ def key(delivery: Delivery) -> str:
 
 
 def call(delivery: Delivery, endpoint: Endpoint) -> Call:
-    """An endpoint gets one request at a time, so a slow one holds one process of a worker. Strictly in order, an event
-    that is retried holds up the later ones; else they pass."""
-    strict = Lane(f"order:endpoint:{endpoint.pk}", 1, dead_blocks=False)
-    lane = strict if endpoint.in_order else Lane(f"limit:endpoint:{endpoint.pk}", 1)
+    """An endpoint gets one request at a time, so a slow one holds one place of a worker. Strictly in order, an event
+    that is retried holds up the later ones; else they pass. Both have one lane, so a change of that keeps it so."""
+    lane = Lane(f"limit:endpoint:{endpoint.pk}", 1, dead_blocks=False if endpoint.in_order else None)
     arguments = {"delivery": delivery.pk, "round": delivery.round}
     return Call("notifications.send_webhook", arguments, "bulk", SCHEDULE.attempts, key(delivery), lane=lane)

@@ -15,7 +15,7 @@ from backroom.outbound.strangers import NoAnswer
 from notifications.endpoints import jobs, transitions
 from notifications.endpoints.models import Attempt, Delivery, Endpoint, Event
 
-PAUSED = 3600.0  # seconds between two looks at a paused endpoint; transitions.resume cuts the wait short
+PAUSED = 86_400.0  # seconds between two looks at a paused endpoint; transitions.resume cuts the wait short
 SHOWN = 1_000  # characters of an answer that are kept
 GONE = 410
 

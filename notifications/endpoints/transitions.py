@@ -2,28 +2,32 @@
 
 | What | From | When | To |
 | --- | --- | --- | --- |
-| delivery | waiting | the answer is 2xx | delivered |
+| delivery | any, in the same round | the answer is 2xx | delivered |
 | | waiting | its last attempt fails | failed |
 | | waiting | the endpoint is off | cancelled |
-| | delivered, failed, cancelled | its owner replays it | waiting, in the next round |
+| | any, unless its job goes on | its owner replays it | waiting, in the next round |
 | endpoint | active | its owner pauses it | paused: its jobs snooze |
 | | paused, off | its owner resumes it | active: its jobs run now |
 | | active, paused | it answers 410; or a delivery fails, and none succeeded for five days | off, with a mail |
 
 Races: a delivery's job runs twice, as after a rescue. Both may post, under one webhook-id, and one change matches. An
 event comes as its endpoint goes off: its job finds that, and cancels the delivery. A job reads "paused" just as the
-pause ends: it runs an hour later.
+pause ends: it runs a day later, or after another resume.
+
+Limit: a job that ends outside its body, as by a kill in its last attempt, leaves its delivery waiting: a dead letter,
+until its owner replays it.
 """
 
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Exists, F, OuterRef, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Concat, Now
 from django.utils import timezone
 
 from backroom import enqueue_all
 from backroom.ledger import operations
+from backroom.ledger.models import LIVE, Job
 from notifications.endpoints import jobs
 from notifications.endpoints.models import Delivery, Endpoint, new_secret
 from notifications.notify import notify
@@ -35,13 +39,16 @@ Ended, On = Delivery.State, Endpoint.State
 
 
 def deliver(delivery: Delivery) -> None:
+    """Race: another attempt, which was taken for dead, failed as the last one meanwhile, or the endpoint went off. This
+    answer holds."""
     Endpoint.objects.filter(pk=delivery.endpoint_id, failing_since__isnull=False).update(failing_since=None)
-    _end(delivery, Ended.DELIVERED)
+    same = Delivery.objects.filter(pk=delivery.pk, round=delivery.round).exclude(state=Ended.DELIVERED)
+    same.update(state=Ended.DELIVERED, ended_at=Now())
 
 
 def fail(delivery: Delivery, last: bool) -> None:
-    """An attempt failed, and perhaps the last one. Only then is the endpoint switched off: one that works again is
-    not, for a hiccup after a quiet week."""
+    """An attempt failed. Only the delivery's last one switches an endpoint off: after a quiet week, one failure must
+    not."""
     endpoint = Endpoint.objects.filter(pk=delivery.endpoint_id)
     endpoint.filter(failing_since=None).update(failing_since=Now())
     if last:
@@ -100,13 +107,14 @@ def delete(endpoints: QuerySet[Endpoint]) -> int:
 
 
 def replay(chosen: QuerySet[Delivery]) -> int:
-    """Send these again, at most SLICE, the oldest first; returns how many. What waits is left out.
+    """Send these again, at most SLICE, the oldest first; returns how many. Those whose job goes on are left out.
 
-    Race: a second click at once. The lock waits, and then finds them waiting.
+    Race: a second click at once. The lock waits for the first, whose jobs this statement's snapshot may not have: the
+    second statement has them.
     """
     with transaction.atomic():
-        ended = chosen.exclude(state=Ended.WAITING).select_related("endpoint").order_by("id")
-        found = list(ended.select_for_update(of=["self"])[:SLICE])
+        locked = [each.pk for each in stopped(chosen).order_by("id").select_for_update(of=["self"])[:SLICE]]
+        found = list(stopped(Delivery.objects.filter(pk__in=locked)).select_related("endpoint").order_by("id"))
         for delivery in found:
             delivery.round, delivery.state, delivery.ended_at = delivery.round + 1, Ended.WAITING, None
         Delivery.objects.bulk_update(found, ["round", "state", "ended_at"], batch_size=SLICE)
@@ -115,9 +123,15 @@ def replay(chosen: QuerySet[Delivery]) -> int:
 
 
 def unsent(id: int, since: timedelta) -> QuerySet[Delivery]:
-    """An endpoint's deliveries of the time since then that came to nothing."""
-    lost = Q(state__in=[Ended.FAILED, Ended.CANCELLED], created_at__gt=timezone.now() - since)
-    return Delivery.objects.filter(lost, endpoint=id)
+    """An endpoint's deliveries of the time since then that came to nothing. `replay` leaves out those that go on."""
+    return Delivery.objects.filter(endpoint=id, created_at__gt=timezone.now() - since).exclude(state=Ended.DELIVERED)
+
+
+def stopped(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
+    """Those that no job will try again."""
+    id, round = (Cast(OuterRef(name), TextField()) for name in ("pk", "round"))
+    key = Concat(Value("webhook:"), id, Value("-"), round, output_field=TextField())
+    return deliveries.exclude(Exists(Job.objects.filter(key=key, state__in=LIVE)), state=Ended.WAITING)
 
 
 def _keys(id: int) -> list[str]:

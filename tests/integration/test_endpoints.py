@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from backroom.ledger import lanes
+from backroom.ledger import lanes, rescue
 from backroom.ledger.models import Job, State
 from backroom.outbound import breaker, strangers
 from notifications import personal_data, retention
@@ -187,6 +187,32 @@ def test_after_the_last_attempt_it_has_failed_without_a_dead_letter(endpoint, re
     assert delivery.endpoint.state == Endpoint.State.ACTIVE
 
 
+def test_a_delivery_whose_last_attempt_was_cut_off_can_be_sent_again(endpoint, receiver, client):
+    delivery = announce(endpoint)
+    mine = Delivery.objects.filter(pk=delivery.pk)
+    assert transitions.replay(mine) == 0  # its job goes on
+    page = f"/accounts/webhooks/deliveries/{delivery.pk}/"
+    assert b"Send again" not in client.get(page).content
+    cut = {"state": State.RUNNING, "attempts": SCHEDULE.attempts, "worker": "killed", "place": 1}
+    Job.objects.update(**cut, started_at=timezone.now() - HOUR)
+    rescue.requeue_abandoned()
+    assert Job.objects.get().state == State.DEAD
+    assert b"Send again" in client.get(page).content
+    assert transitions.replay(transitions.unsent(endpoint.pk, HOUR)) == 1
+    send(delivery)
+    assert delivery.state == Delivery.State.DELIVERED
+
+
+@pytest.mark.parametrize("meanwhile", [Delivery.State.FAILED, Delivery.State.CANCELLED])
+def test_an_answer_holds_whatever_another_attempt_or_the_endpoints_end_did_meanwhile(endpoint, receiver, meanwhile):
+    delivery = announce(endpoint)
+    Delivery.objects.update(state=meanwhile)
+    with transaction.atomic():
+        transitions.deliver(delivery)
+    delivery.refresh_from_db()
+    assert delivery.state == Delivery.State.DELIVERED
+
+
 @pytest.mark.parametrize(
     ("says", "status", "error"),
     [
@@ -282,7 +308,7 @@ def test_a_paused_endpoint_keeps_its_events_and_a_resume_sends_them(endpoint, re
     delivery = announce(endpoint)
     job = send(delivery)
     assert (job.state, job.attempts, receiver.requests) == (State.WAITING, 0, [])
-    assert job.run_at > timezone.now() + 0.9 * HOUR
+    assert job.run_at > timezone.now() + 23 * HOUR
     transitions.resume(endpoint.pk)
     job.refresh_from_db()
     assert job.run_at <= timezone.now()
@@ -325,6 +351,18 @@ def test_a_failed_event_holds_up_the_later_ones_only_strictly_in_order(endpoint,
     send(first)
     lanes.open_lanes([name])
     assert (Job.objects.get(key=f"webhook:{second.pk}-1").state == State.READY) is passes
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_change_of_strictly_in_order_leaves_one_request_at_a_time_and_what_waits_first(endpoint, in_order):
+    Endpoint.objects.update(in_order=not in_order)
+    first = announce(endpoint)
+    Endpoint.objects.update(in_order=in_order)
+    announce(endpoint, 2)
+    (lane,) = set(Job.objects.values_list("lane", flat=True))
+    assert [message.id for _ in range(2) for message in lanes.open_lanes([lane])] == [
+        str(Job.objects.get(key=f"webhook:{first.pk}-1").pk)
+    ]
 
 
 def test_a_test_event_goes_to_its_endpoint_alone_whatever_that_chose(endpoint, receiver):
