@@ -1,11 +1,11 @@
 """POST to a URL that a stranger gave us, such as a customer's webhook endpoint.
 
-Only public addresses are called, and the address that was checked is the one that the connection uses. So a name that
-resolves to another one a moment later (DNS rebinding) gains nothing. No redirect is followed, no proxy is used, and no
+Only public addresses are called. The connection goes to the address that was checked: a name is not resolved again, so
+an answer that changes in between (DNS rebinding) is never used. No redirect is followed, no proxy is used, and no
 cookie and no trace of ours goes along. BACKROOM_STRANGERS_ALLOW names exceptions, which need no TLS either.
 
 Limits: the resolver's own timeout comes on top of the deadlines. Where DNS64 gives IPv6 addresses of IPv4 hosts, those
-count as not public.
+count as not public. The errors show a URL's owner whether its port is open.
 """
 
 import socket
@@ -14,8 +14,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from ipaddress import ip_address, ip_network
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -27,12 +26,12 @@ from backroom.outbound import breaker
 from backroom.outbound.deadline import BoundedResponse
 from backroom.outbound.errors import PartnerUnavailable
 from backroom.outbound.http import MARGIN, retry_after
+from backroom.outbound.public_addresses import NotAnAddress, is_public
 
 CONNECT, ANSWER = 3.0, 7.0  # seconds to connect, again for TLS, and for the whole answer
 LEASE = 2 * CONNECT + ANSWER + MARGIN
 KEPT = 4_000  # bytes of an answer's body; the rest is not read
-UNICAST = ip_network("2000::/3")
-TUNNELS = ip_network("2002::/16"), ip_network("2001::/32")  # 6to4 and Teredo: an IPv4 address is inside
+NOT_PUBLIC = "The address has to lead to a public host."  # one sentence for all: others would tell our hosts' names
 
 
 class NoAnswer(PartnerUnavailable):
@@ -44,7 +43,7 @@ class NotCallable(ValueError):
 
 
 class _Failed(PartnerUnavailable):
-    """A 5xx, for the breaker."""
+    """Another status than 2xx, for the breaker."""
 
 
 class Answer(NamedTuple):
@@ -67,25 +66,28 @@ def check(url: str) -> None:
     if parts.auth:
         raise NotCallable("Leave the user name and the password out of the address.")
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    if parts.scheme == "http" and not _is_allowed(parts.host, port):
-        raise NotCallable("The address has to begin with https://.")
-    with suppress(_NotAnAddress):
+    if not _is_allowed(parts.host, port):
+        if parts.scheme == "http":
+            raise NotCallable("The address has to begin with https://.")
+        if port != 443 and port < 1024:
+            raise NotCallable("Use the port 443, or one from 1024.")
+    with suppress(NotAnAddress):
         _check_public(parts.host, port, [parts.host.strip("[]")])
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, name: str, key: str) -> Answer:
     """Returns the answer, whatever its status.
 
-    `name`, as "endpoint:7", has a breaker of its own, at the rate of "endpoint". `key` names the effect. A 5xx and no
-    answer are failures of this effect: five of different effects in a row open the breaker. Raises NoAnswer; and Away
-    if the breaker, the rate limit or an earlier Retry-After holds the call back.
+    `name`, as "endpoint:7", has a breaker of its own, at the rate of "endpoint". `key` names the effect. All but a 2xx
+    and a pause is a failure of this effect: five of different effects in a row open the breaker. Raises NoAnswer; and
+    Away if the breaker, the rate limit or an earlier Retry-After holds the call back.
     """
     with suppress(RetryAfter, _Failed), breaker.guard(name, key, LEASE):
         with context.of_call(name, "POST"):
             answer = _exchange(url, body, headers)
         if answer.retry_after:
             raise RetryAfter(answer.retry_after, name)
-        if answer.status >= 500:
+        if not 200 <= answer.status < 300:
             raise _Failed(name)
     return answer
 
@@ -124,25 +126,10 @@ def _pause(response: urllib3.BaseHTTPResponse) -> int:
     return retry_after(response.headers.get("Retry-After", "")) if response.status in (429, 503) else 0
 
 
-class _NotAnAddress(ValueError):
-    pass
-
-
 def _check_public(host: str, port: int, addresses: list[str]) -> None:
     """Raises NotCallable if one of the addresses is not public, unless the host is an exception."""
     if not _is_allowed(host, port) and not all(map(is_public, addresses)):
-        raise NotCallable("The address leads to a network that is not public.")
-
-
-def is_public(address: str) -> bool:
-    """Whether everyone can reach this IP address. Raises ValueError for another text."""
-    try:
-        found = ip_address(address)
-    except ValueError as error:
-        raise _NotAnAddress(address) from error
-    if found.version == 4:
-        return found.is_global and not found.is_multicast
-    return found in UNICAST and found.is_global and not any(found in tunnel for tunnel in TUNNELS)
+        raise NotCallable(NOT_PUBLIC)
 
 
 def _is_allowed(host: str, port: int) -> bool:
@@ -150,24 +137,32 @@ def _is_allowed(host: str, port: int) -> bool:
 
 
 def _connect(host: str, port: int, timeout: float) -> socket.socket:
-    """A connection to one of the host's addresses. All of them are public, or none is tried."""
+    """A connection to the first of the host's addresses that accepts it. All of them are public, or none is tried. Each
+    gets an equal part of the time that is left: one that is unreachable, as IPv6 may be, takes none from the others."""
     deadline = time.monotonic() + timeout
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise NoAnswer("The name of its host can't be resolved.") from error
+        raise NoAnswer(NOT_PUBLIC) from error
     _check_public(host, port, [str(address[0]) for *_, address in found])
-    for family, kind, protocol, _, address in found:
-        if (left := deadline - time.monotonic()) <= 0:
-            break
-        sock = socket.socket(family, kind, protocol)
+    for number, (*kind, _, address) in enumerate(found):
+        part = (deadline - time.monotonic()) / (len(found) - number)
+        if part > 0 and (sock := _try(kind, address, part)):
+            sock.settimeout(timeout)  # for TLS
+            return sock
+    raise NoAnswer("No connection could be made.")
+
+
+def _try(kind: list[int], address: Any, seconds: float) -> socket.socket | None:
+    with suppress(OSError):  # without IPv6, the kernel makes no socket
+        sock = socket.socket(*kind)
         try:
-            sock.settimeout(left)
+            sock.settimeout(seconds)
             sock.connect(address)
             return sock
         except OSError:
             sock.close()
-    raise NoAnswer("No connection could be made.")
+    return None
 
 
 class _Connection(HTTPConnection):

@@ -1,6 +1,8 @@
 """Calls to strangers' addresses, which misbehave in every way: real servers on sockets, and a resolver that lies."""
 
+import re
 import socket
+import time
 
 import pytest
 
@@ -138,18 +140,54 @@ def test_a_broken_certificate_is_refused(settings, monkeypatch, trusting, tmp_pa
 def test_a_name_that_leads_to_our_own_network_is_not_called(monkeypatch, found):
     with receiving() as receiver:
         resolving(monkeypatch, found)
-        with pytest.raises(NoAnswer, match="not public"):
+        with pytest.raises(NoAnswer, match="public host"):
             post(f"https://hooks.example:{receiver.port}/")
     assert receiver.connections == 0
 
 
-def test_a_name_that_resolves_to_another_address_after_the_check_gains_nothing(monkeypatch):
-    monkeypatch.setattr(strangers, "CONNECT", 0.2)
+def connecting(monkeypatch, refused: str) -> list[str]:
+    """Refuse connections to this address, after all the time that they have; returns the addresses that were tried."""
+    tried: list[str] = []
+    connect = socket.socket.connect
+
+    def try_to(self, address):
+        tried.append(address[0])
+        if address[0] == refused:
+            time.sleep(self.gettimeout())
+            raise TimeoutError
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", try_to)
+    return tried
+
+
+def test_a_name_is_resolved_once_and_the_address_that_was_checked_is_called(monkeypatch):
+    monkeypatch.setattr(strangers, "CONNECT", 0.05)
+    tried, asked = connecting(monkeypatch, PUBLIC), resolving(monkeypatch, [PUBLIC], ["127.0.0.1"])
+    with pytest.raises(NoAnswer, match="No connection"):
+        post("https://hooks.example:8443/")
+    assert (asked, tried) == (["hooks.example"], [PUBLIC])
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET6, 9_999], ids=["a black hole", "no IPv6 in the kernel"])
+def test_an_unreachable_address_takes_no_time_from_a_good_one(settings, monkeypatch, family):
+    monkeypatch.setattr(strangers, "CONNECT", 0.3)
     with receiving() as receiver:
-        asked = resolving(monkeypatch, [PUBLIC], ["127.0.0.1"])
-        with pytest.raises(NoAnswer, match="No connection"):
-            post(f"https://hooks.example:{receiver.port}/")
-    assert (asked, receiver.connections) == (["hooks.example"], 0)
+        settings.BACKROOM_STRANGERS_ALLOW = [f"hooks.example:{receiver.port}"]
+        found = [(family, ("2606:2800::1", receiver.port)), (socket.AF_INET, ("127.0.0.1", receiver.port))]
+        answers = [(each, socket.SOCK_STREAM, 6, "", address) for each, address in found]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: answers)
+        connecting(monkeypatch, "2606:2800::1")
+        assert post(f"http://hooks.example:{receiver.port}/").status == 204
+
+
+def test_a_name_that_is_unknown_is_told_as_one_of_our_own_network(monkeypatch):
+    def unknown(*args, **kwargs):
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(NoAnswer, match=f"^{re.escape(strangers.NOT_PUBLIC)}$"):
+        post("https://valkey/")
 
 
 def test_an_exception_is_of_one_port(settings, monkeypatch):
@@ -157,7 +195,7 @@ def test_an_exception_is_of_one_port(settings, monkeypatch):
         settings.BACKROOM_STRANGERS_ALLOW = [receiver.allowed]
         with pytest.raises(NoAnswer):
             post(database.url)
-        with pytest.raises(NoAnswer, match="not public"):
+        with pytest.raises(NoAnswer, match="public host"):
             post(database.url.replace("http:", "https:"))
     assert database.connections == 0
 
@@ -167,14 +205,15 @@ def test_a_proxy_of_the_environment_is_not_used(receiver, monkeypatch):
     assert post(receiver.url).status == 204
 
 
-def test_an_endpoint_that_fails_is_left_alone_and_no_other_one_is(receiver, settings):
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_an_endpoint_that_fails_is_left_alone_and_no_other_one_is(receiver, settings, status):
     settings.BACKROOM_PARTNER_RATES = {"endpoint": 1000}
-    receiver.says = reply(500)
+    receiver.says = reply(status)
     for number in range(breaker.THRESHOLD):
-        assert post(receiver.url, "endpoint:1", f"hook:{number}").status == 500
+        assert post(receiver.url, "endpoint:1", f"hook:{number}").status == status
     with pytest.raises(Away):
         post(receiver.url, "endpoint:1", "hook:9")
-    assert post(receiver.url, "endpoint:2", "hook:9").status == 500
+    assert post(receiver.url, "endpoint:2", "hook:9").status == status
     assert len(receiver.requests) == breaker.THRESHOLD + 1
 
 
