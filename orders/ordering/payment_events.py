@@ -16,20 +16,15 @@ The gateway gets 204 for all of them: it would send the same for ever, and get t
 never comes changes nothing, and the job runs a minute after the order.
 """
 
-import logging
 from datetime import timedelta
 
-from django.db import transaction
 from django.utils import timezone
-from structlog.contextvars import bound_contextvars
 
 from backroom.inbound.webhooks import Event
 from backroom.ledger import operations
 from orders.follow_ups import SETTLE
 from orders.models import Order, PaymentEvent, Status
-from orders.ordering.reports import number_of
-
-log = logging.getLogger(__name__)
+from orders.ordering import reports
 
 KINDS = {"payment.authorized": "authorized", "payment.captured": "captured", "payment.refunded": "refunded"}
 REQUEST = timedelta(seconds=5)  # a checkout waits for the gateway, at most, and then finishes its order: payments.py
@@ -37,22 +32,12 @@ REQUEST = timedelta(seconds=5)  # a checkout waits for the gateway, at most, and
 
 def record(event: Event) -> None:
     """Store an event of the gateway, with its consequence. Raises Unreadable for one without an order's number."""
-    if event.type not in KINDS:
-        log.info("ignored a report of the payment gateway: its type is unknown")
-        return
-    number = number_of(event.data)
-    with bound_contextvars(order=number), transaction.atomic():
-        order = Order.objects.filter(number=number).first()
-        if order is None:
-            log.warning("the payment gateway reports of order %s, which does not exist", number)
-            return
-        _keep(order, event)
+    change = _settle if event.type == "payment.authorized" else lambda order: None
+    reports.record("payment gateway", event, PaymentEvent, KINDS.get(event.type), change)
 
 
-def _keep(order: Order, event: Event) -> None:
+def _settle(order: Order) -> None:
     """Of a placed order, let the job wait for as long as the request may still finish it: nearly each one does."""
-    values = {"order": order, "kind": KINDS[event.type], "at": event.at}
-    _, new = PaymentEvent.objects.get_or_create(id=event.id, defaults=values)
-    if new and event.type == "payment.authorized" and order.status == Status.PLACED:
+    if order.status == Status.PLACED:
         left = order.created_at + REQUEST - timezone.now()
         operations.reschedule(SETTLE.key(order.number), seconds=max(0.0, left.total_seconds()))

@@ -24,12 +24,9 @@ The warehouse gets 204 for all of them: it would send the same for ever, and get
 that never comes changes nothing. The reconciler tells staff after two days, and the customer sees "expected by".
 """
 
-import logging
 from datetime import datetime
 
-from django.db import transaction
 from django.utils import timezone
-from structlog.contextvars import bound_contextvars
 
 from backroom import enqueue_all
 from backroom.inbound.webhooks import Event
@@ -38,29 +35,21 @@ from orders import events, follow_ups
 from orders.follow_ups import When
 from orders.fulfilment import warehouse
 from orders.models import Order, ShipmentEvent, Status
-from orders.ordering.reports import number_of
-
-log = logging.getLogger(__name__)
+from orders.ordering import reports
 
 KINDS = {"shipment.shipped": ("shipped_at", When.SHIPPED), "shipment.delivered": ("delivered_at", When.DELIVERED)}
 
 
 def record(event: Event) -> None:
     """Store an event of the warehouse, with its consequences. Raises Unreadable for one without an order's number."""
-    if event.type not in KINDS:
-        log.info("ignored a report of the warehouse: its type is unknown")
-        return
-    number = number_of(event.data)
-    with bound_contextvars(order=number), transaction.atomic():
-        order = Order.objects.filter(number=number).first()
-        if order is None:
-            log.warning("the warehouse reports of order %s, which does not exist", number)
-            return
-        values = {"order": order, "kind": event.type.removeprefix("shipment."), "at": event.at}
-        _, new = ShipmentEvent.objects.get_or_create(id=event.id, defaults=values)
-        if new and order.sent_at:
-            warehouse.accept(number, event.data.get("tracking"))
-            _change(number, *KINDS[event.type], min(max(event.at, order.created_at), timezone.now()))
+
+    def change(order: Order) -> None:
+        if order.sent_at:
+            warehouse.accept(order.number, event.data.get("tracking"))
+            _change(order.number, *KINDS[event.type], min(max(event.at, order.created_at), timezone.now()))
+
+    kind = event.type.removeprefix("shipment.") if event.type in KINDS else None
+    reports.record("warehouse", event, ShipmentEvent, kind, change)
 
 
 def _change(number: int, column: str, when: When, at: datetime) -> None:
