@@ -1,8 +1,8 @@
 """Stock and prices by the supplier's feed of changes, every ten minutes.
 
 A run reads page after page. One transaction writes a page's products and the cursor of the next page, so a run that was
-cut off goes on there. The watermark moves at the run's end, to the value that the supplier gave at its beginning: a
-product that changed behind the cursor meanwhile comes in the next run.
+cut off goes on there, and a long one in further turns of its job. The watermark moves at the run's end, to the value
+that the supplier gave at its beginning: a product that changed behind the cursor meanwhile comes in the next run.
 
 **The conflict rule.** Staff, orders and the supplier change the same product:
 
@@ -13,11 +13,11 @@ product that changed behind the cursor meanwhile comes in the next run.
 - The first report of a product changes nothing: the count begins there.
 
 Limits: nothing is kept of a product that the shop does not have. One that staff add later begins with the supplier's
-next report of it. A counter that goes back is logged, and counts again once it is above the old one.
+next report of it. A counter that goes back is logged; only what it counts above its old height is new.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Annotated
 from urllib.parse import urlencode
@@ -27,7 +27,7 @@ from django.db.models import Case, F, Q, QuerySet, When
 from django.db.models.functions import Now
 from pydantic import BaseModel, Field, ValidationError
 
-from backroom import report
+from backroom import resumable
 from backroom.outbound.errors import PartnerUnavailable
 from backroom.outbound.http import NotFound, Partner
 from catalog.models import Product, SupplierItem, SyncState
@@ -60,14 +60,17 @@ class Page(BaseModel):
 
 
 def sync() -> int:
-    """Finish the run that was cut off, or make one; returns the number of items. Raises what Partner.get_changed does,
-    and PartnerUnavailable for a page that is not as documented: nothing of it is written."""
-    done, more = 0, True
+    """Finish the run that was cut off, or make one; returns the number of items of this turn. Raises what
+    Partner.get_changed does, and PartnerUnavailable for a page that is not as documented: nothing of it is written."""
+    return sum(resumable(_steps, cursor=int))
+
+
+def _steps(_: int | None) -> Iterator[int]:
+    """The items of each page. SyncState has the cursor, which the job's would only repeat."""
+    more = True
     while more:
         items, more = step()
-        done += items
-        report(done)
-    return done
+        yield items
 
 
 def step() -> tuple[int, bool]:
@@ -79,7 +82,7 @@ def step() -> tuple[int, bool]:
         if not _where(state):
             raise
         log.warning("the supplier no longer has the cursor: a run begins anew")
-        return 0, bool(_same(state).update(watermark="", cursor="", etag=""))
+        return 0, _begin_anew(state)
     with transaction.atomic():
         if not _advance(state, page, etag):
             return 0, False
@@ -94,6 +97,16 @@ def _where(state: SyncState) -> str:
 def _same(state: SyncState) -> QuerySet[SyncState]:
     """Race: a worker that froze reads the same page as the next one. It finds the row changed, and writes nothing."""
     return SyncState.objects.filter(pk=state.pk, watermark=state.watermark, cursor=state.cursor)
+
+
+@transaction.atomic
+def _begin_anew(state: SyncState) -> bool:
+    """Read from the beginning. False if another worker has moved the cursor. A new feed numbers its changes from 1, so
+    the old numbers don't count: products would be skipped until it passes them."""
+    if not _same(state).update(watermark="", cursor="", etag=""):
+        return False
+    SupplierItem.objects.update(version=0)
+    return True
 
 
 def _read(state: SyncState) -> tuple[Page, str]:

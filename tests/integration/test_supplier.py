@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from celery import current_app
 from django.conf import settings
 from pydantic import ValidationError
 
@@ -206,7 +207,6 @@ def test_a_feed_without_changes_is_a_304(fruit):
 def test_a_cursor_that_the_supplier_no_longer_has_begins_a_run_anew(fruit, feed):
     urllib3.request("POST", f"{feed}/reset")
     supplies({"apples": 103})
-    SupplierItem.objects.update(version=0)
     assert sync() == 1
     assert stock_of("apples") == 13
 
@@ -254,6 +254,15 @@ def test_a_429_says_when_to_come_back(fruit):
     with pytest.raises(RetryAfter) as caught:
         sync()
     assert caught.value.seconds == 2
+
+
+def test_a_run_longer_than_its_time_limit_goes_on_in_another_turn_without_using_an_attempt(fruit, monkeypatch):
+    monkeypatch.setitem(current_app.conf, "task_soft_time_limit", 1e-6)
+    supplies(dict.fromkeys(FRUIT, 110))
+    job = attempted(sync_supplier.enqueue())
+    assert (job.state, job.attempts, sum(stocks().values())) == (State.WAITING, 0, 90)  # of five products, four
+    assert again(job).state == State.SUCCEEDED
+    assert set(stocks().values()) == {20}
 
 
 def test_a_slot_during_a_run_brings_no_second_one():
