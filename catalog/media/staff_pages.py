@@ -7,11 +7,9 @@ person types in another row stays. Without JavaScript each answer is the whole p
 from dataclasses import dataclass
 from typing import Any
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import permission_required
-from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -19,43 +17,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from backroom.ops import audit_log
 from backroom.outbound.errors import Away
-from catalog.media import clips, making, steps, upload
+from catalog.media import making, steps, upload
+from catalog.media.forms import DescriptionForm, UploadForm
 from catalog.media.models import Media
 from catalog.models import Product
-
-ACCEPTED = "image/jpeg,image/png,image/webp,image/avif,image/gif,video/mp4,video/quicktime,video/webm"
-HELP = (
-    f"JPEG, PNG, WebP, AVIF or GIF, and MP4, MOV or WebM of up to {clips.LONGEST} seconds. The sound of a clip is left"
-    f" out. Together up to {settings.UPLOAD_MAX_SIZE // 1024**2} MB."
-)
-
-
-class FilesInput(forms.FileInput):
-    allow_multiple_selected = True
-
-
-class FilesField(forms.FileField):
-    """Several files of one field."""
-
-    widget = FilesInput
-
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
-        return [super(FilesField, self).clean(one, initial) for one in data or [None]]
-
-
-class UploadForm(forms.Form):
-    chosen: forms.FileField = FilesField(
-        label="Pictures and clips",
-        help_text=HELP,
-        error_messages={"required": "Choose one file or more.", "empty": "A file is empty."},
-        widget=FilesInput(attrs={"accept": ACCEPTED}),
-    )
-
-
-class DescriptionForm(forms.ModelForm):
-    class Meta:
-        model = Media
-        fields = ["position", "alt"]
 
 
 @dataclass(frozen=True)
