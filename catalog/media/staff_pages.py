@@ -22,6 +22,8 @@ from catalog.media.forms import DescriptionForm, UploadForm
 from catalog.media.models import Media
 from catalog.models import Product
 
+GONE = "It was deleted, or replaced."
+
 
 @dataclass(frozen=True)
 class Row:
@@ -51,6 +53,8 @@ def add(request: HttpRequest, id: int) -> HttpResponse:
             upload.add(product.pk, form.cleaned_data["chosen"], request.user.pk or 0)
         except upload.TooMany:
             form.add_error("chosen", f"A product has up to {upload.MOST} pictures and clips. Delete some first.")
+        except Product.DoesNotExist:
+            raise Http404 from None
         except Away:
             form.add_error("chosen", "The storage does not answer. Nothing was added. Try again in a minute.")
         else:
@@ -73,16 +77,15 @@ def _act(request: HttpRequest, product: Product, media: int, verb: Any) -> HttpR
     found = Media.objects.filter(pk=media, product=product).first()
     refused = verb(request, found) if found else None
     if found is None:
-        messages.warning(request, "It was deleted, or replaced.")
+        messages.warning(request, GONE)
     return _answer(request, product, refused=refused)
 
 
 def _save(request: HttpRequest, media: Media) -> DescriptionForm | None:
-    """Race: it is published now. Only these two columns are written."""
     form = DescriptionForm(request.POST, instance=media, prefix=str(media.pk))
     if not form.is_valid():
         return form
-    Media.objects.filter(pk=media.pk).update(**form.cleaned_data)
+    upload.describe(media.pk, **form.cleaned_data)
     messages.success(request, "Saved.")
     return None
 
@@ -105,7 +108,8 @@ def _replace(request: HttpRequest, media: Media) -> None:
         messages.error(request, "Choose a file.")
         return
     try:
-        upload.replace(media.pk, form.cleaned_data["chosen"][0], request.user.pk or 0)
+        if not upload.replace(media.pk, form.cleaned_data["chosen"][0], request.user.pk or 0):
+            messages.warning(request, GONE)
     except Away:
         messages.error(request, "The storage does not answer. Try again in a minute.")
 

@@ -1,9 +1,9 @@
 """From an original to published files: a chain of jobs, each of which makes a part and writes it into the row.
 
-The ledger holds the steps, the storage the files, and the row says which files count. A step writes its files first and
-then names them in the row, if nothing else has: whatever dies in between, the next attempt makes them anew, and
-the unnamed ones are orphans. `publish` shows all of them in one UPDATE. So the jobs may run twice, and a reader
-sees all of a picture or none of it.
+The ledger holds the steps, the storage the files, and the row says which files count. A step writes its files, then
+names them in the row. A worker that dies between the two leaves orphans, and the next attempt makes the files anew.
+Where two workers make a step, the slower one deletes its files. `publish` shows all files in one UPDATE. So the jobs
+may run twice, and a reader sees all of a picture or none of it.
 """
 
 from collections.abc import Callable, Iterable
@@ -88,6 +88,9 @@ def _waiting(id: int) -> Media | None:
 def publish(id: int) -> str:
     """Show all that the steps made, in place of the one that it replaces. Raises Permanent if a step is missing."""
     with transaction.atomic():
+        # Lock order: the shown one before its replacement, as `remove` and a second replacement lock them.
+        replaced = Media.objects.filter(pk=id).values("replaces")
+        old = Media.objects.select_for_update().filter(pk__in=replaced).first()
         media = _waiting(id)
         if media is None:
             return "nothing to do"
@@ -95,11 +98,7 @@ def publish(id: int) -> str:
         if missing := [step for step in steps if step not in media.made]:
             raise Permanent(f"not made yet: {', '.join(missing)}. Replay these jobs first")
         files = [file for step in steps for file in media.made[step]["files"]]
-        old = media.replaces
-        Media.objects.filter(pk=id).update(
-            state=State.PUBLISHED, files=files, published_at=Now(), replaces=None,
-            position=old.position if old else media.position,
-        )  # fmt: skip
+        Media.objects.filter(pk=id).update(state=State.PUBLISHED, files=files, published_at=Now(), replaces=None)
         if old:
             remove(old.pk, STILL_SHOWN)
         return f"{len(files)} files"

@@ -2,14 +2,17 @@
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from time import time
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection, transaction
 from django.test import Client
 
+from backroom.ledger import sql
 from backroom.ledger.models import Job
 from backroom.ops.models import AuditEntry
 from catalog.media import gallery, steps, storage, temporary, upload
@@ -17,6 +20,7 @@ from catalog.media.models import Media
 from catalog.models import BoughtTogether, Product
 from tests.integration.buying import product
 from tests.integration.staff import customer
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 State = Media.State
@@ -148,6 +152,62 @@ def test_a_replacement_leaves_the_old_one_in_place_and_the_latest_wins(editor):
     old.refresh_from_db()
     assert old.state == State.PUBLISHED
     assert not Job.objects.filter(key__in=steps.keys(first)).exclude(state="cancelled").exists()
+
+
+def test_what_staff_write_of_a_shown_one_holds_for_its_replacement(editor):
+    old = published(product(), alt="A red apple")
+    act(editor, old, "replace", chosen=file())
+    new = Media.objects.get(replaces=old)
+    act(editor, old, "save", **{f"{old.pk}-position": "3", f"{old.pk}-alt": "A green apple"})
+    Media.objects.filter(pk=new.pk).update(made={step: {"files": []} for step in steps.STEPS["picture"]})
+    steps.publish(new.pk)
+    shown = Media.objects.get()
+    assert (shown.pk, shown.state, shown.position, shown.alt) == (new.pk, State.PUBLISHED, 3, "A green apple")
+
+
+def test_a_replacement_of_what_is_no_longer_shown_says_so(editor):
+    waiting = Media.objects.create(product=product())
+    page = editor.post(
+        path(waiting.product, f"{waiting.pk}/act/"), {"act": "replace", "chosen": file()}, follow=True
+    ).content.decode()
+    assert "It was deleted, or replaced." in page
+    assert upload.replace(waiting.pk + 1, file(), 0) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_replacement_and_the_publication_of_the_first_never_deadlock():
+    old = published(product())
+    new = upload.replace(old.pk, file(), None)
+    Media.objects.filter(pk=new.pk).update(made={step: {"files": []} for step in steps.STEPS["picture"]})
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        Media.objects.select_for_update(no_key=True).get(pk=old.pk)  # as a second replacement begins
+        publishing = pool.submit(_publish, new.pk)
+        until(
+            lambda: sql.rows("SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+        )
+        steps.remove(new.pk)
+    assert publishing.result() == "nothing to do"
+
+
+def _publish(id: int) -> str:
+    try:
+        return steps.publish(id)
+    finally:
+        connection.close()
+
+
+def test_an_upload_behind_the_last_position_and_to_a_deleted_product_is_no_error(editor, monkeypatch):
+    apples = product()
+    published(apples, position=upload.LAST)
+    assert editor.post(path(apples, "add/"), {"chosen": [file()]}).status_code == 302
+    assert Media.objects.get(state=State.WAITING).position == upload.LAST
+
+    def save(media: Media, *file: object) -> str:
+        Product.objects.filter(pk=apples.pk).delete()  # meanwhile
+        return "a name"
+
+    monkeypatch.setattr(storage, "save", save)
+    assert editor.post(path(apples, "add/"), {"chosen": [file()]}).status_code == 404
 
 
 def test_cancel_and_delete_end_the_steps(editor):

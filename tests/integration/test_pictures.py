@@ -75,7 +75,7 @@ def test_each_file_of_the_corpus_ends_as_it_should(folder):
 
 
 def test_a_page_shows_all_of_a_picture_or_none_and_the_old_one_until_the_new_one_is_whole(folder):
-    old = published(position=3)
+    old = published()
     new = uploaded("wide.png", corpus.file(corpus.picture(size=(700, 500)), "PNG"), product=old.product, replaces=old)
     for _ in range(5):  # all steps but the last
         with pytest.raises(AssertionError):
@@ -85,13 +85,7 @@ def test_a_page_shows_all_of_a_picture_or_none_and_the_old_one_until_the_new_one
         assert Media.objects.filter(state=State.PUBLISHED).get() == old
     run_jobs()
     new = Media.objects.get()
-    assert (new.state, new.position, new.width, new.height, len(new.placeholder) > 50) == (
-        "published",
-        3,
-        700,
-        500,
-        True,
-    )
+    assert (new.state, new.width, new.height, len(new.placeholder) > 50) == ("published", 700, 500, True)
     shown = [(file["type"], file["width"], file["height"]) for file in new.files]
     sizes = [(320, 229), (640, 457), (700, 500)]
     assert shown == [(f"image/{kind}", *size) for kind in ("avif", "webp", "jpeg") for size in sizes]
