@@ -38,6 +38,7 @@ def text_of(mail) -> str:
 def test_each_crossing_is_mailed_once_and_those_of_a_scan_together(mailbox, settings):
     for slug, pieces in ("apples", 5), ("pears", 0), ("plums", 6):
         product(slug, pieces)
+    stock("pears", 0, taken=3)
     for _ in range(2):
         scan()
     (mail,) = mailbox.mails
@@ -52,6 +53,13 @@ def test_each_crossing_is_mailed_once_and_those_of_a_scan_together(mailbox, sett
         stock("apples", pieces)
         scan()
     assert [mail["Subject"] for mail in mailbox.mails[1:]] == ["1 product running low"]
+
+
+def test_a_new_product_that_was_never_in_stock_is_no_crossing_until_it_was():
+    product("apples", 0)
+    assert low_stock.scan() is None
+    stock("apples", 2)
+    assert low_stock.scan()
 
 
 def test_what_is_filled_up_before_its_mail_is_in_none(mailbox):
