@@ -2,7 +2,7 @@
 
 A scan every few minutes reads the stock itself, so a checkout does nothing for it, and a change by SQL counts, too. A
 product that was never in stock, as many of an import are, is no crossing. The limits: neither is one that falls and is
-filled up again between two scans, nor a new one that staff set to 0 before anybody bought it.
+filled up again between two scans, nor a new one that staff set to 0 before its first order.
 """
 
 from datetime import timedelta

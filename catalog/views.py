@@ -6,6 +6,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from backroom.inbound import limits
+from backroom.inbound.client import client_of
+from backroom.inbound.limits import LimitReached
 from catalog import home as home_page
 from catalog import reviews
 from catalog.media import gallery
@@ -27,8 +30,14 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def suggest(request: HttpRequest) -> HttpResponse:
-    """The names of products that fit what is typed so far in `?q=`, for the list below the search field."""
-    products = suggestions(tidy(request.GET.get("q", "")))
+    """The names of products that fit what is typed so far in `?q=`, for the list below the search field. None for a
+    client over its limit: a person who types fast needs no error."""
+    try:
+        limits.take(request, suggestions_by_client=client_of(request))
+    except LimitReached:
+        products = []
+    else:
+        products = suggestions(tidy(request.GET.get("q", "")))
     return render(request, "catalog/_suggestions.html", {"products": products})
 
 

@@ -83,6 +83,7 @@ LIMITS = {  # requests and seconds
     "links_by_client": (10, 600),  # mails with an order's link
     "exports_by_account": (5, 86_400),  # of a person's data
     "webhooks_by_account": (60, 3600),  # new endpoints, test events and replays
+    "suggestions_by_client": (120, 60),
     "newsletter_by_client": (10, 600),
     "newsletter_by_email": (5, 3600),
     "account_mails_by_email": (10, 3600),  # of sign-ups, resets and changes of address, known or not

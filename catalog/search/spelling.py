@@ -6,9 +6,10 @@ found by their beginning, without the index.
 
 import unicodedata
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Q
 
+from backroom.ledger import db_errors
 from catalog.models import Product
 from catalog.search.query import LIVE
 
@@ -16,6 +17,8 @@ SHOWN = 8  # names
 BEGUN = 2  # letters from which names are suggested; one begins too many
 SHORTEST = 3  # letters of a word that is corrected; a shorter one is similar to too many
 CORRECTED = 6  # words of a text, as each costs a look at the index
+LONGEST = "500ms"  # of a guess: any client may request one, and in a large shop a word takes a third of a second
+CANCELED = "57014"  # PostgreSQL's code of a statement that took longer
 ALIKE = 0.3  # of 1: "appel" is like "apple" by 0.33
 # The operator `<%` finds the names with such a word by their index.
 CLOSEST = """
@@ -32,9 +35,10 @@ SELECT typed, word FROM unnest(%s::text[]) typed, LATERAL (
 
 
 def suggestions(text: str) -> list[Product]:
-    """Products, their names and slugs, with words that begin as those of a tidy text; or else of the text as it was
-    guessed."""
-    return _begun(text) or _begun(respelt(text))
+    """Products, their names and slugs, with words that begin as those of a tidy text; or else as those of the text with
+    another last word, which is the one that is being typed."""
+    *words, last = text.split() or [""]
+    return _begun(text) or _begun(" ".join([*words, respelt(last)]))
 
 
 def _begun(text: str) -> list[Product]:
@@ -48,7 +52,8 @@ def _begun(text: str) -> list[Product]:
 
 def respelt(text: str) -> str:
     """The text with each word replaced by the most similar one of all names: "appel" as "apples". A word that is left
-    out ("-sweet") stays. People type the singular, and letters without accents or with wrong ones."""
+    out ("-sweet") stays, and all do if the guess takes too long. People type the singular, and letters without accents
+    or with wrong ones."""
     words = text.casefold().split()
     wrong = [word for word in words if len(word) >= SHORTEST and not word.startswith("-")][:CORRECTED]
     closest = _closest({plain(word) for word in wrong}) if wrong else {}
@@ -56,10 +61,16 @@ def respelt(text: str) -> str:
 
 
 def _closest(words: set[str]) -> dict[str, str]:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL pg_trgm.word_similarity_threshold = %s", [ALIKE])
-        cursor.execute(CLOSEST, [sorted(words), ALIKE])
-        return dict(cursor.fetchall())
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = %s", [LONGEST])
+            cursor.execute("SET LOCAL pg_trgm.word_similarity_threshold = %s", [ALIKE])
+            cursor.execute(CLOSEST, [sorted(words), ALIKE])
+            return dict(cursor.fetchall())
+    except OperationalError as error:
+        if db_errors.code(error) != CANCELED:
+            raise
+        return {}
 
 
 def plain(text: str) -> str:

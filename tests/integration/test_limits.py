@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from backroom.inbound import limits
 from backroom.inbound.client import client_of
 from backroom.observe.redact import redact
+from catalog.search import index
 from orders.models import Order
 from shop import request_metrics
 from shop.environment import LIMITS
@@ -66,6 +67,13 @@ def refused(response) -> None:
     assert response.status_code == 429
     assert 1 <= int(response["Retry-After"]) <= 3600
     assert re.search(r"Too many requests\. Try again in (a|\d+) (second|minute)s?\.", response.content.decode())
+
+
+def test_nothing_is_suggested_to_a_client_that_asks_without_end():
+    index.write([product("figs").pk])
+    client = stranger()
+    found = [len(client.get("/products/suggest/?q=figs").context["products"]) for _ in range(4)]
+    assert found == [1, 1, 1, 0]
 
 
 def test_the_right_password_after_many_wrong_ones_is_refused():

@@ -13,7 +13,7 @@ from backroom.ledger.models import Job, State
 from catalog import home
 from catalog.index import SearchEntry, SearchIndex
 from catalog.models import BoughtTogether, Category, HomePage, Product
-from catalog.search import index, refresh_many
+from catalog.search import index, refresh_many, spelling
 from catalog.search.tasks import rebuild_search, refresh_product, warm_home
 from catalog.seed import seed
 from orders.fulfilment import recommendations
@@ -172,6 +172,19 @@ def test_names_are_suggested_by_their_beginnings_and_in_spite_of_a_typing_error(
 def test_nothing_is_suggested_for_a_letter_or_for_what_no_name_has(client, typed):
     seed()
     assert suggested(client, typed) == []
+
+
+def test_only_the_last_word_of_what_is_typed_is_corrected(client):
+    seed()
+    assert suggested(client, "braeburn appel") == ["braeburn-apples"]
+    assert suggested(client, "breaburn apples") == []
+
+
+def test_a_guess_that_takes_too_long_is_none(client, monkeypatch):
+    seed()
+    monkeypatch.setattr(spelling, "LONGEST", "10ms")
+    monkeypatch.setattr(spelling, "CLOSEST", "SELECT pg_sleep(9), %s::text[], %s")
+    assert suggested(client, "appel") == found(client, "appel") == []
 
 
 def test_eight_names_are_suggested_the_most_bought_first_and_none_that_is_not_sold(client):
