@@ -1,5 +1,5 @@
-"""The clean-up at the end of each month: what crashes and abandoned work have left, a job for each kind. One that fails
-is retried alone, and a long one goes on where a deploy cut it off."""
+"""The clean-up of each night: what crashes and abandoned work have left, a job for each kind. One that fails is retried
+alone."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,8 +12,8 @@ from orders.exports import files
 from orders.models import Export
 
 SWEEPS: dict[str, Callable[[], Any]] = {
-    "imports": partial(orphans.delete, "imports", Import),
-    "exports": partial(orphans.delete, files.FOLDER, Export),
+    "imports": partial(orphans.delete_private, "imports", Import),
+    "exports": partial(orphans.delete_private, files.FOLDER, Export),
     "former-addresses": customers.delete_former_addresses,
     "low-stock": low_stock.purge,
 }

@@ -32,7 +32,7 @@ SCHEDULE = {
     "purge old minutes and alerts": entry("backroom.purge_history", ONCE, minute=50, hour="*/6"),
     "purge old notices": entry("notifications.purge", ONCE, minute=55, hour=2),
     "delete orphaned pictures": entry("catalog.sweep_media", ONCE, minute=10, hour=3),
-    "clean up after the month": entry("shop.clean_up", ONCE, minute=30, hour=3, day_of_month=1),
+    "clean up": entry("shop.clean_up", ONCE, minute=30, hour=3),
     "find restocked products": entry("marketing.find_restocked", ONCE, minute=25),
     "find products that run low": entry("catalog.find_low_stock", SKIP, minute="*/5"),
     "enqueue daily digests": entry("marketing.enqueue_digests", ONCE, minute="*/15"),

@@ -22,7 +22,7 @@ def clear_sessions() -> None:
 
 @task(queue="bulk", name="shop.clean_up")
 def clean_up(slot_time: str) -> None:
-    """Enqueue the sweeps of the month."""
+    """Enqueue the sweeps of the night."""
     enqueue_all(*(sweep.call(kind, slot_time[:10]) for kind in SWEEPS))
 
 

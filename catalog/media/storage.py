@@ -10,19 +10,19 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, storages
-from django.utils import timezone
 
 from backroom import resumable
 from backroom.outbound.errors import Away
+from catalog import orphans
 from catalog.media.models import Media
 
-ORPHAN_AGE = timedelta(days=1)  # never less: an upload, or a step, may be about to name its file
 PAUSE = 30  # seconds that a job waits for a storage that does not answer
 WHAT = re.compile(r"[a-z0-9]{1,20}\.[a-z0-9]{1,10}")
 SUFFIX = re.compile(r"\.([a-z0-9]{1,10})\Z")
@@ -96,11 +96,12 @@ def names_of(media: Media) -> set[str]:
     return {media.original, *(file["name"] for file in [*media.files, *made])} - {""}
 
 
-def sweep(age: timedelta = ORPHAN_AGE) -> int:
+def sweep(age: timedelta = orphans.YOUNG) -> int:
     """Delete the orphans, in a resumable job; returns how many this attempt found."""
     deleted = 0
     for folder in resumable(_folders, cursor=str):
-        found = list(_orphans(folder, timezone.now() - age))
+        with _reached():
+            found = list(orphans.found(storages["media"], folder, partial(_named, folder), age))
         delete(found)
         deleted += len(found)
     return deleted
@@ -113,12 +114,5 @@ def _folders(after: str | None) -> list[str]:
     return []
 
 
-def _orphans(folder: str, before: datetime) -> Iterator[str]:
-    """Race: a job names a file now. It is younger than `before`, or was listed first and is read with the rows."""
-    store = storages["media"]
-    with _reached(), suppress(FileNotFoundError):  # deleted since it was listed
-        listed = [f"{folder}/{name}" for name in store.listdir(folder)[1]]
-        named = set().union(*map(names_of, Media.objects.filter(product=int(folder))))
-        for name in sorted(set(listed) - named):
-            if store.get_modified_time(name) < before:
-                yield name
+def _named(folder: str) -> set[str]:
+    return set().union(*map(names_of, Media.objects.filter(product=int(folder))))

@@ -1,7 +1,7 @@
 """The file of an export: made by a job, named by its row once it is whole, deleted a day later.
 
-An attempt that dies changes no row. It leaves at most a file that no row names, which the month's clean-up deletes. The
-limits: the next attempt begins anew, and has 50 s for tables.MOST rows.
+An attempt that dies changes no row. It leaves at most a file that no row names, which the next night's clean-up deletes
+once it is a day old. The limits: the next attempt begins anew, and has 50 s for tables.MOST rows.
 """
 
 import uuid

@@ -1,4 +1,4 @@
-"""The clean-up at the end of the month: a job for each kind, once a slot, and nothing that is still of use."""
+"""The clean-up of each night: a job for each kind, once a slot, and nothing that is still of use."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -8,6 +8,7 @@ from accounts.models import FormerAddress
 from backroom.ledger.models import Job, State
 from backroom.testing import run_jobs
 from shop import clean_up, tasks
+from shop.schedule import SCHEDULE
 
 pytestmark = pytest.mark.django_db
 
@@ -18,6 +19,10 @@ def test_each_sweep_is_a_job_of_its_own_once_a_slot():
     run_jobs()
     jobs = Job.objects.filter(task="shop.sweep", state=State.SUCCEEDED)
     assert sorted(jobs.values_list("key", flat=True)) == sorted(f"sweep:{kind}-2026-12-01" for kind in clean_up.SWEEPS)
+
+
+def test_it_runs_each_night_so_that_no_file_of_a_killed_export_stays_for_long():
+    assert len(SCHEDULE["clean up"]["schedule"].day_of_month) == 31
 
 
 def test_a_former_address_is_kept_while_a_job_may_still_mail_it():
