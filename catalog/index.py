@@ -10,7 +10,9 @@ class SearchEntry(models.Model):
     """One product in one generation of the index. `words` are its plain, unaccented names, for trigrams."""
 
     generation = models.PositiveIntegerField()
-    product = models.ForeignKey("catalog.Product", on_delete=models.CASCADE, related_name="search_entries")
+    # The database deletes an entry after its product (migration 0009); Django would delete it before. Race: a refresh
+    # writes an entry between the two, which would fail the deletion at its commit.
+    product = models.ForeignKey("catalog.Product", on_delete=models.DO_NOTHING, related_name="search_entries")
     document = SearchVectorField()
     words = models.TextField()
     bought = models.PositiveIntegerField(default=0, help_text="how often, for the order of equal matches")

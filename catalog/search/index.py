@@ -6,6 +6,8 @@ refresh writes to both.
 Each write takes the lock of the index's row first. Race: two refreshes of one product. The later one reads the product
 once the first has committed, so no older text is written last. Race: a rebuild begins or swaps during a refresh. The
 refresh sees the generations from before or after, and what it copied is in both.
+
+The limit: what an older release changes comes with the nightly rebuild, or one that staff start on /ops/.
 """
 
 from collections.abc import Iterator
@@ -24,8 +26,8 @@ SWEPT = 5_000  # entries of one DELETE
 # Each word behind a blank, without accents and punctuation: " creme fraiche".
 WORDS = r"""' ' || btrim(lower(regexp_replace(regexp_replace(
     normalize(name || ' ' || also_called, NFD), '[\u0300-\u036f]+', '', 'g'), '[[:space:][:punct:]]+', ' ', 'g')))"""
-# English stems find "tomatoes" by "tomato"; plain words beside them match a word that is still being typed. The row's
-# lock keeps a deletion waiting, which then deletes the entry, too; a checkout does not wait for it.
+# English stems find "tomatoes" by "tomato"; plain words beside them match a word that is still being typed. The
+# product's lock keeps its deletion waiting, which then deletes the entry, too; a checkout does not wait for it.
 WRITE = rf"""
 INSERT INTO catalog_searchentry AS entry (generation, product_id, document, words, bought)
 SELECT generation, id, setweight(to_tsvector('english', name || words) || to_tsvector('simple', name || ' '

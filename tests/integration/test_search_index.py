@@ -12,7 +12,17 @@ from django.test.utils import CaptureQueriesContext
 from backroom.ledger.models import Job, State
 from catalog import home
 from catalog.index import SearchEntry, SearchIndex
-from catalog.models import BoughtTogether, Category, HomePage, Product
+from catalog.models import (
+    BoughtTogether,
+    Category,
+    HomePage,
+    Import,
+    ImportRow,
+    LowStock,
+    Media,
+    Product,
+    SupplierItem,
+)
 from catalog.search import index, refresh_many, spelling
 from catalog.search.tasks import rebuild_search, refresh_product, warm_home
 from catalog.seed import seed
@@ -153,6 +163,22 @@ def test_a_deleted_product_leaves_no_entry():
     seed()
     Product.objects.filter(slug="garlic").delete()
     assert SearchEntry.objects.count() == Product.objects.count() == 44
+
+
+def test_a_release_that_knows_no_table_of_a_product_deletes_it_nevertheless():
+    figs = product("figs")
+    index.write([figs.pk])
+    low = LowStock.objects.create(product=figs, stock=0)
+    SupplierItem.objects.create(product=figs, delivered=1, price=1, version=1)
+    Media.objects.create(product=figs)
+    line = ImportRow.objects.create(of=Import.objects.create(), line=1, product=figs)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM catalog_product WHERE id = %s", [figs.pk])
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as at the commit
+    line.refresh_from_db()
+    assert (line.product_id, LowStock.objects.filter(pk=low.pk).count()) == (None, 0)
+    tables = SearchEntry, SupplierItem, Media
+    assert not any(table.objects.filter(product=figs.pk).exists() for table in tables)
 
 
 # Suggestions
