@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from catalog.imports import fields
+from catalog.imports import product_values
 from catalog.imports.models import Import, ImportRow
 from catalog.imports.staging import column
 from catalog.imports.states import CHUNK, State, change, locked
@@ -42,7 +42,7 @@ def apply_chunk(id: int, line: int) -> int:
 def _put(found: Import, row: ImportRow, product: Product | None, categories: Mapping[str, int]) -> None:
     """Give the row its product with the row's values, not saved yet; or the errors of what has changed since the dry
     run."""
-    wrong = fields.misfits(row.values, product)
+    wrong = product_values.misfits(row.values, product)
     if row.values.get("category", "") not in {"", *categories}:
         wrong["category"] = ["There is no such category any more."]
     if wrong:
@@ -50,15 +50,17 @@ def _put(found: Import, row: ImportRow, product: Product | None, categories: Map
         return
     row.done = True
     if product:
-        now = fields.current(product)
+        now = product_values.current(product)
         row.before = {name: now[name] for name, value in row.values.items() if now[name] != value}
     row.product = product or Product()
     put(row.product, row.values, row.values if row.before is None else row.before, categories)
 
 
-def put(product: Product, values: fields.Values, changed: Collection[str], categories: Mapping[str, int]) -> None:
+def put(
+    product: Product, values: product_values.Values, changed: Collection[str], categories: Mapping[str, int]
+) -> None:
     """Give a product these of the values. A changed offer is news, as in the admin."""
-    fields.assign(product, {name: values[name] for name in changed}, categories)
+    product_values.assign(product, {name: values[name] for name in changed}, categories)
     if product.was is not None and {"price", "was"} & {*changed}:
         product.offered_at = timezone.now()
 

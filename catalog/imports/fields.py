@@ -1,21 +1,16 @@
-"""The fields of a product in a table: their headings, what a cell may hold, and what fits together.
-
-A value is as JSON holds it, in rows of an import as in exports: "2.50", 12, true, null, "2026-11-27".
-"""
+"""The fields of a product in a table: their headings, and what a cell may hold."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 
 from catalog.cells import plain
+from catalog.imports.product_values import Values
 from catalog.models import Product
-
-Values = dict[str, Any]
-Errors = list[list[str]]  # pairs of column and sentence
 
 TRUE, FALSE = {"yes", "y", "true", "1", "x"}, {"no", "n", "false", "0"}
 LONGEST = 20_000  # characters of a cell
@@ -36,11 +31,10 @@ class Style(NamedTuple):
 
 
 class Field(NamedTuple):
-    """`needed`: a new product needs it. `empties`: an empty cell empties it; of others it changes nothing."""
+    """`empties`: an empty cell empties it; of others it changes nothing."""
 
     label: str
     parse: Callable[[str, Style], Any]
-    needed: bool = False
     empties: bool = False
     also: tuple[str, ...] = ()  # headings by which it is found, too
 
@@ -104,12 +98,12 @@ def _day(cell: str, style: Style) -> str:
 
 ABOVE_0 = "The price must be above 0."
 FIELDS: Mapping[str, Field] = {
-    "slug": Field("Slug", _text("slug"), needed=True, also=("sku", "code")),
-    "name": Field("Name", _text("name"), needed=True, also=("product", "title")),
+    "slug": Field("Slug", _text("slug"), also=("sku", "code")),
+    "name": Field("Name", _text("name"), also=("product", "title")),
     "also_called": Field("Also called", _text("also_called"), empties=True),
-    "category": Field("Category", lambda cell, style: cell, needed=True),
+    "category": Field("Category", lambda cell, style: cell),
     "description": Field("Description", _text("description"), empties=True),
-    "price": Field("Price", _amount("price", lambda value: value > 0, ABOVE_0), needed=True),
+    "price": Field("Price", _amount("price", lambda value: value > 0, ABOVE_0)),
     "was": Field(
         "Price before the offer",
         _amount("was", lambda value: value > 0, ABOVE_0),
@@ -173,47 +167,3 @@ def _category(cell: str, categories: Mapping[str, str]) -> str:
     if slug := categories.get(cell.casefold()):
         return slug
     raise ValidationError(f"There is no category “{cell[:60]}”.")
-
-
-def misfits(values: Values, product: Product | None) -> dict[str, list[str]]:
-    """What does not fit together in a product with these values, by field. None: a new product."""
-    wrong: dict[str, list[str]] = {}
-    if product is None:
-        wrong = {
-            name: ["A new product needs it."] for name, field in FIELDS.items() if field.needed and name not in values
-        }
-    now = {**current(product), **values} if product else {"was": None, "price": None, **values}
-    if now["was"] is not None and now["price"] is not None and Decimal(now["was"]) <= Decimal(now["price"]):
-        wrong["was"] = ["The price before the offer must be above the price."]
-    return wrong
-
-
-def current(product: Product) -> Values:
-    """All values of a product. It needs its category."""
-    return {
-        "slug": product.slug,
-        "name": product.name,
-        "also_called": product.also_called,
-        "category": product.category.slug,
-        "description": product.description,
-        "price": f"{product.price:.2f}",
-        "was": None if product.was is None else f"{product.was:.2f}",
-        "vat_rate": f"{product.vat_rate:.2f}",
-        "unit": product.unit,
-        "stock": product.stock,
-        "active": product.active,
-        "added_at": product.added_at.astimezone(UTC).date().isoformat(),
-    }
-
-
-def assign(product: Product, values: Values, categories: Mapping[str, int]) -> None:
-    """Give a product these values. `categories`: ids by slug."""
-    for name, value in values.items():
-        if name == "category":
-            product.category_id = categories[value]
-        elif name == "added_at":
-            product.added_at = datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
-        elif name in ("price", "was", "vat_rate") and value is not None:
-            setattr(product, name, Decimal(value))
-        else:
-            setattr(product, name, value)

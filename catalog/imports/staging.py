@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import Count, Q
 
 from backroom import resumable
-from catalog.imports import fields, reading
+from catalog.imports import fields, product_values, reading
 from catalog.imports.models import Import, ImportRow
 from catalog.imports.states import State, change, locked, refuse, stored
 from catalog.models import Category, Product
@@ -76,7 +76,7 @@ def _staged(found: Import, step: Step, categories: dict[str, str]) -> list[Impor
     rows = []
     for line, cells, values, wrong in parsed:
         product = products.get(values.get("slug", ""))
-        wrong = fields.misfits(values, product) | wrong
+        wrong = product_values.misfits(values, product) | wrong
         errors = [[column(found, name), text] for name, texts in wrong.items() for text in texts]
         if any(cell.strip() for cell in cells[len(found.options["heading"]) :]):
             errors.append(["", "The row has more columns than the heading."])

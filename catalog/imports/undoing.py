@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count, ProtectedError, Q
 from django.utils import timezone
 
-from catalog.imports import fields
+from catalog.imports import product_values
 from catalog.imports.applying import category_ids, lock, put, save, update
 from catalog.imports.models import ImportRow
 from catalog.imports.states import CHUNK, State, change, locked
@@ -57,13 +57,13 @@ def _take_back(
 
 def _restore(row: ImportRow, product: Product, categories: Mapping[str, int]) -> bool:
     """False if it does not have the import's values any more, or can't have its former ones."""
-    now, before = fields.current(product), dict(row.before or {})
+    now, before = product_values.current(product), dict(row.before or {})
     if any(now[name] != row.values[name] for name in before if name != "stock"):
         return False
     if "stock" in before:
         before["stock"] += now["stock"] - row.values["stock"]
     gone = "category" in before and before["category"] not in categories
-    if gone or before.get("stock", 0) < 0 or fields.misfits(before, product):
+    if gone or before.get("stock", 0) < 0 or product_values.misfits(before, product):
         return False
     put(product, before, before, categories)
     return True
@@ -71,7 +71,7 @@ def _restore(row: ImportRow, product: Product, categories: Mapping[str, int]) ->
 
 def _is_as_added(row: ImportRow, product: Product) -> bool:
     """Whether the import added the product, and it has its values and was never ordered."""
-    now = fields.current(product)
+    now = product_values.current(product)
     return row.before is None and not product.taken and all(now[name] == row.values[name] for name in row.values)
 
 

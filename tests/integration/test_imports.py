@@ -20,7 +20,7 @@ from django.test import Client
 from backroom.ledger.models import Batch, Job
 from backroom.ops.models import AuditEntry
 from backroom.testing import run_jobs
-from catalog.imports import applying, fields, requests, staging, states, tasks
+from catalog.imports import applying, fields, product_values, requests, staging, states, tasks
 from catalog.imports.models import Import, ImportRow
 from catalog.imports.progress import progress
 from catalog.models import Product
@@ -44,7 +44,7 @@ def errors(made: Import) -> list[tuple]:
 
 
 def values(slug: str) -> dict:
-    return fields.current(Product.objects.get(slug=slug))
+    return product_values.current(Product.objects.get(slug=slug))
 
 
 def test_a_dry_run_lists_every_error_by_row_and_column_and_changes_nothing():
