@@ -4,7 +4,7 @@ transaction. So a repeated job finds its rows done.
 Chunks, orders and staff lock products in the order of their ids, which prevents a deadlock.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
@@ -26,7 +26,7 @@ def apply_chunk(id: int, line: int) -> int:
         return 0
     rows = list(found.rows.filter(line__range=(line, line + CHUNK - 1), errors=[], done=False))
     known = {each.slug: each for each in lock(slug__in=[row.values["slug"] for row in rows])}
-    empty = {each.pk for each in known.values() if not each.available}
+    empty = sold_out(known.values())
     categories = category_ids()
     for row in rows:
         _put(found, row, known.get(row.values["slug"]), categories)
@@ -34,8 +34,7 @@ def apply_chunk(id: int, line: int) -> int:
     _insert([row for row in done if row.before is None])
     update([row.product for row in done if row.before and row.product], found.columns)
     save(rows)
-    if back := [each.pk for each in known.values() if each.pk in empty and each.available]:
-        restocked.send(Product, product_ids=back)
+    send_restocked(known.values(), empty)
     return len(done)
 
 
@@ -53,16 +52,10 @@ def _put(found: Import, row: ImportRow, product: Product | None, categories: Map
         now = product_values.current(product)
         row.before = {name: now[name] for name, value in row.values.items() if now[name] != value}
     row.product = product or Product()
-    put(row.product, row.values, row.values if row.before is None else row.before, categories)
-
-
-def put(
-    product: Product, values: product_values.Values, changed: Collection[str], categories: Mapping[str, int]
-) -> None:
-    """Give a product these of the values. A changed offer is news, as in the admin."""
-    product_values.assign(product, {name: values[name] for name in changed}, categories)
-    if product.was is not None and {"price", "was"} & {*changed}:
-        product.offered_at = timezone.now()
+    changed = row.values if row.before is None else {name: row.values[name] for name in row.before}
+    product_values.assign(row.product, changed, categories)
+    if row.product.was is not None and {"price", "was"} & changed.keys():
+        row.product.offered_at = timezone.now()  # a changed offer is news, as in the admin
 
 
 def _insert(rows: Sequence[ImportRow]) -> None:
@@ -85,6 +78,16 @@ def save(rows: Sequence[ImportRow]) -> None:
     ImportRow.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["id"], update_fields=["before", "done", "errors", "product"]
     )
+
+
+def sold_out(products: Iterable[Product]) -> set[int]:
+    return {each.pk for each in products if not each.available}
+
+
+def send_restocked(products: Iterable[Product], empty: Collection[int]) -> None:
+    """Send the signal for those of the sold out ones that can be bought again."""
+    if back := [each.pk for each in products if each.pk in empty and each.available]:
+        restocked.send(Product, product_ids=back)
 
 
 def lock(**which: object) -> QuerySet[Product]:

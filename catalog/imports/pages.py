@@ -19,7 +19,7 @@ from catalog.cells import harmless
 from catalog.imports import progress, requests
 from catalog.imports.forms import ColumnsForm, TextForm, UploadForm
 from catalog.imports.models import Import
-from catalog.imports.states import State
+from catalog.imports.states import State, later
 
 ADD, WRITE = "catalog.add_import", ("catalog.add_product", "catalog.change_product")
 SHOWN = 50  # errors on the page
@@ -86,6 +86,9 @@ def _page(request: HttpRequest, found: Import, columns: ColumnsForm | None = Non
     acts = {name: act for name, act in ACTS.items() if found.state in act.states and request.user.has_perms(act.needs)}
     if not found.file or (found.state == State.CANCELLED and not found.rows.filter(done=True).exists()):
         acts.pop("undo", None)
+    first = later(found).first() if "undo" in acts else None
+    if first:
+        del acts["undo"]
     waits = (found.state == State.UPLOADED and not opened) or now is not None
     listed = [] if waits else list(wrong[: SHOWN + 1])
     context = {
@@ -101,6 +104,7 @@ def _page(request: HttpRequest, found: Import, columns: ColumnsForm | None = Non
         "errors": listed[:SHOWN],
         "more": len(listed) > SHOWN,
         "acts": acts,
+        "undo_first": first,
         "columns": columns or (ColumnsForm(found) if asked else None),
         "text": TextForm(initial=found.options) if asked and not found.options.get("sheet") else None,
         "asks": next((name for name in acts if name in request.GET), ""),

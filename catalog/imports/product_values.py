@@ -12,6 +12,9 @@ from catalog.models import Product
 
 Values = dict[str, Any]
 NEEDED = ("slug", "name", "category", "price")  # by a new product
+NEW: Values = {  # of a product of which only these are given
+    "also_called": "", "description": "", "was": None, "vat_rate": "5.00", "unit": "piece", "stock": 0, "active": True
+}  # fmt: skip
 
 
 def misfits(values: Values, product: Product | None) -> dict[str, list[str]]:

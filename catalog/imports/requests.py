@@ -16,7 +16,7 @@ from backroom.ledger.models import Job
 from backroom.runtime.task import LedgerTask
 from catalog.imports import tasks
 from catalog.imports.models import Import
-from catalog.imports.states import CHUNK, State, change
+from catalog.imports.states import CHUNK, State, change, later
 
 
 def upload(file: UploadedFile, user: int | None) -> Import:
@@ -70,10 +70,13 @@ def apply(id: int) -> bool:
 
 
 def undo(id: int) -> bool:
-    """Begin to take back what is applied. False, too, once its rows are purged: it has no file then."""
+    """Begin to take back what is applied. False, too, while a later import stands, and once the rows are purged: the
+    import has no file then. Race: a later one begins after this look. undo_chunk leaves what that one wrote."""
+    before = State.APPLIED, State.CANCELLED
     with transaction.atomic():
-        kept = Import.objects.select_for_update(no_key=True).filter(pk=id).exclude(file="").first()
-        done = kept is not None and change(id, State.UNDOING, State.APPLIED, State.CANCELLED)
+        ended = Import.objects.select_for_update(no_key=True).filter(pk=id, state__in=before)
+        found = ended.exclude(file="").first()
+        done = found is not None and not later(found).exists() and change(id, State.UNDOING, *before)
         if done:
             _in_chunks(id, tasks.undo_import, tasks.end_undo)
         return done

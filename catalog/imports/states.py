@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import IO, Any
 
 from django.core.files.storage import default_storage
-from django.db.models import Exists, Max, OuterRef
-from django.db.models.functions import Now
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce, Now
 
 from catalog.imports.models import Import, ImportRow
 
@@ -35,6 +35,15 @@ def locked(id: int, state: State) -> Import | None:
     return Import.objects.select_for_update(no_key=True).filter(pk=id, state=state).first()
 
 
+def later(found: Import) -> QuerySet[Import]:
+    """The imports behind this ended one whose rows stand. They are to be undone first. The limit: of two that are
+    applied at once, the later one is the one that ends later, for all rows."""
+    wrote = Exists(ImportRow.objects.filter(of=OuterRef("pk"), done=True))
+    stand = Q(state__in=[State.APPLYING, State.APPLIED, State.UNDOING]) | Q(Q(state=State.CANCELLED) & wrote)
+    behind = Q(ended_at=None) | Q(ended_at__gt=found.ended_at)
+    return Import.objects.filter(stand, behind).exclude(pk=found.pk).order_by("-ended_at", "-pk")
+
+
 @contextmanager
 def stored(name: str) -> Iterator[IO[bytes]]:
     """A file of the storage, from its beginning."""
@@ -43,12 +52,15 @@ def stored(name: str) -> Iterator[IO[bytes]]:
 
 
 def purge() -> int:
-    """Delete the files and staged rows of old imports; returns of how many. What they did stays on their pages. Race:
-    an undo begins now. It has locked the import, which is then not purged, or finds it without a file."""
+    """Delete the files and staged rows of old imports; returns the number of these. What they did stays on their pages.
+    One that was not applied is cancelled. Race: an apply or an undo begins now. It has locked the import, which is then
+    not purged, or it finds the import cancelled, or without a file."""
     old = Import.objects.filter(created_at__lt=Now() - KEPT)
     old = old.exclude(state__in=[State.READING, State.APPLYING, State.UNDOING])
+    waits = Q(state__in=[State.UPLOADED, State.CHECKED])
+    cancelled = Case(When(waits, then=Value(State.CANCELLED)), default=F("state"))
     for id, file in list(old.exclude(file="").values_list("pk", "file")):
-        if old.filter(pk=id, file=file).update(file=""):
+        if old.filter(pk=id, file=file).update(file="", state=cancelled, ended_at=Coalesce("ended_at", Now())):
             default_storage.delete(file)  # a crash before it leaves an orphan
     staged = list(old.filter(Exists(ImportRow.objects.filter(of=OuterRef("pk"))), file="").values_list("pk", flat=True))
     for id in staged:

@@ -1,21 +1,22 @@
 """Takes an import back, a chunk in each job: what it changed gets its values back, what it added is deleted.
 
-A product that was changed since is left, and its row says so. Stock is no such change: it goes back by the difference,
-so that orders since stay counted.
+A product that was changed or used since stays as it is, and an error in its row says so. Stock is no such change: it
+goes back by the difference, so that orders since stay counted. The limit: a stock that staff counted since, too.
 """
 
 from collections.abc import Collection, Mapping
 
-from django.db import transaction
-from django.db.models import Count, ProtectedError, Q
+from django.db.models import Count, ForeignObjectRel, Q
 from django.utils import timezone
 
 from catalog.imports import product_values
-from catalog.imports.applying import category_ids, lock, put, save, update
-from catalog.imports.models import ImportRow
-from catalog.imports.states import CHUNK, State, change, locked
-from catalog.models import Product
+from catalog.imports.applying import category_ids, lock, save, send_restocked, sold_out, update
+from catalog.imports.models import Import, ImportRow
+from catalog.imports.states import CHUNK, State, change, later, locked
+from catalog.models import LowStock, Product, SearchEntry, SupplierItem
+from catalog.search.tasks import warm_home_soon
 
+DERIVED = {ImportRow, LowStock, SearchEntry, SupplierItem}  # the shop writes these rows of each product by itself
 LEFT = [["", "It was changed or used after the import, and is left as it is."]]
 
 
@@ -26,16 +27,22 @@ def undo_chunk(id: int, line: int) -> int:
         return 0
     rows = list(found.rows.filter(line__range=(line, line + CHUNK - 1), errors=[], done=True))
     products = {each.pk: each for each in lock(pk__in=[row.product_id for row in rows])}
-    added = {
-        product.pk for row in rows if (product := products.get(row.product_id or 0)) and _is_as_added(row, product)
-    }
-    deleted = added - _delete(added)
+    for product in _written_later(found, products):
+        del products[product]
+    empty = sold_out(products.values())
+    deleted = _delete(rows, products)
     categories = category_ids()
     for row in rows:
         _take_back(row, products, deleted, categories)
     update([products[row.product_id or 0] for row in rows if row.before and not row.done], found.columns)
     save(rows)
+    send_restocked(products.values(), empty)
     return sum(not row.done for row in rows)
+
+
+def _written_later(found: Import, products: Collection[int]) -> set[int]:
+    rows = ImportRow.objects.filter(product__in=products, done=True, of__in=later(found))
+    return {id for id in rows.values_list("product", flat=True) if id}
 
 
 def _take_back(
@@ -44,7 +51,7 @@ def _take_back(
     """Give the row's product its former values, not saved yet. The row is no longer done, or says that it is left."""
     product = products.get(row.product_id or 0)
     if row.before is None:
-        taken_back = product is None or product.pk in deleted
+        taken_back = row.product_id is None or row.product_id in deleted
         if taken_back:
             row.product = None
     else:
@@ -65,32 +72,40 @@ def _restore(row: ImportRow, product: Product, categories: Mapping[str, int]) ->
     gone = "category" in before and before["category"] not in categories
     if gone or before.get("stock", 0) < 0 or product_values.misfits(before, product):
         return False
-    put(product, before, before, categories)
+    product_values.assign(product, before, categories)
     return True
 
 
+def _delete(rows: Collection[ImportRow], products: Mapping[int, Product]) -> set[int]:
+    """Delete the products that these rows added and that are as they were added; returns their ids. Race: an order or a
+    cart takes one now. Then this transaction fails, and its retry finds that one used."""
+    added = {
+        product.pk
+        for row in rows
+        if row.before is None and (product := products.get(row.product_id or 0)) and _is_as_added(row, product)
+    }
+    unused = added - _used(added)
+    if unused:
+        Product.objects.filter(pk__in=unused).delete()
+        warm_home_soon()
+    return unused
+
+
 def _is_as_added(row: ImportRow, product: Product) -> bool:
-    """Whether the import added the product, and it has its values and was never ordered."""
-    now = product_values.current(product)
-    return row.before is None and not product.taken and all(now[name] == row.values[name] for name in row.values)
+    """Whether it has the row's values and no others, and was never ordered."""
+    now, then = product_values.current(product), {**product_values.NEW, **row.values}
+    return not product.taken and all(now[name] == then[name] for name in then)
 
 
-def _delete(ids: Collection[int]) -> set[int]:
-    """Delete these products but for those that orders or other rows need; returns the ids of these."""
-    used = Product.objects.filter(Q(media__isnull=False) | Q(reviews__isnull=False), pk__in=ids)
-    held = set(used.values_list("pk", flat=True))
-    while True:
-        try:
-            with transaction.atomic():
-                Product.objects.filter(pk__in={*ids} - held).delete()
-            return held
-        except ProtectedError as error:
-            held |= {
-                getattr(each, field.attname)
-                for each in error.protected_objects
-                for field in each._meta.concrete_fields
-                if field.related_model is Product
-            }
+def _used(ids: Collection[int]) -> set[int]:
+    """Those of the products that an order, a cart, a picture, a review or any other row names."""
+    used: set[int] = set()
+    for relation in Product._meta.get_fields(include_hidden=True):
+        if isinstance(relation, ForeignObjectRel) and relation.related_model not in DERIVED:
+            key = relation.field.attname
+            rows = relation.related_model._base_manager.filter(**{f"{key}__in": ids})
+            used.update(rows.values_list(key, flat=True))
+    return used
 
 
 def end(id: int) -> None:

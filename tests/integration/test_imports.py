@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.test import Client
+from django.utils import timezone
 
 from backroom.ledger.models import Batch, Job
 from backroom.ops.models import AuditEntry
@@ -24,6 +25,8 @@ from catalog.imports import applying, fields, product_values, requests, staging,
 from catalog.imports.models import Import, ImportRow
 from catalog.imports.progress import progress
 from catalog.models import Product
+from catalog.signals import restocked
+from orders.cart import Cart, CartItem
 from orders.exports import files
 from orders.models import Export
 from tests.integration.imports import ALL, applied, checked, fruit, staff, table, undone, uploaded
@@ -172,19 +175,73 @@ def test_an_undo_gives_back_what_was_and_leaves_what_was_changed_or_used_since()
             "pears,Pears,Fruit,1.20,3",
             "kiwis,Kiwis,Fruit,1.20,3",
             "dates,Dates,Fruit,1.20,3",
+            "limes,Limes,Fruit,1.20,3",
         )
     )
     Product.objects.filter(slug="apples").update(stock=F("stock") + 2)  # a delivery
     Product.objects.filter(slug="plums").update(price="5.00")
-    Product.objects.filter(slug="dates").update(name="Medjool dates")
+    Product.objects.filter(slug="dates").update(description="From Tunisia")  # not in the file
     paid_order("kiwis")
+    found = Product.objects.get(slug="limes")
+    CartItem.objects.create(cart=Cart.objects.create(), product=found, quantity=1, seen=1)
     made = undone(made)
-    assert (made.state, made.options["undone"]) == ("undone", {"left": 3})
-    assert [line for line, *_ in errors(made)] == [3, 6, 7]
+    assert (made.state, made.options["undone"]) == ("undone", {"left": 4})
+    assert [line for line, *_ in errors(made)] == [3, 6, 7, 8]
     assert (values("apples")["price"], values("apples")["stock"]) == ("2.40", 2)
     assert (values("plums")["price"], values("plums")["stock"]) == ("5.00", 10)
-    assert sorted(Product.objects.values_list("slug", flat=True)) == ["apples", "dates", "figs", "kiwis", "plums"]
+    assert sorted(Product.objects.values_list("slug", flat=True)) == [
+        "apples",
+        "dates",
+        "figs",
+        "kiwis",
+        "limes",
+        "plums",
+    ]
     assert not requests.undo(made.pk)
+
+
+def test_an_undo_waits_for_the_undo_of_a_later_import():
+    product("apples")
+    Product.objects.update(stock=10)
+    first, second = (applied(table(f"apples,{stock}", heading="slug,stock")) for stock in (20, 100))
+    assert not requests.undo(first.pk)
+    chief = staff(*ALL)
+    shown = chief.get(f"/admin/catalog/import/{first.pk}/page/?undo").content.decode()
+    assert f"/admin/catalog/import/{second.pk}/page/" in shown
+    assert 'value="undo"' not in shown
+    Product.objects.update(stock=F("stock") - 3)  # an order
+    undone(second)
+    assert values("apples")["stock"] == 17
+    undone(first)
+    assert values("apples")["stock"] == 7
+
+
+def test_an_undo_leaves_what_an_import_writes_that_begins_after_it():
+    product("apples")
+    first, second = (checked(table(f"apples,{stock}", heading="slug,stock")) for stock in (20, 100))
+    requests.apply(first.pk)
+    run_jobs()
+    requests.undo(first.pk)
+    requests.apply(second.pk)
+    applying.apply_chunk(second.pk, 2)
+    run_jobs()
+    assert values("apples")["stock"] == 100
+
+
+def test_an_undo_announces_what_can_be_bought_again_and_leaves_offers_as_old_as_they_were():
+    began = timezone.now() - timedelta(days=9)
+    apples = product("apples")
+    Product.objects.update(stock=5, was="9.00", offered_at=began)
+    made = applied(table('apples,0,""', heading="slug,stock,was"))
+    sent = []
+    receiver = lambda product_ids, **_: sent.extend(product_ids)  # noqa: E731
+    restocked.connect(receiver)
+    try:
+        undone(made)
+    finally:
+        restocked.disconnect(receiver)
+    assert sent == [apples.pk]
+    assert Product.objects.get().offered_at == began
 
 
 def test_a_cancel_in_the_middle_keeps_what_is_applied_which_can_be_undone(monkeypatch):
@@ -248,6 +305,7 @@ def test_a_purge_deletes_old_files_and_rows_and_no_import_that_goes_on():
     Import.objects.filter(pk__in=[old.pk, going.pk]).update(created_at=Now() - states.KEPT - timedelta(hours=1))
     Import.objects.filter(pk=going.pk).update(state="applying")
     assert states.purge() == 1
+    assert not requests.apply(old.pk)
     assert [default_storage.exists(each.file) for each in (old, going, young)] == [False, True, True]
     assert [each.rows.count() for each in (old, going, young)] == [0, 1, 1]
     Import.objects.filter(pk=old.pk).update(state="applied")
