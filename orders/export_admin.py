@@ -60,7 +60,7 @@ class ExportAdmin(ReadOnly, admin.ModelAdmin):
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Export, form: forms.ModelForm, change: bool) -> None:
-        """In the admin's transaction."""
+        """The export, its jobs and the note of the audit log are one transaction: the admin's."""
         obj.user_id = request.user.pk
         files.start(obj)
         days = f"from {obj.since or 'the first day'} to {obj.until or 'now'}"

@@ -1,8 +1,6 @@
 """Uploading a table as staff do, and running an import's jobs."""
 
-from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
 
 from backroom.testing import run_jobs
 from catalog.imports import fields, requests
@@ -10,15 +8,6 @@ from catalog.imports.models import Import
 from catalog.models import Category
 
 ALL = ("add_import", "view_import", "add_product", "change_product", "delete_product")
-
-
-def staff(*permissions: str) -> Client:
-    """A browser of a staff member with these permissions."""
-    user = User.objects.create_user("-".join(permissions) or "nothing", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions, content_type__app_label="catalog"))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def fruit() -> Category:

@@ -2,7 +2,7 @@
 
 import re
 
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from backroom.ops import roles
@@ -16,6 +16,15 @@ def operator() -> Client:
 def reader() -> Client:
     """A reader, who may not act."""
     return _client("reader", roles.READERS)
+
+
+def staff(*permissions: str) -> Client:
+    """A staff member with these permissions of the catalog."""
+    user, _ = User.objects.get_or_create(username="-".join(permissions) or "nothing", defaults={"is_staff": True})
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions, content_type__app_label="catalog"))
+    client = Client()
+    client.force_login(user)
+    return client
 
 
 def customer() -> Client:

@@ -29,8 +29,9 @@ from catalog.signals import restocked
 from orders.cart import Cart, CartItem
 from orders.exports import files
 from orders.models import Export
-from tests.integration.imports import ALL, applied, checked, fruit, staff, table, undone, uploaded
+from tests.integration.imports import ALL, applied, checked, fruit, table, undone, uploaded
 from tests.integration.paid_orders import paid_order, product
+from tests.integration.staff import staff
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from time import time
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
@@ -19,20 +18,12 @@ from catalog.media import gallery, steps, storage, temporary, upload
 from catalog.media.models import Media
 from catalog.models import BoughtTogether, Product
 from tests.integration.buying import product
-from tests.integration.staff import customer
+from tests.integration.staff import customer, staff
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 State = Media.State
 BIG = {"CONTENT_LENGTH": str(100 * 1024 * 1024), "CONTENT_TYPE": "multipart/form-data; boundary=x"}
-
-
-def staff(*codenames: str) -> Client:
-    user, _ = User.objects.get_or_create(username="-".join(codenames) or "staff", defaults={"is_staff": True})
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="catalog", codename__in=codenames))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture
