@@ -5,7 +5,7 @@ import uuid
 from django.core.files import File
 from django.core.files.storage import default_storage
 
-from catalog.imports import fields, reading
+from catalog.imports import fields, reading, workbook
 from catalog.imports.models import Import
 from catalog.imports.states import State, refuse, stored
 
@@ -26,15 +26,17 @@ def look(id: int) -> None:
         return
     table.sheet = sheet
     columns = fields.guess(table.heading)
-    Import.objects.filter(pk=id, state=State.UPLOADED).update(options=table.options(), columns=columns)
+    # Race: staff chose another encoding meanwhile. This then changes nothing, and their job looks again.
+    unchanged = Import.objects.filter(pk=id, state=State.UPLOADED, options=found.options)
+    unchanged.update(options=table.options() | {"asked": asked}, columns=columns)
 
 
 def _as_csv(found: Import, file) -> str:
     """Put the sheet as CSV in the place of its workbook, which no row names then; returns the sheet's name. The row
     changes last: a crash before leaves the new file an orphan."""
-    converted, sheet = reading.converted(file)
+    converted, sheet = workbook.converted(file)
     with converted:
         name = default_storage.save(f"imports/{uuid.uuid4().hex}", File(converted))
     Import.objects.filter(pk=found.pk, state=State.UPLOADED).update(file=name, options={"sheet": sheet})
-    found.file = name
+    found.file, found.options = name, {"sheet": sheet}
     return sheet

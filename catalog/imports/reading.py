@@ -1,4 +1,4 @@
-"""An uploaded table as rows of text. CSV is streamed. A workbook becomes CSV first, in a process of its own (sheet.py).
+"""An uploaded table as rows of text. CSV is streamed. A workbook becomes CSV first: workbook.py.
 
 Rows are counted as a spreadsheet does: from 1, the heading and blank rows included.
 """
@@ -7,19 +7,14 @@ import codecs
 import csv
 import io
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import islice
-from pathlib import Path
+from functools import partial
+from itertools import count, islice
 from typing import IO, Any
 
 from charset_normalizer import from_bytes
-
-from catalog.media.temporary import folder
 
 MOST_ROWS, MOST_COLUMNS = 200_000, 100
 SAMPLE = 5  # rows that the page shows
@@ -33,10 +28,8 @@ ENCODINGS = {
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 BLOCK = 1 << 20  # bytes
+LONGEST = 1 << 20  # characters of a row
 OLE = b"\xd0\xcf\x11\xe0"  # an .xls file, or a workbook with a password
-SHEET = Path(__file__).with_name("sheet.py")
-CONVERSION = 40.0  # seconds, less than the job's time limit
-UNREADABLE_SHEET = "This workbook could not be read. It may be damaged, or too large: save its sheet as CSV."
 
 
 class Unreadable(Exception):
@@ -67,26 +60,35 @@ def rows(file: IO[bytes], encoding: str, separator: str) -> Iterator[list[str]]:
     try:
         if text.read(1) != "\ufeff":
             text.seek(0)
-        found = csv.reader(text, delimiter=separator, strict=True)
-        for number, cells in _counted(found):
-            if number > MOST_ROWS + 1:
-                raise Unreadable(f"The file has more than {MOST_ROWS:,} rows. Divide it.")
-            yield cells
+        yield from _parsed(text, separator)
     finally:
         with suppress(ValueError):  # the file may be closed
             text.detach()  # else it closes the file
 
 
-def _counted(found: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    number = 0
-    while True:
-        number += 1
+def _parsed(text: io.TextIOWrapper, separator: str) -> Iterator[list[str]]:
+    number, length = 0, 0  # of the row that is read, in characters
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        while line := text.readline(LONGEST):
+            length += len(line)
+            if length >= LONGEST:
+                raise Unreadable(f"Row {number} is too long for a table.")
+            yield line
+
+    found = csv.reader(lines(), delimiter=separator, strict=True)
+    for number in count(1):
         try:
-            yield number, next(found)
+            cells = next(found)
         except StopIteration:
             return
         except csv.Error as error:
             raise Unreadable(f'Row {number} has a quotation mark (") that is not closed, or not doubled.') from error
+        if number > MOST_ROWS + 1:
+            raise Unreadable(f"The file has more than {MOST_ROWS:,} rows. Divide it.")
+        yield cells
+        length = 0
 
 
 def examine(file: IO[bytes], encoding: str = "", separator: str = "") -> Table:
@@ -145,9 +147,10 @@ def _is_utf8(file: IO[bytes]) -> bool:
 
 
 def _legacy(file: IO[bytes]) -> str:
-    """By the lines that are not ASCII."""
+    """By the lines that are not ASCII. A long one counts as several."""
     file.seek(0)
-    telling = b"".join(islice((line for line in file if not line.isascii()), 500))[:BLOCK]
+    lines = iter(partial(file.readline, BLOCK // 500), b"")
+    telling = b"".join(islice((line for line in lines if not line.isascii()), 500))
     found = from_bytes(telling, cp_isolation=["cp1250", "cp1252"])
     best = min(found, key=lambda each: (each.chaos, -each.coherence, each.encoding != "cp1252"), default=None)
     return best.encoding if best else "cp1252"
@@ -177,27 +180,3 @@ def kind(file: IO[bytes]) -> str:
     if not head:
         raise Unreadable("The file is empty.")
     return "workbook" if head.startswith(b"PK\x03\x04") else "csv"
-
-
-def converted(file: IO[bytes]) -> tuple[IO[bytes], str]:
-    """The first sheet that has rows, as CSV in UTF-8, and its name. Raises Unreadable.
-
-    A hostile workbook makes its reader allocate without bound, and abort. So another process reads it, with limits and
-    without our secrets: this one goes on.
-    """
-    csv_file = tempfile.TemporaryFile(dir=folder())  # noqa: SIM115 - the caller closes it
-    with tempfile.NamedTemporaryFile(dir=folder()) as book:
-        file.seek(0)
-        while block := file.read(BLOCK):
-            book.write(block)
-        book.flush()
-        command = [sys.executable, "-I", str(SHEET), book.name]
-        try:
-            done = subprocess.run(
-                command, stdout=csv_file, stderr=subprocess.PIPE, env={}, timeout=CONVERSION, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise Unreadable(UNREADABLE_SHEET) from error
-    if done.returncode:
-        raise Unreadable(UNREADABLE_SHEET)
-    return csv_file, done.stderr.decode(errors="replace").strip()

@@ -31,7 +31,7 @@ def main(path: str) -> None:
         sheet = first(book)
         if sheet:
             csv.writer(output).writerows(map(text, row) for row in sheet.iter_rows())  # blank rows above, too
-            print(sheet.name, file=sys.stderr)
+            print(sheet.name[:100], file=sys.stderr)  # the format sets no limit
 
 
 def first(book: CalamineWorkbook) -> CalamineSheet | None:

@@ -16,7 +16,8 @@ from catalog.imports.models import Import, ImportRow
 from catalog.imports.states import State, change, locked, refuse, stored
 from catalog.models import Category, Product
 
-STEP = 1000  # rows of one transaction
+STEP = 1000  # rows of one transaction, at most
+LARGEST = 4 << 20  # characters of one transaction, and a row more: rows may be long
 Step = list[tuple[int, list[str]]]  # numbers of rows, and their cells
 TWICE = """
 UPDATE catalog_importrow staged
@@ -52,7 +53,15 @@ def _steps(found: Import, file: IO[bytes], after: int | None) -> Iterator[Step]:
     """The rows behind this number, or behind the heading."""
     rows = enumerate(reading.rows(file, found.options["encoding"], found.options["separator"]), 1)
     rest = islice(rows, after or found.options["heading_row"], None)
-    while step := list(islice(rest, STEP)):
+    step: Step = []
+    size = 0
+    for number, cells in rest:
+        step.append((number, cells))
+        size += sum(map(len, cells))
+        if len(step) == STEP or size > LARGEST:
+            yield step
+            step, size = [], 0
+    if step:
         yield step
 
 

@@ -6,7 +6,10 @@ from catalog.imports import applying, opening, staging, states, undoing
 ONE_AT_A_TIME = ("imports", 1)  # chunks, in the whole fleet: the rest of the machines is for customers
 
 
-@task(name="catalog.open_import", unique=("import-open:{import_id}", "while waiting"))
+@task(
+    name="catalog.open_import", queue="bulk", unique=("import-open:{import_id}", "while waiting"),
+    limit=("import looks", 1),  # a workbook takes 640 MB
+)  # fmt: skip
 def open_import(import_id: int) -> None:
     """Look into an uploaded file."""
     opening.look(import_id)
@@ -52,5 +55,5 @@ def end_undo(import_id: int) -> None:
 
 @task(name="catalog.purge_imports", queue="bulk")
 def purge_imports() -> int:
-    """Delete the files and staged rows of old imports; returns of how many."""
+    """Delete the files and staged rows of old imports; returns the number of these."""
     return states.purge()

@@ -5,7 +5,6 @@ gets no variable of ours, and has limits of memory, time and disk. A worker that
 CPU_SECONDS at most; the container's end, or the supervisor's kill of the worker's group, ends both.
 """
 
-import os
 import re
 import resource
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NamedTuple
 
-from backroom.runtime.subprocesses import MARK
+from backroom.runtime.subprocesses import environment
 from catalog.media.refused import Refused
 
 try:
@@ -87,7 +86,7 @@ def _run(
     command = ["nice", get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-y", "-progress", "pipe:1", *reads]
     with TemporaryFile() as said:
         with subprocess.Popen(
-            [*command, *after], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=_environment()
+            [*command, *after], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=environment()
         ) as process:
             try:
                 _limit(process.pid)
@@ -99,11 +98,6 @@ def _run(
                 process.kill()
         said.seek(0)
         return _checked(process.returncode, said.read())
-
-
-def _environment() -> dict[str, str]:
-    """None of our secrets, but the mark by which a worker finds the subprocesses of a job."""
-    return {MARK: os.environ[MARK]} if MARK in os.environ else {}
 
 
 def _limit(pid: int) -> None:

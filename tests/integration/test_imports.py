@@ -21,7 +21,7 @@ from django.utils import timezone
 from backroom.ledger.models import Batch, Job
 from backroom.ops.models import AuditEntry
 from backroom.testing import run_jobs
-from catalog.imports import applying, fields, product_values, requests, staging, states, tasks
+from catalog.imports import applying, fields, opening, product_values, reading, requests, staging, states, tasks
 from catalog.imports.models import Import, ImportRow
 from catalog.imports.progress import progress
 from catalog.models import Product
@@ -387,6 +387,31 @@ def test_the_columns_can_be_changed_after_a_dry_run_without_another_upload():
     run_jobs()
     new.refresh_from_db()
     assert (new.options["encoding"], len(new.options["heading"])) == ("cp1250", 1)
+
+
+def test_an_encoding_chosen_during_a_look_is_looked_with_and_a_repeated_look_keeps_it(monkeypatch):
+    made = uploaded(table("pears;Pears", heading="slug;name"))
+    whole = reading.examine
+
+    def slow(*args, **asked):
+        monkeypatch.setattr(reading, "examine", whole)
+        requests.reopen(made.pk, "cp1250", "|")
+        return whole(*args, **asked)
+
+    monkeypatch.setattr(reading, "examine", slow)
+    opening.look(made.pk)
+    for _ in range(2):
+        opening.look(made.pk)
+        made.refresh_from_db()
+        assert (made.options["encoding"], made.options["separator"]) == ("cp1250", "|")
+
+
+def test_long_rows_are_staged_in_smaller_steps(monkeypatch):
+    monkeypatch.setattr(staging, "LARGEST", 100)
+    made = checked(table(*(f"p{number},{'P' * 90},Fruit,1,1" for number in range(5))))
+    assert (made.rows.count(), made.options["checked"]["new"]) == (5, 5)
+    with states.stored(made.file) as stored:
+        assert [len(step) for step in staging._steps(made, stored, None)] == [2, 2, 1]
 
 
 def test_errors_are_downloaded_as_csv_without_formulas():

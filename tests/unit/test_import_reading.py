@@ -1,6 +1,7 @@
 """Uploaded tables, good and hostile: each is read right, or refused with a sentence; none takes its reader along."""
 
 import io
+import tracemalloc
 import zipfile
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,6 +11,7 @@ import xlsxwriter
 from django.core.exceptions import ValidationError
 
 from catalog.imports import fields, reading
+from catalog.imports import workbook as workbooks
 from catalog.imports.reading import Unreadable
 
 TABLE = "slug;name;price\nzurek;Żurek „świąteczny”;12,50\ncreme;Crème fraîche;1,05\n"
@@ -64,16 +66,27 @@ def test_blank_rows_keep_their_numbers_and_the_heading_is_the_first_row_with_tex
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 500, "old format"),
         (("a," * 200 + "\n").encode() * 3, "more than 100 columns"),
         (b"slug,name\n" + b'a,"' + b"x" * 200_000 + b"\n", "quotation mark"),
+        (b"slug,name\n" + b"," * (8 << 20), "Row 2 is too long"),
+        (b"slug,name\na,b\n" + b'"a\n",' * (1 << 20), "Row 3 is too long"),
+        (b"slug,name\n" + b"\xe9" * (16 << 20), "Row 2 is too long"),
     ],
-    ids=["empty", "heading only", "blank", "open quote", "text behind a quote", "picture", "old Excel", "wide", "long"],
+    ids=["empty", "heading only", "blank", "open quote", "text behind a quote", "picture", "old Excel", "wide", "long",
+         "commas", "many lines", "one line"],
 )  # fmt: skip
 def test_what_is_no_table_is_refused_with_a_sentence(content, said):
-    def look() -> None:
-        reading.kind(file(content))
-        reading.examine(file(content))
+    table = file(content)
 
-    with pytest.raises(Unreadable, match=said):
-        look()
+    def look() -> None:
+        reading.kind(table)
+        reading.examine(table)
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unreadable, match=said):
+            look()
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000  # without the files of `look`
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_of_too_many_rows_is_refused(monkeypatch):
@@ -101,7 +114,7 @@ def test_a_workbook_gives_what_a_person_would_type():
     ]
     book = workbook([], rows)
     assert reading.kind(book) == "workbook"
-    converted, sheet = reading.converted(book)
+    converted, sheet = workbooks.converted(book)
     with converted:
         assert sheet == "Sheet2"
         found = cells(converted)
@@ -110,18 +123,29 @@ def test_a_workbook_gives_what_a_person_would_type():
     assert found[3][:3] == ["b", "12", "false"]
 
 
+def changed(part: str, old: bytes, new: bytes) -> bytes:
+    """A workbook with other bytes in one of its parts."""
+    content = io.BytesIO()
+    with (
+        zipfile.ZipFile(workbook([["slug"]])) as whole,
+        zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made,
+    ):
+        for name in whole.namelist():
+            text = whole.read(name)
+            made.writestr(name, text.replace(old, new) if name.endswith(part) else text)
+    return content.getvalue()
+
+
 def far_cell() -> bytes:
     """A legal workbook of 2 kB, for which its reader would allocate 500 GB."""
-    book = workbook([["slug"]])
-    content = io.BytesIO()
-    with zipfile.ZipFile(book) as old, zipfile.ZipFile(content, "w") as new:
-        for name in old.namelist():
-            part = old.read(name)
-            if name.endswith("sheet1.xml"):
-                far = b'<row r="1048576"><c r="XFD1048576"><v>2</v></c></row></sheetData>'
-                part = part.replace(b"</sheetData>", far)
-            new.writestr(name, part)
-    return content.getvalue()
+    far = b'<row r="1048576"><c r="XFD1048576"><v>2</v></c></row></sheetData>'
+    return changed("sheet1.xml", b"</sheetData>", far)
+
+
+def test_the_name_of_a_sheet_is_cut():
+    converted, sheet = workbooks.converted(file(changed("workbook.xml", b"Sheet1", b"N" * 1_000_000)))
+    with converted:
+        assert sheet == "N" * 100
 
 
 def bomb() -> bytes:
@@ -151,7 +175,7 @@ def bomb() -> bytes:
 )  # fmt: skip
 def test_a_hostile_workbook_ends_its_own_process_only(hostile):
     with pytest.raises(Unreadable, match="could not be read"):
-        reading.converted(file(hostile()))
+        workbooks.converted(file(hostile()))
 
 
 POINT, COMMA = fields.Style(".", "dmy"), fields.Style(",", "mdy")
