@@ -66,6 +66,7 @@ def _closest(words: set[str]) -> dict[str, str]:
             cursor.execute("SET LOCAL statement_timeout = %s", [LONGEST])
             cursor.execute("SET LOCAL pg_trgm.word_similarity_threshold = %s", [ALIKE])
             cursor.execute(CLOSEST, [sorted(words), ALIKE])
+            transaction.set_rollback(True)  # the two settings end here, also in a caller's transaction
             return dict(cursor.fetchall())
     except OperationalError as error:
         if db_errors.code(error) != CANCELED:
