@@ -29,7 +29,7 @@ def subscribe_stand_in(user: int) -> None:
     browsers.subscribe_stand_in(user)
 
 
-@task(name="notifications.send_webhook", queue="bulk", retry=SCHEDULE)
+@task(name="notifications.send_webhook", queue="webhooks", retry=SCHEDULE)
 def send_webhook(delivery: int, round: int) -> None:
     sending.send(delivery, round)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from stack import Problem, environment, servers
 from stack.ports import HOST
 
-QUEUES = {"critical": 2, "default": 2, "bulk": 2, "media": 1}  # bodies at a time
+QUEUES = {"critical": 2, "default": 2, "bulk": 2, "media": 1, "webhooks": 8}  # bodies at a time
+# Threads: these bodies wait for strangers. No time limit holds in a thread, so deadlines of its own end each call.
+THREADED = ("webhooks",)
 YIELDING = ("bulk", "media")  # on a full machine they get a third of the CPU time that others get
 # of the shop's processes
 SECRETS = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "VAPID_PRIVATE_KEY", *environment.WEBHOOKS)
@@ -77,8 +79,8 @@ def _web(port: str) -> list[str]:
 
 def _worker(queue: str) -> list[str]:
     # Without gossip and mingle a worker starts a second sooner, and resumes faster after a broker's restart.
-    pool, lean = ("--pool=prefork", f"--concurrency={QUEUES[queue]}"), ("--without-gossip", "--without-mingle")
-    name = f"--hostname={queue}@%h"
+    pool = f"--pool={'threads' if queue in THREADED else 'prefork'}", f"--concurrency={QUEUES[queue]}"
+    name, lean = f"--hostname={queue}@%h", ("--without-gossip", "--without-mingle")
     return _celery("worker", f"--queues={queue}", name, *pool, *lean, yields=queue in YIELDING)
 
 

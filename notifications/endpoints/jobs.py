@@ -33,4 +33,4 @@ def call(delivery: Delivery, endpoint: Endpoint) -> Call:
     that is retried holds up the later ones; else they pass. Both have one lane, so a change of that keeps it so."""
     lane = Lane(f"limit:endpoint:{endpoint.pk}", 1, dead_blocks=False if endpoint.in_order else None)
     arguments = {"delivery": delivery.pk, "round": delivery.round}
-    return Call("notifications.send_webhook", arguments, "bulk", SCHEDULE.attempts, key(delivery), lane=lane)
+    return Call("notifications.send_webhook", arguments, "webhooks", SCHEDULE.attempts, key(delivery), lane=lane)

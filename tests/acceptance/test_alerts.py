@@ -16,16 +16,17 @@ from tests.waiting import until
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 WATCHERS = ("watcher", "watcher-2")
+MORE = (*WATCHERS, "worker-media", "worker-webhooks")  # other tests' house is without them
 WORKERS = [f"worker-{queue}" for queue in QUEUES]
 
 
 @pytest.fixture
 def watched(house: Cluster):
     """The house with all workers, and two watchers that have looked at it."""
-    house.start(*WATCHERS, "worker-media")
+    house.start(*MORE)
     until(lambda: Heartbeat.objects.filter(role="watcher").count() == 2, what="both have looked")
     yield house
-    for name in (*WATCHERS, "worker-media"):  # other tests' house is without them
+    for name in MORE:
         process = house.processes.pop(name)
         process.terminate()
         assert process.wait(60) == 0

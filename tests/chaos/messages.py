@@ -128,7 +128,7 @@ MESSAGES = {
     ),
     "password reset": Message(reset, "worker-critical", "reset:", "mail", "accounts.mail_reset", beside=1),
     "digest": Message(digest, "worker-bulk", "digest:", "mail", "marketing.send_digest"),
-    "webhook": Message(webhook, "worker-bulk", "webhook:", "receiver", "notifications.send_webhook"),
+    "webhook": Message(webhook, "worker-webhooks", "webhook:", "receiver", "notifications.send_webhook"),
     "campaign": Message(campaign(6), "worker-bulk", "campaign:", "mail", "marketing.mail_campaign", beside=1),
 }
 

@@ -256,7 +256,8 @@ def people() -> list[Row]:
     rows = []
     for (what, message), step in product(messages.MESSAGES.items(), messages.STEPS):
         inject, twice = messages.sending(what, step), message.twice(step)
-        rows.append(Row("message", f"{what}, {step}", kill, inject, RESCUED, twice, naive=False))
+        needs = (message.process,)
+        rows.append(Row("message", f"{what}, {step}", kill, inject, RESCUED, twice, needs, naive=False))
     rows.append(Row("message", fan_out, "FLUSHALL", messages.fan_out_flushed, REDELIVERED, naive=False))
     both = ("dispatcher-2",)
     rows.append(Row("message", fan_out, "two dispatchers", messages.fan_out_by_two, RESCUED, needs=both, naive=False))

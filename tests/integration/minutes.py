@@ -8,7 +8,7 @@ from backroom import task
 from backroom.ledger import transitions
 from backroom.ops import rollups
 
-QUEUES = ["bulk", "critical", "default", "media"]
+QUEUES = ["bulk", "critical", "default", "media", "webhooks"]
 
 
 @task(name="tests.noted")

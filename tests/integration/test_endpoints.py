@@ -90,7 +90,7 @@ def test_an_event_and_its_jobs_are_of_the_transaction_of_their_cause_and_come_on
     announce(endpoint, type="order.shipped")
     sent = Delivery.objects.order_by("id").values_list("event__type", "endpoint")
     assert list(sent) == [("order.paid", endpoint.pk), ("order.shipped", endpoint.pk), ("order.shipped", other.pk)]
-    assert Job.objects.filter(key__startswith="webhook:", queue="bulk").count() == 3
+    assert Job.objects.filter(key__startswith="webhook:", queue="webhooks").count() == 3
 
 
 def test_without_an_endpoint_that_chose_it_no_event_is_kept(endpoint):

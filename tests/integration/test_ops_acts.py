@@ -393,5 +393,5 @@ def shown(*arguments: str) -> str:
 
 def test_the_command_line_lists_idle_queues_and_its_json_does_not():
     fails.enqueue(1)
-    assert re.findall(r"^(bulk|critical|default|media) .*", shown(), re.MULTILINE) == QUEUES
+    assert re.findall(r"^(bulk|critical|default|media|webhooks) .*", shown(), re.MULTILINE) == QUEUES
     assert [queue["queue"] for queue in json.loads(shown("--json"))["queues"]] == ["default"]

@@ -13,7 +13,7 @@ from backroom.ops.rules import LASTING
 from backroom.ops.watcher import Watcher
 from tests.integration.heartbeats import process, worker_beats
 
-QUEUES = ("bulk", "critical", "default", "media")
+QUEUES = ("bulk", "critical", "default", "media", "webhooks")
 
 
 def all_at_work() -> None:

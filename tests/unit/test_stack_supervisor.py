@@ -74,5 +74,6 @@ def test_paths_with_spaces_and_percent_signs_reach_the_process_as_they_are(progr
 
 def test_the_shop_has_every_process(tmp_path):
     env = environment.build(Path(tmp_path), ports.DEFAULTS)
-    names = "partners web worker-critical worker-default worker-bulk worker-media dispatcher beat watcher flower"
+    workers = "worker-critical worker-default worker-bulk worker-media worker-webhooks"
+    names = f"partners web {workers} dispatcher beat watcher flower"
     assert [process.name for process in processes.shop(env)] == names.split()
