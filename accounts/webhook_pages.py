@@ -56,6 +56,7 @@ def webhook(request: HttpRequest, id: int) -> HttpResponse:
     page = Paginator(deliveries, PAGE).get_page(request.GET.get("page"))
     fresh = deliveries.filter(state=Delivery.State.WAITING, created_at__gt=timezone.now() - FRESH)
     context = {"endpoint": endpoint, "form": form, "page": page, "live": fresh.exists(), "spans": SPANS}
+    context["both_sign"] = len(endpoint.secrets(timezone.now())) > 1
     return render(request, "accounts/webhook.html", context, status=422 if form.is_bound else 200)
 
 
@@ -96,14 +97,22 @@ def _pause(request: HttpRequest, endpoint: Endpoint) -> None:
 
 
 def _resume(request: HttpRequest, endpoint: Endpoint) -> None:
+    _count(request)
     transitions.resume(endpoint.pk)
     messages.success(request, "The endpoint gets events again.")
 
 
 def _rotate(request: HttpRequest, endpoint: Endpoint) -> None:
     _count(request)
-    transitions.rotate(endpoint.pk)
-    messages.success(request, "The endpoint has a new secret. The old one signs, too, for 24 hours.")
+    if transitions.rotate(endpoint.pk):
+        messages.success(request, "The endpoint has a new secret. The old one signs, too, for 24 hours.")
+    else:
+        messages.warning(request, "The old secret still signs. End it first.")
+
+
+def _forget(request: HttpRequest, endpoint: Endpoint) -> None:
+    transitions.forget_former(Endpoint.objects.filter(pk=endpoint.pk))
+    messages.success(request, "Only the new secret signs.")
 
 
 def _delete(request: HttpRequest, endpoint: Endpoint) -> None:
@@ -119,7 +128,8 @@ def _replay(request: HttpRequest, endpoint: Endpoint) -> None:
 
 
 ACTS: dict[str, Callable[[HttpRequest, Endpoint], Any]] = {
-    "test": _test, "pause": _pause, "resume": _resume, "rotate": _rotate, "delete": _delete, "replay": _replay,
+    "test": _test, "pause": _pause, "resume": _resume, "rotate": _rotate, "forget": _forget, "delete": _delete,
+    "replay": _replay,
 }  # fmt: skip
 
 

@@ -82,7 +82,7 @@ LIMITS = {  # requests and seconds
     "carts_by_client": (30, 60),  # new ones
     "links_by_client": (10, 600),  # mails with an order's link
     "exports_by_account": (5, 86_400),  # of a person's data
-    "webhooks_by_account": (60, 3600),  # new endpoints, test events and replays
+    "webhooks_by_account": (60, 3600),  # new endpoints, test events, replays and resumes
     "suggestions_by_client": (120, 60),
     "newsletter_by_client": (10, 600),
     "newsletter_by_email": (5, 3600),
@@ -159,7 +159,7 @@ class Environment(FlowerEnvironment):
     PUSH_RATE: Rate = 100
     SUPPLIER_RATE: Rate = 10
     ACCOUNTING_RATE: Rate = 10
-    ENDPOINT_RATE: Rate = 10  # to one endpoint of a customer
+    ENDPOINT_RATE: Rate = 10  # to one endpoint of a customer, and to all of an account
     CAMPAIGN_RATE: Rate = 20  # mails of all campaigns together, below MAIL_RATE
     CAMPAIGN_SLICE: Annotated[int, Field(ge=1, le=5_000)] = 500  # mails that a campaign has in the ledger at a time
     WORKER_GRACE: int = 70  # seconds from SIGTERM to the supervisor's SIGKILL

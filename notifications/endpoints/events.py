@@ -26,7 +26,7 @@ def emit(user: int, type: str, about: str, data: dict[str, Any]) -> None:
     their jobs. `about` is an id; another event of this type about it does nothing. `data` has no personal data.
 
     Without an endpoint that chose it, nothing is kept. An endpoint that is added at this moment may miss it. Race: one
-    is deleted now. The lock waits for that, or lets it wait.
+    is deleted now. Whichever of the two locks it first, the other waits.
     """
     with transaction.atomic():
         mine = Endpoint.objects.filter(user=user).exclude(state=Endpoint.State.OFF).order_by("id")

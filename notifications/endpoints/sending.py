@@ -10,7 +10,7 @@ from standardwebhooks.webhooks import Webhook
 
 from backroom import RetryAfter, Snooze
 from backroom.ledger.models import Job
-from backroom.outbound import strangers
+from backroom.outbound import breaker, strangers
 from backroom.outbound.strangers import NoAnswer
 from notifications.endpoints import jobs, transitions
 from notifications.endpoints.models import Attempt, Delivery, Endpoint, Event
@@ -48,6 +48,7 @@ def send(delivery_id: int, round: int) -> None:
 def _attempt(delivery: Delivery) -> tuple[Attempt, int]:
     """The attempt, unsaved, and the seconds for which the endpoint asks to be left alone."""
     body = content(delivery.event)
+    breaker.pace(f"endpoint:account-{delivery.endpoint.user_id}")  # at the rate of one, however many an account has
     headers = signed(delivery.endpoint, delivery.event.pk, body, datetime.now(UTC))
     attempt = Attempt(delivery=delivery, request="\n".join([*map(": ".join, headers.items()), "", body]))
     begun = time.monotonic()
@@ -67,9 +68,10 @@ def _attempt(delivery: Delivery) -> tuple[Attempt, int]:
 
 def _record(delivery: Delivery, attempt: Attempt) -> bool:
     """Keep the attempt and its consequence; False if it is to be retried. Race: its owner deletes the endpoint now.
-    The lock lets one of the two wait."""
+    The locks let one of the two wait, in the order of `transitions.delete`."""
+    rows = Endpoint.objects.filter(pk=delivery.endpoint_id), Delivery.objects.filter(pk=delivery.pk)
     with transaction.atomic():
-        if not Endpoint.objects.select_for_update(no_key=True).filter(pk=delivery.endpoint_id).first():
+        if not all(row.select_for_update(no_key=True).first() for row in rows):
             return True
         attempt.save()
         if attempt.status and 200 <= attempt.status < 300:

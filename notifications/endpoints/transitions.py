@@ -19,9 +19,10 @@ until its owner replays it.
 """
 
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet, TextField, Value
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast, Concat, Now
 from django.utils import timezone
 
@@ -34,7 +35,7 @@ from notifications.notify import notify
 
 DAYS = timedelta(days=5)  # of failures only; then an endpoint is switched off
 BOTH = timedelta(days=1)  # a replaced secret still signs, too
-SLICE = 1_000  # deliveries of one replay
+SLICE = 1_000  # deliveries of one replay, or of one DELETE
 Ended, On = Delivery.State, Endpoint.State
 
 
@@ -91,19 +92,35 @@ def resume(id: int) -> bool:
     return True
 
 
-def rotate(id: int) -> None:
-    """Another secret. For a day both sign: its owner's system can learn the new one meanwhile."""
-    Endpoint.objects.filter(pk=id).update(
-        former_secret=F("secret"), former_until=timezone.now() + BOTH, secret=new_secret()
-    )
+def rotate(id: int) -> bool:
+    """Another secret. For a day both sign: its owner's system can learn the new one meanwhile. False while a former one
+    signs: its owner's system may still use that, and a third has no place."""
+    now = timezone.now()
+    single = Endpoint.objects.filter(Q(former_until=None) | Q(former_until__lte=now), pk=id)
+    return bool(single.update(former_secret=F("secret"), former_until=now + BOTH, secret=new_secret()))
+
+
+def forget_former(endpoints: QuerySet[Endpoint]) -> int:
+    """Let only their present secrets sign."""
+    return endpoints.exclude(former_until=None).update(former_secret="", former_until=None)
 
 
 def delete(endpoints: QuerySet[Endpoint]) -> int:
-    """Delete endpoints with their deliveries; returns the number of rows. Race: an event comes now. Either the lock
-    waits for it, or its `emit` finds no endpoint."""
+    """Delete endpoints with their deliveries; returns the number of rows. Race: an event comes now. The lock waits for
+    it; or its `emit` leaves out what is off, and an order never waits while many deliveries go."""
+    ids = list(endpoints.values_list("pk", flat=True))
+    Endpoint.objects.filter(pk__in=ids).update(state=On.OFF)
+    gone = 0
+    while some := _delete(Delivery.objects.filter(endpoint__in=ids)):
+        gone += some
+    return gone + _delete(Endpoint.objects.filter(pk__in=ids))
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    """Delete at most SLICE of them, and what hangs on them. Nothing is added to a locked row meanwhile."""
     with transaction.atomic():
-        locked = [each.pk for each in endpoints.select_for_update()]
-        return Endpoint.objects.filter(pk__in=locked).delete()[0]
+        locked = [each.pk for each in rows.order_by("pk").select_for_update()[:SLICE]]
+        return rows.model._default_manager.filter(pk__in=locked).delete()[0]
 
 
 def replay(chosen: QuerySet[Delivery]) -> int:

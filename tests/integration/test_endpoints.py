@@ -2,7 +2,9 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from celery import current_app
@@ -32,6 +34,7 @@ from tests.integration.buying import CUSTOMER, all_at_once, attempt, product
 from tests.integration.mailbox import serving
 from tests.integration.paid_orders import paid_order
 from tests.integration.receiver import receiving, reply
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 current_app.loader.import_default_modules()  # as a worker does
@@ -112,6 +115,20 @@ def test_an_endpoint_that_is_deleted_meanwhile_breaks_no_order(endpoint):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_order_does_not_wait_while_an_endpoints_many_deliveries_are_deleted(endpoint):
+    delivery, other = announce(endpoint), Endpoint.objects.create(user=endpoint.user, url=endpoint.url)
+    deletes = partial(transitions.delete, Endpoint.objects.filter(pk=endpoint.pk))
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Delivery.objects.select_for_update().get(pk=delivery.pk)  # so the deletion takes long
+            deleting = pool.submit(all_at_once, deletes)
+            until(lambda: Endpoint.objects.filter(pk=endpoint.pk, state=Endpoint.State.OFF).exists())
+            assert announce(other, 2)
+        assert deleting.result() == [2]
+    assert list(Endpoint.objects.all()) == [other]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_an_endpoint_and_the_answer_being_recorded_can_be_deleted_at_once(endpoint, receiver):
     deliveries = [announce(endpoint, number) for number in range(4)]
     calls = [lambda each=each: sending.send(each.pk, 1) for each in deliveries]
@@ -154,6 +171,24 @@ def test_for_a_day_after_a_change_both_secrets_sign(endpoint, receiver):
         Webhook(secret).verify(body, headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(Endpoint(url="").secret).verify(body, headers)
+
+
+def test_a_second_change_of_the_secret_waits_until_the_former_one_ends(endpoint, client):
+    former, page = endpoint.secret, f"/accounts/webhooks/{endpoint.pk}/"
+    for _ in range(2):
+        client.post(f"{page}rotate/")
+    endpoint.refresh_from_db()
+    assert endpoint.secrets(datetime.now(UTC)) == [endpoint.secret, former]
+    assert b"End the old secret now" in client.get(page).content
+    client.post(f"{page}forget/")
+    client.post(f"{page}rotate/")
+    second = endpoint.secret
+    endpoint.refresh_from_db()
+    assert endpoint.secrets(datetime.now(UTC)) == [endpoint.secret, second]
+    Endpoint.objects.update(former_until=timezone.now())
+    retention.purge()
+    endpoint.refresh_from_db()
+    assert (endpoint.former_secret, endpoint.former_until) == ("", None)
 
 
 def test_a_receiver_that_is_down_for_two_hours_gets_its_event_by_the_fifth_attempt(endpoint, receiver):
@@ -254,6 +289,17 @@ def test_while_the_breaker_is_open_no_attempt_is_used(endpoint, receiver):
     jobs = [send(delivery) for delivery in deliveries]
     assert [job.attempts for job in jobs] == [1] * breaker.THRESHOLD + [0]
     assert Attempt.objects.count() == breaker.THRESHOLD
+
+
+def test_an_account_has_one_rate_however_many_endpoints_it_has(endpoint, receiver, settings):
+    settings.BACKROOM_PARTNER_RATES = {"endpoint": 1 / 60}
+    second = Endpoint.objects.create(user=endpoint.user, url=endpoint.url)
+    other = Endpoint.objects.create(user=account(fresh()), url=endpoint.url)
+    send_test(endpoint)
+    send_test(second)
+    send_test(other)
+    jobs = [send(Delivery.objects.get(endpoint=each)) for each in (endpoint, second, other)]
+    assert [(job.state, job.attempts) for job in jobs] == [("succeeded", 1), ("waiting", 0), ("succeeded", 1)]
 
 
 # The end of an endpoint
@@ -422,12 +468,15 @@ def test_a_purchase_and_its_cancellation_are_events_of_the_account(endpoint, par
     assert types(guest) == []
 
 
-def test_the_refund_of_a_captured_payment_is_an_event_once(endpoint, partners, monkeypatch):
-    monkeypatch.setattr(capture.payments, "refund", lambda number: "refunded")
-    order = owned(endpoint, status="cancelled")
+@pytest.mark.django_db(transaction=True)
+def test_the_refund_of_a_captured_payment_is_an_event_once(endpoint, partners):
+    product()
+    order = checkout.place(CUSTOMER, [Wanted("apples", 1)], "demo-approve", user=endpoint.user_id)
+    capture.capture(order.number)
+    Order.objects.update(status="cancelled")
     for _ in range(2):
         capture.refund(order.number)
-    assert types(order) == [("refunded", "cancelled")]
+    assert types(order)[2:] == [("refunded", "cancelled")]
 
 
 def test_a_parcel_is_two_events_whatever_it_is_reported_twice(endpoint):
@@ -437,9 +486,11 @@ def test_a_parcel_is_two_events_whatever_it_is_reported_twice(endpoint):
     assert types(order) == [("shipped", "paid"), ("delivered", "paid")]
 
 
-def test_an_order_without_an_endpoint_or_of_an_erased_customer_has_no_event(endpoint):
+def test_an_order_without_an_endpoint_or_of_an_erased_or_locked_customer_has_no_event(endpoint):
     assert settlement.mark_paid(owned(endpoint, status="placed", erased_at=timezone.now()).number)
     assert settlement.mark_paid(paid_order(status="placed", user=account(fresh())).number)
+    User.objects.filter(pk=endpoint.user_id).update(is_active=False)
+    assert settlement.mark_paid(owned(endpoint, status="placed").number)
     assert not Event.objects.exists()
 
 
@@ -455,7 +506,7 @@ def client(endpoint) -> Client:
 
 def paths(endpoint: Endpoint, delivery: Delivery) -> list[str]:
     base = f"/accounts/webhooks/{endpoint.pk}/"
-    acts = [f"{base}{act}/" for act in ("test", "pause", "resume", "rotate", "replay", "delete")]
+    acts = [f"{base}{act}/" for act in ("test", "pause", "resume", "rotate", "forget", "replay", "delete")]
     return [base, f"/accounts/webhooks/deliveries/{delivery.pk}/", *acts]
 
 
@@ -553,5 +604,5 @@ def test_an_account_has_so_many_endpoints_and_acts_and_no_more(endpoint, client,
     assert last.status_code == 422
     assert Endpoint.objects.count() == MOST
     settings.BACKROOM_LIMITS = dict.fromkeys(LIMITS, (1, 3600))
-    path = f"/accounts/webhooks/{endpoint.pk}/test/"
-    assert [client.post(path).status_code for _ in range(2)] == [302, 429]
+    acts = [f"/accounts/webhooks/{endpoint.pk}/{act}/" for act in ("test", "test", "resume")]
+    assert [client.post(path).status_code for path in acts] == [302, 429, 429]
