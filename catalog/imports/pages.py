@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from backroom.ledger.models import Job
 from backroom.ops import audit_log
 from backroom.ops.formats import seconds
+from backroom.outbound.errors import Away
 from catalog.cells import harmless
 from catalog.imports import progress, requests
 from catalog.imports.forms import ColumnsForm, TextForm, UploadForm
@@ -62,8 +63,11 @@ def upload(request: HttpRequest) -> HttpResponse:
     """A POST stores the file's bytes and enqueues a look into it."""
     form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
     if form.is_valid():
-        made = requests.upload(form.cleaned_data["file"], request.user.pk)
-        return redirect("admin:catalog_import_page", made.pk)
+        try:
+            made = requests.upload(form.cleaned_data["file"], request.user.pk)
+            return redirect("admin:catalog_import_page", made.pk)
+        except Away:
+            form.add_error("file", "The storage does not answer. Nothing was stored. Try again in a minute.")
     context = {**_context(request), "title": "Import products", "form": form}
     return render(request, "admin/catalog/import/upload.html", context, status=422 if form.errors else 200)
 

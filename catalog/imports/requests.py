@@ -17,12 +17,14 @@ from backroom.runtime.task import LedgerTask
 from catalog.imports import tasks
 from catalog.imports.models import Import
 from catalog.imports.states import CHUNK, State, change, later
+from catalog.media.storage import reached
 
 
 def upload(file: UploadedFile, user: int | None) -> Import:
-    """Store a file under a name of ours, and have a job look into it. Race: the process dies in between. Then no row
-    names the file, and the sweep of orphans deletes it."""
-    stored = default_storage.save(f"imports/{uuid.uuid4().hex}", file)
+    """Store a file under a name of ours, and have a job look into it. Raises Away if the storage does not answer. Race:
+    the process dies in between. Then no row names the file, and the sweep of orphans deletes it."""
+    with reached():
+        stored = default_storage.save(f"imports/{uuid.uuid4().hex}", file)
     with transaction.atomic():
         made = Import.objects.create(file=stored, name=(file.name or "")[:200], user_id=user, began_at=Now())
         tasks.open_import.enqueue(made.pk)

@@ -44,7 +44,7 @@ def save(media: Media, what: str, content: bytes | File) -> str:
     if not WHAT.fullmatch(what):
         raise ValueError(f"{what!r} is no name of a file of ours")
     store = storages["media"]
-    with _reached():
+    with reached():
         file = ContentFile(content) if isinstance(content, bytes) else content
         name = store.save(f"{media.product_id}/{secrets.token_hex(8)}-{what}", file)
         if isinstance(store, FileSystemStorage):
@@ -56,7 +56,7 @@ def save(media: Media, what: str, content: bytes | File) -> str:
 @contextmanager
 def opened(name: str) -> Iterator[File]:
     """The file, to be read in the block. Raises FileNotFoundError, and Away."""
-    with _reached(), storages["media"].open(name) as file:
+    with reached(), storages["media"].open(name) as file:
         yield file
 
 
@@ -68,13 +68,13 @@ def read(name: str, most: int = -1) -> bytes:
 
 def delete(names: Iterable[str]) -> None:
     """Delete files, if they are there. Raises Away."""
-    with _reached():
+    with reached():
         for name in names:
             storages["media"].delete(name)
 
 
 @contextmanager
-def _reached() -> Iterator[None]:
+def reached() -> Iterator[None]:
     """Raises Away while the disk or the bucket does not work, as no job is to blame. What a repetition does not mend is
     an error like any other: a missing file, a lack of permission."""
     try:
@@ -100,7 +100,7 @@ def sweep(age: timedelta = orphans.YOUNG) -> int:
     """Delete the orphans, in a resumable job; returns how many this attempt found."""
     deleted = 0
     for folder in resumable(_folders, cursor=str):
-        with _reached():
+        with reached():
             found = list(orphans.found(storages["media"], folder, partial(_named, folder), age))
         delete(found)
         deleted += len(found)
@@ -109,7 +109,7 @@ def sweep(age: timedelta = orphans.YOUNG) -> int:
 
 def _folders(after: str | None) -> list[str]:
     """A folder for each product, by name, behind the one of the cursor."""
-    with _reached(), suppress(FileNotFoundError):  # nothing was ever uploaded
+    with reached(), suppress(FileNotFoundError):  # nothing was ever uploaded
         return sorted(name for name in storages["media"].listdir("")[0] if name.isdecimal() and name > (after or ""))
     return []
 

@@ -451,6 +451,15 @@ def test_an_upload_without_a_file_is_refused_beside_its_field():
     assert (empty.status_code, Import.objects.count()) == (422, 0)
 
 
+def test_an_upload_while_the_storage_is_away_says_so_beside_its_field(settings, tmp_path):
+    (tmp_path / "imports").write_text("a file where the folder should be")
+    answer = staff(*ALL).post(
+        "/admin/catalog/import/add/", {"file": SimpleUploadedFile("a.csv", table("a,A,Fruit,1,1"))}
+    )
+    assert (answer.status_code, Import.objects.count()) == (422, 0)
+    assert "The storage does not answer." in words(answer)
+
+
 def test_a_file_that_is_no_table_is_refused_with_a_reason_and_leaves_no_dead_letter():
     made = uploaded(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
     assert (made.state, Job.objects.filter(state="dead").count()) == ("refused", 0)
