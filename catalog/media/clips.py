@@ -15,6 +15,7 @@ from catalog.media.steps import Made
 
 LONGEST = 30  # seconds
 LEAST = 64  # pixels of a side
+FASTEST = 120  # frames a second: each is decoded
 SIDES = {"small": 640, "large": 1280}  # pixels, at most
 # Seconds: the encoding of a clip takes as long as the clip on an idle core.
 SOFT_LIMIT, HARD_LIMIT = 200, 210
@@ -28,7 +29,10 @@ def probe(media: Media) -> Made:
         raise Refused(f"The clip takes {clip.seconds:.0f} seconds. {LONGEST} are allowed.")
     if min(clip.width, clip.height) < LEAST:
         raise Refused(f"The clip is {clip.width} by {clip.height} pixels. Each side needs {LEAST}.")
-    return Made(columns=clip._asdict(), note=f"{clip.width} by {clip.height}, {clip.seconds:.1f} s")
+    if clip.rate > FASTEST:
+        raise Refused(f"The clip has {clip.rate:.0f} frames a second. {FASTEST} are allowed.")
+    columns = {"width": clip.width, "height": clip.height, "seconds": clip.seconds}
+    return Made(columns=columns, note=f"{clip.width} by {clip.height}, {clip.seconds:.1f} s")
 
 
 def poster(media: Media) -> Made:

@@ -5,16 +5,19 @@ gets no variable of ours, and has limits of memory, time and disk. A worker that
 CPU_SECONDS at most; the container's end, or the supervisor's kill of the worker's group, ends both.
 """
 
+import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from backroom.runtime.subprocesses import environment
+from catalog.media import temporary
 from catalog.media.refused import Refused
 
 try:
@@ -23,7 +26,7 @@ except ImportError:  # an optional extra
     get_ffmpeg_exe = None
 
 MEMORY = 2 * 1024**3  # bytes
-CPU_SECONDS = 180
+CPU_SECONDS = 120  # a clip of 30 s needs half of it
 LARGEST_FILE = 128 * 1024**2  # bytes that it may write
 MOST_PIXELS = 4096 * 2304  # of a frame
 READS = [
@@ -39,9 +42,14 @@ H264 = [
 ]  # fmt: skip
 DURATION = re.compile(rb"Duration: (\d\d+):(\d\d):(\d\d\.\d\d)")
 SIZE = re.compile(rb"Stream #\S+ Video: .*?, (\d{1,5})x(\d{1,5})")
+RATE = re.compile(rb"Stream #\S+ Video: .*?, ([\d.]+)(k?) fps")
 ENCODED = re.compile(rb"out_time_us=(\d+)")
+OUT_OF_TIME = b"received signal 24"  # SIGXCPU, after which it writes a clip that is not whole
 CUT_OFF = (b"partial file", b"ended prematurely")  # what ffmpeg says of a file that is not whole, and goes on
+SAID = 64 * 1024  # bytes of what it says that are read, from the beginning and from the end
 UNREADABLE = "The clip can't be read. Export it as MP4, and upload that."
+SLOW = "The clip takes too long to encode. Export it smaller, or with fewer frames a second."
+DAMAGED = "The file is damaged or incomplete. Export the clip again."
 
 
 class Clip(NamedTuple):
@@ -50,17 +58,19 @@ class Clip(NamedTuple):
     width: int
     height: int
     seconds: float
+    rate: float  # frames a second; 0 if the file does not say
 
 
 def look(path: Path) -> Clip:
     """Decode the first frame. Raises Refused."""
     said = _run(path, [], [*FIRST_VIDEO, "-frames:v", "1", "-f", "null", "-"])
-    sizes, duration = SIZE.findall(said), DURATION.search(said)
+    sizes, duration, rate = SIZE.findall(said), DURATION.search(said), RATE.search(said)
     if not sizes or not duration:
         raise Refused(UNREADABLE)
     hours, minutes, seconds = map(float, duration.groups())
     width, height = map(int, sizes[-1])  # of the output
-    return Clip(width, height, hours * 3600 + minutes * 60 + seconds)
+    frames = float(rate[1]) * (1000 if rate[2] else 1) if rate else 0
+    return Clip(width, height, hours * 3600 + minutes * 60 + seconds, frames)
 
 
 def frame(path: Path, at: float, to: Path) -> None:
@@ -84,7 +94,7 @@ def _run(
         raise Refused("This shop can't encode clips. An administrator may install imageio-ffmpeg.")
     reads = [*READS, *before, "-i", f"file:{path}"]
     command = ["nice", get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-y", "-progress", "pipe:1", *reads]
-    with TemporaryFile() as said:
+    with TemporaryFile(dir=temporary.folder()) as said:
         with subprocess.Popen(
             [*command, *after], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=environment()
         ) as process:
@@ -96,22 +106,34 @@ def _run(
                 process.wait()
             finally:
                 process.kill()
-        said.seek(0)
-        return _checked(process.returncode, said.read())
+        return _checked(process.returncode, _ends(said))
+
+
+def _ends(said: IO[bytes]) -> bytes:
+    """A clip of broken packets makes it say megabytes."""
+    size = said.seek(0, os.SEEK_END)
+    said.seek(0)
+    begin = said.read(SAID)
+    said.seek(max(len(begin), size - SAID))
+    return begin + said.read()
 
 
 def _limit(pid: int) -> None:
     if sys.platform == "linux":
         resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.prlimit(pid, resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.prlimit(pid, resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))  # SIGXCPU, then SIGKILL
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
 
 
 def _checked(status: int, said: bytes) -> bytes:
+    if status == -signal.SIGXCPU or OUT_OF_TIME in said:
+        raise Refused(SLOW)
+    if status == -signal.SIGXFSZ:
+        raise Refused(DAMAGED)
     if status < 0 or b"No space left" in said:  # a crashed decoder, or a full disk
         raise RuntimeError(f"ffmpeg ended with {status}")  # not what it says: that quotes the clip
     if status:
         raise Refused(UNREADABLE)
     if any(words in said for words in CUT_OFF):
-        raise Refused("The file is damaged or incomplete. Export the clip again.")
+        raise Refused(DAMAGED)
     return said

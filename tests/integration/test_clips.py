@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from backroom.runtime.subprocesses import MARK
 from backroom.testing import run_jobs
 from catalog.media import clips, encoder, gallery, making, steps, storage, temporary
 from catalog.media.models import Media
+from catalog.media.refused import Refused
 from tests.integration.buying import product
 
 pytest.importorskip("imageio_ffmpeg", reason="clips need imageio-ffmpeg")
@@ -35,6 +37,7 @@ def films(tmp_path_factory) -> Path:
     film("good.mp4", "800x600", 2, "-c:v", "libx264", "-movflags", "+faststart", "-preset", "ultrafast")
     film("small.webm", "320x240", 1, "-c:v", "libvpx", "-deadline", "realtime")
     film("too-long.mp4", "64x64", 40, "-c:v", "libx264", rate=1)
+    film("too-fast.mp4", "64x64", 0.1, "-c:v", "libx264", rate=240)
     film("too-small.mp4", "32x32", 1, "-c:v", "libx264")
     ffmpeg("-display_rotation", "90", "-i", folder / "good.mp4", "-c", "copy", folder / "turned.mp4")
     whole = (folder / "good.mp4").read_bytes()
@@ -116,6 +119,7 @@ def test_a_small_clip_has_one_size_and_a_turned_one_is_upright(films):
     ("name", "words"),
     [
         ("too-long", "The clip takes 40 seconds. 30 are allowed."), ("too-small", "The clip is 32 by 32 pixels."),
+        ("too-fast", "The clip has 240 frames a second. 120 are allowed."),
         ("truncated", "damaged or incomplete"), ("header-only", "can't be read"),
         ("text", "can't be read"), ("empty", "can't be read"), ("sound", "can't be read"), ("picture", "can't be read"),
         ("playlist", "can't be read"), ("concat", "can't be read"),
@@ -133,6 +137,20 @@ def test_without_the_encoder_a_clip_is_refused_with_a_sentence(films, monkeypatc
     monkeypatch.setattr(encoder, "get_ffmpeg_exe", None)
     media = made(films / "good.mp4")
     assert (media.state, "can't encode clips" in media.reason) == (State.REFUSED, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("kill -XCPU $$", encoder.SLOW), ("echo Exiting normally, received signal 24. >&2; exit 255", encoder.SLOW),
+        ("kill -XFSZ $$", encoder.DAMAGED), ("yes | head -c 300000 >&2; echo partial file >&2", encoder.DAMAGED),
+    ],
+)  # fmt: skip
+def test_a_clip_that_takes_too_long_or_says_too_much_is_refused(monkeypatch, tmp_path, words, reason):
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")  # small, in a container
+    monkeypatch.setattr(encoder, "get_ffmpeg_exe", lambda: script(tmp_path, words))
+    with pytest.raises(Refused, match=re.escape(reason)):
+        encoder.look(tmp_path)
 
 
 def test_a_cancelled_clip_kills_its_encoder_in_the_middle(films, monkeypatch, tmp_path):
