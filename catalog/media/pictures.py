@@ -95,7 +95,10 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def placeholder(image: Image.Image) -> str:
-    """A miniature of about 100 bytes as a data: URI, for the page until the picture is there."""
+    """A miniature of about 100 bytes as a data: URI, for the page until the picture is there. None of a transparent
+    picture: the miniature stays below it."""
+    if image.mode == "RGBA":
+        return ""
     tiny = image.resize(_scaled(image, TINY / image.width), Resampling.LANCZOS)
     file = io.BytesIO()
     tiny.save(file, "webp", quality=40, method=6)

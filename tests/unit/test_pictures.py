@@ -99,6 +99,11 @@ def test_a_placeholder_is_tiny_and_the_colour_that_of_most_pixels():
     assert len(text) < 400
 
 
+@pytest.mark.parametrize("name", ["transparent.png", "transparent, lossless.webp"])
+def test_no_placeholder_shines_through_a_transparent_picture(name):
+    assert pictures.placeholder(pictures.prepared(inspect.opened(corpus.GOOD[name]))) == ""
+
+
 def test_a_decoder_that_needs_too_much_memory_is_stopped():
     with pytest.raises(Refused, match="too much memory"), bounds.memory(50 * 1024**2):
         bytearray(200 * 1024**2)
