@@ -1,5 +1,5 @@
-"""The folder of unfinished files, on the disk of the stored ones: uploads until they are stored, and clips that are
-being encoded. A process that is killed leaves its files there."""
+"""The folder of unfinished files, such as an upload that comes, or a clip that is being encoded. It is on the disk of
+the stored files. A killed process leaves its files there, for `sweep`."""
 
 import shutil
 from collections.abc import Iterator

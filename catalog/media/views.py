@@ -11,6 +11,9 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.urls.converters import StringConverter
 from django.views.decorators.http import require_safe
 
+from backroom.outbound.errors import Away
+from catalog.media import storage
+
 TYPES = {"avif": "image/avif", "webp": "image/webp", "jpeg": "image/jpeg", "mp4": "video/mp4"}
 # Bytes of a partial answer at most, which RFC 9110 allows: the kernel takes them at once (shop/web_worker.py), so a
 # player that pauses holds no thread.
@@ -30,18 +33,24 @@ def media(request: HttpRequest, name: str) -> HttpResponseBase:
     """The file, or the part of it that a player asks for. Without a Range, a slow client of a large clip holds a
     thread, unless a proxy reads the answer."""
     try:
-        file = storages["media"].open(name)
+        with storage.reached():
+            return _answer(name, RANGE.fullmatch(request.headers.get("Range", "")))
     except FileNotFoundError:
         raise Http404("No file has this name.") from None
-    type, part = TYPES[name.rpartition(".")[2]], RANGE.fullmatch(request.headers.get("Range", ""))
+    except Away as away:
+        headers = {"Retry-After": str(away.seconds), "Cache-Control": "no-store"}
+        return HttpResponse("The storage does not answer.", status=503, content_type="text/plain", headers=headers)
+
+
+def _answer(name: str, part: re.Match[str] | None) -> HttpResponseBase:
+    file, type = storages["media"].open(name), TYPES[name.rpartition(".")[2]]
     if part is None:
-        return FileResponse(file, content_type=type, headers=HEADERS)
+        return FileResponse(file, content_type=type, headers=HEADERS)  # a bucket's file is loaded here
     with file:
         start, last = int(part[1]), int(part[2] or file.size)
         end = min(last + 1, start + PART, file.size)
         if start >= end:
             return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
-        file.seek(start)
-        body = file.read(end - start)
+        body = storage.part(file, start, end)
     headers = HEADERS | {"Content-Range": f"bytes {start}-{end - 1}/{file.size}"}
     return HttpResponse(body, content_type=type, status=206, headers=headers)

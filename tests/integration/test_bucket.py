@@ -7,10 +7,11 @@ import boto3
 import pytest
 from django.core.files.storage import storages
 from moto.server import ThreadedMotoServer
+from storages.backends.s3 import S3File
 
 from backroom.ledger.models import Job
 from backroom.testing import run_jobs
-from catalog.media import steps, storage
+from catalog.media import gallery, steps, storage, virus
 from catalog.media.models import Media
 from shop import settings as of_the_shop
 from tests.integration import corpus
@@ -77,6 +78,31 @@ def test_while_the_bucket_is_away_the_job_waits_and_uses_no_attempt(server):
     job = Job.objects.get(key=f"media-inspect:{media.pk}")
     assert (job.state, job.attempts) == ("waiting", 0)
     assert "the storage does not work: EndpointConnectionError" in job.error
+
+
+def test_a_player_gets_a_part_and_the_bucket_sends_no_more(server, client, monkeypatch):
+    name = storage.save(Media(product=product()), "640.mp4", bytes(range(200)))
+    assert client.get(gallery.url(name)).getvalue() == bytes(range(200))
+
+    def loaded(file: S3File) -> None:
+        raise AssertionError("the whole file was loaded")
+
+    monkeypatch.setattr(S3File, "file", property(loaded))
+    part = client.get(gallery.url(name), headers={"Range": "bytes=10-12"})
+    assert (part.status_code, part.content, part["Content-Range"]) == (206, b"\n\x0b\x0c", "bytes 10-12/200")
+    server.stop()
+    server._server.server_close()
+    for headers in ({}, {"Range": "bytes=0-"}):
+        away = client.get(gallery.url(name), headers=headers)
+        assert (away.status_code, away["Retry-After"], away["Cache-Control"]) == (503, "30", "no-store")
+
+
+def test_a_file_is_loaded_before_it_is_scanned(server, settings, monkeypatch):
+    """So a slow bucket takes none of the scanner's time."""
+    settings.CLAMD_URL, seen = "tcp://127.0.0.1:9", []
+    monkeypatch.setattr(virus, "scan", lambda effect, file: seen.append(file._file) or "")
+    virus.check(uploaded())
+    assert seen[0] is not None
 
 
 def test_a_bucket_that_is_not_there_is_an_error_and_no_wait(server, settings):
