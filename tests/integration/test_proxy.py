@@ -89,9 +89,9 @@ def test_an_upload_of_staff_reaches_the_web_while_it_comes(proxy):
     """So the web refuses all others' at the header."""
     Web.requests.clear()
     with socket.create_connection(("127.0.0.1", proxy), timeout=20) as client:
-        client.sendall(b"POST /admin/add/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 70000\r\n\r\nhalf")
-        waiting.until(lambda: "/admin/add/" in Web.requests)
-    assert post(proxy, "/admin/add/", b"x" * 70_000).status == 200
+        client.sendall(b"POST /admin/catalog/add/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 70000\r\n\r\nhalf")
+        waiting.until(lambda: "/admin/catalog/add/" in Web.requests)
+    assert post(proxy, "/admin/catalog/add/", b"x" * 70_000).status == 200
     with socket.create_connection(("127.0.0.1", proxy), timeout=20) as client:
-        client.sendall(b"POST /admin/add/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 300000000\r\n\r\n")
+        client.sendall(b"POST /admin/catalog/add/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 300000000\r\n\r\n")
         assert b" 413 " in client.recv(1000)
