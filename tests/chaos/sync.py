@@ -87,7 +87,7 @@ def of_a_payments_report(boundary: str) -> Fault:
         known = PaymentEvent.objects.filter(order=number).count()
         armed = context.arm(boundary, "web")
         url = f"{context.cluster.partners}/payments/authorizations/payment:{number}/events"
-        answer = urllib3.request("POST", url, json={"type": "payment.captured"}, timeout=10)
+        answer = urllib3.request("POST", url, json={"type": "payment.authorized"}, timeout=10)
         assert answer.status == 202, answer.data
         strike(context, armed.wait(TIMEOUT), SIGKILL, "all")
         until(lambda: PaymentEvent.objects.filter(order=number).count() > known, TIMEOUT, "the report")

@@ -31,7 +31,7 @@ WEBHOOK = {
 }
 # In the web process, while it takes a report of the payment gateway.
 PAYMENT_WEBHOOK = {
-    "before commit of a payment report": Point("orders.ordering.payment_events:_keep", AFTER),
+    "before commit of a payment report": Point("orders.ordering.payment_events:_settle", AFTER),
     "after commit of a payment report": Point("orders.ordering.payment_events:record", AFTER),
 }
 # In a worker's child, in the order in which a job meets them.
