@@ -35,7 +35,7 @@ def mailed(partners: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("readers", "size", "kills"), [(300, 50, 1), pytest.param(10_000, 500, 5, marks=pytest.mark.slow)]
+    ("readers", "size", "kills"), [(150, 25, 1), pytest.param(10_000, 500, 5, marks=pytest.mark.slow)]
 )
 @pytest.mark.timeout(3600)
 def test_each_subscriber_gets_one_mail_though_mails_fail_and_workers_die_and_the_campaign_is_paused(

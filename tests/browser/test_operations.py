@@ -81,7 +81,8 @@ def test_a_page_that_can_not_refresh_itself_says_so_until_it_can(people: None, p
     troubles.clear()
 
 
-def test_a_phone_folds_the_panels_and_keeps_open_what_was_opened(people: None, open_page: Callable):
+def test_a_phone_folds_the_panels_and_keeps_open_what_was_opened(house: Cluster, people: None, open_page: Callable):
+    house.start("worker-media", "worker-webhooks")  # else the page has their alerts, too
     page = open_page(viewport={"width": 390, "height": 844})
     enter(page, "reader")
     expect(page.locator("#processes")).to_be_hidden()
