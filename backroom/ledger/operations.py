@@ -32,15 +32,15 @@ SELECT id FROM ended UNION ALL SELECT id FROM notified
 def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: float = 0) -> list[str]:
     """Let jobs that wait for a time run in `seconds` at the latest, one every `apart` seconds; returns the ids.
 
-    Race: a dispatcher takes one at this moment. It is no longer `waiting`, and runs anyway.
+    Race: a job runs now, and has read what changed since. If it snoozes or fails, it runs again by then (`defer`).
     """
     sql = """
-        UPDATE backroom_job
-        SET run_at = LEAST(run_at, clock_timestamp() + (%s + chosen.place * %s) * interval '1 second')
-        FROM (SELECT id, row_number() OVER (ORDER BY run_at, id) - 1 AS place FROM backroom_job
-              WHERE id = ANY(%s::uuid[]) OR key = ANY(%s)) chosen
-        WHERE backroom_job.id = chosen.id AND state = 'waiting' AND run_at IS NOT NULL RETURNING backroom_job.id
-        """
+        UPDATE backroom_job SET run_at = CASE state WHEN 'running' THEN soon ELSE LEAST(run_at, soon) END
+        FROM (SELECT id, clock_timestamp() + (%s + (row_number() OVER (ORDER BY run_at, id) - 1) * %s)
+                         * interval '1 second' AS soon
+              FROM backroom_job WHERE id = ANY(%s::uuid[]) OR key = ANY(%s)) chosen
+        WHERE backroom_job.id = chosen.id AND (state = 'running' OR state = 'waiting' AND run_at IS NOT NULL)
+        RETURNING backroom_job.id"""
     return returned_ids(sql, seconds, apart, list(ids), list(keys))
 
 

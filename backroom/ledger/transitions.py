@@ -101,11 +101,11 @@ def _succeed(job: Claimed, result: str) -> list[tuple]:
 def defer(job: Claimed, seconds: float, error: str, uses_attempt: bool = True) -> None:
     """Let a claimed job wait, at most 1e9 seconds (31 years): a retry uses its attempt, a snooze does not.
 
-    Race: as in `succeed`. Raises Superseded.
+    Race: as in `succeed`. Or `reschedule` came meanwhile: `run_at` is after the start. Raises Superseded.
     """
-    changes = """state = 'waiting', run_at = clock_timestamp() + LEAST(%s, 1e9) * interval '1 second',
-        attempts = attempts - %s, unknown_since = NULL, error = %s"""
-    _end(job, changes, (seconds, 0 if uses_attempt else 1, clipped(error)), record=uses_attempt)
+    changes = """state = 'waiting', attempts = attempts - %s, unknown_since = NULL, error = %s, run_at = LEAST(
+        clock_timestamp() + LEAST(%s, 1e9) * interval '1 second', CASE WHEN run_at > started_at THEN run_at END)"""
+    _end(job, changes, (0 if uses_attempt else 1, clipped(error), seconds), record=uses_attempt)
 
 
 def mark_dead(job: Claimed, error: str) -> None:

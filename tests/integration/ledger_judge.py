@@ -24,7 +24,7 @@ ARROWS = {
     "fail": "running>waiting running>dead running>cancelled",
     "stage_due": "waiting>ready",
     "requeue_ready": "ready>waiting",
-    "reschedule": "waiting>waiting",
+    "reschedule": "waiting>waiting running>running",
     "cancel_key": "ready>cancelled waiting>cancelled",
     "cancel": "ready>cancelled waiting>cancelled dead>cancelled",
     "cancel_running": "ready>cancelled waiting>cancelled running>running",

@@ -138,6 +138,21 @@ def test_a_waiting_job_can_not_be_claimed_before_it_is_due():
     assert [message.id for message in transitions.stage_due(10)] == [id]
 
 
+def test_what_is_rescheduled_while_it_runs_does_not_sleep_through_it():
+    note.enqueue(1)
+    first = transitions.claim(Job.objects.get(key="note:1").id, "a")
+    transitions.defer(first, 3600, "not yet", uses_attempt=False)
+    assert transitions.stage_due(10) == []
+    operations.reschedule("note:1")
+    transitions.stage_due(10)
+    running = transitions.claim(first.id, "a")
+    operations.reschedule("note:1")  # it has read what changed
+    transitions.defer(running, 3600, "not yet", uses_attempt=False)
+    assert [message.id for message in transitions.stage_due(10)] == [first.id]
+    transitions.defer(transitions.claim(first.id, "a"), 3600, "not yet", uses_attempt=False)
+    assert transitions.stage_due(10) == []
+
+
 def test_a_follower_is_released_by_the_finish_before_it_and_gets_the_result():
     head = enqueue_all(add.call(1, 2).then(note.call(3)))[0]
     follower = Job.objects.get(key="note:3")
