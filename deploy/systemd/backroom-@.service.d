@@ -1,0 +1,1 @@
+backroom-.service.d
