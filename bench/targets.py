@@ -89,9 +89,12 @@ TARGETS = (
     Target(f"drain, prefork x 2 ÷ {STOCK}", 1.5, of_jobs("drain_per_s", STOCK), at_least=True, bound=TWO_STATEMENTS),
     Target("drain ÷ procrastinate", 2, of_jobs("drain_per_s", "procrastinate"), at_least=True, bound=TWO_STATEMENTS),
     Target(
-        "drain ÷ django-celery-outbox", 1.5, of_jobs("drain_per_s", "django-celery-outbox"), at_least=True,
+        "drain ÷ django-celery-outbox",
+        1.5,
+        of_jobs("drain_per_s", "django-celery-outbox"),
+        at_least=True,
         bound=TWO_STATEMENTS,
-    ),  # fmt: skip
+    ),
     Target("drain ÷ relier", 2, of_jobs("drain_per_s", "relier"), at_least=True),
     Target(f"end to end at 50 jobs/s, median ÷ {STOCK}", 1.2, of_jobs("p50_ms_at_50", STOCK), bound=COMMITS),
     Target(f"end to end at 50 jobs/s, 99th percentile ÷ {STOCK}", 1.2, of_jobs("p99_ms_at_50", STOCK), bound=COMMITS),

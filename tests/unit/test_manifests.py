@@ -95,7 +95,8 @@ def test_kustomize_builds_the_same_resources(tmp_path):
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     built = manifests.split(done.stdout)
-    made = {("ConfigMap", "settings"), ("ConfigMap", "nginx"), *(("Secret", file.stem) for file in folder.glob("*/*.env"))}
+    secrets = {("Secret", file.stem) for file in folder.glob("*/*.env")}
+    made = secrets | {("ConfigMap", "settings"), ("ConfigMap", "nginx")}
     names = {(each["kind"], re.sub(r"-[a-z0-9]{10}$", "", each["metadata"]["name"])) for each in built}
     assert names == {(each["kind"], each["metadata"]["name"]) for each in RESOURCES} | made
     for each in built:
