@@ -2,13 +2,15 @@
 
 import pytest
 from celery import current_app
+from django.test import Client
+from django.utils import timezone
 
 from backroom.ledger.models import Job, State
 from backroom.outbound import strangers
 from notifications.endpoints.events import emit
 from notifications.endpoints.jobs import SCHEDULE
 from notifications.endpoints.models import Delivery, Endpoint
-from tests.integration.accounts import account, fresh
+from tests.integration.accounts import account, fresh, sign_in, stranger
 from tests.integration.buying import attempt
 from tests.integration.receiver import receiving
 
@@ -29,6 +31,13 @@ def an_endpoint(receiver) -> Endpoint:
     return Endpoint.objects.create(user=account(fresh()), url=receiver.url)
 
 
+@pytest.fixture(name="client")
+def a_client(endpoint) -> Client:
+    client = stranger()
+    assert sign_in(client, endpoint.user.email).status_code == 302
+    return client
+
+
 def announce(endpoint: Endpoint, number: int = 1, type: str = "order.paid") -> Delivery:
     emit(endpoint.user_id, type, str(number), {"order": str(number)})
     return Delivery.objects.get(endpoint=endpoint, event__type=type, event__about=str(number))
@@ -38,7 +47,7 @@ def send(delivery: Delivery) -> Job:
     """One attempt, in its lane's place; the delivery and its endpoint are as they are then."""
     delivery.refresh_from_db()
     key = f"webhook:{delivery.pk}-{delivery.round}"
-    Job.objects.filter(key=key, state=State.WAITING).update(state=State.READY, place=1)
+    Job.objects.filter(key=key, state=State.WAITING).update(state=State.READY, place=1, run_at=timezone.now())
     job = attempt(key)
     delivery.refresh_from_db()
     delivery.endpoint.refresh_from_db()

@@ -21,9 +21,9 @@ from orders.models import Order
 from orders.ordering import cancellation, checkout, settlement, shipments
 from orders.ordering.basket import Wanted
 from shop.environment import LIMITS
-from tests.integration.accounts import account, fresh, sign_in, stranger
+from tests.integration.accounts import account, fresh, stranger
 from tests.integration.buying import CUSTOMER, all_at_once, attempt, product
-from tests.integration.endpoints import a_receiver, an_endpoint, announce, send, used_up  # noqa: F401 - fixtures
+from tests.integration.endpoints import a_client, a_receiver, an_endpoint, announce, send, used_up  # noqa: F401 - fixtures
 from tests.integration.paid_orders import paid_order
 from tests.integration.receiver import reply
 
@@ -181,13 +181,6 @@ def test_an_order_without_an_endpoint_or_of_an_erased_or_locked_customer_has_no_
 
 
 # The pages
-
-
-@pytest.fixture
-def client(endpoint) -> Client:
-    client = stranger()
-    assert sign_in(client, endpoint.user.email).status_code == 302
-    return client
 
 
 def paths(endpoint: Endpoint, delivery: Delivery) -> list[str]:

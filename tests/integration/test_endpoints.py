@@ -22,7 +22,7 @@ from notifications.endpoints.models import Attempt, Delivery, Endpoint, Event
 from notifications.models import Notice
 from tests.integration.accounts import account, fresh
 from tests.integration.buying import all_at_once, attempt
-from tests.integration.endpoints import a_receiver, an_endpoint, announce, send, used_up  # noqa: F401 - fixtures
+from tests.integration.endpoints import a_client, a_receiver, an_endpoint, announce, send, used_up  # noqa: F401 - fixtures
 from tests.integration.mailbox import serving
 from tests.integration.receiver import reply
 from tests.waiting import until

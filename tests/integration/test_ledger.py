@@ -140,7 +140,7 @@ def test_a_waiting_job_can_not_be_claimed_before_it_is_due():
 
 def test_what_is_rescheduled_while_it_runs_does_not_sleep_through_it():
     note.enqueue(1)
-    first = transitions.claim(Job.objects.get(key="note:1").id, "a")
+    first = transitions.claim(str(Job.objects.get(key="note:1").id), "a")
     transitions.defer(first, 3600, "not yet", uses_attempt=False)
     assert transitions.stage_due(10) == []
     operations.reschedule("note:1")
