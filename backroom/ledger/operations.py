@@ -32,7 +32,7 @@ SELECT id FROM ended UNION ALL SELECT id FROM notified
 def reschedule(*keys: str, seconds: float = 0, ids: Sequence[str] = (), apart: float = 0) -> list[str]:
     """Let jobs that wait for a time run in `seconds` at the latest, one every `apart` seconds; returns the ids.
 
-    Race: a job runs now, and has read what changed since. If it snoozes or fails, it runs again by then (`defer`).
+    Race: a job runs now, on what it read before. If it snoozes or fails, it runs again by then (`defer`).
     """
     sql = """
         UPDATE backroom_job SET run_at = CASE state WHEN 'running' THEN soon ELSE LEAST(run_at, soon) END
