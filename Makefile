@@ -110,13 +110,13 @@ deploy-drill: .venv/.ready ## a rolling deploy and its way back under load, two 
 
 lock: .venv/.ready ## pin each requirements*.txt anew from its .in, with the hashes of all its files
 	$(RUN) -m pip install --quiet pip-tools
-	for each in requirements requirements-dev requirements-fuzz requirements-audit bench/requirements; do \
+	for each in requirements requirements-dev requirements-fuzz requirements-audit requirements-nox bench/requirements; do \
 		$(RUN) -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
 			--annotation-style=line --output-file=$$each.txt $$each.in || exit 1; \
 	done
 
-clean: ## remove .venv, var-fuzz, var-audit, var-bench and var, the shop's data with them
-	rm -rf .venv var-fuzz var-audit var-bench var
+clean: ## remove .venv, var-fuzz, var-audit, var-bench, var-nox and var, the shop's data with them
+	rm -rf .venv var-fuzz var-audit var-bench var-nox var
 
 .venv/.ready: requirements.txt requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not here: install Python 3.11 or newer"; exit 1; }
