@@ -13,7 +13,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GENERATED = [ROOT / "docs" / name for name in ("crash-matrix.md", "benchmarks.md")]
 COMPARISON = ROOT / "docs" / "compare.md"  # two tables whose words are links: no reader reads them through
 BENCHMARK = re.compile(r"<!-- bench -->\n(.*?)<!-- /bench -->", re.DOTALL)  # bench.report writes it
-LIMIT = 18_000  # words in all documents but the generated ones, a screen a feature; a tenth is security.md
+LIMIT = 20_500  # words in all documents but the generated ones, a screen a feature; a tenth is security.md
 LEDGER = 1_200  # lines of backroom/ledger in all
 TESTS = {
     name
