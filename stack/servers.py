@@ -25,7 +25,7 @@ DATABASE = "backroom"
 ROLES = Path(__file__).with_name("roles.sql")
 # No FLUSHALL, KEYS, MONITOR, CONFIG SET, MODULE, ACL, SHUTDOWN, REPLICAOF. The shop reads the eviction policy.
 BROKER_RIGHTS = "~* &* +@all -@admin -@dangerous +info +config|get"
-START_SECONDS = 30
+START_SECONDS = 60  # RabbitMQ needs ten on a busy machine
 STOP_SECONDS = 30
 
 
@@ -148,30 +148,33 @@ def running(var: Path, chosen: Mapping[str, int] | None = None) -> Iterator[dict
             ("postgres", postgres_command(var, numbers["DATABASE_PORT"]), signal.SIGINT, database),
             ("valkey", valkey_command(var), signal.SIGTERM, broker),
         ):
-            stack.enter_context(_process(command, logs / f"{name}.log", stop=stop, ready=ready))
+            stack.enter_context(process(command, logs / f"{name}.log", stop=stop, ready=ready))
         environment.write(var, env)
         yield env
 
 
 @contextlib.contextmanager
-def _process(command: list[str], log: Path, *, stop: signal.Signals, ready: Callable[[], bool]) -> Iterator:
+def process(
+    command: list[str], log: Path, *, stop: signal.Signals, ready: Callable[[], bool]
+) -> Iterator[subprocess.Popen]:
+    """Run a server during the block, and wait until it is ready. Raises Problem."""
     with log.open("ab") as output:
         # A session of its own, because a terminal's Ctrl-C must not stop the server before its clients.
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        started = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not ready():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if started.poll() is not None or time.monotonic() > deadline:
                 raise Problem(f"{log.stem} did not start:\n{tail(log)}")
             time.sleep(0.05)
-        yield
+        yield started
     finally:
-        process.send_signal(stop)
+        started.send_signal(stop)
         try:
-            process.wait(STOP_SECONDS)
+            started.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            started.kill()
+            started.wait()
 
 
 def tail(log: Path, lines: int = 20) -> str:
