@@ -100,14 +100,16 @@ TEMPLATES = [
 # PostgreSQL. Kept connections with health checks answered every request after a database restart; psycopg's pool lost
 # one or two. The limits keep a statement from holding a worker or a customer for longer, and a process that froze in a
 # transaction from delaying the rescue of its rows. The compare-and-set statements need read committed.
+# A cut link sends no RST: by the keepalives both ends notice it after 13 s, and not after 15 minutes or two hours.
 _database = dj_database_url.parse(env.DATABASE_URL, conn_max_age=60, conn_health_checks=True)
+_keepalives = {"keepalives_idle": 10, "keepalives_interval": 3, "tcp_user_timeout": 10_000}  # s, s and ms
 _options = (
     f"-c statement_timeout={env.DATABASE_STATEMENT_TIMEOUT}s -c lock_timeout=5s"
     " -c idle_in_transaction_session_timeout=10s -c default_transaction_isolation=read\\ committed"
+    " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=3 -c tcp_user_timeout=10s"
 )
-DATABASES = {
-    "default": {**_database, "OPTIONS": {"connect_timeout": 3, **_database.get("OPTIONS", {}), "options": _options}}
-}
+_given = _database.get("OPTIONS", {})
+DATABASES = {"default": {**_database, "OPTIONS": {"connect_timeout": 3, **_keepalives, **_given, "options": _options}}}
 
 # Files: static ones; pictures and clips; imports and exports, for staff alone. Each view decides who gets what, also
 # where an S3 bucket holds them.

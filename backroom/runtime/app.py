@@ -1,5 +1,6 @@
 """A Celery app in which every way to call a task enqueues a job."""
 
+import socket
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,6 +14,11 @@ from kombu import Queue
 from backroom.observe.redact import without_passwords
 
 CELERYS = "celery."  # how its own tasks' names begin: chain, chord, backend_cleanup and the like
+
+# A cut link sends no RST. So the kernel closes a connection to Redis whose other end is silent for 13 s. By itself
+# Linux waits 15 minutes for an acknowledgement, and two hours before it probes an idle connection.
+_SILENCE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 3, "TCP_USER_TIMEOUT": 10_000}  # seconds; the last one milliseconds
+KEEPALIVE = {getattr(socket, name): value for name, value in _SILENCE.items() if hasattr(socket, name)}
 
 # The ledger makes results and the broker's acknowledgements redundant, and prefetching would hide waiting messages in a
 # worker. A project's settings override these, and the system checks refuse what breaks a promise.
@@ -32,7 +38,12 @@ DEFAULTS: dict[str, Any] = {
     "broker_channel_error_retry": True,  # a worker outlives a Redis that becomes a replica
     "worker_consumer": "backroom.runtime.consumer:Consumer",
     # Without the socket_timeout (seconds) a worker that stops while the broker hangs waits until it is killed.
-    "broker_transport_options": {"ack_emulation": False, "socket_keepalive": True, "socket_timeout": 3},
+    "broker_transport_options": {
+        "ack_emulation": False,
+        "socket_keepalive": True,
+        "socket_keepalive_options": KEEPALIVE,
+        "socket_timeout": 3,
+    },
     "beat_scheduler": "backroom.runtime.scheduler:LedgerScheduler",
     "CELERY_DB_REUSE_MAX": 1_000_000_000,  # keep the connection: Celery would close it after every task
 }

@@ -19,6 +19,7 @@ LIMITS = {  # of a session: the promise that rests on it
 ASK = "SELECT current_setting('transaction_isolation'), current_setting('default_transaction_isolation')" + "".join(
     f", current_setting('{name}')" for name in LIMITS
 )
+KEEPALIVES = '"keepalives_idle": 10, "keepalives_interval": 3, "tcp_user_timeout": 10_000'
 EXCESS = ("is a superuser: it runs programs and reads files of the server", "may create tables")
 ASK_ROLE = "SELECT current_setting('is_superuser')::bool, has_schema_privilege(current_schema(), 'CREATE')"
 HINT = 'add -c {0}=... to "options" in the OPTIONS of DATABASES["default"]; '
@@ -29,12 +30,19 @@ UNSET = HINT + "if it is there, a pooler drops it: use ALTER ROLE ... SET {0}"
 @register()
 def check_options(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """What DATABASES sends. Without a connection: Celery runs the checks in a web process, too."""
-    options = str(connections["default"].settings_dict["OPTIONS"].get("options", ""))
-    return [
+    its = connections["default"].settings_dict
+    options = str(its["OPTIONS"].get("options", ""))
+    found: list[CheckMessage] = [
         Warning(f"DATABASES sets no {name}: {breaks}", id="backroom.W003",
                 hint=UNSENT.format(name))
         for name, breaks in LIMITS.items() if name not in options
     ]  # fmt: skip
+    local = not its["HOST"] or its["HOST"].startswith("/")
+    if not local and "tcp_user_timeout" not in its["OPTIONS"]:
+        found.append(Warning("DATABASES sets no tcp_user_timeout: a process whose link to the database is cut hangs for"
+                             " 15 minutes", hint=f'add {KEEPALIVES} to the OPTIONS of DATABASES["default"]',
+                             id="backroom.W013"))  # fmt: skip
+    return found
 
 
 @register(Tags.database)
