@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from celery import signals
 from celery.beat import SchedulingError
 from django.db import Error, connection, transaction
 from django.db.models import F, Q, QuerySet
@@ -22,9 +23,15 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from backroom.ledger import db_errors
 from backroom.observe.outages import OutageLog, diagnose
 from backroom.runtime.beat_entry import LedgerEntry
+from backroom.runtime.checks import log_findings
 from backroom.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
+
+
+@signals.beat_init.connect
+def _log_findings(**_: Any) -> None:
+    log_findings()
 
 
 class LedgerScheduler(DatabaseScheduler):

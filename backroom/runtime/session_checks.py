@@ -16,15 +16,22 @@ LIMITS = {  # of a session: the promise that rests on it
     "lock_timeout": "a statement waits for a lock of another session for ever",
     "idle_in_transaction_session_timeout": "a process that freezes in a transaction keeps its jobs from their rescue",
 }
-ASK = "SELECT current_setting('transaction_isolation'), current_setting('default_transaction_isolation')" + "".join(
-    f", current_setting('{name}')" for name in LIMITS
+# {greeted}: the process that greeted the driver. Behind a pooler it is another one that answers.
+ASK = (
+    "SELECT pg_backend_pid() <> {greeted},"
+    " current_setting('transaction_isolation'), current_setting('default_transaction_isolation')"
+    + "".join(f", current_setting('{name}')" for name in LIMITS)
 )
 KEEPALIVES = '"keepalives_idle": 10, "keepalives_interval": 3, "tcp_user_timeout": 10_000'
 EXCESS = ("is a superuser: it runs programs and reads files of the server", "may create tables")
 ASK_ROLE = "SELECT current_setting('is_superuser')::bool, has_schema_privilege(current_schema(), 'CREATE')"
 HINT = 'add -c {0}=... to "options" in the OPTIONS of DATABASES["default"]; '
 UNSENT = HINT + "if ALTER ROLE sets it, put backroom.W003 into SILENCED_SYSTEM_CHECKS"
-UNSET = HINT + "if it is there, a pooler drops it: use ALTER ROLE ... SET {0}"
+UNSET = HINT + "if it is there, a pooler drops it: use ALTER ROLE ... SET"
+CURSORS = (
+    'set DISABLE_SERVER_SIDE_CURSORS in DATABASES["default"]; if the pooler keeps a session for each client, put'
+    " backroom.W014 into SILENCED_SYSTEM_CHECKS"
+)
 
 
 @register()
@@ -49,7 +56,10 @@ def check_options(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 def check_sessions(app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """What a new session has. Nothing where the database is away."""
     found = _answer(databases, ASK)
-    return list(_faults(found[:2], dict(zip(LIMITS, found[2:], strict=True)))) if found else []
+    if not found:
+        return []
+    pooled, level, default, *limits = found
+    return list(_faults(pooled, {level, default} - {ISOLATION}, dict(zip(LIMITS, limits, strict=True))))
 
 
 @register(Tags.database, deploy=True)
@@ -73,7 +83,7 @@ def _answer(databases: Sequence[str] | None, question: str) -> tuple | None:
     try:
         probe.set_autocommit(False)
         with probe.cursor() as cursor:
-            cursor.execute(question)
+            cursor.execute(question.format(greeted=probe.connection.info.backend_pid))
             return cursor.fetchone()
     except DatabaseError:
         return None
@@ -81,12 +91,15 @@ def _answer(databases: Sequence[str] | None, question: str) -> tuple | None:
         probe.close()
 
 
-def _faults(levels: tuple[str, str], limits: dict[str, str]) -> Iterator[CheckMessage]:
-    if set(levels) != {ISOLATION}:
-        yield Error(f"transactions are {' and '.join(sorted(set(levels)))}: the ledger's compare-and-set statements"
+def _faults(pooled: bool, levels: set[str], limits: dict[str, str]) -> Iterator[CheckMessage]:
+    if levels:
+        yield Error(f"transactions are {' and '.join(sorted(levels))}: the ledger's compare-and-set statements"
                     f" would fail instead of waiting", hint=f"use {ISOLATION}, PostgreSQL's default",
                     id="backroom.E012")  # fmt: skip
-    for name, breaks in LIMITS.items():
-        if limits[name] == "0":
-            yield Warning(f"a session of the database has no {name}: {breaks}", hint=UNSET.format(name),
-                          id="backroom.W007")  # fmt: skip
+    if unset := [name for name in LIMITS if limits[name] == "0"]:
+        yield Warning(f"a session of the database has no {', '.join(unset)}:"
+                      f" {'; '.join(LIMITS[name] for name in unset)}", hint=UNSET.format("=... -c ".join(unset)),
+                      id="backroom.W007")  # fmt: skip
+    if pooled and not connections["default"].settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+        yield Warning("a pooler shares out the database's sessions: `.iterator()` outside a transaction loses its"
+                      " cursor", hint=CURSORS, id="backroom.W014")  # fmt: skip

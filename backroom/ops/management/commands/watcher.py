@@ -5,6 +5,7 @@ import signal
 from django.core.management.base import BaseCommand
 
 from backroom.ops.watcher import Watcher
+from backroom.runtime.checks import log_findings
 
 
 class Command(BaseCommand):
@@ -14,4 +15,5 @@ class Command(BaseCommand):
         watcher = Watcher()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: watcher.stop.set())
+        log_findings()
         watcher.run()
