@@ -41,6 +41,11 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The limits of settings.py, for sessions behind a pooler, which drops what the settings send. Migrations have none.
+ALTER ROLE shop SET statement_timeout = '10s';
+ALTER ROLE shop SET lock_timeout = '5s';
+ALTER ROLE shop SET idle_in_transaction_session_timeout = '10s';
+
 GRANT USAGE ON SCHEMA public TO shop, shop_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO shop;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO shop;

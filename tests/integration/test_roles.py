@@ -89,6 +89,12 @@ def test_the_tables_of_an_older_version_and_of_later_migrations_are_covered():
             shop.execute(sql.SQL("DELETE FROM {}").format(table))
 
 
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"])
+def test_a_session_of_the_shop_is_limited_also_if_a_pooler_drops_what_it_sends(limit: str):
+    with session(SHOP) as shop:
+        assert shop.execute("SELECT current_setting(%s)", [limit]).fetchone() != ("0",)
+
+
 def test_a_dump_restored_on_a_server_without_the_roles_can_be_migrated():
     with session(SUPERUSER) as superuser, superuser.transaction(force_rollback=True):
         superuser.execute("ALTER ROLE shop_reader RENAME TO elsewhere")
