@@ -47,6 +47,13 @@ def url(*schemes: str) -> AfterValidator:
     return must(f"should look like {schemes[0]}://host:port (schemes: {', '.join(schemes)})", test)
 
 
+def _database(value: str) -> bool:
+    """libpq takes several hosts, with commas: of a primary and its standbys."""
+    parts = urlsplit(value)
+    hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+    return parts.scheme in ("postgres", "postgresql") and all(host.hostname and host.port != 0 for host in hosts)
+
+
 def _clamd(value: str) -> bool:
     parts = urlsplit(value)
     where = {"tcp": parts.hostname and parts.port, "unix": parts.path}
@@ -139,8 +146,9 @@ class Environment(FlowerEnvironment):
     ALLOWED_HOSTS: Hosts = ["127.0.0.1", "localhost", "[::1]"]
     SITE_URL: HttpUrl = "http://127.0.0.1:8000"
     HSTS_SCOPE: Literal["host", "subdomains", "preload"] = "host"  # with https
-    DATABASE_URL: Annotated[str, url("postgres", "postgresql")]
+    DATABASE_URL: Annotated[str, must("should look like postgres://host:port/name", _database)]
     DATABASE_STATEMENT_TIMEOUT: int = 10  # seconds; 0 lifts it, for a migration of a large table
+    DISABLE_SERVER_SIDE_CURSORS: bool = False  # true behind a pooler that gives a session for a transaction only
     EMAIL_URL: Annotated[str, url("smtp", "smtps", "smtp+tls", "smtp+ssl")] = "smtp://127.0.0.1:1025"
     STAFF_EMAIL: MailAddress = "staff@backroom.example"
     ALERT_MAIL_TO: Annotated[list[MailAddress], CommaSeparated] = []

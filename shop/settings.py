@@ -3,9 +3,10 @@
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 
 from backroom.observe.redact import redact
 from shop.environment import BASE_DIR as BASE_DIR
@@ -101,15 +102,29 @@ TEMPLATES = [
 # one or two. The limits keep a statement from holding a worker or a customer for longer, and a process that froze in a
 # transaction from delaying the rescue of its rows. The compare-and-set statements need read committed.
 # A cut link sends no RST: by the keepalives both ends notice it after 13 s, and not after 15 minutes or two hours.
-_database = dj_database_url.parse(env.DATABASE_URL, conn_max_age=60, conn_health_checks=True)
 _keepalives = {"keepalives_idle": 10, "keepalives_interval": 3, "tcp_user_timeout": 10_000}  # s, s and ms
+# libpq reads its own URL: it may name several hosts, and target_session_attrs.
+try:
+    _url = conninfo_to_dict(env.DATABASE_URL)
+except ProgrammingError:  # whose text may show the password
+    raise ImproperlyConfigured("DATABASE_URL is refused by libpq: see its connection URIs.") from None
+_names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+_database = {name: _url.pop(key, "") for name, key in _names.items()}
 _options = (
     f"-c statement_timeout={env.DATABASE_STATEMENT_TIMEOUT}s -c lock_timeout=5s"
     " -c idle_in_transaction_session_timeout=10s -c default_transaction_isolation=read\\ committed"
     " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=3 -c tcp_user_timeout=10s"
 )
-_given = _database.get("OPTIONS", {})
-DATABASES = {"default": {**_database, "OPTIONS": {"connect_timeout": 3, **_keepalives, **_given, "options": _options}}}
+DATABASES = {
+    "default": {
+        **_database,
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": env.DISABLE_SERVER_SIDE_CURSORS,
+        "OPTIONS": {"connect_timeout": 3, **_keepalives, **_url, "options": _options},
+    }
+}
 
 # Files: static ones; pictures and clips; imports and exports, for staff alone. Each view decides who gets what, also
 # where an S3 bucket holds them.

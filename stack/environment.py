@@ -37,7 +37,7 @@ SECRETS = (
 OVERRIDES = (
     "DATABASE_URL", "READER_DATABASE_URL", "BROKER_URL", "EMAIL_URL", "SECRET_KEY", "DEBUG", "LOG_FORMAT",
     "FLOWER_BASIC_AUTH", "WORKER_GRACE", "ALERT_MAIL_TO", "METRICS_TOKEN", "LIMITS", "STAFF_TOTP", "SHIPS_AFTER",
-    "DELIVERS_AFTER", "PAYMENTS_AFTER", "STORAGE_URL", "CLAMD_URL",
+    "DELIVERS_AFTER", "PAYMENTS_AFTER", "STORAGE_URL", "CLAMD_URL", "DISABLE_SERVER_SIDE_CURSORS",
 )  # fmt: skip
 MAKERS: dict[str, Callable[[], str]] = {  # of a secret that is not 18 random bytes
     "key": lambda: secrets.token_urlsafe(48),

@@ -12,7 +12,7 @@ from stack import environment
 
 WRONG = {
     "DEBUG": "maybe",
-    "DATABASE_URL": "junk",
+    "DATABASE_URL": "postgres://shop:%zz@db.example:5432/shop",
     "BROKER_URL": "foo",
     "EMAIL_URL": "http://127.0.0.1",
     "PARTNERS_URL": "ftp://127.0.0.1",
@@ -35,7 +35,7 @@ WRONG = {
 # A process for each variable, forked from one that has imported what the settings import: that takes most of the time.
 BOOT = """
 import json, os, sys, traceback
-import dj_database_url, kombu, shop.environment, shop.logs, shop.schedule
+import kombu, shop.environment, shop.logs, shop.schedule
 for name, value in json.loads(sys.argv[1]).items():
     if not os.fork():
         os.dup2(os.open(f"{sys.argv[2]}/{name}", os.O_CREAT | os.O_WRONLY), 2)
@@ -158,6 +158,16 @@ print(json.dumps([settings.SECRET_KEY, settings.METRICS_TOKEN, settings.env.FLOW
     )
     token, account = SECRETS["METRICS_TOKEN"], SECRETS["FLOWER_BASIC_AUTH"]
     assert json.loads(boot.stdout) == [SECRETS["SECRET_KEY"], token, [account], *["$p${x}%"] * 3]
+
+
+def test_a_database_url_may_name_a_primary_and_its_standbys():
+    url = "postgres://shop:p%3Aw@one.example:5433,two.example,three.example:5435/shop?target_session_attrs=read-write"
+    env = {**os.environ, "DATABASE_URL": url}
+    source = "import json; from shop import settings; print(json.dumps(settings.DATABASES['default']))"
+    boot = subprocess.run([sys.executable, "-c", source], env=env, capture_output=True, text=True)
+    database = json.loads(boot.stdout)
+    hosts = database["HOST"], database["PORT"], database["OPTIONS"]["target_session_attrs"], database["PASSWORD"]
+    assert hosts == ("one.example,two.example,three.example", "5433,,5435", "read-write", "p:w")
 
 
 def test_the_options_of_a_database_url_are_kept():
