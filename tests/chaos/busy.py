@@ -3,7 +3,6 @@ it runs and whatever befalls its database sessions. Prints a line for each trial
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,8 @@ from django.db import Error, connection
 
 from bench import cluster
 from lab.faults.stack import descendants, send
-from stack import environment, ports, servers, signals, unprivileged
+from stack import environment, servers, signals
+from tests import pooler
 from tests.waiting import until
 
 BURNERS = 20
@@ -38,31 +38,6 @@ def process(*command: str, env: dict[str, str] | None = None) -> Iterator[None]:
     finally:
         send(SIGKILL, descendants(child.pid))
         child.wait()
-
-
-@contextmanager
-def pooler(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a worker behind a PgBouncer in transaction mode, as its packages configure it."""
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program, "pgbouncer is not here; .ci/nightly installs it"
-    numbers, direct = ports.free(["POOLER"]), int(os.environ["DATABASE_PORT"])
-    config = folder / "pgbouncer.ini"
-    config.write_text(f"""
-        [databases]
-        * = host=127.0.0.1 port={direct} user={environment.SUPERUSER} password={environment.secret(folder, "database")}
-        [pgbouncer]
-        listen_addr = 127.0.0.1
-        listen_port = {numbers["POOLER"]}
-        unix_socket_dir =
-        auth_type = any
-        pool_mode = transaction
-        ignore_startup_parameters = options
-    """)
-    with subprocess.Popen([*unprivileged.prefix(), program, "-q", config], cwd="/") as pooling:
-        try:
-            yield {"DATABASE_URL": os.environ["DATABASE_URL"].replace(f":{direct}/", f":{numbers['POOLER']}/")}
-        finally:
-            pooling.terminate()
 
 
 def nothing(stack: ExitStack) -> None:
@@ -131,7 +106,10 @@ def main() -> int:
         for _ in range(BURNERS):
             stack.enter_context(process("-c", "while True: pass"))
         stack.enter_context(process("manage.py", "dispatcher"))
-        pooled = stack.enter_context(pooler(folder))
+        direct, password = env["DATABASE_PORT"], environment.secret(folder, "database")
+        server = f"host=127.0.0.1 port={direct} user={environment.SUPERUSER} password={password}"
+        port = stack.enter_context(pooler.running(folder, server))
+        pooled = {"DATABASE_URL": os.environ["DATABASE_URL"].replace(f":{direct}/", f":{port}/")}
         for name, env, pool, bodies, harm in (
             ("busy", {}, PREFORK, ALL, nothing),
             ("busy, threads", {}, THREADS, PYTHON_ONLY, nothing),

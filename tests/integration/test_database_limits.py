@@ -1,13 +1,11 @@
 """Nothing at the database takes for ever, and a connection that died is not a customer's problem."""
 
-import os
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import OperationalError, close_old_connections, connection
@@ -18,9 +16,8 @@ from backroom.ledger.models import Heartbeat as HeartbeatRow
 from backroom.runtime.checks import log_findings
 from backroom.runtime.heartbeat import Heartbeat, let_prepare
 from backroom.runtime.session_checks import check_sessions
-from stack import ports, unprivileged
+from tests import pooler
 from tests.integration import sick_database as sick
-from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,7 +54,7 @@ def test_a_database_that_hangs_costs_no_more_than_the_time_to_connect():
 @pytest.mark.parametrize(
     ("options", "ids"),
     [
-        ({}, ["W007", "W007", "W007"]),
+        ({}, ["W007"]),
         ({"options": "-c lock_timeout=1s -c statement_timeout=1s"}, ["W007"]),
         ({"options": f"{BOUNDED} -c default_transaction_isolation=serializable"}, ["E012"]),
         ({"options": BOUNDED, "isolation_level": IsolationLevel.REPEATABLE_READ}, ["E012"]),
@@ -76,37 +73,16 @@ def test_the_checks_pass_where_there_is_no_database(monkeypatch):
     assert check_sessions(None, databases=["default"]) == []
 
 
-def listens(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
 @pytest.fixture
 def pgbouncer(tmp_path) -> Iterator[int]:
-    """The port of a PgBouncer in transaction mode, as its packages configure it for clients that send options."""
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not program:
+    """The port of one."""
+    if not pooler.program():
         pytest.skip("pgbouncer is not here; .ci/nightly installs it")
-    port, config, server = ports.free(["POOLER"])["POOLER"], tmp_path / "pgbouncer.ini", connection.settings_dict
-    config.write_text(f"""
-        [databases]
-        * = host={server["HOST"]} port={server["PORT"]} user={server["USER"]} password={server["PASSWORD"]}
-        [pgbouncer]
-        listen_addr = 127.0.0.1
-        listen_port = {port}
-        unix_socket_dir =
-        auth_type = any
-        pool_mode = transaction
-        ignore_startup_parameters = options
-    """)
     tmp_path.chmod(0o755)
-    with subprocess.Popen([*unprivileged.prefix(), program, "-q", config], cwd="/") as process:
-        try:
-            until(lambda: listens(port), what="PgBouncer")
-            yield port
-        finally:
-            process.terminate()
+    its = connection.settings_dict
+    server = f"host={its['HOST']} port={its['PORT']} user={its['USER']} password={its['PASSWORD']} pool_size=2"
+    with pooler.running(tmp_path, server) as port:
+        yield port
 
 
 @pytest.mark.slow
@@ -115,9 +91,24 @@ def test_a_pooler_that_drops_the_limits_is_in_the_log_of_a_process_that_starts(p
     assert caplog.messages == []
     with sick.connecting_to(PORT=pgbouncer):
         log_findings()
-    lost = [f"(backroom.W007) a session of the database has no {limit}:" for limit in LIMITS]
-    assert [any(each in message for message in caplog.messages) for each in lost] == [True] * 3
-    assert len(caplog.messages) == 3
+    limits, cursors = caplog.messages
+    assert f"(backroom.W007) a session of the database has no {', '.join(LIMITS)}:" in limits
+    assert "(backroom.W014) a pooler shares out" in cursors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("disabled", [False, True])
+def test_behind_a_pooler_an_iterator_outside_a_transaction_needs_its_cursor_on_the_client(pgbouncer, disabled):
+    """Another client has the session meanwhile, so the next rows are asked of one that has no such cursor."""
+    HeartbeatRow.objects.bulk_create(HeartbeatRow(name=str(number), role="beat") for number in range(3))
+    fails = pytest.raises(psycopg.errors.InvalidCursorName)
+    with sick.connecting_to(PORT=pgbouncer, DISABLE_SERVER_SIDE_CURSORS=disabled):
+        found = HeartbeatRow.objects.iterator(chunk_size=1)
+        next(found)
+        url = "host=127.0.0.1 port={} dbname={NAME} user={USER}".format(pgbouncer, **connection.settings_dict)
+        with psycopg.connect(url) as other, nullcontext() if disabled else fails:
+            other.execute("SELECT 1")
+            assert len(list(found)) == 2
 
 
 @pytest.mark.slow
