@@ -199,7 +199,7 @@ def test_the_delivery_is_shown_in_the_cart_at_the_checkout_and_with_the_order_an
     order = Order.objects.get()
     assert (order.delivery, order.total) == (Decimal("9.90"), Decimal("49.90"))
     assert "€9.90" in order_page
-    assert f"Expected by {order.arrives_on:%A, %-d %B}" in order_page
+    assert f"Expected by <b>{order.arrives_on:%A, %-d %B}" in order_page
     put_in_cart(client, 5)
     assert "€50.00" in client.get("/cart/").content.decode()
 

@@ -280,7 +280,7 @@ def test_the_page_says_when_it_was_shipped_and_when_it_was_delivered(client):
     assert f"Order {order.number} is confirmed" in text(page)
     report(order, "shipped", timedelta())
     attempt(f"shipped:{order.number}")
-    seen = text(client.get(order.get_absolute_url()))
+    seen = text(client.get(order.timeline_url))  # the part that replaces itself
     order.refresh_from_db()
     assert f"Shipped on {order.shipped_at:%A, %-d %B} , tracking number BR0123456789" in seen
     assert "Expected by Monday, 6 May" in seen
