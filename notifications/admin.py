@@ -1,14 +1,17 @@
-"""Notices and bounces for staff, read-only. To delete a bounce is to lift it: bulk mail reaches the address again."""
+"""Notices, bounces and webhook endpoints for staff, read-only. To delete a bounce is to lift it: bulk mail then reaches
+the address again."""
+
+from urllib.parse import urlsplit
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
 from backroom.ops.admin import ReadOnly
 from notifications import bounces
-from notifications.models import Bounce, Notice
+from notifications.models import Bounce, Endpoint, Notice
 
 
 @admin.register(Notice)
@@ -43,3 +46,29 @@ class BounceAdmin(ReadOnly, admin.ModelAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Bounce]) -> None:
         bounces.lift(queryset)
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(ReadOnly, admin.ModelAdmin):
+    """Of its address the host only: many receivers have a secret in the path. The owner acts on /accounts/webhooks/."""
+
+    list_display = ["__str__", "owner", "host", "state", "failing_since", "created_at"]
+    fields = ["owner", "host", "events", "in_order", "state", "failing_since", "created_at", "deliveries"]
+    list_filter = ["state"]
+    list_select_related = ["user"]
+    search_fields = ["=user__email"]
+    search_help_text = "the whole address of an account"
+    show_full_result_count = False
+
+    @admin.display(description="owner")
+    def owner(self, endpoint: Endpoint) -> str:
+        return endpoint.user.email
+
+    @admin.display(description="host")
+    def host(self, endpoint: Endpoint) -> str:
+        return urlsplit(endpoint.url).hostname or ""
+
+    @admin.display(description="deliveries of 30 days")
+    def deliveries(self, endpoint: Endpoint) -> str:
+        counts = endpoint.deliveries.order_by().values_list("state").annotate(Count("pk"))
+        return ", ".join(f"{count} {state}" for state, count in sorted(counts)) or "none"

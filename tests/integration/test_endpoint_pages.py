@@ -2,9 +2,10 @@
 
 import re
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
@@ -285,3 +286,25 @@ def test_an_account_has_so_many_endpoints_and_acts_and_no_more(endpoint, client,
     settings.BACKROOM_LIMITS = dict.fromkeys(LIMITS, (1, 3600))
     acts = [f"/accounts/webhooks/{endpoint.pk}/{act}/" for act in ("test", "test", "resume")]
     assert [client.post(path).status_code for path in acts] == [302, 429, 429]
+
+
+# What staff see
+
+
+def test_staff_with_the_permission_see_an_endpoint_and_neither_its_secret_nor_its_path(endpoint, receiver):
+    send(announce(endpoint))
+    User.objects.create_user("support", is_staff=True).user_permissions.add(
+        Permission.objects.get(codename="view_endpoint")
+    )
+    User.objects.create_user("nothing", is_staff=True)
+    pages = "/admin/notifications/endpoint/", f"/admin/notifications/endpoint/{endpoint.pk}/change/"
+    for name, status in ("nothing", 403), ("support", 200):
+        client = Client()
+        client.force_login(User.objects.get(username=name))
+        seen = [client.get(page) for page in pages]
+        assert [page.status_code for page in seen] == [status] * 2
+    both = b"".join(page.content for page in seen)
+    shown = endpoint.user.email, urlsplit(endpoint.url).hostname, "1 delivered"
+    assert all(words.encode() in both for words in shown)
+    assert endpoint.secret.encode() not in both
+    assert endpoint.url.encode() not in both
