@@ -21,7 +21,7 @@ NONE = "none"  # in place of a subscription: the browser could not make one
 UNFIT = "This browser's notifications can't be used. Choose another way."
 
 
-def subscribe(user: User, text: str) -> None:
+def subscribe(user: User, text: str) -> PushSubscription:
     """Let the browser with this subscription, as `JSON.stringify` writes it, get the person's notifications from now
     on. Raises ValidationError.
 
@@ -29,10 +29,11 @@ def subscribe(user: User, text: str) -> None:
     """
     endpoint, keys = _parsed(text)
     with transaction.atomic():
-        PushSubscription.objects.update_or_create(endpoint=endpoint, defaults={"user": user, **keys})
+        made, _ = PushSubscription.objects.update_or_create(endpoint=endpoint, defaults={"user": user, **keys})
         newest = user.push_subscriptions.order_by("-id").values_list("id", flat=True)[:MOST]
         user.push_subscriptions.exclude(id__in=list(newest)).delete()
         Contact.objects.update_or_create(user=user, defaults={"channel": Channel.PUSH})
+    return made
 
 
 def forget(user: User) -> None:

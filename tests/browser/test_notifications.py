@@ -42,6 +42,8 @@ def test_a_browser_is_turned_on_by_a_click_and_the_choice_by_keyboard(
 
     until(on, what="the stand-in")
     expect(page.get_by_label("Notification in the browser")).to_be_checked()
+    expect(page.get_by_text("This browser gets them.")).to_be_visible()
+    expect(page.get_by_role("button", name="Notify me in this browser")).to_have_count(0)
 
     page.get_by_label("Notification in the browser").focus()
     page.keyboard.press("ArrowUp")

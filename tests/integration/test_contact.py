@@ -112,6 +112,19 @@ def test_a_browser_is_turned_on_for_the_last_person_who_asked_and_off_in_all(cli
     assert PushSubscription.objects.get().user == second
 
 
+def test_a_browser_that_is_on_is_not_offered_again_and_another_one_is(client):
+    on, offer = "This browser gets them.", 'id="offer"'
+    client.post(reverse("accounts:browser"), {"subscription": subscription()})
+    seen, elsewhere = (each.get(page()).content.decode() for each in (client, staff.customer()))
+    assert on in seen
+    assert offer not in seen
+    assert on not in elsewhere
+    assert offer in elsewhere
+    client.post(reverse("accounts:browser"), {"off": ""})
+    staff.customer().post(reverse("accounts:browser"), {"subscription": subscription(f"{GOOGLE}2")})
+    assert offer in client.get(page()).content.decode()
+
+
 def test_a_person_has_ten_browsers_at_most():
     user = User.objects.create(username="many")
     for number in range(browsers.MOST + 2):

@@ -8,7 +8,7 @@ document.addEventListener("DOMContentLoaded", async () => {
   const form = document.getElementById("browser");
   const able = "serviceWorker" in navigator && "PushManager" in window && "Notification" in window;
   const offer = document.getElementById("offer"), blocked = document.getElementById("blocked");
-  if (!form || !able) return;
+  if (!offer || !able) return; // no key, or this browser is on
   const show = () => { blocked.hidden = Notification.permission !== "denied"; offer.hidden = !blocked.hidden; };
   show();
 
