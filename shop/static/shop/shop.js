@@ -1,8 +1,8 @@
-// On a telephone the strip of categories scrolls: it starts where the current one is in sight.
-(() => {
-  const strip = document.querySelector(".shelves ul"), current = strip?.querySelector("[aria-current]");
+// On a telephone the strips of categories and of an account's pages scroll: they start where the current one is in sight.
+for (const strip of document.querySelectorAll(".shelves ul, .pages")) {
+  const current = strip.querySelector("[aria-current]");
   if (current) strip.scrollLeft = current.offsetLeft - strip.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
-})();
+}
 
 // htmx drops the page of an error. Its sentence is the only message, until a later request succeeds.
 (() => {
