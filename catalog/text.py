@@ -11,6 +11,8 @@ from django.core.exceptions import ValidationError
 
 from catalog import fonts
 
+NO_INK = "Write at least one visible character."
+ONE_LINE = "Use one line, without invisible characters."
 # These characters reverse the text after them until another one ends it (UAX 9), so a name could falsify a page.
 TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
@@ -37,10 +39,19 @@ def plain_line(text: str) -> None:
     """Raises ValidationError for text that is not one visible line, or that an invoice can't show."""
     keeps_its_direction(text)
     if not re.search(ink_pattern(), text):
-        raise ValidationError("Write at least one visible character.")
+        raise ValidationError(NO_INK)
     for character in text:
         if re.fullmatch(line_pattern(), character):
             continue
         if character.isprintable() and character not in fonts.BLANK:
             raise ValidationError(f"Leave out “{character}”. An invoice can't show it.")
-        raise ValidationError("Use one line, without invisible characters.")
+        raise ValidationError(ONE_LINE)
+
+
+def visible_line(text: str) -> None:
+    """Raises ValidationError for text that is not one visible line. No invoice shows it: emoji are welcome."""
+    keeps_its_direction(text)
+    if not any(re.fullmatch(ink_pattern(), character) and character not in fonts.BLANK for character in text):
+        raise ValidationError(NO_INK)
+    if not all(character.isprintable() or character in fonts.JOINERS for character in text):
+        raise ValidationError(ONE_LINE)

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from catalog.models import Product
-from catalog.text import plain_line
+from catalog.text import visible_line
 from marketing import content
 from notifications.addresses import deliverable
 
@@ -52,7 +52,7 @@ class Campaign(models.Model):
         CANCELLED = "cancelled", "cancelled"
         SENT = "sent", "sent"
 
-    subject = models.CharField(max_length=120, validators=[plain_line])
+    subject = models.CharField(max_length=120, validators=[visible_line])
     body = models.TextField(help_text="Markdown")
     bought = models.ForeignKey(  # protected: without it the mail would go to all
         Product, null=True, blank=True, on_delete=models.PROTECT, related_name="+",

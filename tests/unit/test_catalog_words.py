@@ -12,7 +12,7 @@ from catalog.pictures import FALLBACK, FOLDER, picture_url
 from catalog.search.query import LONGEST, tidy
 from catalog.seed import SOURCE
 from catalog.templatetags.money import money
-from catalog.text import plain_line
+from catalog.text import plain_line, visible_line
 
 SLUGS = [p["slug"] for shelf in tomllib.loads(SOURCE.read_text(encoding="utf-8"))["shelf"] for p in shelf["products"]]
 
@@ -56,6 +56,17 @@ def test_a_name_is_refused_by_a_sentence_that_names_what_is_wrong(typed, wrong):
     with pytest.raises(ValidationError) as refused:
         plain_line(typed)
     assert refused.value.messages == [wrong]
+
+
+@pytest.mark.parametrize("typed", ["Spring \U0001f955", "We \u2764\ufe0f you", "\U0001f468\u200d\U0001f33e", "שלום"])
+def test_a_subject_may_have_what_an_invoice_can_not_show(typed):
+    visible_line(typed)
+
+
+@pytest.mark.parametrize("typed", ["a\nBcc: b", "a\r", "\u3164", "\u200d", " ", "\ufe0f", "a\u202eb", "a\x00"])
+def test_a_subject_is_one_visible_line(typed):
+    with pytest.raises(ValidationError):
+        visible_line(typed)
 
 
 @pytest.mark.parametrize("typed", ["x" * 10_000, "ﷺ" * 10_000, "a b " * 5_000])
