@@ -141,7 +141,8 @@ RECOVERY = """\
 They count from the fault until the last job of all earlier orders was done; after an outage of a server or a partner,
 from its end. The promises: 15 s for the job of a dead or silent worker (20 here, with a process's start), a minute for
 a message that the broker lost, a minute and a rescue for an order whose web process died during the payment (80), and
-half a minute for the retries after an outage of some seconds. A dash: no job was left at the time of the fault."""
+half a minute for the retries after an outage of some seconds, or behind the locks of a frozen transaction. A dash: no
+job was left at the time of the fault."""
 
 LIMITS = """\
 SMTP has no idempotency keys ([the limit](guarantees.md#the-limits-in-full)). A mail is sent again if its worker dies
