@@ -14,8 +14,8 @@ from lab.faults.customers import Customers
 from orders.models import Order, Repair, Status
 from orders.reconciliation import audit
 from orders.reconciliation.discrepancies import REPAIRABLE
-from tests.chaos.cluster import ALWAYS, Cluster
-from tests.chaos.random_faults import RandomFaults
+from tests.chaos.cluster import Cluster
+from tests.chaos.random_faults import BACK_ROOM, RandomFaults
 from tests.chaos.resources import Resources
 from tests.chaos.run import missing_orders
 
@@ -38,13 +38,13 @@ class Endurance:
     def run(self, minutes: float) -> int:
         """Returns the exit status."""
         Product.objects.update(stock=1_000_000)
-        self.cluster.start("dispatcher-2", "beat")
+        self.cluster.start(*BACK_ROOM)
         products = list(Product.objects.values_list("slug", flat=True))
         with Customers(self.cluster.site, products, "soak@example.org", (True, True, False)) as customers:
             self.endure(minutes * 60)
             self.faults.wait()
             # supervisord gives up on a process that died ten times in a row at its start.
-            self.cluster.start("postgres", "valkey", *ALWAYS, "dispatcher-2", "beat")
+            self.cluster.start("postgres", "valkey", "web", *BACK_ROOM)
         idle = self.wait_until_idle()
         return self.verdict(customers, idle, minutes)
 

@@ -50,7 +50,8 @@ class RandomFaults:
     def signal(self) -> str:
         name = self.dice.choice(("web", *BACK_ROOM))
         number = self.dice.choice((SIGKILL, SIGKILL, SIGSTOP, SIGTERM))
-        family = self.cluster.family(name)
+        if not (family := self.cluster.family(name)):
+            return f"none: supervisord restarts {name}"
         target = "main" if number == SIGTERM else self.dice.choice(("main", "a child", "all"))
         victim = self.dice.choice(family[1:] or family)
         seconds = self.dice.uniform(1, 20)
