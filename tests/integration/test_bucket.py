@@ -1,5 +1,6 @@
 """Pictures in a bucket: by the setting STORAGE_URL alone, against a server with S3's interface."""
 
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -44,9 +45,9 @@ def names() -> set[str]:
     return {each["Key"].removeprefix("media/") for each in found}
 
 
-def uploaded() -> Media:
-    media = Media(product=product())
-    media.original = storage.save(media, "original.jpg", corpus.JPEG)
+def uploaded(content: bytes = corpus.JPEG, kind: str = Media.Kind.PICTURE, name: str = "original.jpg") -> Media:
+    media = Media(product=product(), kind=kind)
+    media.original = storage.save(media, name, content)
     media.save()
     steps.begin(media)
     return media
@@ -68,6 +69,19 @@ def test_a_picture_is_made_in_a_bucket_and_its_orphans_are_deleted(server):
     assert names() == set()
     with pytest.raises(FileNotFoundError):
         storage.read(media.original)
+
+
+def test_a_clip_is_made_in_a_bucket(server, tmp_path):
+    """The encoder reads and writes local files: each step loads the original, and stores what it made."""
+    program = pytest.importorskip("imageio_ffmpeg", reason="clips need imageio-ffmpeg").get_ffmpeg_exe()
+    picture, film = "testsrc=size=800x600:rate=10:duration=1", tmp_path / "film.mp4"
+    subprocess.run([program, "-f", "lavfi", "-i", picture, film], check=True, capture_output=True)
+    media = uploaded(film.read_bytes(), Media.Kind.CLIP, "original.mp4")
+    run_jobs()
+    media.refresh_from_db()
+    assert (media.state, media.reason) == ("published", "")
+    assert names() == storage.names_of(media)
+    assert sum(name.endswith(".mp4") for name in names()) == 3  # the original, and two sizes
 
 
 def test_while_the_bucket_is_away_the_job_waits_and_uses_no_attempt(server):
