@@ -5,6 +5,7 @@ Invoices and credit notes have a series each, without gaps, as the law of many c
 it numbers.
 """
 
+from django.conf import settings
 from django.db import connection, models
 from django.db.models.functions import Now
 
@@ -36,10 +37,13 @@ class Document(models.Model):
         Race: two workers at once. The second waits for the first's commit, then reads its row. A rollback leaves no
         gap, which a sequence would. A worker that freezes here stops the series until PostgreSQL's
         idle_in_transaction_session_timeout; until then the others' jobs meet lock_timeout, and wait.
+
+        A database that is restored from a backup would print numbers again: DOCUMENTS_FROM leaves them out.
         """
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [cls._meta.db_table])
-        return (cls._default_manager.aggregate(last=models.Max("number"))["last"] or 0) + 1
+        last = cls._default_manager.aggregate(last=models.Max("number"))["last"] or 0
+        return max(last + 1, settings.DOCUMENTS_FROM)
 
 
 class Invoice(Document):

@@ -176,6 +176,7 @@ class Environment(FlowerEnvironment):
     JOBS_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 30
     CUSTOMER_RETENTION_DAYS: Annotated[int, Field(ge=1)] = 730  # the years in which goods may be claimed
     INVOICE_RETENTION_YEARS: Annotated[int, Field(ge=0)] = 10
+    DOCUMENTS_FROM: Annotated[int, Field(ge=1, lt=2**31)] = 1  # no new invoice or credit note has a lower number
     # The partners sign their webhooks with these; without one, all of its webhooks are refused.
     WAREHOUSE_WEBHOOK_SECRET: WebhookSecret = ""
     SMS_WEBHOOK_SECRET: WebhookSecret = ""

@@ -149,3 +149,13 @@ def test_staff_see_the_batches(admin_client):
     night()
     page = admin_client.get("/admin/orders/accountingbatch/").content.decode()
     assert "invoices" in page
+
+
+def test_after_a_restore_no_number_comes_again(settings):
+    """A restored database lacks the last documents, which were mailed and booked."""
+    invoiced(1)
+    settings.DOCUMENTS_FROM = 3
+    invoiced(2)
+    assert set(Invoice.objects.values_list("number", flat=True)) == {1, 3, 4}
+    invoiced(1, CreditNote)
+    assert CreditNote.objects.get().number == 3
