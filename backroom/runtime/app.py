@@ -5,6 +5,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from celery import Celery
+from celery.app import amqp
 from celery.app.defaults import SETTING_KEYS
 from celery.app.utils import Settings
 from django.apps import apps
@@ -12,10 +13,11 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 from backroom.observe.redact import without_passwords
+from backroom.runtime import broker
 
 CELERYS = "celery."  # how its own tasks' names begin: chain, chord, backend_cleanup and the like
 
-# A cut link sends no RST. So the kernel closes a connection to Redis whose other end is silent for 13 s. By itself
+# A cut link sends no RST. So the kernel closes a connection to the broker whose other end is silent for 13 s. By itself
 # Linux waits 15 minutes for an acknowledgement, and two hours before it probes an idle connection.
 _SILENCE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 3, "TCP_USER_TIMEOUT": 10_000}  # seconds; the last one milliseconds
 KEEPALIVE = {getattr(socket, name): value for name, value in _SILENCE.items() if hasattr(socket, name)}
@@ -37,12 +39,12 @@ DEFAULTS: dict[str, Any] = {
     "broker_connection_retry_on_startup": True,
     "broker_channel_error_retry": True,  # a worker outlives a Redis that becomes a replica
     "worker_consumer": "backroom.runtime.consumer:Consumer",
-    # Without the socket_timeout (seconds) a worker that stops while the broker hangs waits until it is killed.
+    # Without timeouts (seconds) a worker that stops while the broker hangs waits until it is killed.
     "broker_transport_options": {
-        "ack_emulation": False,
-        "socket_keepalive": True,
-        "socket_keepalive_options": KEEPALIVE,
-        "socket_timeout": 3,
+        **{"ack_emulation": False, "socket_timeout": 3},  # of Redis and Valkey
+        **{"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE},
+        **{"read_timeout": 3, "write_timeout": 3, "socket_settings": KEEPALIVE},  # of RabbitMQ
+        "client-config": broker.sqs_client(3, 13),  # kombu waits for messages for 10 s
     },
     "beat_scheduler": "backroom.runtime.scheduler:LedgerScheduler",
     "CELERY_DB_REUSE_MAX": 1_000_000_000,  # keep the connection: Celery would close it after every task
@@ -50,9 +52,27 @@ DEFAULTS: dict[str, Any] = {
 
 
 def _add_defaults(source: Any, **_: Any) -> None:
-    """Put DEFAULTS between the project's settings and Celery's. By Celery's add_defaults, ours would win."""
+    """Put DEFAULTS between the project's settings and Celery's. By Celery's add_defaults, ours would win. A project's
+    broker_transport_options, such as Sentinel's master_name, are added to ours."""
+    on_redis = str(source.broker_url).startswith(broker.REDIS)
+    own = DEFAULTS["broker_transport_options"] | source.broker_transport_options
+    source["broker_transport_options"] = own
+    defaults = {**DEFAULTS, "worker_disable_prefetch": on_redis}  # Celery warns that it can't elsewhere
     for maps in (source.maps, source.defaults):
-        maps.insert(-1, DEFAULTS)
+        maps.insert(-1, defaults)
+
+
+class Queues(amqp.Queues):
+    """On RabbitMQ a queue has replicas on other nodes: it is a quorum queue, unless it says its x-queue-type."""
+
+    def __setitem__(self, name: str, queue: Any) -> None:
+        if queue.durable and not queue.auto_delete and not queue.exclusive:
+            queue.queue_arguments = {"x-queue-type": "quorum", **(queue.queue_arguments or {})}
+        super().__setitem__(name, queue)
+
+
+class AMQP(amqp.AMQP):
+    queues_cls = Queues
 
 
 def hide_secrets(app: Celery) -> None:
@@ -71,6 +91,7 @@ class LedgerCelery(Celery):
     """Celery whose tasks are jobs. `send_task` by name enqueues a job, too, where the task is known."""
 
     task_cls = "backroom.runtime.task:LedgerTask"
+    amqp_cls = "backroom.runtime.app:AMQP"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.twins: dict[str, str] = {}  # name: the two functions that are tasks of this name

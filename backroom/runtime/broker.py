@@ -4,23 +4,22 @@ Measured with the broker down: a plain `.delay()` takes 0.6 s when the broker re
 these timeouts and no retries it takes 2-4 ms and 0.3 s.
 """
 
-import json
-import logging
 import re
-import threading
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 from celery import current_app
-from kombu import Connection
+from kombu import Connection, Producer
+from kombu.pools import producers
 
-log = logging.getLogger(__name__)
+from backroom.conf import REDIS as REDIS
+from backroom.runtime import confirms
+from backroom.runtime.switch import PROBE_EVERY as PROBE_EVERY
+from backroom.runtime.switch import Switch
 
 TIMEOUT = 0.25  # seconds to connect, and again for each read or write
-PROBE_EVERY = 1.0  # seconds between probes of a broker that failed
-LOOK = 1000  # messages of a queue that are read at a time, half a megabyte
 ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # Why Redis and Valkey answer, but refuse a message, by the code of their error.
@@ -34,35 +33,16 @@ REFUSALS = {
     "NOAUTH": "it needs a password in the broker URL",
     "WRONGPASS": "it refuses the password of the broker URL",
 }
+# The same of RabbitMQ.
+REPLIES = {
+    403: "it refuses the user of the broker URL, the password, or what the user is to do",
+    406: "it has a queue of this name with other arguments, such as a classic one: delete that once it is empty, or"
+    " declare its arguments in CELERY_TASK_QUEUES",
+    530: "it does not let this user into the virtual host of the broker URL",
+}
 
 
-class Switch:
-    """Whether this process uses the broker: off after a failure, until a thread has seen it take messages again. So one
-    caller per outage waits for the timeout, shared by publisher and breakers."""
-
-    def __init__(self) -> None:
-        self._off = threading.Event()
-        self._lock = threading.Lock()
-
-    @property
-    def is_off(self) -> bool:
-        return self._off.is_set()
-
-    def turn_off(self) -> None:
-        """Turn off, and start to probe."""
-        with self._lock:
-            if not self.is_off:
-                self._off.set()
-                threading.Thread(target=self._probe, daemon=True, name="broker probe").start()
-
-    def _probe(self) -> None:
-        while failure():
-            time.sleep(PROBE_EVERY)
-        self._off.clear()
-        log.warning("the broker takes messages again")
-
-
-switch = Switch()
+switch = Switch("the broker takes messages", lambda: failure())
 
 
 def url() -> str:
@@ -73,20 +53,55 @@ def url() -> str:
 @lru_cache
 def template(address: str) -> Connection:
     """The connection from which the pool of producers and all others are cloned; it is never opened itself."""
+    given = current_app.conf.broker_transport_options
     options = {
-        "socket_timeout": TIMEOUT,
-        "socket_connect_timeout": TIMEOUT,
-        "max_retries": 0,
-        **dict.fromkeys(("interval_start", "interval_step", "interval_max"), 0),
+        **dict.fromkeys(("socket_timeout", "socket_connect_timeout"), TIMEOUT),  # of Redis and Valkey
+        **dict.fromkeys(("read_timeout", "write_timeout"), TIMEOUT),  # of RabbitMQ
+        "client-config": {**given.get("client-config", {}), **sqs_client(TIMEOUT, TIMEOUT)},
+        **dict.fromkeys(("max_retries", "interval_start", "interval_step", "interval_max"), 0),
     }
-    return Connection(
-        address, transport_options={**current_app.conf.broker_transport_options, **options}, connect_timeout=TIMEOUT
-    )
+    return Connection(address, transport_options={**given, **options}, connect_timeout=TIMEOUT)
+
+
+def sqs_client(connect: float, read: float) -> dict[str, Any]:
+    """botocore's settings: these seconds for each step of a request, and one try."""
+    return {"connect_timeout": connect, "read_timeout": read, "retries": {"total_max_attempts": 1}}
+
+
+def kind() -> str:
+    """Of the broker: redis, which is Valkey, too; amqp, which is RabbitMQ; sqs, and others of kombu."""
+    return template(url()).transport.driver_type
 
 
 def connection() -> Connection:
     """A new connection with short timeouts."""
     return template(url()).clone()
+
+
+@contextmanager
+def producer() -> Iterator[Producer]:
+    """A producer on a kept connection. A connection of RabbitMQ or SQS that failed is closed: an answer that comes late
+    must not count as the next one's."""
+    with producers[template(url())].acquire(block=True, timeout=TIMEOUT) as found:
+        kept = found.connection
+        if kept.transport.driver_type == "amqp" and kept.connected:
+            _close_if_dead(kept)
+        try:
+            yield found
+        except Exception:
+            if kind() != "redis":  # redis-py does it
+                kept.collect()
+            raise
+
+
+def _close_if_dead(kept: Connection) -> None:
+    """Race: the broker was restarted since the last message. What the connection has to tell is its end."""
+    try:
+        kept.drain_events(timeout=0)
+    except TimeoutError:
+        pass  # it is silent, as it should be
+    except (*kept.connection_errors, *kept.channel_errors):
+        kept.collect()
 
 
 def warm_up() -> None:
@@ -103,9 +118,21 @@ def failure() -> Exception | None:
             if probe.transport.driver_type == "redis":
                 # Refused whenever LPUSH is, also where PING answers. It changes nothing: no key has this name.
                 channel.client.lpushx(f"{_prefix(probe)}backroom:probe", "")
+            else:
+                _probe_queues(channel)
     except Exception as error:
         return None if _code(error) == "NOPERM" else error  # its user may use the queues only
     return None
+
+
+def _probe_queues(channel: Any) -> None:
+    """Declare the queues, as a worker does. RabbitMQ without memory or disk space lets a connection do that, and stops
+    to read it at its first message: this one is for no queue."""
+    for queue in current_app.amqp.queues.values():
+        queue(channel).declare()
+    if kind() == "amqp":
+        with confirms.awaited(channel, 1, TIMEOUT):
+            channel.basic_publish(channel.prepare_message(""), exchange="", routing_key="backroom:probe")
 
 
 def problem() -> str:
@@ -121,7 +148,8 @@ def refuses(error: BaseException) -> bool:
 
 def describe(error: BaseException) -> str:
     """An error of the broker for an operator, in a phrase. It quotes no message."""
-    return REFUSALS.get(_code(error)) or _text(error)
+    reply = REPLIES.get(getattr(_cause(error), "reply_code", 0))
+    return REFUSALS.get(_code(error)) or (f"{reply} ({_text(error)})" if reply else _text(error))
 
 
 def _code(error: BaseException) -> str:
@@ -137,29 +165,6 @@ def _text(error: BaseException) -> str:
 def _cause(error: BaseException) -> BaseException:
     """The client's error, which kombu wraps."""
     return error.__cause__ or error
-
-
-class Oldest(NamedTuple):
-    """The messages of a queue that wait longest. Those of other brokers than Redis and Valkey can't be read."""
-
-    stamp: float | None  # of the oldest, as Unix time; None: none waits. Ten minutes ago if it can't be read
-    ids: frozenset[str] | None  # of their jobs, and what else in them looks like one; None if they can't be read
-    whole: bool = False  # whether no others wait
-
-
-def oldest_messages(queues: Iterable[str]) -> dict[str, Oldest]:
-    """For each queue the LOOK oldest messages that wait in the broker. Raises the transport's errors."""
-    with connection() as broker:
-        if broker.transport.driver_type != "redis":
-            return dict.fromkeys(queues, Oldest(time.time() - 600, None))
-        client = broker.default_channel.client
-        return {queue: _oldest(client.lrange(f"{_prefix(broker)}{queue}", -LOOK, -1)) for queue in queues}
-
-
-def _oldest(messages: Sequence[bytes]) -> Oldest:
-    stamp = _published_at(messages[-1]) if messages else None
-    ids = frozenset(found.decode() for message in messages for found in ID.findall(message))
-    return Oldest(stamp, ids, whole=len(messages) < LOOK)
 
 
 def key(queue: str) -> str:
@@ -179,12 +184,3 @@ def eviction_policy() -> str:
 def _prefix(connection: Connection) -> str:
     """The project's prefix of all keys. kombu adds it to LPUSH, but not to LINDEX and LPUSHX."""
     return (connection.transport_options or {}).get("global_keyprefix", "")
-
-
-def _published_at(message: bytes) -> float:
-    """A message without our stamp proves nothing: 0. It may hold anything, such as NaN or a thousand brackets."""
-    try:
-        stamp = float(json.loads(message)["headers"]["published_at"])
-    except Exception:
-        return 0.0
-    return stamp if 0 < stamp < 1e11 else 0.0

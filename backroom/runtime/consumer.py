@@ -25,6 +25,11 @@ TICK = 0.25
 class Consumer(CeleryConsumer):
     """Celery's, in the main thread. It notes when it last took a turn, as only that proves that it consumes."""
 
+    class Blueprint(CeleryConsumer.Blueprint):
+        """Without Celery's delays in RabbitMQ: the ledger delays, and they declare 28 queues."""
+
+        default_steps = [each for each in CeleryConsumer.Blueprint.default_steps if "delayed_delivery" not in each]
+
     def __init__(self, *args: Any, **options: Any) -> None:
         self.outage = OutageLog(log, "broker")
         self.ticks = False  # whether a timer runs

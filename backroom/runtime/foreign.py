@@ -12,11 +12,12 @@ from typing import Any
 
 from celery.utils.saferepr import saferepr
 from django.db import connection
-from kombu.transport import redis, virtual
+from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
 from backroom.ledger.sql import rows
+from backroom.runtime import sqs
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +122,11 @@ def _readable(found: Any, **_: Any) -> tuple[Any, Any] | None:
     return queue, item
 
 
+GUARDS: dict[str, type] = {"redis": Channel, "sqs": sqs.Channel}
+
+
 def guard(transport: Any) -> None:
     """Let this kind of transport make guarded channels, in this process."""
-    channel = transport.Channel
-    if issubclass(channel, redis.Channel) and not issubclass(channel, Channel):
-        type(transport).Channel = type("Channel", (Channel, channel), {})
+    channel, guarded = transport.Channel, GUARDS.get(transport.driver_type)
+    if guarded and not issubclass(channel, guarded):
+        type(transport).Channel = type("Channel", (guarded, channel), {})

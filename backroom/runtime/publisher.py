@@ -1,4 +1,5 @@
-"""Publishing: job ids to the broker, bounded in time, in one round trip, and never a customer's problem.
+"""Publishing: job ids to the broker, bounded in time, in one round trip, and never a customer's problem. SQS takes ten
+in one, RabbitMQ confirms all together.
 
 After a failure this process stops publishing until the broker takes messages again. Meanwhile the dispatcher publishes.
 """
@@ -7,16 +8,15 @@ import base64
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celery import current_app, signals
-from kombu.pools import producers
 
 from backroom.ledger import transitions
 from backroom.ledger.sql import Message
 from backroom.observe import context
-from backroom.runtime import broker, foreign
+from backroom.runtime import broker, confirms, foreign, sqs
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +25,15 @@ BODY = base64.b64encode(foreign.BODY).decode()
 
 def send(messages: Sequence[Message]) -> None:
     """Publish all in one round trip. Raises the transport's errors; some may have arrived all the same."""
-    pool = producers[broker.template(broker.url())]
-    with context.of_publishing(messages), pool.acquire(block=True, timeout=broker.TIMEOUT) as producer:
-        if producer.connection.transport.driver_type == "redis" and not _watched():
-            _push(producer.channel.client, messages)
-        else:
+    kind = broker.kind()
+    with context.of_publishing(messages), broker.producer() as producer:
+        if kind == "amqp":
+            with confirms.awaited(producer.channel, len(messages), broker.TIMEOUT):
+                _send_by_celery(producer, messages)
+        elif kind not in PUSHED or _watched():
             _send_by_celery(producer, messages)
+        else:
+            PUSHED[kind](producer.channel, _items(messages))
 
 
 def _watched() -> bool:
@@ -38,19 +41,24 @@ def _watched() -> bool:
     return bool(signals.before_task_publish.receivers or signals.after_task_publish.receivers)
 
 
-def _push(client: Any, messages: Sequence[Message]) -> None:
-    """One LPUSH for each queue. Celery and kombu take five times as long to make these messages one by one."""
+def _items(messages: Sequence[Message]) -> dict[str, list[str]]:
+    """The messages of each queue. Celery and kombu take five times as long to make them one by one."""
     items = defaultdict(list)
     for message in messages:
         items[message.queue].append(_item(message))
-    with client.pipeline(transaction=False) as pipeline:
+    return items
+
+
+def _push(channel: Any, items: Mapping[str, list[str]]) -> None:
+    """One LPUSH for each queue."""
+    with channel.client.pipeline(transaction=False) as pipeline:
         for queue, its in items.items():
             pipeline.lpush(queue, *its)
         pipeline.execute()
 
 
 def _item(message: Message) -> str:
-    """The message as kombu writes it into a list, with those of Celery's headers that a worker reads."""
+    """The message as kombu writes it, with those of Celery's headers that a worker reads."""
     headers = {
         "lang": "py",
         "id": message.id,
@@ -71,6 +79,9 @@ def _item(message: Message) -> str:
     return json.dumps({"body": BODY, **kind, "headers": headers, "properties": properties})
 
 
+PUSHED: dict[str, Callable[[Any, Mapping[str, list[str]]], None]] = {"redis": _push, "sqs": sqs.push}
+
+
 def _send_by_celery(producer: Any, messages: Sequence[Message]) -> None:
     amqp = current_app.amqp
     with producer.batch():
@@ -84,7 +95,7 @@ def _send_by_celery(producer: Any, messages: Sequence[Message]) -> None:
                 body,
                 queue=message.queue,
                 retry=False,
-                declare=[] if producer.connection.transport.driver_type == "redis" else None,  # a list needs none
+                declare=[] if broker.kind() == "redis" else None,  # a list needs none
                 headers={"published_at": message.published_at},
             )
 

@@ -18,7 +18,7 @@ from backroom.ledger.models import Job
 from backroom.ops import rules
 from backroom.ops.metrics import BackRoom
 from backroom.ops.stats import snapshot
-from backroom.runtime import broker, foreign, lost_messages
+from backroom.runtime import broker, foreign, lost_messages, oldest
 from backroom.runtime.dispatcher import Dispatcher
 from tests.integration import broker as sick
 from tests.waiting import until
@@ -179,7 +179,7 @@ def test_messages_that_the_broker_lost_are_published_again():
 
 def test_one_lost_message_is_found_among_others_of_the_same_moment(monkeypatch):
     """As of a worker that dies between a delivery and the claim, while a thousand others wait."""
-    monkeypatch.setattr(broker, "LOOK", 3)
+    monkeypatch.setattr(oldest, "LOOK", 3)
     monkeypatch.setattr(lost_messages, "FEW", 2)
     first, *_ = enqueue_all(*[nothing.call() for _ in range(5)])
     with redis.Redis.from_url(broker.url()) as server:
@@ -194,19 +194,19 @@ def test_one_lost_message_is_found_among_others_of_the_same_moment(monkeypatch):
 
 
 def test_the_oldest_message_of_a_queue_is_known():
-    assert [each.stamp for each in broker.oldest_messages(["default", "bulk"]).values()] == [None, None]
+    assert [each.stamp for each in oldest.read(["default", "bulk"]).values()] == [None, None]
     begin = time.time()
     nothing.enqueue()
     middle = time.time()
     nothing.enqueue()
-    assert begin <= broker.oldest_messages(["default"])["default"].stamp <= middle
+    assert begin <= oldest.read(["default"])["default"].stamp <= middle
 
 
 @pytest.mark.parametrize("message", [b"junk", b"{}", b"[1, 2]", b"null", b'{"headers": {"published_at": "soon"}}'])
 def test_a_message_that_is_no_task_does_not_keep_others_from_being_rescued(message):
     with redis.Redis.from_url(broker.url()) as server:
         server.lpush("default", message)
-    assert [each.stamp for each in broker.oldest_messages(["default", "bulk"]).values()] == [0.0, None]
+    assert [each.stamp for each in oldest.read(["default", "bulk"]).values()] == [0.0, None]
 
 
 def test_messages_under_a_projects_key_prefix_are_not_taken_for_lost(monkeypatch):
@@ -216,7 +216,7 @@ def test_messages_under_a_projects_key_prefix_are_not_taken_for_lost(monkeypatch
     try:
         id = nothing.enqueue()
         stamp = Job.objects.get(id=id).published_at.timestamp()
-        assert broker.oldest_messages(["default"]) == {"default": broker.Oldest(stamp, frozenset([id]), whole=True)}
+        assert oldest.read(["default"]) == {"default": oldest.Oldest(stamp, frozenset([id]), whole=True)}
     finally:
         broker.template.cache_clear()
 

@@ -1,0 +1,88 @@
+"""Amazon SQS: messages go out ten in a request, and a worker's channel outlives what kombu's does not.
+
+kombu polls in a chain of callbacks. A refusal or a timeout of SQS raises in it, which ends the worker. Between two
+looks for a free child it waits for a second, which would be a job's wait, too.
+"""
+
+import base64
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from kombu.exceptions import OperationalError
+from kombu.transport import virtual
+
+from backroom.observe.outages import OutageLog
+from backroom.runtime.switch import PROBE_EVERY
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 10  # messages: what SQS takes
+LOOK_EVERY = 0.02  # seconds between two looks for a free child; SQS itself waits while its queue is empty
+SHOWN = 500  # characters of a message that is none
+
+
+def push(channel: Any, items: Mapping[str, list[str]]) -> None:
+    """Send each queue's messages. Raises botocore's errors, and kombu's OperationalError for a message refused."""
+    for queue, its in items.items():
+        address, client = channel._new_queue(queue), channel.sqs(queue=channel.canonical_queue_name(queue))
+        for start in range(0, len(its), AT_ONCE):
+            bodies = [base64.b64encode(item.encode()).decode() for item in its[start : start + AT_ONCE]]
+            entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)]
+            answer = client.send_message_batch(QueueUrl=address, Entries=entries)
+            if failed := answer.get("Failed"):
+                raise OperationalError(f"it refuses {len(failed)} messages: {failed[0].get('Code')}")
+
+
+class Channel:
+    """Over kombu's channel for SQS."""
+
+    hub: Any
+    connection: Any
+    wait_time_seconds: int
+    _schedule_queue: Any
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.outage = OutageLog(log, "broker")
+        super().__init__(*args, **options)
+
+    def asynsqs(self, queue: str | None = None) -> Any:
+        connection = super().asynsqs(queue)  # type: ignore[misc]
+        connection._on_list_ready = partial(self._received, partial(type(connection)._on_list_ready, connection))
+        return connection
+
+    def _received(self, parse: Any, *answer: Any) -> dict[str, Any]:
+        """What a request for messages brought. Of one that failed kombu makes [], or it raises."""
+        try:
+            found = parse(*answer)
+        except Exception as error:
+            found = None
+            self.outage.begin(f"SQS refuses to be read: {str(error)[:SHOWN]}")
+        if isinstance(found, dict):
+            self.outage.end()
+            return found
+        self.outage.begin("SQS does not answer")
+        return {}
+
+    def _loop1(self, queue: str, found: Any = None) -> None:
+        """Poll again: at once after a message, a second later after a failure. `found` is None if no child was free."""
+        pause = 0 if found else LOOK_EVERY
+        if self.outage.begun:
+            pause = PROBE_EVERY
+        elif found == 0 and not self.wait_time_seconds:  # then only the pause keeps down what AWS charges
+            pause = self.connection.polling_interval
+        self.hub.call_later(pause, self._schedule_queue, queue)
+
+    def _message_to_python(self, message: dict[str, Any], queue: str, address: str) -> dict[str, Any]:
+        """The payload of a message; one that quotes the text, where kombu could make no message of it."""
+        try:
+            payload = super()._message_to_python(message, queue, address)  # type: ignore[misc]
+            hash(virtual.Message(payload, channel=self).delivery_tag)
+        except Exception:
+            text = ascii(str(message.get("Body", ""))[:SHOWN])
+            payload = {"body": text, "properties": {"delivery_tag": message["ReceiptHandle"]}}
+        # It may say another queue, or none.
+        own = {"sqs_message": message, "sqs_queue": address, "exchange": "", "routing_key": queue}
+        payload["properties"]["delivery_info"] = own
+        return payload
