@@ -26,6 +26,10 @@ def _is_url(value: Any) -> bool:
     return isinstance(value, str) and (not value or value.startswith(("http://", "https://")))
 
 
+def _is_redis_url(value: Any) -> bool:
+    return isinstance(value, str) and (not value or value.startswith(REDIS))
+
+
 def _is_function(value: Any) -> bool:
     try:
         return value == "" or callable(import_string(value))
@@ -48,6 +52,7 @@ def _are_limits(value: Any) -> bool:
     )
 
 
+REDIS = ("redis://", "rediss://", "sentinel://")  # addresses of Redis and Valkey
 URL = "an address that begins with http:// or https://, or nothing: "
 SETTINGS: dict[str, Setting] = {
     # A worker requeues its jobs 3 s before the end.
@@ -67,6 +72,12 @@ SETTINGS: dict[str, Setting] = {
         "days after which finished jobs are deleted; dead letters stay",
     ),
     "PARTNERS_URL": Setting("", _is_url, URL + "below it are partners that have none of their own"),
+    "REDIS_URL": Setting(
+        "",
+        _is_redis_url,
+        "a redis://, rediss:// or sentinel:// address of Redis or Valkey, for breakers, rates and limits; nothing: the"
+        " broker, if it is one of them",
+    ),
     "PARTNER_RATES": Setting(
         {},
         _are_positive,

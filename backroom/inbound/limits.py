@@ -1,7 +1,8 @@
 """Limits on requests, BACKROOM_LIMITS: requests in some seconds, for each client or mail address, in the whole fleet.
 
-Their state is in the broker, as the breakers' is; each step is one script there (limits.lua). A key holds a hash and no
-address. If the broker is away, every request passes: customers order without it, and staff sign in to repair it.
+Their state is beside the breakers', in BACKROOM_REDIS_URL or the broker; each step is one script there (limits.lua). A
+key holds a hash and no address. If that server is away, every request passes: customers order without it, and staff
+sign in to repair it.
 """
 
 import math

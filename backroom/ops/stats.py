@@ -65,7 +65,8 @@ class Queue:
 
 class Broker(NamedTuple):
     """`problem`: why it takes no messages; "" if it does. `partners`: each partner's circuit breaker and rate, with
-    `since` as a datetime; None if the broker is down or keeps none. `backlogs`: of each queue that may refuse jobs."""
+    `since` as a datetime; None if their server is down, or there is none. `backlogs`: of each queue that may refuse
+    jobs."""
 
     problem: str
     partners: list[dict[str, Any]] | None
@@ -74,13 +75,13 @@ class Broker(NamedTuple):
     @property
     def why_unknown(self) -> str:
         """Why `partners` is None, in a phrase."""
+        if not scripts.url():
+            return "only Redis and Valkey hold them"
+        if not scripts.in_broker():
+            return "BACKROOM_REDIS_URL, which holds them, does not answer"
         if self.problem:
             return f"the broker, which holds them, fails: {self.problem}"
-        return (
-            "the broker takes messages again since a moment ago"
-            if scripts.client()
-            else "only Redis and Valkey hold them"
-        )
+        return "the broker takes messages again since a moment ago"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """In front of each partner: a circuit breaker and a rate limit, one for the whole fleet.
 
-Their state is in Valkey (or Redis), the broker, and each step is one script there (breaker.lua). So of all processes
-exactly one probes a partner that was away, and all share one count. The state is a memory of the last seconds. If it is
-lost or out of reach, every call passes: jobs fail and retry by their own policy. Another broker keeps none
-(backroom.W001).
+Their state is in Valkey (or Redis): BACKROOM_REDIS_URL, or the broker. Each step is one script there (breaker.lua). So
+of all processes exactly one probes a partner that was away, and all share one count. The state is a memory of the last
+seconds. If it is lost or out of reach, every call passes: jobs fail and retry by their own policy. Where neither is
+Redis or Valkey, there are none (backroom.W001).
 
 A partner of many hosts is called as `push:host`. Each host has its own breaker and count, at the rate of `push` unless
 BACKROOM_PARTNER_RATES names it. Limit: the operations page shows only those that are named there.
@@ -113,7 +113,7 @@ def states() -> list[dict[str, Any]] | None:
     since the last success, or None.
     """
     client = scripts.client()
-    if client is None or broker.switch.is_off:
+    if client is None:
         return None
     try:
         seconds, micros = client.time()

@@ -1,9 +1,9 @@
 """Backpressure: a queue that is over its limits refuses what requests enqueue for tasks with `shed=True`.
 
 It has more messages than BACKROOM_QUEUE_DEPTHS, or its oldest is older than its objective. One script in the broker
-reads both, in constant time. Nothing is refused while the broker is away, if it is neither Redis nor Valkey, or while
-the queue is paused, as its jobs wait in the ledger. Only code under OverloadMiddleware is refused: jobs, beat and
-commands would lose the work.
+reads both, in constant time. Nothing is refused while the broker is away, if it is neither Redis nor Valkey
+(backroom.W012), or while the queue is paused, as its jobs wait in the ledger. Only code under OverloadMiddleware is
+refused: jobs, beat and commands would lose the work.
 """
 
 import logging
@@ -43,7 +43,7 @@ class Backlog(NamedTuple):
 
 def look(queue: str, jobs: int = 0) -> Backlog | None:
     """The queue's backlog; if it is full, that many `jobs` are counted as refused. None without a limit or a broker."""
-    if queue not in conf.QUEUE_DEPTHS:
+    if queue not in conf.QUEUE_DEPTHS or not scripts.in_broker():
         return None
     limits = conf.QUEUE_DEPTHS[queue], conf.QUEUE_OBJECTIVES.get(queue, OBJECTIVE)
     answer = scripts.run(SCRIPT, [broker.key(queue), REFUSED], [queue, *limits, jobs])

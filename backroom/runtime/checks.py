@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from backroom.conf import SETTINGS, conf
-from backroom.runtime import slots
+from backroom.runtime import broker, slots
 from backroom.runtime.app import CELERYS
 from backroom.runtime.parameters import NoJob
 from backroom.runtime.session_checks import check_sessions
@@ -18,7 +18,8 @@ from backroom.runtime.task import LedgerTask
 
 log = logging.getLogger(__name__)
 
-OF_LEDGER_CELERY = {f"backroom.{id}" for id in ("E003", "E010", "E011", "E013", "W001", "W004", "W005")}
+SQS_VISIBILITY = 1800  # seconds, kombu's default
+OF_LEDGER_CELERY = {f"backroom.{id}" for id in ("E003", "E010", "E011", "E013", "W001", "W004", "W005", "W012")}
 
 
 @register()
@@ -64,7 +65,7 @@ def _celery() -> Iterator[CheckMessage]:
     if not celery.task_acks_late:
         yield Error("without task_acks_late a warm shutdown may drop a message",
                     hint="remove CELERY_TASK_ACKS_LATE: LedgerCelery sets it", id="backroom.E003")  # fmt: skip
-    if not celery.worker_disable_prefetch or celery.worker_prefetch_multiplier != 1:
+    if (_is_redis() and not celery.worker_disable_prefetch) or celery.worker_prefetch_multiplier != 1:
         yield Error("a worker that prefetches hides messages, which are then published again as lost",
                     hint="remove CELERY_WORKER_DISABLE_PREFETCH and CELERY_WORKER_PREFETCH_MULTIPLIER: LedgerCelery"
                     " sets them", id="backroom.E011")  # fmt: skip
@@ -134,11 +135,27 @@ def _surroundings() -> Iterator[CheckMessage]:
     for name in conf.unknown():
         yield Warning(f"{name} has no effect", hint=f"settings are {', '.join(SETTINGS)}, each after BACKROOM_",
                       id="backroom.W006")  # fmt: skip
-    if not _is_redis():
-        yield Warning("breakers and rate limits of partners are off: they need Redis or Valkey as the broker",
-                      hint="use one; without it each job calls its partner as its Retry allows",
+    yield from _beside_redis()
+
+
+def _beside_redis() -> Iterator[CheckMessage]:
+    """What another broker can't do."""
+    if _is_redis():
+        return
+    if not conf.REDIS_URL:
+        yield Warning("breakers and rates of partners, and limits on requests and sign-ins, are off: they need Redis or"
+                      " Valkey, and the broker is neither", hint="set BACKROOM_REDIS_URL to one",
                       id="backroom.W001")  # fmt: skip
+    if conf.QUEUE_DEPTHS:
+        yield Warning("no queue refuses tasks with shed=True: that needs Redis or Valkey as the broker",
+                      hint="use one, or remove BACKROOM_QUEUE_DEPTHS", id="backroom.W012")  # fmt: skip
+    visible = current_app.conf.broker_transport_options.get("visibility_timeout", SQS_VISIBILITY)
+    longest = max(task.time_limit or 0 for task in current_app.tasks.values())
+    if str(current_app.conf.broker_url).startswith("sqs:") and visible <= longest:
+        yield Warning(f"SQS delivers a message again after {visible} s, while its body may still run ({longest} s)",
+                      hint='set "visibility_timeout" in CELERY_BROKER_TRANSPORT_OPTIONS, and of the queues, to more',
+                      id="backroom.W011")  # fmt: skip
 
 
 def _is_redis() -> bool:
-    return (current_app.conf.broker_url or "").startswith(("redis://", "rediss://"))
+    return (current_app.conf.broker_url or "").startswith(broker.REDIS)

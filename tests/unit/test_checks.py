@@ -91,6 +91,7 @@ WRONG = {
     "SLOT_DEADLINE": 59,
     "RETENTION_DAYS": 0,
     "PARTNERS_URL": "partners:8100",
+    "REDIS_URL": "valkey:6379",
     "PARTNER_RATES": {"mail": 0},
     "LIMITS": {"orders": 30},
     "STRANGERS_ALLOW": "localhost:8100",
@@ -130,6 +131,23 @@ def test_a_setting_that_the_library_does_not_have_is_a_warning(settings):
 def test_what_a_worker_and_the_broker_need_is_checked(monkeypatch, name, value, id):
     monkeypatch.setitem(current_app.conf, name, value)
     assert set(found()) == {f"backroom.{id}"}
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "redis_url", "depths", "ids"),
+    [
+        ("amqp://127.0.0.1:9", {}, "", {}, ["W001"]),
+        ("amqp://127.0.0.1:9", {}, "redis://127.0.0.1:9", {"bulk": 9}, ["W012"]),
+        ("sqs://", {"visibility_timeout": 60.0}, "redis://127.0.0.1:9", {}, ["W011"]),
+        ("sqs://", {"visibility_timeout": 43_200}, "redis://127.0.0.1:9", {}, []),
+        ("sentinel://127.0.0.1:9;sentinel://127.0.0.1:10", {"ack_emulation": False, "socket_timeout": 3}, "", {}, []),
+    ],
+)
+def test_what_another_broker_can_not_do_is_a_warning(monkeypatch, settings, address, options, redis_url, depths, ids):
+    monkeypatch.setitem(current_app.conf, "broker_url", address)
+    monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
+    settings.BACKROOM_REDIS_URL, settings.BACKROOM_QUEUE_DEPTHS = redis_url, depths
+    assert found() == [f"backroom.{id}" for id in ids]
 
 
 @pytest.mark.parametrize(("soft", "hard"), [(None, 60), (50, None), (60, 60)])
