@@ -16,6 +16,7 @@ SECRET_KEY=$(random 32)
 DATABASE_URL=postgres://shop:CHANGE-ME@$database
 READER_DATABASE_URL=postgres://shop_reader:CHANGE-ME@$database
 BROKER_URL=$broker
+REDIS_URL=
 EMAIL_URL=smtp+tls://shop:CHANGE-ME@mail.example:587
 WAREHOUSE_WEBHOOK_SECRET=
 SMS_WEBHOOK_SECRET=
@@ -28,6 +29,7 @@ END
 echo "METRICS_TOKEN=$(random 24)" > web.env
 cat > flower.env <<END
 BROKER_URL=$broker
+REDIS_URL=
 FLOWER_BASIC_AUTH=staff:$(random 12)
 END
 echo "DATABASE_URL=postgres://shop_owner:CHANGE-ME@$database" > owner.env

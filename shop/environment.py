@@ -37,12 +37,16 @@ def must(words: str, test: Callable[[Any], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def url(*schemes: str) -> AfterValidator:
-    """Require one of the schemes, a host and a valid port. The value stays a string."""
+def url(*schemes: str, empty: bool = False) -> AfterValidator:
+    """Require one of the schemes, a host and a valid port. Sentinels are several addresses with semicolons, and SQS
+    needs no host. The value stays a string."""
 
-    def test(value: str) -> bool:
-        parts = urlsplit(value)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0  # .port raises ValueError
+    def test(value: str) -> object:
+        each = [urlsplit(part) for part in (value.split(";") if value.startswith("sentinel:") else [value])]
+        return (empty and not value) or all(
+            parts.scheme in schemes and (parts.hostname or parts.scheme == "sqs") and parts.port != 0  # .port may raise
+            for parts in each
+        )
 
     return must(f"should look like {schemes[0]}://host:port (schemes: {', '.join(schemes)})", test)
 
@@ -62,6 +66,7 @@ def _clamd(value: str) -> bool:
 
 CommaSeparated = BeforeValidator(lambda value: [part.strip() for part in value.split(",") if part.strip()])
 Hosts = Annotated[list[str], must("should be the shop's host names", bool), CommaSeparated]
+REDIS = ("redis", "rediss", "sentinel")
 HttpUrl = Annotated[str, url("https", "http")]
 # Only ASCII, as for customers: other addresses need a mail server with SMTPUTF8.
 MailAddress = Annotated[
@@ -125,7 +130,10 @@ class FlowerEnvironment(BaseSettings):
     model_config = SettingsConfigDict(case_sensitive=True, enable_decoding=False, validate_default=False)
 
     DEBUG: bool = False
-    BROKER_URL: Annotated[str, url("redis", "rediss", "amqp", "amqps", "sqs")]
+    BROKER_URL: Annotated[str, url(*REDIS, "amqp", "amqps", "sqs")]
+    # Breakers, rates and limits live there, beside another broker than Redis. With Sentinel: its name for the primary.
+    REDIS_URL: Annotated[str, url(*REDIS, empty=True)] = ""
+    BROKER_MASTER: str = "mymaster"
     FLOWER_BASIC_AUTH: Annotated[list[str], CommaSeparated] = []
     FLOWER_READ_ONLY: bool = True
     LIMITS: Limits = LIMITS

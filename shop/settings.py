@@ -237,6 +237,7 @@ VAPID_PRIVATE_KEY = env.VAPID_PRIVATE_KEY
 
 # Celery. LedgerCelery sets what the ledger needs.
 CELERY_BROKER_URL = env.BROKER_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = {"master_name": env.BROKER_MASTER}  # read with sentinel:// only
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ["critical", "default", "bulk", "media", "webhooks"]]
 CELERY_BEAT_SCHEDULE = SCHEDULE
@@ -245,6 +246,7 @@ CELERY_TIMEZONE = "UTC"
 # backroom
 # Seconds for which a job may be due.
 BACKROOM_QUEUE_OBJECTIVES = {"critical": 30, "default": 120, "bulk": 900, "media": 900, "webhooks": 900}
+BACKROOM_REDIS_URL = env.REDIS_URL
 BACKROOM_PARTNERS_URL = env.PARTNERS_URL
 _RATED = "payments warehouse fraud analytics mail sms push campaign supplier accounting endpoint"
 # Calls per second of all processes together.

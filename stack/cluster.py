@@ -65,12 +65,14 @@ def _check_given_servers(given: Mapping[str, str]) -> None:
             psycopg.connect(database, connect_timeout=5).close()
         except psycopg.Error as error:
             raise Problem(f"DATABASE_URL: {str(error).splitlines()[0]}") from None
-    if broker := given.get("BROKER_URL"):
-        try:
-            with kombu.Connection(broker, connect_timeout=5) as connection:
-                connection.ensure_connection(max_retries=1, timeout=5)
-        except Exception as error:  # each transport (redis, amqp, boto) raises its own
-            raise Problem(f"BROKER_URL: {str(error) or type(error).__name__}") from None
+    options = {"master_name": given.get("BROKER_MASTER") or "mymaster"}
+    for name in ("BROKER_URL", "REDIS_URL"):
+        if address := given.get(name):
+            try:
+                with kombu.Connection(address, connect_timeout=5, transport_options=options) as connection:
+                    connection.ensure_connection(max_retries=1, timeout=5)
+            except Exception as error:  # each transport (redis, amqp, boto) raises its own
+                raise Problem(f"{name}: {str(error) or type(error).__name__}") from None
 
 
 def _wait(supervisor: Supervisor, group: Sequence[Process], since: float) -> None:

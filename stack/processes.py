@@ -14,7 +14,10 @@ QUEUES = {"critical": 2, "default": 2, "bulk": 2, "media": 1, "webhooks": 8}  # 
 THREADED = ("webhooks",)
 YIELDING = ("bulk", "media")  # on a full machine they get a third of the CPU time that others get
 # of the shop's processes
-SECRETS = ("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "EMAIL_URL", "VAPID_PRIVATE_KEY", *environment.WEBHOOKS)
+SECRETS = (
+    *("SECRET_KEY", "DATABASE_URL", "BROKER_URL", "REDIS_URL", "EMAIL_URL", "VAPID_PRIVATE_KEY"),
+    *environment.WEBHOOKS,
+)
 WORKER_GRACE = 70  # seconds, by default: more than a job's hard time limit
 
 
@@ -87,6 +90,6 @@ def _worker(queue: str) -> list[str]:
 def _flower(env: Mapping[str, str]) -> list[str]:
     # FLOWER_BASIC_AUTH holds its password, because `ps` shows command lines to all users.
     database = Path(env["BACKROOM_VAR"]) / "flower.db"
-    secrets = ("BROKER_URL", "FLOWER_BASIC_AUTH")
+    secrets = ("BROKER_URL", "REDIS_URL", "FLOWER_BASIC_AUTH")
     flower = _python("-m", "celery", "-A", "shop.flower", "flower", f"--address={HOST}", secrets=secrets)
     return [*flower, f"--port={env['FLOWER_PORT']}", "--conf=shop/flowerconfig.py", f"--db={database}"]

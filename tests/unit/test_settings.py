@@ -14,6 +14,7 @@ WRONG = {
     "DEBUG": "maybe",
     "DATABASE_URL": "postgres://shop:%zz@db.example:5432/shop",
     "BROKER_URL": "foo",
+    "REDIS_URL": "amqp://127.0.0.1:5672",
     "EMAIL_URL": "http://127.0.0.1",
     "PARTNERS_URL": "ftp://127.0.0.1",
     "SITE_URL": "http://127.0.0.1:port",
