@@ -1,0 +1,1 @@
+"""The shop on several machines, which are network namespaces: links are cut."""

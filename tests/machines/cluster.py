@@ -1,0 +1,110 @@
+"""A shop on several machines: each process in the namespace of its machine, all under one supervisord outside."""
+
+import contextlib
+import os
+import shlex
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from lab.faults.stack import descendants, send
+from stack import environment, ports, processes, readiness, servers
+from stack.ports import HOST
+from stack.processes import Process
+from stack.supervisor import Supervisor
+from tests.chaos import cluster
+from tests.machines.network import OUTSIDE, Network
+
+QUEUES = ("critical", "default", "bulk")
+MACHINES = {
+    "web": ("web",),
+    "worker-a": tuple(f"worker-{queue}" for queue in QUEUES),
+    "worker-b": tuple(f"worker-{queue}-2" for queue in QUEUES),
+    "dispatcher-a": ("dispatcher", "beat"),
+    "dispatcher-b": ("dispatcher-2", "beat-2"),
+    "broker": ("valkey",),
+    "database": ("postgres",),
+    "partners": ("partners",),
+}
+SERVER = {  # of each address in the environment
+    "DATABASE_URL": "database", "READER_DATABASE_URL": "database", "BROKER_URL": "broker", "SITE_URL": "web",
+    "PARTNERS_URL": "partners", "EMAIL_URL": "partners", "INBOX_URL": "partners", "WEBHOOK_ALLOW": "partners",
+}  # fmt: skip
+
+
+class Machines(cluster.Cluster):
+    """The cluster and its network."""
+
+    def __init__(self, supervisor: Supervisor, network: Network) -> None:
+        super().__init__(supervisor, cluster.LEDGERED)
+        self.network = network
+        self.broker = self.broker.replace(HOST, network.addresses["broker"])
+        administrator = environment.database_url(self.var, self.env["DATABASE_PORT"], environment.SUPERUSER)
+        address = administrator.replace(HOST, network.addresses["database"])
+        self.checks["postgres"] = partial(servers.create_database, address)
+
+    def heal(self) -> None:
+        """Mend all links, and end the partners' faults."""
+        self.network.heal()
+        super().heal()
+
+
+@contextlib.contextmanager
+def running(var: Path) -> Iterator[Machines]:
+    """A cluster during the block."""
+    numbers = ports.free()
+    with servers.running(var, numbers) as env:  # still on one machine
+        cluster.prepare(env)
+    with Network(MACHINES) as network, environment.locked(var):
+        placed = place(var, env, network)
+        own = [*servers_of(var, numbers), *cluster.with_second_ones(processes.shop(placed))]
+        here = [on_its_machine(var, process, network) for process in own]
+        supervisor = Supervisor(var, [process for process in here if process], os.environ | placed)
+        try:
+            readiness.until_answering(supervisor)
+            machines = Machines(supervisor, network)
+            machines.start("postgres", "valkey", "partners", *cluster.ALWAYS)
+            yield machines
+        finally:
+            send(signal.SIGKILL, descendants(supervisor.child.pid))
+            supervisor.close()
+
+
+def place(var: Path, env: dict[str, str], network: Network) -> dict[str, str]:
+    """The environment, with each address that of its machine. The servers take connections of all machines."""
+    addresses = network.addresses
+    env = env | {name: env[name].replace(HOST, addresses[machine]) for name, machine in SERVER.items()}
+    env |= {"ALLOWED_HOSTS": addresses["web"], "PARTNERS_HOST": addresses["partners"], "LOG_FORMAT": "json"}
+    environment.write(var, env)
+    with (var / "postgres" / "pg_hba.conf").open("a") as access:
+        access.write(f"host all all {addresses[OUTSIDE]}/24 scram-sha-256\n")
+    valkey = var / "valkey.conf"
+    valkey.write_text(valkey.read_text().replace(f"bind {HOST}", f"bind {addresses['broker']}"))
+    (var / "failpoints").mkdir(exist_ok=True)
+    for machine in MACHINES:
+        environment.private_file(entry(var, machine), entry_script(network, machine))
+    return env
+
+
+def servers_of(var: Path, numbers: dict[str, int]) -> Sequence[Process]:
+    return processes.postgres(var, numbers["DATABASE_PORT"]), processes.valkey(var)
+
+
+def on_its_machine(var: Path, process: Process, network: Network) -> Process | None:
+    """None for a process that no machine has."""
+    machine = next((machine for machine, names in MACHINES.items() if process.name in names), None)
+    if not machine:
+        return None
+    command = [part.replace(HOST, network.addresses[machine]) for part in process.command]
+    return replace(process, command=["sh", str(entry(var, machine)), *command])
+
+
+def entry(var: Path, machine: str) -> Path:
+    return var / f"enter-{machine}.sh"
+
+
+def entry_script(network: Network, machine: str) -> str:
+    """By which each process of a machine starts."""
+    return f'exec {shlex.join(network.entry(machine))} "$@"\n'
