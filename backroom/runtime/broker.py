@@ -132,7 +132,7 @@ def _probe_queues(channel: Any) -> None:
         queue(channel).declare()
     if kind() == "amqp":
         with confirms.awaited(channel, 1, TIMEOUT):
-            channel.basic_publish(channel.prepare_message(""), exchange="", routing_key="backroom:probe")
+            channel.basic_publish(channel.prepare_message(b""), exchange="", routing_key="backroom:probe")
 
 
 def problem() -> str:

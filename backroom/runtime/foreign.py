@@ -127,6 +127,6 @@ GUARDS: dict[str, type] = {"redis": Channel, "sqs": sqs.Channel}
 
 def guard(transport: Any) -> None:
     """Let this kind of transport make guarded channels, in this process."""
-    channel, guarded = transport.Channel, GUARDS.get(transport.driver_type)
-    if guarded and not issubclass(channel, guarded):
-        type(transport).Channel = type("Channel", (guarded, channel), {})
+    guarded = GUARDS.get(transport.driver_type)
+    if guarded and not issubclass(transport.Channel, guarded):
+        type(transport).Channel = type("Channel", (guarded, transport.Channel), {})
