@@ -66,7 +66,7 @@ def left_out(site: Site, reasons: dict[str, str]) -> Iterator[None]:
         print(f"{site.contender.name}: {error}", *site.log.read_text().splitlines()[-5:], sep="\n   ", flush=True)
 
 
-def measure(site: Site, servers: dict[str, psutil.Process]) -> Figures:
+def measure(site: Site, servers: dict[str, psutil.Process], rates: Sequence[int] = RATES) -> Figures:
     site.empty()
     jobs = site.contender.pace // SHARE
     calls = [[f"{number:06}"] for number in range(jobs)]
@@ -80,7 +80,7 @@ def measure(site: Site, servers: dict[str, psutil.Process]) -> Figures:
         with site.processes() as workers:
             figures |= drain(site, jobs, servers)
             figures["ready_s"] = site.lines("done")[0].at - begin
-            for rate in RATES:
+            for rate in rates:
                 figures |= latency(site, client, rate)
             for name, processes in (("memory_mb", workers), ("services_mb", site.services)):
                 figures[name] = memory_mb([each.pid for process in processes for each in tree(process)])
