@@ -11,7 +11,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://shop:none@127.0.0.1:9/none BROKER_URL=redis://:none@127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo ctl test test-core chaos soak mail-instant pictures naive outage fuzz check bench bench-quick smoke deploy-drill audit-dependencies sbom lock clean lint-containers
+.PHONY: help demo ctl test test-core test-broker chaos soak mail-instant pictures naive outage fuzz check bench bench-quick smoke deploy-drill audit-dependencies sbom lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -31,6 +31,9 @@ CORE := tests/unit/test_retry*.py $(addprefix tests/integration/test_, ledger*.p
 	database_trouble_of_jobs.py)
 test-core: .venv/.ready ## in a minute: the ledger, the runtime, retries, and the ledger's properties
 	@$(RUN) -m pytest -n 2 $(CORE)
+
+test-broker: .venv/.ready ## BROKER=rabbitmq: the acceptance tests and the crash matrix's rows of the broker on it; else on each
+	@$(RUN) -m tests.broker_suite $(BROKER)
 
 chaos: .venv/.ready ## the crash matrix: break every process at every boundary, audit, write docs/crash-matrix.md
 	@$(RUN) -m tests.chaos --write

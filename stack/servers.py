@@ -25,7 +25,7 @@ DATABASE = "backroom"
 ROLES = Path(__file__).with_name("roles.sql")
 # No FLUSHALL, KEYS, MONITOR, CONFIG SET, MODULE, ACL, SHUTDOWN, REPLICAOF. The shop reads the eviction policy.
 BROKER_RIGHTS = "~* &* +@all -@admin -@dangerous +info +config|get"
-START_SECONDS = 60  # RabbitMQ needs ten on a busy machine
+START_SECONDS = 120  # RabbitMQ needs five on an idle machine, over a minute on a full one
 STOP_SECONDS = 30
 
 

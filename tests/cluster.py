@@ -38,7 +38,7 @@ class Cluster:
             **os.environ,
             "DATABASE_URL": environment.database_url(var, port, environment.SHOP, database),
             "READER_DATABASE_URL": environment.database_url(var, port, environment.READER, database),
-            "BROKER_URL": environment.broker_url(var, os.environ["BROKER_PORT"]),
+            "BROKER_URL": os.environ.get("SHOP_BROKER_URL") or environment.broker_url(var, os.environ["BROKER_PORT"]),
             "LOG_FORMAT": "json",
             **{k: str(v) for k, v in ports.free(["WEB_PORT"]).items()},
         }

@@ -1,4 +1,6 @@
-"""A pytest plugin (`-p tests.servers`): the run's own PostgreSQL and Valkey on free ports, beside any demo.
+"""A pytest plugin (`-p tests.servers`): the run's own PostgreSQL and broker on free ports, beside any demo.
+
+The broker is a Valkey, or the one that BROKER names: what it can't have is skipped.
 
 A plugin and not a conftest, because pytest-django imports the settings before it reads any conftest, and the settings
 refuse to load without a database and a broker. Each process of pytest-xdist has servers of its own, because tests
@@ -11,8 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from stack import environment, servers
+from tests import brokers
 
 _running = ExitStack()
 
@@ -27,12 +31,22 @@ def start() -> None:
     env = _running.enter_context(servers.running(var))
     env["READER_DATABASE_URL"] = ""  # settings would read it from the file `env`
     env["BROKER_URL"] = environment.broker_url(var, env["BROKER_PORT"], administrator=True)
+    if brokers.chosen() != "valkey":
+        env |= _running.enter_context(brokers.running(brokers.chosen(), var / "broker"))
+        env["SHOP_BROKER_URL"] = env["BROKER_URL"]
+        env["BROKER_URL"] = env.pop("BROKER_ADMIN_URL")
     env["DATABASE_URL"] = environment.database_url(var, env["DATABASE_PORT"], environment.SUPERUSER)
     os.environ.update(env)
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as postgres:
         for setting in ("fsync", "full_page_writes"):
             postgres.execute(f"ALTER SYSTEM SET {setting} = off")
         postgres.execute("SELECT pg_reload_conf()")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if reason := brokers.cannot(item.nodeid):
+            item.add_marker(pytest.mark.skip(reason=f"{brokers.chosen()}: {reason}"))
 
 
 def pytest_unconfigure() -> None:

@@ -1,17 +1,15 @@
 """A worker fetches a message while a child still writes its finish, and gives it back if the finish hangs."""
 
-import json
 import os
 import signal
 
 import pytest
-import redis
 
 from backroom.ledger.models import Job
-from backroom.runtime import broker
 from tests.acceptance.conftest import Cluster, effects, fault
 from tests.acceptance.processes import children
 from tests.integration.sick_database import another_session
+from tests.messages import all_wait
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -21,10 +19,7 @@ HOLD = "SELECT id FROM backroom_job WHERE task = 'orders.send_analytics' AND sta
 
 def all_wait_in_the_broker() -> bool:
     """The messages of all jobs of the worker that are ready."""
-    ready = Job.objects.filter(queue="bulk", state="ready").values_list("id", flat=True)
-    with redis.Redis.from_url(broker.url()) as server:
-        messages = [json.loads(message) for message in server.lrange("bulk", 0, -1)]
-    return {str(id) for id in ready} <= {message["headers"]["id"] for message in messages}
+    return all_wait(Job.objects.filter(queue="bulk", state="ready").values_list("id", flat=True), "bulk")
 
 
 @pytest.mark.parametrize("fate", ["child killed", "worker stopped"])

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import redis
 import urllib3
 from flower.urls import handlers
 from tornado.web import URLSpec
@@ -14,10 +13,10 @@ from tornado.web import URLSpec
 from backroom import enqueue_all
 from backroom.ledger.models import Heartbeat, Job
 from backroom.ops.tasks import purge_history
-from backroom.runtime import broker
 from stack import ports
 from tests.acceptance.conftest import fault
 from tests.cluster import Cluster
+from tests.messages import redis_client
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -117,7 +116,7 @@ def id_of(key: str) -> str:
 
 def published() -> int:
     """Messages since the broker started, to those who listen now."""
-    with redis.Redis.from_url(broker.url()) as server:
+    with redis_client() as server:
         return server.info("commandstats")["cmdstat_publish"]["calls"]
 
 

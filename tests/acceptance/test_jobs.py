@@ -8,7 +8,6 @@ import sys
 import time
 
 import pytest
-import redis
 import urllib3
 from celery import current_app
 from django.contrib.auth import get_user_model
@@ -17,11 +16,12 @@ from django.urls import reverse
 
 from backroom.ledger import operations, sql
 from backroom.ledger.models import Attempt, Job
-from backroom.runtime import broker, publisher
+from backroom.runtime import publisher
 from orders.models import Order
 from tests.acceptance.conftest import Cluster, effects, fault, in_state, job, requests
-from tests.acceptance.processes import broker_pid, children
+from tests.acceptance.processes import broker_frozen, children
 from tests.integration import broker as sick
+from tests.messages import all_wait
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -60,9 +60,7 @@ def test_what_can_not_run_yet_waits_in_the_broker_and_not_in_a_worker(house: Clu
     numbers = [house.order().json()["number"] for _ in range(6)]  # the worker has two children
     sent = Job.objects.filter(key__in=[f"analytics:{number}" for number in numbers])
     until(lambda: sent.filter(state="running").count() == 2)
-    with redis.Redis.from_url(broker.url()) as server:
-        waiting = [json.loads(message)["headers"]["id"] for message in server.lrange("bulk", 0, -1)]
-    assert {str(id) for id in sent.filter(state="ready").values_list("id", flat=True)} <= set(waiting)
+    assert all_wait(sent.filter(state="ready").values_list("id", flat=True), "bulk")
     fault(partners, "analytics")
     until(lambda: sent.filter(state="succeeded").count() == 6)
 
@@ -116,18 +114,14 @@ def test_a_permanent_error_is_a_dead_letter_at_once_and_a_replay_finishes_it(hou
 def test_a_hung_broker_costs_a_customer_little_and_the_jobs_run_once_it_is_back(house: Cluster, partners: str):
     house.order()
     usual = min(timed(house) for _ in range(5))
-    broker = broker_pid()
-    os.kill(broker, signal.SIGSTOP)
-    try:
-        times, numbers = [], []
+    times, numbers = [], []
+    with broker_frozen():
         for _ in range(4):
             begin = time.monotonic()
             answer = house.order()
             times.append(time.monotonic() - begin)
             assert answer.status == 201
             numbers.append(answer.json()["number"])
-    finally:
-        os.kill(broker, signal.SIGCONT)
     assert max(times) < usual + 5, times  # 0.3 s more where no other process needs the CPU, and 12 s by .delay()
     for number in numbers:
         until(lambda number=number: all_done(number))

@@ -17,11 +17,11 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from backroom.ledger.models import LIVE, Job
-from backroom.runtime import broker
 from orders.models import Order
 from tests.acceptance.conftest import in_state
 from tests.cluster import CUSTOMER, Cluster
 from tests.integration.carts import hidden_in, put_in_cart
+from tests.messages import redis_client
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
@@ -46,7 +46,7 @@ def kept(house: Cluster) -> Iterator[tuple[str, str]]:
             yield f"table {table}", cursor.fetchone()[0] or ""
     yield "sessions", str([session.get_decoded() for session in Session.objects.all()])
     yield from ((f"log {file.name}", file.read_text()) for file in house.logs.glob("*.log"))
-    with redis.Redis.from_url(broker.url()) as server:
+    with redis_client() as server:
         yield "broker", str([(key, _value(server, key)) for key in server.scan_iter()])
     with closing(sqlite3.connect(Path(os.environ["BACKROOM_VAR"]) / "partners.sqlite")) as partners:
         yield "partners", "".join(partners.iterdump())

@@ -20,7 +20,7 @@ from backroom.runtime.call import Call, new_id
 from backroom.runtime.pulse import STOP_MARGIN
 from orders.models import Order
 from tests.acceptance.conftest import Cluster, effects, fault, in_state, job, requests
-from tests.acceptance.processes import broker_pid, children
+from tests.acceptance.processes import broker_frozen, children
 from tests.drill import releases
 from tests.waiting import until
 
@@ -72,12 +72,8 @@ def test_a_sigterm_to_all_processes_of_a_worker_cuts_no_job(house: Cluster, part
 
 
 def test_a_worker_can_be_stopped_while_the_broker_hangs(house: Cluster):
-    broker = broker_pid()
-    os.kill(broker, signal.SIGSTOP)
-    try:
+    with broker_frozen():
         stop(house, "worker-bulk", 25)
-    finally:
-        os.kill(broker, signal.SIGCONT)
 
 
 def test_a_web_process_told_to_stop_answers_the_request_that_it_has(house: Cluster):

@@ -12,9 +12,12 @@ from pathlib import Path
 from lab.faults import LEDGERED, failpoints
 from lab.faults.naive import processes as naive_processes
 from lab.faults.stack import RunningStack, descendants, send
-from stack import environment, ports, processes, readiness, servers
+from stack import brokers, environment, ports, processes, readiness, servers
+from stack.broker import Broker, Server
 from stack.processes import Process
 from stack.supervisor import CHECKOUT, Supervisor
+from tests import messages
+from tests.brokers import chosen
 
 ALWAYS = ("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher")
 
@@ -22,10 +25,17 @@ ALWAYS = ("web", "worker-critical", "worker-default", "worker-bulk", "dispatcher
 class Cluster(RunningStack):
     """The processes of one shop. `start` and `stop` ignore names that the shop does not have."""
 
-    def __init__(self, supervisor: Supervisor, shop: str) -> None:
+    def __init__(self, supervisor: Supervisor, shop: str, kind: Broker) -> None:
         super().__init__(supervisor, supervisor.env)
-        self.shop, self.ledgered = shop, shop == LEDGERED
+        self.shop, self.ledgered, self.kind = shop, shop == LEDGERED, kind
         self.names = [process.name for process in supervisor.processes]
+        self.checks |= {server.name: server.ready for server in kind.servers}
+        self.broker = kind.admin or self.broker
+
+    def start_servers(self) -> None:
+        """One after the other: a RabbitMQ that finds no epmd starts one of its own."""
+        for name in ("postgres", *(server.name for server in self.kind.servers)):
+            self.start(name)
 
     def start(self, *names: str) -> None:
         super().start(*(name for name in names if name in self.names))
@@ -33,26 +43,36 @@ class Cluster(RunningStack):
     def stop(self, *names: str) -> None:
         super().stop(*(name for name in names if name in self.names))
 
+    def queued(self, queue: str) -> int:
+        return super().queued(queue) if self.kind.name == "valkey" else messages.waiting(queue)
+
+    def empty_broker(self) -> None:
+        """Take all messages out of it; of Valkey all else, too."""
+        if self.kind.name != "valkey":
+            return messages.purge()
+        with self.client() as client:
+            client.flushall()
+
 
 @contextlib.contextmanager
 def running(var: Path, shop: str = LEDGERED, numbers: dict[str, int] | None = None) -> Iterator[Cluster]:
     """A cluster of a shop during the block, on these ports or on free ones."""
     with environment.locked(var):
         numbers = numbers or ports.free()
-        shop_env = environment.build(var, numbers)
-        environment.write(var, shop_env)
         servers.prepare_postgres(var)
-        servers.prepare_valkey(var, numbers["BROKER_PORT"])
+        kind = brokers.prepare(chosen(), var, numbers["BROKER_PORT"])
+        shop_env = {**environment.build(var, numbers), **kind.env}
+        environment.write(var, shop_env)
         env = failpoints.environment(var / "failpoints", {**os.environ, **shop_env})
-        embedded = [processes.postgres(var, numbers["DATABASE_PORT"]), processes.valkey(var)]
+        embedded = [processes.postgres(var, numbers["DATABASE_PORT"]), *map(as_process, kind.servers)]
         ours = shop == LEDGERED
         own = with_second_ones(processes.shop(env) if ours else naive_processes.shop(env))
         settings = {} if ours else {"DJANGO_SETTINGS_MODULE": naive_processes.SETTINGS[shop]}
         supervisor = Supervisor(var, [*embedded, *own], env | settings)
         try:
             readiness.until_answering(supervisor)
-            cluster = Cluster(supervisor, shop)
-            cluster.start("postgres", "valkey")
+            cluster = Cluster(supervisor, shop, kind)
+            cluster.start_servers()
             prepare(shop_env)
             cluster.start("partners", *ALWAYS)
             yield cluster
@@ -60,6 +80,10 @@ def running(var: Path, shop: str = LEDGERED, numbers: dict[str, int] | None = No
             # Its data is not needed any more, and a stop in order takes as long as a row.
             send(signal.SIGKILL, descendants(supervisor.child.pid))
             supervisor.close()
+
+
+def as_process(server: Server) -> Process:
+    return Process(server.name, server.command, stage=1, grace=30)
 
 
 def with_second_ones(shop: list[Process]) -> list[Process]:

@@ -7,6 +7,7 @@ from signal import SIGKILL, SIGSTOP, SIGTERM, Signals
 from lab.faults import CHECKLIST, LEDGERED, NAIVE
 from lab.faults.failpoints.points import PAYMENT_WEBHOOK, SYNC, WEBHOOK
 from lab.faults.stack import BEHIND_AN_ORDER
+from tests import brokers
 from tests.chaos import faults, messages, pictures, server_faults, sync
 from tests.chaos.faults import Fault
 from tests.chaos.imports import importing
@@ -16,7 +17,7 @@ from tests.chaos.search_rebuild import A_CHUNK, THE_SWAP, rebuild
 RESCUED = 20.0  # seconds: the promised 15, and the start of a new process
 SETTLED = 80.0  # the checkout's safety net waits a minute; then as above
 ERASED = 40.0  # an erasure looks every ten seconds whether its order is at its end
-REDELIVERED = 60.0  # for messages that the broker lost
+REDELIVERED = brokers.found_within()  # for messages that the broker lost
 HEALED = 30.0  # for the retries that a partner's outage caused, or the locks of a frozen transaction
 NAMES = {SIGKILL: "SIGKILL", SIGSTOP: "SIGSTOP, SIGCONT", SIGTERM: "SIGTERM"}
 
@@ -142,6 +143,10 @@ def beat() -> list[Row]:
 def servers() -> list[Row]:
     """Broker and database, which all other processes need."""
     broker = server_faults.broker
+    failover = (
+        ("failover by order, the old primary answers READONLY", broker(server_faults.failed_over)),
+        ("SIGSTOP until the replica is promoted, SIGKILL", broker(server_faults.primary_lost)),
+    )
     return [
         Row("broker", "messages waiting", fault, inject, REDELIVERED, quick=fault == "FLUSHALL")
         for fault, inject in (
@@ -151,7 +156,9 @@ def servers() -> list[Row]:
             ("FLUSHALL", broker(server_faults.flushed, comes_back=False)),
             ("stopped, its data lost, started", broker(server_faults.data_lost)),
             ("stopped, its file cut to half, started", broker(server_faults.truncated)),
+            *(failover if brokers.chosen() == "sentinel" else ()),
         )
+        if not brokers.cannot(f"row: {fault}")
     ] + [
         # An order whose transaction B failed waits for the safety net.
         Row("database", "under load", fault, inject, SETTLED)

@@ -70,7 +70,8 @@ class Runner:
         self.cluster.points.clear()
         spare = [name for name in self.cluster.names if "-2" in name or name == "beat"]
         self.cluster.stop(*(name for name in spare if name not in row.needs))
-        self.cluster.start("postgres", "valkey", "partners", *ALWAYS, *row.needs)
+        self.cluster.start_servers()
+        self.cluster.start("partners", *ALWAYS, *row.needs)
 
     def wait_until_idle(self, context: Context, row: Row, result: Result) -> None:
         """Wait until no work is left, or a minute longer than promised."""

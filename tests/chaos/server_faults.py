@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
@@ -15,6 +16,7 @@ from backroom.runtime import publisher
 from lab.faults.stack import send
 from tests.chaos.context import TIMEOUT, Context
 from tests.chaos.faults import Fault
+from tests.waiting import until
 
 PARTNER_OUTAGE = 6.0  # seconds
 FREEZE = 8.0  # seconds
@@ -35,43 +37,65 @@ def broker(fault: Fault, comes_back: bool = True) -> Fault:
 
 
 def killed(context: Context) -> None:
-    send(SIGKILL, [context.cluster.pid("valkey")])
+    send(SIGKILL, context.cluster.family(primary(context)))
+
+
+def primary(context: Context) -> str:
+    """The server that takes messages now."""
+    return context.cluster.kind.primary().name
 
 
 def frozen(context: Context) -> None:
-    pids = context.cluster.family("valkey")
+    pids = context.cluster.family(primary(context))
     send(SIGSTOP, pids)
     time.sleep(FREEZE)
     send(SIGCONT, pids)
 
 
 def restarted(context: Context) -> None:
-    context.cluster.stop("valkey")
-    context.cluster.start("valkey")
+    with stopped(context):
+        pass
+
+
+@contextmanager
+def stopped(context: Context) -> Iterator[Path]:
+    """Stop the primary during the block. Yields the folder with its data."""
+    server = context.cluster.kind.primary()
+    context.cluster.stop(server.name)
+    yield server.data or Path()
+    context.cluster.start(server.name)
 
 
 def flushed(context: Context) -> None:
-    with context.cluster.client() as client:
-        client.flushall()
+    context.cluster.empty_broker()
 
 
 def data_lost(context: Context) -> None:
-    context.cluster.stop("valkey")
-    shutil.rmtree(append_only(context))
-    context.cluster.start("valkey")
+    with stopped(context) as data:
+        shutil.rmtree(data)
 
 
 def truncated(context: Context) -> None:
-    context.cluster.stop("valkey")
-    file = max(append_only(context).glob("*.incr.aof"))
-    with file.open("r+b") as log:
-        log.truncate(file.stat().st_size // 2)
-    context.cluster.start("valkey")
+    with stopped(context) as data:
+        file = max(data.glob("*.incr.aof"))
+        with file.open("r+b") as log:
+            log.truncate(file.stat().st_size // 2)
 
 
-def append_only(context: Context) -> Path:
-    """The folder with the broker's data."""
-    return context.cluster.var / "valkey" / "appendonlydir"
+def failed_over(context: Context) -> None:
+    """By order: the old primary lives and answers READONLY."""
+    old = primary(context)
+    context.cluster.kind.fail_over()
+    until(lambda: primary(context) != old, TIMEOUT, "another primary")
+
+
+def primary_lost(context: Context) -> None:
+    """Frozen first: supervisord would start a killed one again before the sentinels miss it."""
+    old = primary(context)
+    pids = context.cluster.family(old)
+    send(SIGSTOP, pids)
+    until(lambda: primary(context) != old, TIMEOUT, "another primary")
+    send(SIGKILL, pids)
 
 
 def database_killed(context: Context) -> None:
