@@ -25,7 +25,7 @@ def subscribe(user: User, text: str) -> PushSubscription:
     """Let the browser with this subscription, as `JSON.stringify` writes it, get the person's notifications from now
     on. Raises ValidationError.
 
-    A browser has one subscription for all its users: the last one gets them.
+    A browser has one subscription for all its users. Its notifications go to the last of them who subscribed.
     """
     endpoint, keys = _parsed(text)
     with transaction.atomic():

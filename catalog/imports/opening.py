@@ -32,8 +32,8 @@ def look(id: int) -> None:
 
 
 def _as_csv(found: Import, file) -> str:
-    """Put the sheet as CSV in the place of its workbook, which no row names then; returns the sheet's name. The row
-    changes last: a crash before leaves the new file an orphan."""
+    """Replace the workbook by its sheet as CSV; returns the sheet's name. The row changes last: a crash before that
+    leaves the new file an orphan, and the change leaves the workbook one."""
     converted, sheet = workbook.converted(file)
     with converted:
         name = default_storage.save(f"imports/{uuid.uuid4().hex}", File(converted))

@@ -37,7 +37,7 @@ def locked(id: int, state: State) -> Import | None:
 
 def later(found: Import) -> QuerySet[Import]:
     """The imports behind this ended one whose rows stand. They are to be undone first. The limit: of two that are
-    applied at once, the later one is the one that ends later, for all rows."""
+    applied at once, the one that ends last counts as the later one, for all rows."""
     wrote = Exists(ImportRow.objects.filter(of=OuterRef("pk"), done=True))
     stand = Q(state__in=[State.APPLYING, State.APPLIED, State.UNDOING]) | Q(Q(state=State.CANCELLED) & wrote)
     behind = Q(ended_at=None) | Q(ended_at__gt=found.ended_at)

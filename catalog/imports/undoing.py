@@ -1,7 +1,8 @@
 """Takes an import back, a chunk in each job: what it changed gets its values back, what it added is deleted.
 
 A product that was changed or used since stays as it is, and an error in its row says so. Stock is no such change: it
-goes back by the difference, so that orders since stay counted. The limit: a stock that staff counted since, too.
+goes back by the difference, so that orders since stay counted. The limit: a stock that staff set since goes back by it,
+too.
 """
 
 from collections.abc import Collection, Mapping
