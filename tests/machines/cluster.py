@@ -4,13 +4,15 @@ import contextlib
 import os
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lab.faults.stack import descendants, send
 from stack import environment, ports, processes, readiness, servers
+from stack.broker import Broker, Server
 from stack.ports import HOST
 from stack.processes import Process
 from stack.supervisor import Supervisor
@@ -37,10 +39,9 @@ SERVER = {  # of each address in the environment
 class Machines(cluster.Cluster):
     """The cluster and its network."""
 
-    def __init__(self, supervisor: Supervisor, network: Network) -> None:
-        super().__init__(supervisor, cluster.LEDGERED)
+    def __init__(self, supervisor: Supervisor, broker: Broker, network: Network) -> None:
+        super().__init__(supervisor, cluster.LEDGERED, broker)
         self.network = network
-        self.broker = self.broker.replace(HOST, network.addresses["broker"])
         administrator = environment.database_url(self.var, self.env["DATABASE_PORT"], environment.SUPERUSER)
         address = administrator.replace(HOST, network.addresses["database"])
         self.checks["postgres"] = partial(servers.create_database, address)
@@ -59,13 +60,16 @@ def running(var: Path) -> Iterator[Machines]:
         cluster.prepare(env)
     with Network(MACHINES) as network, environment.locked(var):
         placed = place(var, env, network)
-        own = [*servers_of(var, numbers), *cluster.with_second_ones(processes.shop(placed))]
+        broker = valkey(var, placed)
+        embedded = [processes.postgres(var, numbers["DATABASE_PORT"]), *map(cluster.as_process, broker.servers)]
+        own = [*embedded, *cluster.with_second_ones(processes.shop(placed))]
         here = [on_its_machine(var, process, network) for process in own]
         supervisor = Supervisor(var, [process for process in here if process], os.environ | placed)
         try:
             readiness.until_answering(supervisor)
-            machines = Machines(supervisor, network)
-            machines.start("postgres", "valkey", "partners", *cluster.ALWAYS)
+            machines = Machines(supervisor, broker, network)
+            machines.start_servers()
+            machines.start("partners", *cluster.ALWAYS)
             yield machines
         finally:
             send(signal.SIGKILL, descendants(supervisor.child.pid))
@@ -88,8 +92,12 @@ def place(var: Path, env: dict[str, str], network: Network) -> dict[str, str]:
     return env
 
 
-def servers_of(var: Path, numbers: dict[str, int]) -> Sequence[Process]:
-    return processes.postgres(var, numbers["DATABASE_PORT"]), processes.valkey(var)
+def valkey(var: Path, env: dict[str, str]) -> Broker:
+    """On its machine, and its administrator's address there."""
+    url = environment.broker_url(var, env["BROKER_PORT"], administrator=True)
+    address = urlsplit(env["BROKER_URL"]).hostname or HOST
+    server = Server("valkey", servers.valkey_command(var), partial(servers.broker_answers, env["BROKER_URL"]))
+    return Broker("valkey", [server], ("valkey",), {}, url.replace(HOST, address))
 
 
 def on_its_machine(var: Path, process: Process, network: Network) -> Process | None:
