@@ -14,7 +14,7 @@ import urllib3
 from stack import Problem, environment, signals
 from stack.supervisor import CHECKOUT
 from stack.terminal import say, step
-from tests.containers import document, images
+from tests.containers import document, images, units
 from tests.containers.engine import ANY, VAR, compose, container, inspect
 from tests.containers.events import Events
 from tests.containers.rows import ROWS, SCALE
@@ -56,6 +56,9 @@ def break_shop(events: Events, words: str) -> tuple[document.Usage, list[Result]
     results = [show(runner.load(ORDERS))]
     usage, problems = document.usage(events), unreachable()
     results += [show(runner.run(row)) for row in ROWS if words in row.name]
+    if rows := [row for row in units.ROWS if words in row.name]:
+        units.start()
+        results += [show(runner.run(row, units.active)) for row in rows]
     return usage, results, problems + unreconciled()
 
 

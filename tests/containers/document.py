@@ -13,7 +13,7 @@ from tests.containers.run import Result
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 IMAGE = "backroom:local"
-FAULTS = ("killed", "crashed", "unplugged")
+FAULTS = ("killed", "crashed", "unplugged", "unit killed")
 
 Usage = dict[str, Any]
 

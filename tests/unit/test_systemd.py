@@ -1,4 +1,4 @@
-"""deploy/systemd starts the same processes as `make demo`, with the same grace. systemd parses it; no test runs it."""
+"""deploy/systemd starts the same processes as `make demo`, with the same grace. tests/containers runs it."""
 
 import os
 import re
