@@ -44,7 +44,7 @@ def check_options(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 hint=UNSENT.format(name))
         for name, breaks in LIMITS.items() if name not in options
     ]  # fmt: skip
-    local = not its["HOST"] or its["HOST"].startswith("/")
+    local = its["HOST"].startswith(("/", "127.")) or its["HOST"] in ("", "localhost", "::1")
     if not local and "tcp_user_timeout" not in its["OPTIONS"]:
         found.append(Warning("DATABASES sets no tcp_user_timeout: a process whose link to the database is cut hangs for"
                              " 15 minutes", hint=f'add {KEEPALIVES} to the OPTIONS of DATABASES["default"]',
