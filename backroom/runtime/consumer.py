@@ -73,6 +73,8 @@ class Consumer(CeleryConsumer):
 
     def stop(self) -> None:
         self.early_fetch.stop()
+        if self.connection and broker.kind() == "amqp" and broker.failure():
+            self.connection.collect()  # else each of a dozen goodbyes waits for its timeout
         self._flush_events()  # before the worker says that it is offline
         super().stop()
 
