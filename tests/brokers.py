@@ -9,7 +9,7 @@ __all__ = ["CANNOT", "MAKERS", "Missing", "cannot", "chosen", "found_within", "r
 
 DEMO = "`make demo` has a Valkey of its own, on any broker"
 REFUSALS = "only Redis answers and refuses writes (OOM, READONLY)"
-LISTS = "it writes junk into a list of Redis; `test_other_brokers` sends a foreign message"
+LISTS = "it writes junk into a list of Redis, which no other broker has"
 COUNTED = "it counts a command of Redis"
 ADDRESS = "it writes to one Redis by its address, which a failover changes"
 QUIET = "SQS carries neither events nor remote control, so Flower sees nothing"

@@ -40,7 +40,7 @@ def suite(found: Results) -> str:
     for name, result in found.items():
         tests, its = result["tests"], result["rows"]
         sums = [sum(row[field] for row in its) for field in ("orders", "found", "lost", "twice", "stray")]
-        counts = [tests.get(what, 0) for what in ("passed", "failed", "skipped")]
+        counts = [tests.get(what, 0 if tests else "not run") for what in ("passed", "failed", "skipped")]
         lines.append([TITLES[name], *counts, len(its), *sums])
     head = ["broker", "tests passed", "failed", "skipped", "rows", "orders", "effects", "lost", "twice", "stray"]
     return outcome.table(head, lines)
