@@ -20,6 +20,7 @@ from backroom.runtime.switch import PROBE_EVERY as PROBE_EVERY
 from backroom.runtime.switch import Switch
 
 TIMEOUT = 0.25  # seconds to connect, and again for each read or write
+SQS_TIMEOUT = 1.0  # the same of SQS, where each request passes TLS and a web service
 ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # Why Redis and Valkey answer, but refuse a message, by the code of their error.
@@ -57,7 +58,7 @@ def template(address: str) -> Connection:
     options = {
         **dict.fromkeys(("socket_timeout", "socket_connect_timeout"), TIMEOUT),  # of Redis and Valkey
         **dict.fromkeys(("read_timeout", "write_timeout"), TIMEOUT),  # of RabbitMQ
-        "client-config": {**given.get("client-config", {}), **sqs_client(TIMEOUT, TIMEOUT)},
+        "client-config": {**given.get("client-config", {}), **sqs_client(SQS_TIMEOUT, SQS_TIMEOUT)},
         **dict.fromkeys(("max_retries", "interval_start", "interval_step", "interval_max"), 0),
     }
     return Connection(address, transport_options={**given, **options}, connect_timeout=TIMEOUT)
