@@ -23,6 +23,14 @@ CELERYS = "celery."  # how its own tasks' names begin: chain, chord, backend_cle
 _SILENCE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 3, "TCP_USER_TIMEOUT": 10_000}  # seconds; the last one milliseconds
 KEEPALIVE = {getattr(socket, name): value for name, value in _SILENCE.items() if hasattr(socket, name)}
 
+# Without timeouts (seconds) a worker that stops while the broker hangs waits until it is killed.
+TRANSPORT = {
+    **{"ack_emulation": False, "socket_timeout": 3},  # of Redis and Valkey
+    **{"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE},
+    **{"read_timeout": 3, "write_timeout": 3, "socket_settings": KEEPALIVE},  # of RabbitMQ
+    "client-config": broker.sqs_client(3, 13),  # kombu waits for messages for 10 s
+}
+
 # The ledger makes results and the broker's acknowledgements redundant, and prefetching would hide waiting messages in a
 # worker. A project's settings override these, and the system checks refuse what breaks a promise.
 DEFAULTS: dict[str, Any] = {
@@ -40,13 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "broker_connection_retry_on_startup": True,
     "broker_channel_error_retry": True,  # a worker outlives a Redis that becomes a replica
     "worker_consumer": "backroom.runtime.consumer:Consumer",
-    # Without timeouts (seconds) a worker that stops while the broker hangs waits until it is killed.
-    "broker_transport_options": {
-        **{"ack_emulation": False, "socket_timeout": 3},  # of Redis and Valkey
-        **{"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE},
-        **{"read_timeout": 3, "write_timeout": 3, "socket_settings": KEEPALIVE},  # of RabbitMQ
-        "client-config": broker.sqs_client(3, 13),  # kombu waits for messages for 10 s
-    },
+    "broker_transport_options": TRANSPORT,
     "beat_scheduler": "backroom.runtime.scheduler:LedgerScheduler",
     "CELERY_DB_REUSE_MAX": 1_000_000_000,  # keep the connection: Celery would close it after every task
 }
@@ -56,7 +58,7 @@ def _add_defaults(source: Any, **_: Any) -> None:
     """Put DEFAULTS between the project's settings and Celery's. By Celery's add_defaults, ours would win. A project's
     broker_transport_options, such as Sentinel's master_name, are added to ours."""
     on_redis = str(source.broker_url).startswith(broker.REDIS)
-    own = DEFAULTS["broker_transport_options"] | source.broker_transport_options
+    own = TRANSPORT | source.broker_transport_options
     source["broker_transport_options"] = own
     defaults = {**DEFAULTS, "worker_disable_prefetch": on_redis}  # Celery warns that it can't elsewhere
     for maps in (source.maps, source.defaults):
