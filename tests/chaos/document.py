@@ -164,7 +164,7 @@ TITLES = {
     ),
     "partner": ("Partners", "Each partner with each fault."),
     "deletion": ("Deletions", "An account, erased order by order, then deleted."),
-    "import": ("Imports", "A table of 3,000 products: dry run, chunks, end."),
+    "import": ("Imports", "A workbook of 1,500 products: look, dry run, chunks, end, undo."),
     "publish": ("Messages", "Messages that arrive twice, or whose publisher gets an error."),
     "job": (
         "Jobs",

@@ -240,13 +240,20 @@ def batches() -> list[Row]:
 
 
 def imports() -> list[Row]:
-    """An import of 3,000 products, interrupted in its dry run and in a chunk."""
+    """An import of 1,500 products out of a workbook, and its undo, interrupted at each of their steps."""
     return [
         Row("import", boundary, sent(SIGKILL, target), importing(*where, target), RESCUED, naive=False)
         for boundary, target, where in (
             ("in a step of the dry run", "child", ("in a step of a resumable job", "import-stage")),
             ("chunk claimed", "all", ("after claim", "import-chunk")),
             ("chunk written, not committed", "child", ("after the effect", "import-chunk")),
+            ("workbook converted, not in its place", "all", ("workbook converted", "")),
+            ("workbook replaced, not looked into", "all", ("workbook replaced", "")),
+            ("end claimed", "all", ("after claim", "import-end")),
+            ("end written, not committed", "child", ("after the effect", "import-end")),
+            ("undo's chunk claimed", "all", ("after claim", "import-undo:")),
+            ("undo's chunk written, not committed", "child", ("after the effect", "import-undo:")),
+            ("undo's end written, not committed", "child", ("after the effect", "import-undone")),
         )
     ]
 

@@ -52,6 +52,11 @@ SYNC = {
     "before commit of a page": Point("catalog.supplier:_write", AFTER),
     "after commit of a page": Point("catalog.supplier:step", AFTER),
 }
+# In a worker's child, while it looks into an uploaded workbook.
+WORKBOOK = {
+    "workbook converted": Point("catalog.imports.workbook:converted", AFTER),
+    "workbook replaced": Point("catalog.imports.opening:_as_csv", AFTER),
+}
 DISPATCHER = {
     "rows taken": Point("backroom.ledger.transitions:stage_due", AFTER, "Message"),
     "rows published": Point("backroom.runtime.publisher:send", AFTER),
@@ -64,7 +69,7 @@ BEAT = {
 }
 ANY = {"publish": Point("backroom.runtime.publisher:send", AFTER)}
 LEDGERED = {
-    **WEB, **WEBHOOK, **PAYMENT_WEBHOOK, **WORKER, **SYNC, **PICTURE, **DISPATCHER, **BEAT, **ANY,
+    **WEB, **WEBHOOK, **PAYMENT_WEBHOOK, **WORKER, **SYNC, **WORKBOOK, **PICTURE, **DISPATCHER, **BEAT, **ANY,
 }  # fmt: skip
 
 # The same boundaries without a ledger. A point that is missing here does not exist there.
