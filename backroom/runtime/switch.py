@@ -28,7 +28,7 @@ class Switch:
         with self._lock:
             if not self.is_off:
                 self._off.set()
-                threading.Thread(target=self._probe, daemon=True, name="broker probe").start()
+                threading.Thread(target=self._probe, daemon=True, name=f"probe: {self.name}").start()
 
     def _probe(self) -> None:
         while self.failure():
