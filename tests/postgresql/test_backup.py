@@ -1,17 +1,17 @@
-"""A backup of a running shop, restored after more orders: what it lacks, and how the shop finds out."""
+"""Backups of a running shop, restored after more orders: what they lack, and how the shop finds out."""
 
 import time
 from pathlib import Path
 
 import pytest
 
-from stack import unprivileged
+from stack import servers, unprivileged
 from stack.environment import private_folder
 from stack.servers import DATABASE
 from tests.postgresql import server, shop
 from tests.postgresql.conftest import Row
-from tests.postgresql.server import Server
-from tests.postgresql.shop import OF_DATABASE, Shop
+from tests.postgresql.server import Server, tool
+from tests.postgresql.shop import OF_DATABASE, WORKERS, Shop
 from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -33,6 +33,28 @@ def judge(its: Shop, customers: shop.Customers, restored: Server, row: Row, case
     assert verdict.partners <= {"mail"}  # it has no key
     assert 0 < verdict.lost == verdict.named <= len(reported)
     row(case, verdict.orders, verdict.lost, verdict.named, verdict.twice, "-", "-")
+
+
+def test_a_restored_dump_lacks_the_orders_after_it_and_the_audit_names_each(tmp_path: Path, primary: Server, row: Row):
+    """Jobs that waited as it was made run again. Only their mails come twice: other partners know the key."""
+    dump = tmp_path / "shop.dump"
+    with shop.running(tmp_path, primary) as its:
+        with its.customers() as customers:
+            until(lambda: len(customers.answers) > 5)
+            its.stop(*WORKERS)
+            waiting = len(customers.answers)
+            until(lambda: len(customers.answers) > waiting + 3)
+            tool("pg_dump", "--format=custom", f"--file={dump}", primary.url())
+            its.start(*WORKERS)
+            later = len(customers.answers)
+            until(lambda: len(customers.answers) > later + 5)
+            time.sleep(3)  # their jobs are done, too
+        its.stop(*OF_DATABASE)
+        primary.end()
+        restored = server.new(tmp_path / "restored", tmp_path, primary.port)
+        tool("pg_restore", "--clean", "--if-exists", f"--dbname={restored.url()}", dump)
+        servers.make_roles(tmp_path, restored.port, DATABASE)
+        judge(its, customers, restored, row, "dump restored")
 
 
 def test_a_restore_to_a_moment_lacks_only_what_came_after_it(tmp_path: Path, primary: Server, row: Row):
