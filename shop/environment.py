@@ -91,6 +91,7 @@ LIMITS = {  # requests and seconds
     "orders_by_client": (30, 60),
     "orders_by_email": (10, 3600),
     "unpaid_by_client": (10, 600),  # declined, or unconfirmed and holding stock
+    "unpaid_pieces_by_client": (600, 3600),  # three full orders, for as long as stock is held
     "carts_by_client": (30, 60),  # new ones
     "links_by_client": (10, 600),  # mails with an order's link
     "exports_by_account": (5, 86_400),  # of a person's data

@@ -23,8 +23,8 @@ OWNER, SHOP, READER = ROLES = ("shop_owner", "shop", "shop_reader")  # see roles
 STAFF = "staff"  # the demo's account for the admin, the staff pages and Flower
 # All customers of the lab, the chaos, the bench and the tests come from one address, at high rates.
 UNLIMITED = (
-    "orders_by_client=off,orders_by_email=off,unpaid_by_client=off,carts_by_client=off,links_by_client=off"
-    ",exports_by_account=off,webhooks_by_account=off,suggestions_by_client=off"
+    "orders_by_client=off,orders_by_email=off,unpaid_by_client=off,unpaid_pieces_by_client=off"
+    ",carts_by_client=off,links_by_client=off,exports_by_account=off,webhooks_by_account=off,suggestions_by_client=off"
     ",newsletter_by_client=off,newsletter_by_email=off,account_mails_by_client=off,account_mails_by_email=off"
 )
 # the partners have them, too

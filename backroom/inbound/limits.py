@@ -29,10 +29,10 @@ class LimitReached(Exception):
         super().__init__(f"Too many requests. Try again in {wait}.")
 
 
-def take(request: HttpRequest, **subjects: str) -> None:
+def take(request: HttpRequest, number: int = 1, /, **subjects: str) -> None:
     """Count the request for these limits, each with the subject that it is for; an empty one is not limited. Raises
-    LimitReached, and counts nothing, if one is full."""
-    _refuse(request, _step(1, subjects))
+    LimitReached, and counts nothing, if one is full. The last one may pass with a number over what is left."""
+    _refuse(request, _step(number, subjects))
 
 
 def check(request: HttpRequest, **subjects: str) -> None:
@@ -40,9 +40,10 @@ def check(request: HttpRequest, **subjects: str) -> None:
     _refuse(request, _step(0, subjects))
 
 
-def count(**subjects: str) -> None:
-    """Count what a request has done. Of requests at the same moment, a few more than the limit may pass `check`."""
-    _step(1, subjects)
+def count(number: int = 1, /, **subjects: str) -> None:
+    """Count what a request has done, or give back what it took: a number below 0. Of requests at the same moment, a few
+    more than the limit may pass `check`."""
+    _step(number, subjects)
 
 
 def _refuse(request: HttpRequest, full: tuple[str, float] | None) -> None:
