@@ -59,5 +59,5 @@ def cannot(name: str) -> str:
     return next((reason for part, reason in CANNOT[chosen()].items() if part in name), "")
 
 
-def found_within() -> float:
-    return FOUND_WITHIN.get(chosen(), 60.0)
+def found_within(name: str = "") -> float:
+    return FOUND_WITHIN.get(name or chosen(), 60.0)

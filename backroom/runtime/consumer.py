@@ -10,7 +10,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
 from backroom.observe.outages import OutageLog
-from backroom.runtime import broker, foreign
+from backroom.runtime import broker, foreign, sqs
 from backroom.runtime.early_fetch import EarlyFetch
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,8 @@ class Consumer(CeleryConsumer):
         self.early_fetch.stop()
         if self.connection and broker.kind() == "amqp" and broker.failure():
             self.connection.collect()  # else each of a dozen goodbyes waits for its timeout
+        elif self.hub and getattr(self, "task_consumer", None) and broker.kind() == "sqs":
+            sqs.end_polls(self)
         self._flush_events()  # before the worker says that it is offline
         super().stop()
 

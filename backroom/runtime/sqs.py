@@ -6,10 +6,12 @@ looks for a free child it waits for a second, which would be a job's wait, too.
 
 import base64
 import logging
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from kombu.asynchronous.http import get_client
 from kombu.exceptions import OperationalError
 from kombu.transport import virtual
 
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 10  # messages: what SQS takes
 LOOK_EVERY = 0.02  # seconds between two looks for a free child; SQS itself waits while its queue is empty
+MARGIN = 1.0  # seconds in which an answer arrives
 SHOWN = 500  # characters of a message that is none
 
 
@@ -33,6 +36,16 @@ def push(channel: Any, items: Mapping[str, list[str]]) -> None:
             answer = client.send_message_batch(QueueUrl=address, Entries=entries)
             if failed := answer.get("Failed"):
                 raise OperationalError(f"it refuses {len(failed)} messages: {failed[0].get('Code')}")
+
+
+def end_polls(consumer: Any) -> None:
+    """Stop to poll, and wait for the polls that are open. Race: SQS answers one after its process has ended, and hides
+    the message for its visibility timeout. kombu gives it back."""
+    consumer.task_consumer.cancel()
+    client: Any = get_client(consumer.hub)
+    deadline = time.monotonic() + consumer.task_consumer.channel.wait_time_seconds + MARGIN
+    while len(client._free_list) < client.max_clients and time.monotonic() < deadline:
+        consumer.hub.run_once()
 
 
 class Channel:

@@ -12,6 +12,7 @@ from backroom import enqueue_all
 from backroom.ledger.models import Job
 from backroom.observe.models import ForeignMessage
 from backroom.runtime import broker
+from tests.brokers import found_within
 from tests.cluster import Cluster
 from tests.integration import broker_jobs
 from tests.integration.broker_jobs import leaves
@@ -23,7 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def house(there, server, tmp_path) -> Iterator[Cluster]:
-    """A worker of the queue `bulk` and a dispatcher, on the tests' database and this broker."""
+    """A worker of the queue `bulk` and a dispatcher, on the tests' database and this broker. Their end is a stop: SQS
+    would give the next test's messages to the polls of a worker that was killed."""
 
     class House(Cluster):
         def commands(self) -> dict[str, list[str]]:
@@ -35,8 +37,14 @@ def house(there, server, tmp_path) -> Iterator[Cluster]:
     try:
         house.start("worker-bulk", "dispatcher")
         yield house
+        stop(house)
     finally:
         house.stop()
+
+
+def stop(house: Cluster) -> None:
+    house.processes["worker-bulk"].send_signal(signal.SIGTERM)
+    assert house.processes["worker-bulk"].wait(30) == 0
 
 
 def succeeded(ids: list[str]) -> bool:
@@ -46,8 +54,7 @@ def succeeded(ids: list[str]) -> bool:
 def test_jobs_run_once_and_a_worker_that_stops_finishes_what_runs_and_leaves_the_rest(house):
     ids = enqueue_all(*[leaves.call(str(number), 1.0) for number in range(6)])
     until(lambda: Job.objects.filter(state="running").count() == 2)
-    house.processes["worker-bulk"].send_signal(signal.SIGTERM)
-    assert house.processes["worker-bulk"].wait(30) == 0
+    stop(house)
     assert not Job.objects.filter(state="running").exists()
     house.start("worker-bulk")
     until(lambda: succeeded(ids), 60)
@@ -56,12 +63,20 @@ def test_jobs_run_once_and_a_worker_that_stops_finishes_what_runs_and_leaves_the
     until(lambda: waiting() == 0)
 
 
-def test_a_job_whose_worker_is_killed_ends_once_although_its_message_comes_again_too(house):
+def test_a_worker_that_stops_takes_no_message_with_it(house):
+    stop(house)
+    id = leaves.enqueue("next")  # while an open poll of that worker would take its message
+    house.start("worker-bulk")
+    until(lambda: succeeded([id]), 30)
+
+
+def test_a_job_whose_worker_is_killed_ends_once_although_its_message_comes_again_too(there, house):
+    """On SQS an open poll of the dead worker takes the message of the rescue: it is lost, too."""
     id = leaves.enqueue("killed", 3.0)
     until(lambda: Job.objects.filter(id=id, state="running").exists())
     house.kill("worker-bulk")
     house.start("worker-bulk")
-    until(lambda: succeeded([id]), 60)
+    until(lambda: succeeded([id]), found_within(there))
     last = leaves.enqueue("after")
     until(lambda: succeeded([last]), 60)
     time.sleep(1)
