@@ -1,6 +1,6 @@
-"""`python -m tests.machines`: the shop on eight machines, whose links are cut.
+"""`python -m tests.machines`: the shop on eight machines, whose links are cut and whose clocks are wrong.
 
-It needs root, iproute2 and iptables. Exit status 1 if a row broke a promise.
+It needs root, iproute2, iptables and libfaketime. Exit status 1 if a row broke a promise.
 """
 
 import argparse
@@ -18,13 +18,14 @@ from stack import Problem, signals
 from tests import outcome
 from tests.chaos import result as results_of_rows
 from tests.chaos.result import Result
-from tests.machines.cluster import Machines, running
+from tests.machines.cluster import Machines, clock_library, running
 
 HEAD = ["fault", "for", "orders", "effects", "lost", "twice", "settled", "all at work"]
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the rows, print a line for each, and write the document if asked to."""
+    clock_library()  # before the first row, not at the first one that needs it
     with tempfile.TemporaryDirectory(prefix="backroom-machines-") as spare:
         folder = options.folder or Path(spare)
         with running(folder) as machines:
@@ -34,7 +35,8 @@ def main(options: argparse.Namespace) -> int:
             results, lines = measure(machines, re.compile(options.rows))
     broken = [result for result in results if result.broken]
     if options.write:
-        verdict = f"{len(results)} rows, {len(broken)} broken promises."
+        slowness = f"Links were slow by `{machines.network.slowness}`."
+        verdict = f"{len(results)} rows, {len(broken)} broken promises. {slowness}"
         outcome.write("docs/machines.md", "rows", f"{outcome.table(HEAD, lines)}\n\n{verdict}")
     print(f"{len(results)} rows, {len(broken)} broken promises")
     return 1 if broken or not results else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lab.faults.stack import descendants, send
-from stack import environment, ports, processes, readiness, servers
+from stack import Problem, environment, ports, processes, readiness, servers
 from stack.broker import Broker, Server
 from stack.ports import HOST
 from stack.processes import Process
@@ -34,10 +34,17 @@ SERVER = {  # of each address in the environment
     "DATABASE_URL": "database", "READER_DATABASE_URL": "database", "BROKER_URL": "broker", "SITE_URL": "web",
     "PARTNERS_URL": "partners", "EMAIL_URL": "partners", "INBOX_URL": "partners", "WEBHOOK_ALLOW": "partners",
 }  # fmt: skip
+CLOCKED = ("web", "worker-a", "dispatcher-a")  # machines whose clock a row may set
+# Only the time of day: durations, and the times of files, are right on a machine whose clock is wrong. The library
+# reads its file once a second. Its variant for threads has a lock that a fork leaves locked in the child.
+FAKED = (
+    *("FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1", "FAKETIME_DISABLE_SHM=1", "FAKETIME_CACHE_DURATION=1"),
+    f"PYTHONPATH={Path(__file__).with_name('clock')}",
+)
 
 
 class Machines(cluster.Cluster):
-    """The cluster and its network."""
+    """The cluster, its network and its clocks."""
 
     def __init__(self, supervisor: Supervisor, broker: Broker, network: Network) -> None:
         super().__init__(supervisor, cluster.LEDGERED, broker)
@@ -47,9 +54,15 @@ class Machines(cluster.Cluster):
         self.checks["postgres"] = partial(servers.create_database, address)
 
     def heal(self) -> None:
-        """Mend all links, and end the partners' faults."""
+        """Mend all links, set all clocks right, and end the partners' faults."""
         self.network.heal()
+        for machine in CLOCKED:
+            self.set_clock(machine, 0)
         super().heal()
+
+    def set_clock(self, machine: str, seconds: int) -> None:
+        """Let a machine's clock be ahead by these seconds, from the next second on."""
+        set_clock(self.var, machine, seconds)
 
 
 @contextlib.contextmanager
@@ -88,7 +101,9 @@ def place(var: Path, env: dict[str, str], network: Network) -> dict[str, str]:
     valkey.write_text(valkey.read_text().replace(f"bind {HOST}", f"bind {addresses['broker']}"))
     (var / "failpoints").mkdir(exist_ok=True)
     for machine in MACHINES:
-        environment.private_file(entry(var, machine), entry_script(network, machine))
+        environment.private_file(entry(var, machine), entry_script(var, network, machine))
+    for machine in CLOCKED:
+        set_clock(var, machine, 0)
     return env
 
 
@@ -113,6 +128,23 @@ def entry(var: Path, machine: str) -> Path:
     return var / f"enter-{machine}.sh"
 
 
-def entry_script(network: Network, machine: str) -> str:
+def entry_script(var: Path, network: Network, machine: str) -> str:
     """By which each process of a machine starts."""
-    return f'exec {shlex.join(network.entry(machine))} "$@"\n'
+    file = f"FAKETIME_TIMESTAMP_FILE={clock(var, machine)}"
+    faked = ["env", *FAKED, file, f"LD_PRELOAD={clock_library()}"] if machine in CLOCKED else []
+    return f'exec {shlex.join([*network.entry(machine), *faked])} "$@"\n'
+
+
+def clock(var: Path, machine: str) -> Path:
+    return var / f"clock-{machine}"
+
+
+def set_clock(var: Path, machine: str, seconds: int) -> None:
+    environment.private_file(clock(var, machine), f"{seconds:+d}s\n")
+
+
+def clock_library() -> str:
+    """The path of libfaketime. Raises Problem."""
+    if found := next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None):
+        return str(found)
+    raise Problem("libfaketime is not here; .ci/nightly installs it")

@@ -1,4 +1,4 @@
-"""Faults of the network between machines. Each measures when all processes work again."""
+"""Faults of the network between machines, and of their clocks. Each measures when all processes work again."""
 
 import time
 from collections.abc import Callable
@@ -21,6 +21,7 @@ class Trouble:
     harm: Harm
     seconds: float = 20.0
     slots: int = 0  # of the schedule that come due meanwhile
+    lasts: bool = False  # until all work is done
     again: float | None = None
 
     def __call__(self, context: Context) -> None:
@@ -31,7 +32,8 @@ class Trouble:
         for _ in range(self.slots):
             context.slot()
         time.sleep(max(self.seconds, SLOT_IN + 5 if self.slots else 0))
-        machines.network.heal()
+        if not self.lasts:
+            machines.network.heal()
         context.recover()
         self.again = seconds_until_all_work(machines, AGAIN)
 
@@ -53,3 +55,17 @@ def split(*half: str) -> Harm:
         machines.network.cut(*((one, other) for one in half for other in others))
 
     return harm
+
+
+def clock(machine: str, seconds: int) -> Harm:
+    return lambda machines: machines.set_clock(machine, seconds)
+
+
+def slow(machines: Machines) -> None:
+    for machine in machines.network.spaces:
+        machines.network.slow(machine)
+
+
+def lossy(machines: Machines) -> None:
+    for machine in machines.network.spaces:
+        machines.network.lose(machine, 0.05)

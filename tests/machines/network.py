@@ -1,5 +1,5 @@
 """Machines as network namespaces, on a switch that is a namespace, too: no rule of this machine's own firewall holds in
-it. Each has an address and a cable.
+it. Each has an address, and a cable on which packets get lost, wait, or never arrive.
 
 A cut drops packets where they arrive, so no end gets an RST or an error, as behind a dead router.
 """
@@ -14,6 +14,10 @@ from typing import Self
 from stack import Problem
 
 OUTSIDE = "outside"  # this machine: the customers, and who looks
+DELAYED = "netem delay 100ms 30ms"
+QUEUED = "tbf rate 512kbit burst 8kb latency 200ms"  # where the kernel has no netem: packets wait behind each other
+LOST = ("-m", "statistic", "--mode", "random", "--probability")
+
 Link = tuple[str, str]
 
 
@@ -33,7 +37,7 @@ class Network:
         base = f"198.18.{os.getpid() % 256}"  # a range for tests of networks (RFC 2544)
         self.addresses = {name: f"{base}.{number}" for number, name in enumerate((OUTSIDE, *machines), 1)}
         self.spaces = {name: f"{self.tag}-{name}" for name in self.addresses if name != OUTSIDE}
-        self.switch, self.firewall = f"{self.tag}-switch", "iptables"
+        self.switch, self.firewall, self.slowness = f"{self.tag}-switch", "iptables", ""
 
     def __enter__(self) -> Self:
         try:
@@ -88,7 +92,23 @@ class Network:
             for here, there in ((one, other), (other, one)):
                 self._drop(here, "-s", self.addresses[there])
 
+    def lose(self, name: str, share: float) -> None:
+        """Let this share of all packets to a machine get lost."""
+        self._drop(name, *LOST, str(share))
+
+    def slow(self, name: str) -> None:
+        """Let all packets of a machine wait. `slowness` says how."""
+        device = ("qdisc", "replace", "dev", "eth0", "root")
+        for slowness in (DELAYED, QUEUED):
+            with suppress(Problem):
+                run("tc", "-n", self.spaces[name], *device, *slowness.split())
+                self.slowness = slowness
+                return
+        raise Problem("this kernel has neither netem nor tbf")
+
     def heal(self) -> None:
         """Let all packets pass."""
-        for name in self.spaces:
+        for name, space in self.spaces.items():
             run(*self.entry(name), self.firewall, "-w", "-F", "INPUT")
+            with suppress(Problem):  # there is none
+                run("tc", "-n", space, "qdisc", "delete", "dev", "eth0", "root")

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.chaos.rows import REDELIVERED, RESCUED, SETTLED, Row
 from tests.machines.cluster import MACHINES
-from tests.machines.faults import Harm, Trouble, alone, cut, split
+from tests.machines.faults import Harm, Trouble, alone, clock, cut, lossy, slow, split
 
 ALL = tuple(name for names in MACHINES.values() for name in names if name not in ("beat", "beat-2"))
 ONE_DISPATCHER = tuple(name for name in ALL if name != "dispatcher-2")
@@ -36,6 +36,14 @@ def rows() -> Iterator[Row]:
     halves = cut(("dispatcher-a", "database"), ("dispatcher-b", "broker"))
     yield row("one dispatcher and database, other dispatcher and broker", halves, RESCUED)
     yield row("one of two beats and database", cut(("dispatcher-a", "database")), RESCUED, needs=BEATS, slots=3)
+    row = partial(_row, "clocks", lasts=True)
+    for ahead, where in (90, "ahead"), (-90, "behind"):
+        yield row(f"web 90 s {where}", clock("web", ahead), SETTLED)
+        yield row(f"a worker 90 s {where}", clock("worker-a", ahead), SETTLED)
+        yield row(f"a dispatcher and a beat 90 s {where}", clock("dispatcher-a", ahead), SETTLED, needs=BEATS, slots=3)
+    row = partial(_row, "lines", seconds=30)
+    yield row("all links slow", slow, SETTLED)
+    yield row("each machine loses one packet in twenty", lossy, SETTLED)
 
 
 def _row(part: str, what: str, harm: Harm, within: float, twice: int = 0, needs: tuple = ALL, **options: Any) -> Row:
