@@ -150,7 +150,12 @@ class JSONParser(Parser):
     def parse_body(self, request: HttpRequest) -> Any:
         if request.content_type != "application/json":
             raise NotJSON
-        return json.loads(request.body.decode("utf-8-sig"))  # of bytes it takes UTF-16 and UTF-32, too
+        # Of bytes it takes UTF-16 and UTF-32, too, and it takes NaN and Infinity, which are no JSON.
+        return json.loads(request.body.decode("utf-8-sig"), parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"JSON has no {constant}")
 
 
 class ProblemAPI(NinjaAPI):

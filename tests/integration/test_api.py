@@ -242,6 +242,7 @@ def test_an_unknown_product_is_422(client):
 
 @pytest.mark.parametrize(
     "body", ["{", "nope", b"\xff\xfe", "[" * 30_000, '{"quantity":' + "9" * 5000 + "}", "{'email': 1}",
+             '{"quantity": NaN}', "[-Infinity]",
              *('{"city": "Orléans"}'.encode(other) for other in ("utf-16", "utf-32-be", "latin-1"))]
 )  # fmt: skip
 def test_malformed_json_is_400(client, body):
