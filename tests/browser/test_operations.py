@@ -133,9 +133,9 @@ def test_a_reader_finds_nothing_to_press_and_the_charts_of_a_week(house: Cluster
     expect(page.get_by_text("Scheduled: not due yet")).to_be_hidden()  # as is the column, while no row has a number
 
 
-def test_the_longest_words_of_a_job_are_wrapped_and_not_cut(people: None, page: Page):
+def test_no_table_is_cut_and_the_longest_words_of_a_job_are_wrapped(people: None, page: Page):
     enter(page, "reader")
-    for address in "/ops/jobs/?state=cancelled", f"/ops/jobs/{LONG}/":
+    for address in "/ops/", "/ops/jobs/?state=cancelled", f"/ops/jobs/{LONG}/":
         page.goto(address)
         for width in 390, 1280:
             page.set_viewport_size({"width": width, "height": 900})
