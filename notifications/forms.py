@@ -23,7 +23,13 @@ def e164(typed: str) -> str:
 
 
 class TypedForm(forms.BaseForm):
-    """A form on a page: once it is invalid, the focus is on the first wrong field."""
+    """A form on a page: once it is invalid, the focus is on the first wrong field. It has no maxlength, by which a
+    browser would cut a text without a word."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for field in self.fields.values():
+            field.widget.attrs.pop("maxlength", None)
 
     def full_clean(self) -> None:
         super().full_clean()

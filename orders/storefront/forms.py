@@ -14,7 +14,7 @@ from orders.storefront import text
 
 
 class ColumnField(forms.Field):
-    """A text for an order's column. It has no maxlength, by which a browser would cut a text without a word."""
+    """A text for an order's column."""
 
     def __init__(self, column: str, label: str, autocomplete: str, widget: type[forms.Widget] = forms.TextInput):
         super().__init__(label=label, widget=widget(attrs={"autocomplete": autocomplete}))

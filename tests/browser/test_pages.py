@@ -78,3 +78,5 @@ def test_the_documentation_of_the_api_keeps_to_the_pages_policy(page: Page, hous
     expect(page.get_by_text("/api/orders", exact=True).first).to_be_visible()
     page.emulate_media(color_scheme="dark")
     expect(page.locator("html")).to_have_css("background-color", "rgb(28, 32, 34)")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -67,6 +68,22 @@ def test_a_wrong_choice_is_answered_beside_its_field(client, wrong, sentence):
     assert answer.status_code == 422
     assert sentence in answer.content.decode()
     assert Contact.objects.filter(channel=Channel.MAIL, phone="").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("who", "address", "field"),
+    [
+        (Client, "/accounts/sign-up/", "email"),
+        (Client, "/accounts/login/", "login"),
+        (Client, "/accounts/password/forgotten/", "email"),
+        (staff.customer, "/accounts/notifications/", "phone"),
+        (staff.customer, "/accounts/webhooks/", "url"),
+    ],
+)
+def test_no_browser_cuts_what_is_typed_without_a_word(who, address, field):
+    found = re.search(f'<input [^>]*name="{field}"[^>]*>', who().get(address).content.decode())
+    assert found
+    assert "maxlength" not in found[0]
 
 
 @pytest.mark.parametrize(
