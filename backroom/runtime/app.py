@@ -8,6 +8,7 @@ from celery import Celery
 from celery.app import amqp
 from celery.app.defaults import SETTING_KEYS
 from celery.app.utils import Settings
+from celery.utils.imports import qualname
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
@@ -111,6 +112,13 @@ class LedgerCelery(Celery):
     def Worker(self) -> Any:
         """The class of a worker's main process, by name: only a process that starts a worker imports it."""
         return self.subclass_with_self("backroom.runtime.worker:Worker")
+
+    def _task_from_fun(self, fun: Any, name: str | None = None, **options: Any) -> Any:
+        """Note two functions of one name, of which Celery before 5.7 says nothing. It keeps the first one."""
+        task = super()._task_from_fun(fun, name, **options)
+        if (first := vars(task).setdefault("_decorated_fun", fun)) is not fun:
+            self._warn_duplicate_task_name(task.name, qualname(first), qualname(fun), "")
+        return task
 
     def _warn_duplicate_task_name(self, name: str, existing: str, new: str, consequence: str) -> None:
         """Celery keeps one of the two. LedgerTask.parameters refuses both: which one it is depends on imports."""

@@ -42,6 +42,12 @@ REPLIES = {
     530: "it does not let this user into the virtual host of the broker URL",
 }
 
+# Clients of Redis before 7.1 cut the code off the text and keep only the class: of Celery 5.5 and 5.6.
+CLASSES = {
+    "OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY", "BusyLoadingError": "LOADING",
+    "MasterDownError": "MASTERDOWN", "AuthenticationError": "WRONGPASS", "NoPermissionError": "NOPERM",
+}  # fmt: skip
+
 
 switch = Switch("the broker takes messages", lambda: failure())
 
@@ -155,7 +161,9 @@ def describe(error: BaseException) -> str:
 
 def _code(error: BaseException) -> str:
     """The code of a Redis error, such as OOM. Some classes of redis-py cut it off their text."""
-    return getattr(_cause(error), "status_code", None) or _text(error).partition(" ")[0]
+    cause = _cause(error)
+    code = getattr(cause, "status_code", None) or CLASSES.get(type(cause).__name__)
+    return code or _text(error).partition(" ")[0]
 
 
 def _text(error: BaseException) -> str:

@@ -102,8 +102,13 @@ def _tasks() -> Iterator[CheckMessage]:
 
 
 def _time_limits() -> Iterator[CheckMessage]:
-    """A body that hangs is ended: softly, then hard. A task has Celery's settings unless it has its own."""
-    found = {(task.soft_time_limit, task.time_limit): name for name, task in current_app.tasks.items()}
+    """A body that hangs is ended: softly, then hard. A task has Celery's settings unless it has its own; before Celery
+    5.7 only a worker's pool knows these."""
+    of_all = current_app.conf.task_soft_time_limit, current_app.conf.task_time_limit
+    found = {
+        (task.soft_time_limit or of_all[0], task.time_limit or of_all[1]): name
+        for name, task in current_app.tasks.items()
+    }
     for (soft, hard), name in found.items():
         if not soft or not hard or soft >= hard:
             yield Error(f"{name} has the time limits {soft} and {hard}: a body that hangs would hold its worker, or be"

@@ -9,6 +9,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from celery import current_app, signals
@@ -84,7 +85,8 @@ PUSHED: dict[str, Callable[[Any, Mapping[str, list[str]]], None]] = {"redis": _p
 
 def _send_by_celery(producer: Any, messages: Sequence[Message]) -> None:
     amqp = current_app.amqp
-    with producer.batch():
+    # kombu before 5.7 has no batches, and makes a round trip for each message.
+    with getattr(producer, "batch", nullcontext)():
         for message in messages:
             body = amqp.create_task_message(
                 message.id, message.task, argsrepr="()", kwargsrepr=repr(message.args)[: foreign.SHOWN]

@@ -14,7 +14,8 @@ from tests.waiting import until
 @contextmanager
 def broker_at(url: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(current_app.conf, "broker_url", url)
+        # Celery before 5.7 prefers this name to its own.
+        patch.setitem(current_app.conf.changes, "CELERY_BROKER_URL", url)
         yield
         patch.undo()
         until(lambda: not broker.switch.is_off, what="the broker answers again")

@@ -41,7 +41,7 @@ def _empty_broker() -> Iterator[None]:
 @contextmanager
 def broker_at(port: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(current_app.conf, "broker_url", f"redis://127.0.0.1:{port}/0")
+        patch.setitem(current_app.conf.changes, "CELERY_BROKER_URL", f"redis://127.0.0.1:{port}/0")
         yield
 
 
