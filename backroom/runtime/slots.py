@@ -1,13 +1,13 @@
 """What a slot of the schedule enqueues, how late, and which slots were missed. It reads a PeriodicTask's fields and
 imports nothing of django-celery-beat, which a project may lack."""
 
+import copy
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import current_app, schedules
-from celery.utils.time import remaining
 from django.utils import timezone
 
 from backroom.conf import conf
@@ -46,6 +46,7 @@ def passed(schedule: Any, last: datetime, now: datetime, most: int) -> list[date
     """The newest `most` slots after `last` and until `now`, the oldest first."""
     if hasattr(schedule, "clocked_time"):
         return [schedule.clocked_time]
+    last, now = last.astimezone(UTC), now.astimezone(UTC)  # in a zone, Python adds and compares what its clocks show
     if isinstance(schedule, schedules.schedule):
         every = schedule.run_every
         count = (now - last) // every
@@ -60,14 +61,11 @@ def passed(schedule: Any, last: datetime, now: datetime, most: int) -> list[date
 
 
 def _following(schedule: Any, last: datetime, now: datetime) -> Iterator[datetime]:
-    while True:
-        if isinstance(schedule, schedules.crontab):
-            start, ends_in, _ = schedule.remaining_delta(last)
-            slot = now + remaining(start, ends_in, now)
-        else:  # the sun's
-            slot = schedule.now() + schedule.remaining_estimate(last)
-        if not last < slot <= now:
-            return
+    # Celery before 5.7 takes `last` for a time of the crontab's zone, and finds one slot an hour if it is not of today.
+    zone = schedule.tz if isinstance(schedule, schedules.crontab) else UTC
+    schedule = copy.copy(schedule)
+    schedule.nowfun = lambda: last.astimezone(zone)
+    while (slot := last + schedule.remaining_estimate(last.astimezone(zone))) > last and slot <= now:
         yield slot
         last = slot
 

@@ -120,7 +120,7 @@ class Clock:
     def __init__(self, monkeypatch) -> None:
         self.now = datetime(2027, 3, 10, 12, tzinfo=UTC)
         monkeypatch.setattr(tzcrontab.TzAwareCrontab, "nowfunc", lambda crontab: self.now.astimezone(crontab.tz))
-        monkeypatch.setattr(schedules.BaseSchedule, "now", lambda schedule: self.now)
+        monkeypatch.setattr(schedules.BaseSchedule, "now", lambda schedule: (schedule.nowfun or timezone.now)())
         monkeypatch.setattr(schedulers.ModelEntry, "_default_now", lambda entry: self.now)
         monkeypatch.setattr(models, "now", lambda: self.now)
         monkeypatch.setattr(timezone, "now", lambda: self.now)
@@ -235,6 +235,9 @@ def test_slots_are_found_across_a_change_of_the_clock_and_far_back():
     last, now = datetime(2027, 3, 27, 12, tzinfo=UTC), datetime(2027, 3, 28, 12, tzinfo=UTC)
     assert [slot.astimezone(UTC).hour for slot in slots.passed(warsaw, last, now, 9)] == [0, 1]
     assert slots.passed(warsaw, last, now, 1)[0].astimezone(UTC).hour == 1
+    assert slots.passed(warsaw, last, now.astimezone(warsaw.tz), 9) == slots.passed(warsaw, last, now, 9)
+    quarters = tzcrontab.TzAwareCrontab(minute="*/15", tz=warsaw.tz)
+    assert slots.passed(quarters, last, now, 96) == [last + timedelta(minutes=15 * count) for count in range(1, 97)]
     yearly = tzcrontab.TzAwareCrontab(minute="0", hour="0", day_of_month="1", month_of_year="1")
     assert [slot.year for slot in slots.passed(yearly, last.replace(year=2020), now, 3)] == [2025, 2026, 2027]
 
