@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -209,6 +210,16 @@ def test_a_stranger_who_signed_up_with_an_address_never_gets_into_its_owners_acc
     assert not signed_in(attacker)
     assert attacker.post(link_in(planted), {"password": OTHER}).status_code == 410, "with the mailbox, even"
     assert len(verified(email)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sign_in_holds_no_transaction_while_it_hashes(monkeypatch):
+    email, hashed, held = fresh(), User.check_password, []
+    account(email)
+    monkeypatch.setattr(User, "check_password", lambda *args: held.append(connection.in_atomic_block) or hashed(*args))
+    assert sign_in(stranger(), email, "wrong").status_code == 422
+    assert sign_in(stranger(), email).status_code == 302
+    assert held == [False, False]
 
 
 @pytest.mark.django_db(transaction=True)
