@@ -100,10 +100,13 @@ settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storag
 django.setup()
 client = Client(SERVER_NAME="localhost")
 answer = client.get("/admin/login/", secure=True)
-print(json.dumps([answer.status_code, dict(answer.headers), answer.cookies.output(), client.get("/")["Location"]]))"""
+session = settings.SESSION_COOKIE_NAME, settings.SESSION_COOKIE_SECURE, django.conf.settings.SESSION_COOKIE_HTTPONLY
+found = [answer.status_code, dict(answer.headers), answer.cookies.output(), client.get("/")["Location"], session]
+print(json.dumps(found))"""
     boot = subprocess.run([sys.executable, "-c", source], env=env, capture_output=True, text=True)
     assert boot.returncode == 0, boot.stderr
-    status, headers, cookies, redirect = json.loads(boot.stdout.splitlines()[-1])
+    status, headers, cookies, redirect, session = json.loads(boot.stdout.splitlines()[-1])
+    assert session == ["__Host-sessionid", True, True]
     assert (status, redirect) == (200, "https://localhost/")
     assert headers["Strict-Transport-Security"] == "max-age=31536000"
     assert (headers["X-Content-Type-Options"], headers["Cross-Origin-Opener-Policy"]) == ("nosniff", "same-origin")
