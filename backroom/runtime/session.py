@@ -34,15 +34,22 @@ UNION ALL SELECT 'the temporary table ' || relname, '', true FROM pg_class
 """
 
 
+FACTORIES = ("cursor_factory", "server_cursor_factory")  # of the driver's connection
+
+
 @cache
 def _watched(cursor: type) -> type:
     """This class of the driver's cursors; each shows its statements to the watch of its connection."""
 
-    def execute(self: Any, query: Any, *args: Any, **options: Any) -> Any:
-        self.connection.look(query)
-        return cursor.execute(self, query, *args, **options)  # type: ignore[attr-defined]
+    def watched(method: Callable) -> Callable:
+        def call(self: Any, query: Any, *args: Any, **options: Any) -> Any:
+            self.connection.look(query)
+            return method(self, query, *args, **options)
 
-    return type(cursor.__name__, (cursor,), {"execute": execute})
+        return call
+
+    methods = {name: watched(getattr(cursor, name)) for name in ("execute", "executemany", "stream", "copy")}
+    return type(cursor.__name__, (cursor,), methods)
 
 
 class Unclean(Exception):
@@ -98,14 +105,17 @@ class _Session:
         if driver is self.driver or self.connection.vendor != "postgresql":
             return
         self._unwatch_driver()
-        self.driver, self.factory = driver, driver.cursor_factory
-        driver.look, driver.cursor_factory = self.look, _watched(self.factory)
+        self.driver, self.factories = driver, {name: getattr(driver, name) for name in FACTORIES}
+        driver.look = self.look
+        for name, factory in self.factories.items():
+            setattr(driver, name, _watched(factory))
         for name in "commit", "rollback":
             setattr(driver, name, partial(self._end, name, getattr(driver, name)))
 
     def _unwatch_driver(self) -> None:
         if self.driver:
-            self.driver.cursor_factory = self.factory
+            for name, factory in self.factories.items():
+                setattr(self.driver, name, factory)
             del self.driver.look, self.driver.commit, self.driver.rollback
             self.driver = None
 

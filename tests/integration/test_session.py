@@ -48,6 +48,16 @@ def driver_autocommit_off(driver: object) -> None:
     driver.autocommit = False
 
 
+def copied(driver: object) -> None:
+    with driver.cursor().copy("COPY (SELECT pg_advisory_lock(7)) TO STDOUT") as copy:
+        list(copy)
+
+
+def named(driver: object) -> None:
+    with driver.cursor("leftover", withhold=True) as cursor:
+        cursor.execute("SELECT pg_advisory_lock(7)").fetchall()
+
+
 def write() -> None:
     Session.objects.create(session_key="a", expire_date="2030-01-01T00:00Z")
 
@@ -101,6 +111,10 @@ LASTING = [
     sql("SELECT 1 AS id INTO  TEMP leftover"),
     raw(lambda driver: driver.execute("SET lock_timeout = '7s'"), "the driver's SET"),
     raw(lambda driver: driver.cursor().execute(b"SELECT pg_advisory_lock(7)"), "the driver's lock"),
+    raw(lambda driver: driver.cursor().executemany("SELECT pg_advisory_lock(%s)", [[7]]), "the driver's executemany"),
+    raw(lambda driver: list(driver.cursor().stream("SELECT pg_advisory_lock(7)")), "the driver's stream"),
+    raw(copied, "the driver's COPY"),
+    raw(named, "the driver's named cursor"),
     sql("SET ROLE pg_monitor"),
 ]
 
