@@ -66,7 +66,7 @@ class LedgerTask(DeclaredTask):
         if refused:
             raise TypeError(f"{self.name}: jobs have no option {', '.join(sorted(refused))}")
         countdown, eta = options.get("countdown"), options.get("eta")
-        run_after = timedelta(seconds=countdown) if countdown else eta
+        run_after = storable.duration(f"{self.name}: countdown", countdown) if countdown else eta
         queue = getattr(options.get("queue"), "name", options.get("queue"))
         expires = storable.duration(f"{self.name}: expires", options.get("expires"))
         return Using(self, run_after, queue, options.get("key"), expires, takes_result=takes_result).call(

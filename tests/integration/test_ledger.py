@@ -374,6 +374,10 @@ def test_a_time_that_is_none_is_refused_not_taken_for_now():
     for moment in (3600, "2030-01-01T00:00:00Z", datetime(2030, 1, 1)):
         with pytest.raises((TypeError, ValueError)):
             note.using(run_after=moment).enqueue(1)
+    for option in "countdown", "expires":
+        for seconds in math.inf, math.nan, 1e15, "3600":
+            with pytest.raises((TypeError, ValueError), match=f"^{note.name}: "):
+                note.apply_async((1,), **{option: seconds})
 
 
 def test_a_time_that_python_could_not_read_back_is_refused():
