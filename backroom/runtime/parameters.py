@@ -37,11 +37,13 @@ def of(name: str, function: Callable[..., Any], formats: Mapping[str, str | None
 
 
 def fields(name: str, what: str, format: str) -> set[str]:
-    """The parameters that this format names."""
+    """The parameters that this format names, also within a field: {number:{width}}."""
     try:
-        return {re.split(r"[.\[]", field)[0] for _, field, _, _ in Formatter().parse(format) if field is not None}
+        parsed = [(field, spec) for _, field, spec, _ in Formatter().parse(format) if field is not None]
     except ValueError as error:
         raise NoJob(f"{name}: its {what} {format!r} is no format: {error}", 'write it as "receipt:{number}"') from error
+    within = (fields(name, what, spec) for _, spec in parsed)
+    return {re.split(r"[.\[]", field)[0] for field, _ in parsed}.union(*within)
 
 
 def filled(name: str, what: str, format: str, arguments: Mapping[str, Any]) -> str:

@@ -193,6 +193,7 @@ def test_a_task_for_a_queue_without_a_declaration_is_an_error(declared):
         (asynchronous, None, "a call of an async", "make it a plain function"),
         (generator, None, "a call of an async", "make it a plain function"),
         (numbered, "receipt:{order}", "its key 'receipt:{order}' names no parameter", "correct order"),
+        (numbered, "receipt:{number:{order}}", "its key 'receipt:{number:{order}}' names no", "correct order"),
         (numbered, "receipt:{}", "its key 'receipt:{}' names no parameter", "correct {}"),
         (numbered, "receipt:{number", "its key 'receipt:{number' is no format", 'as "receipt:{number}"'),
     ],
