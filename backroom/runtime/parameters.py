@@ -39,7 +39,7 @@ def of(name: str, function: Callable[..., Any], formats: Mapping[str, str | None
 def fields(name: str, what: str, format: str) -> set[str]:
     """The parameters that this format names, also within a field: {number:{width}}."""
     try:
-        parsed = [(field, spec) for _, field, spec, _ in Formatter().parse(format) if field is not None]
+        parsed = [(field, spec or "") for _, field, spec, _ in Formatter().parse(format) if field is not None]
     except ValueError as error:
         raise NoJob(f"{name}: its {what} {format!r} is no format: {error}", 'write it as "receipt:{number}"') from error
     within = (fields(name, what, spec) for _, spec in parsed)
