@@ -15,6 +15,7 @@ PR_SET_PDEATHSIG = 1
 
 SHOP = Path(__file__).resolve().parent / "shop"
 logger_class = runpy.run_path(str(SHOP / "logs.py"))["GunicornLogger"]
+forwarder_headers = ""  # a client on this machine, or behind a proxy on it, would choose SCRIPT_NAME, and get a 500
 worker_class = runpy.run_path(str(SHOP / "web_worker.py"))["Worker"]
 
 

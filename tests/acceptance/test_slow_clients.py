@@ -1,4 +1,4 @@
-"""What strangers who send slowly, too much or nothing cost the others, at gunicorn with no proxy before it."""
+"""What strangers' slow, large and forged requests cost the others, at gunicorn with no proxy before it."""
 
 import select
 import socket
@@ -51,6 +51,15 @@ def test_fifty_slow_clients_keep_nobody_else_waiting(open_house: Cluster, connec
 def test_a_large_body_is_refused_before_any_of_it_has_come(connect: Connect, path: str):
     client = connect(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 120000000\r\n\r\n".encode())
     assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "REMOTE_ADDR", "X_Forwarded_Host"])
+def test_a_header_that_would_name_another_path_or_client_is_dropped(connect: Connect, name: str):
+    client = connect(f"GET /cart/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{name}: /evil\r\nConnection: close\r\n\r\n".encode())
+    with client.makefile("rb") as answer:
+        page = answer.read()
+    assert page.startswith(b"HTTP/1.1 200 ")
+    assert b"/evil" not in page
 
 
 @pytest.mark.slow
