@@ -1,5 +1,6 @@
 """Schedules in Django's admin: what the ledger can't enqueue is refused, and each change is in the audit log."""
 
+import json
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +65,7 @@ class EntryForm(theirs.PeriodicTaskForm):
                     _refuse_if_never(data.get(kind))
             try:
                 slots.call(SimpleNamespace(**data))
+                slots.check_names(json.loads(data["headers"] or "{}"))
             except slots.UNFIT as error:
                 raise ValidationError(f"This schedule can't be enqueued: {error}.") from error
         return data

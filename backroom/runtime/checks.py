@@ -120,7 +120,9 @@ def _schedule() -> Iterator[CheckMessage]:
     """Every slot of CELERY_BEAT_SCHEDULE becomes a job."""
     for name, entry in current_app.conf.beat_schedule.items():
         try:
-            slots.call_of(entry["task"], entry.get("args", ()), entry.get("kwargs", {}), entry.get("options", {}))
+            options = entry.get("options", {})
+            slots.call_of(entry["task"], entry.get("args", ()), entry.get("kwargs", {}), options)
+            slots.check_names(options.get("headers") or {})
         except slots.UNFIT as error:
             yield Error(f"the schedule {name!r} can't be enqueued: {error}",
                         hint="correct CELERY_BEAT_SCHEDULE", id="backroom.E009")  # fmt: skip

@@ -5,6 +5,7 @@ import copy
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from celery import current_app, schedules
@@ -15,6 +16,7 @@ from backroom.runtime.call import Call
 from backroom.runtime.task import LedgerTask
 
 DEADLINE, RULE = "slot_deadline", "missed_slots"  # the names in an entry's headers
+NEAR = 0.8  # of 1: the likeness of a mistyped name
 ONCE, EACH, SKIP = RULES = "once late", "each late", "skip"
 MOST = 100  # missed slots of an entry that become jobs: the newest
 KINDS = ("interval", "crontab", "solar", "clocked")  # an entry has one of these
@@ -31,6 +33,13 @@ def rule(headers: Any) -> str:
     if (found := headers.get(RULE, ONCE)) not in RULES:
         raise ValueError(f"{RULE} is one of {', '.join(RULES)}")
     return found
+
+
+def check_names(headers: Any) -> None:
+    """Raises ValueError for a header that is nearly one of these two: it would have no effect. Others are Celery's."""
+    for name in headers:
+        if name not in (DEADLINE, RULE) and (near := get_close_matches(name, (DEADLINE, RULE), 1, NEAR)):
+            raise ValueError(f"headers has {name}: did you mean {near[0]}")
 
 
 def deadline(headers: Any) -> float | None:

@@ -134,6 +134,8 @@ def test_an_entry_enabled_again_does_not_run_the_slots_of_the_time_between(entry
         ({"headers": '{"slot_deadline": "1 h"}'}, "slot_deadline is null or a number of seconds"),
         ({"headers": '{"missed_slots": "never"}'}, "missed_slots is one of once late"),
         ({"headers": '{"slot_deadline": 1}'}, "60 or more"),
+        ({"headers": '{"slot_dedline": 60}'}, "did you mean slot_deadline"),
+        ({"headers": '{"missed_slot": "skip"}'}, "did you mean missed_slots"),
         ({"headers": '{"slot_deadline": 1e11}'}, "ten years at most"),
         ({"headers": '{"slot_deadline": Infinity}'}, "ten years at most"),
     ],

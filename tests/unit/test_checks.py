@@ -275,6 +275,7 @@ def test_a_task_that_writes_no_row_is_an_error(declared):
         {"task": "backroom.purge", "options": {"queue": "nowhere"}},
         {"task": "backroom.purge", "options": {"expires": "60"}},
         {"task": "backroom.purge", "options": {"headers": {"slot_deadline": 1}}},
+        {"task": "backroom.purge", "options": {"headers": {"slot_deadlines": 60}}},
     ],
 )
 def test_a_schedule_whose_slots_could_not_be_enqueued_is_an_error(monkeypatch, entry):
