@@ -59,7 +59,8 @@ def _add_defaults(source: Any, **_: Any) -> None:
     broker_transport_options, such as Sentinel's master_name, are added to ours."""
     on_redis = str(source.broker_url).startswith(broker.REDIS)
     own = TRANSPORT | source.broker_transport_options
-    source["broker_transport_options"] = own
+    # Celery before 5.7 prefers the name with the project's prefix to the other, wherever it stands.
+    source[f"{source.prefix}BROKER_TRANSPORT_OPTIONS" if source.prefix else "broker_transport_options"] = own
     defaults = {**DEFAULTS, "worker_disable_prefetch": on_redis}  # Celery warns that it can't elsewhere
     for maps in (source.maps, source.defaults):
         maps.insert(-1, defaults)

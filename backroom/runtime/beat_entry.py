@@ -14,6 +14,7 @@ class LedgerEntry(ModelEntry):
 
     def __init__(self, model: PeriodicTask, app: Any = None) -> None:
         super().__init__(model, app)
+        self.schedule.remaining_estimate(self.last_run_at)  # before Celery 5.7 a time that never occurs raises here
         if model.expires:
             del self.options["expires"]
 

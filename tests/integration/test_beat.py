@@ -362,6 +362,15 @@ def test_an_entry_that_can_not_be_read_is_said_and_does_not_stop_the_others(cloc
     assert "the schedule unreadable is left out" in caplog.text
 
 
+def test_an_entry_whose_time_never_occurs_does_not_stop_the_others(clock, caplog):
+    never = CrontabSchedule.objects.create(minute="0", hour="0", day_of_month="31", month_of_year="2")
+    entry(crontab=never, last_run_at=clock.at(10, 1))
+    PeriodicTask.objects.update(name="never")
+    entry(last_run_at=clock.at(10, 1))
+    assert fired_at(clock, [(11, 1)]) == [(11, 1)]
+    assert "the schedule never is left out" in caplog.text
+
+
 def test_the_job_of_a_slot_may_expire(clock):
     entry(last_run_at=clock.at(10, 1), expire_seconds=60)
     assert fired_at(clock, [(11, 1)]) == [(11, 1)]

@@ -36,6 +36,6 @@ def test_a_worker_and_a_publisher_notice_that_their_link_to_the_broker_is_cut():
     for made in current_app.connection_for_read(), broker.connection():
         with made as connected:
             pool = connected.default_channel.client.connection_pool
-            used = pool.get_connection()
+            used = pool.get_connection("PING")
             assert limits_of(used._sock.fileno()) == LIMITS
             pool.release(used)

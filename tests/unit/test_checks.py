@@ -41,6 +41,11 @@ def found() -> list[str]:
     return [error.id for error in check_backroom(None)]
 
 
+def celery_setting(monkeypatch, name: str, value: object) -> None:
+    """By the name that the shop uses: Celery before 5.7 prefers that to its own."""
+    monkeypatch.setitem(current_app.conf.changes, f"CELERY_{name.upper()}", value)
+
+
 @pytest.fixture
 def declared():
     """Declares a task, for this test only."""
@@ -129,7 +134,7 @@ def test_a_setting_that_the_library_does_not_have_is_a_warning(settings):
     ],
 )
 def test_what_a_worker_and_the_broker_need_is_checked(monkeypatch, name, value, id):
-    monkeypatch.setitem(current_app.conf, name, value)
+    celery_setting(monkeypatch, name, value)
     assert set(found()) == {f"backroom.{id}"}
 
 
@@ -144,34 +149,34 @@ def test_what_a_worker_and_the_broker_need_is_checked(monkeypatch, name, value, 
     ],
 )
 def test_what_another_broker_can_not_do_is_a_warning(monkeypatch, settings, address, options, redis_url, depths, ids):
-    monkeypatch.setitem(current_app.conf, "broker_url", address)
-    monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
+    celery_setting(monkeypatch, "broker_url", address)
+    celery_setting(monkeypatch, "broker_transport_options", options)
     settings.BACKROOM_REDIS_URL, settings.BACKROOM_QUEUE_DEPTHS = redis_url, depths
     assert found() == [f"backroom.{id}" for id in ids]
 
 
 @pytest.mark.parametrize(("soft", "hard"), [(None, 60), (50, None), (60, 60)])
 def test_a_task_that_nothing_ends_is_an_error(declared, monkeypatch, soft, hard):
-    monkeypatch.setitem(current_app.conf, "task_soft_time_limit", soft)
-    monkeypatch.setitem(current_app.conf, "task_time_limit", hard)
+    celery_setting(monkeypatch, "task_soft_time_limit", soft)
+    celery_setting(monkeypatch, "task_time_limit", hard)
     assert declared()(nothing).name  # Celery makes it at its first use
     assert found() == ["backroom.E010"]
 
 
 def test_tasks_that_run_in_the_request_are_an_error(monkeypatch):
-    monkeypatch.setitem(current_app.conf, "task_always_eager", True)
+    celery_setting(monkeypatch, "task_always_eager", True)
     assert found() == ["backroom.E002"]
 
 
 def test_early_acknowledgements_are_an_error(monkeypatch):
-    monkeypatch.setitem(current_app.conf, "task_acks_late", False)
+    celery_setting(monkeypatch, "task_acks_late", False)
     assert found() == ["backroom.E003"]
 
 
 def test_a_celery_app_without_the_ledger_is_an_error(monkeypatch):
     monkeypatch.setattr(current_app._get_current_object(), "task_cls", "celery.app.task:Task")
-    monkeypatch.setitem(current_app.conf, "task_acks_late", False)  # LedgerCelery sets both of these
-    monkeypatch.setitem(current_app.conf, "broker_url", None)
+    celery_setting(monkeypatch, "task_acks_late", False)  # LedgerCelery sets both of these
+    celery_setting(monkeypatch, "broker_url", None)
     assert found() == ["backroom.E001"]
 
 
