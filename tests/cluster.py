@@ -100,5 +100,5 @@ class Cluster:
     @property
     def product(self) -> str:
         """The slug of a product in stock."""
-        items = urllib3.request("GET", f"{self.site}/api/products").json()["items"]
+        items = urllib3.request("GET", f"{self.site}/api/products", timeout=30).json()["items"]
         return next(item["slug"] for item in items if item["stock"] > 0)
