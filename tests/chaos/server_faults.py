@@ -8,6 +8,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import redis
+from botocore.exceptions import BotoCoreError
 from kombu.exceptions import KombuError
 
 from backroom.ledger import sql
@@ -148,7 +149,8 @@ def delivered_twice(context: Context) -> None:
     sent = 0
     for _ in range(20):
         jobs = Job.objects.order_by("-created_at").exclude(task="orders.settle_payment")[:30]
-        with suppress(KombuError, redis.RedisError):  # this process's connection may be older than the broker
+        # This process's connection may be older than the broker, and moto slower than a request may be.
+        with suppress(KombuError, redis.RedisError, BotoCoreError):
             publisher.send([sql.Message(str(j.id), j.task, j.queue, j.args, j.context, time.time()) for j in jobs] * 2)
             sent += 1
         time.sleep(0.25)
