@@ -75,7 +75,8 @@ def deployed(row: Row) -> End:
 ROWS = [
     *(Row(killed, name) for name in RUNNING),
     *(Row(crashed, name) for name in ("postgres", "redis", "web", "worker-default", "dispatcher", "partners")),
-    Row(unplugged, "web", "data", CUT),
+    *(Row(unplugged, name, "data", CUT) for name in ("web", "redis", "postgres", "worker-default", "dispatcher")),
+    Row(unplugged, "partners", "outside", CUT),
     Row(link_cut, "web", "redis", CUT),
     Row(link_cut, "worker-default", "postgres", CUT),
     Row(deployed, "all"),

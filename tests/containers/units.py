@@ -58,4 +58,19 @@ def unit_killed(row: Row) -> End:
     return lambda: None
 
 
-ROWS = [Row(unit_killed, name) for name in ("web", *WORKERS)]
+def units_deployed(_: Row) -> End:
+    systemctl("start", "backroom-migrate")
+    for name, unit in UNITS.items():
+        systemctl("reload" if name == "web" else "restart", unit)
+    return lambda: None
+
+
+def units_stopped(_: Row) -> End:
+    """Raises AssertionError if a unit did not end within its grace."""
+    systemctl("stop", "backroom.target")
+    results = systemctl("show", "--property=Result", "--value", *UNITS.values()).split()
+    assert set(results) == {"success"}, dict(zip(UNITS, results, strict=True))
+    return lambda: systemctl("start", "backroom.target")
+
+
+ROWS = [*(Row(unit_killed, name) for name in UNITS), Row(units_deployed, "all"), Row(units_stopped, "all")]
