@@ -11,7 +11,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://shop:none@127.0.0.1:9/none BROKER_URL=redis://:none@127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo ctl test test-core test-broker chaos soak mail-instant pictures naive outage fuzz check bench bench-quick smoke deploy-drill audit-dependencies sbom lock clean lint-containers
+.PHONY: help demo ctl test test-core test-broker chaos soak mail-instant pictures naive outage fuzz check bench bench-quick scale smoke deploy-drill audit-dependencies sbom lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -104,6 +104,9 @@ bench: .venv/.ready var-bench/.ready ## all measurements, an hour on a quiet mac
 
 bench-quick: .venv/.ready var-bench/.ready ## the most telling ones in their short form, three minutes
 	@for each in $(BENCH_QUICK) report; do BENCH_QUICK=1 var-bench/bin/python -m bench.$$each || exit 1; done
+
+scale: .venv/.ready var-bench/.ready ## what an order and a burst of uploads cost here, and what more would; writes docs/scale.md
+	@for each in order uploads scale; do var-bench/bin/python -m bench.$$each || exit 1; done
 
 smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, audit, exit
 	@$(RUN) -m stack smoke

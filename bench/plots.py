@@ -1,4 +1,4 @@
-"""Draws the plots of docs/benchmarks.md as SVG, for a light page and for a dark one.
+"""Draws the plots of docs/benchmarks.md and docs/scale.md as SVG, for a light page and for a dark one.
 
 The same data makes the same files. Only bench/requirements.txt has matplotlib.
 """
@@ -41,7 +41,9 @@ def bars(file: Path, title: str, values: Sequence[tuple[str, float, str]], ours:
 
 
 def lines(file: Path, *panels: Panel, marker: str = "", scale: Literal["linear", "log"] = "linear") -> None:
-    """Lines, in panels side by side; `scale` is that of x."""
+    """Lines, in panels side by side; `scale` is that of x. Panels with the same lines share a legend."""
+    labels = [[label for label, *_ in series] for *_, series in panels]
+    shared = labels.count(labels[0]) == len(labels) > 1 < len(labels[0])
 
     def draw(theme: str, axes: Sequence[Axes]) -> None:
         for on, (title, x, y, series) in zip(axes, panels, strict=True):
@@ -53,8 +55,11 @@ def lines(file: Path, *panels: Panel, marker: str = "", scale: Literal["linear",
             on.set_xscale(scale)
             on.set_ylim(bottom=0)
             on.grid(axis="y")
-            if len(series) > 1:
+            if len(series) > 1 and not shared:
                 on.legend()
+        if shared:
+            lines, names = axes[0].get_legend_handles_labels()
+            axes[0].figure.legend(lines, names, loc="outside lower center", ncols=len(names))
 
     _save(file, 3.2, len(panels), draw)
 

@@ -16,8 +16,8 @@ from stack.processes import Process
 
 
 @contextlib.contextmanager
-def running(app: str = "shop") -> Iterator[tuple[RunningStack, dict[str, int]]]:
-    """The shop during the block, its workers with this Celery app; and the main id of each process."""
+def running(app: str = "shop", **more: str) -> Iterator[tuple[RunningStack, dict[str, int]]]:
+    """The shop during the block, its workers with this Celery app and more environment; and the main id of each process."""
 
     def shop(env: Mapping[str, str]) -> list[Process]:
         return [
@@ -27,7 +27,7 @@ def running(app: str = "shop") -> Iterator[tuple[RunningStack, dict[str, int]]]:
             for process in processes.shop(env)
         ]
 
-    given = {"DEBUG": "false", "LOG_FORMAT": "json"}
+    given = {"DEBUG": "false", "LOG_FORMAT": "json", **more}
     with (
         tempfile.TemporaryDirectory(prefix="backroom-bench-") as folder,
         contextlib.redirect_stdout(sys.stderr),

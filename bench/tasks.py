@@ -1,11 +1,12 @@
-"""The shop's Celery app with the jobs of bench.burst, bench.fair and bench.scaling, for their workers."""
+"""The shop's Celery app with the jobs of bench.burst, fair, scaling and uploads, for their workers."""
 
 import time
+from pathlib import Path
 
 from backroom import enqueue_many, task
 from shop.celery import app
 
-__all__ = ["app", "enqueue", "mail", "mail_in_turns", "probe", "wait"]
+__all__ = ["app", "enqueue", "mail", "mail_in_turns", "probe", "upload", "wait"]
 
 
 @task(name="bench.wait", queue="bulk")
@@ -27,6 +28,14 @@ def mail(tenant: str) -> None:
 @task(name="bench.mail_in_turns", queue="bulk", fair="tenant:{tenant}")
 def mail_in_turns(tenant: str) -> None:
     """The same, where tenants take turns."""
+
+
+@task(name="bench.upload", queue="bulk")
+def upload(file: str) -> None:
+    """Make the shop's nine files of a picture."""
+    from bench import pictures  # noqa: PLC0415 - other workers need no Pillow
+
+    pictures.with_pillow(Path(file))
 
 
 def enqueue(jobs: int) -> None:
