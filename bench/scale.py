@@ -1,16 +1,15 @@
 """Writes the tables and the plot of docs/scale.md, after bench.order and bench.uploads: `python -m bench.scale`."""
 
-import re
 import statistics
 from typing import Any
 
-from bench import capacity, plots, results
+from bench import capacity, outcome, plots, results
 from bench.autoscaler import MEDIA, QUICK, Autoscaler
 from bench.document import cell, table
 from bench.simulation import Burst, poisson
 from stack.environment import CHECKOUT
 
-DOCUMENT = CHECKOUT / "docs" / "scale.md"
+DOCUMENT = "docs/scale.md"
 PLOT = CHECKOUT / "docs" / "images" / "scale-burst.svg"
 UPLOADS, SECONDS = 20_000, 600.0
 HOUR = 3600  # looks
@@ -19,7 +18,7 @@ RULES = (MEDIA, QUICK)
 PARTS = ("web", "workers", "PostgreSQL", "Valkey", "dispatcher", "Flower")
 OF_AN_ORDER = {
     "jobs": "jobs", **{f"{part} ms": f"CPU ms of {part}" for part in PARTS}, "wal_kb": "kB of WAL",
-    "table_bytes_a_job": "for each job bytes of table", "index_bytes_a_job": "bytes of indexes",
+    "table_bytes_a_job": "bytes of table for each job", "index_bytes_a_job": "bytes of indexes for each job",
 }  # fmt: skip
 
 
@@ -33,7 +32,7 @@ def main() -> None:
         ("burst", of_bursts(bursts, uploads["parameters"]["seconds"])),
         ("error", error(uploads)),
     ):
-        write(name, text)
+        outcome.write(DOCUMENT, name, text)
         print(text, end="\n\n")
     draw(bursts)
 
@@ -110,16 +109,6 @@ def draw(bursts: dict[str, Burst]) -> None:
 
     panels = panel("Uploads that wait", "", "waiting"), panel("Age of the oldest", "s", "oldest_s")
     plots.lines(PLOT, *panels, panel("Workers", "", "workers"))
-
-
-def write(name: str, text: str) -> None:
-    """Replace what is between the document's marks of this name."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    place = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    new, count = place.subn(lambda _: f"{begin}\n{text}\n\n{end}", DOCUMENT.read_text())
-    if count != 1:
-        raise ValueError(f"{DOCUMENT} has {count} places for {name}")
-    DOCUMENT.write_text(new)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from stack.processes import Process
 
 @contextlib.contextmanager
 def running(app: str = "shop", **more: str) -> Iterator[tuple[RunningStack, dict[str, int]]]:
-    """The shop during the block, its workers with this Celery app and more environment; and the main id of each process."""
+    """The shop during the block, with this Celery app and more environment; and the main id of each process."""
 
     def shop(env: Mapping[str, str]) -> list[Process]:
         return [

@@ -4,9 +4,8 @@ import json
 from collections import defaultdict
 from typing import Any
 
-from bench import results
+from bench import outcome, results
 from stack.supervisor import CHECKOUT
-from tests import outcome
 from tests.brokers import CANNOT, MAKERS
 
 DOCUMENT = "docs/brokers.md"

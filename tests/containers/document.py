@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any
 
-from tests import outcome
+from bench import outcome
 from tests.containers.engine import RUNNING, container, docker
 from tests.containers.events import Events
 from tests.containers.images import tags

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import django
 
+from bench import outcome
 from stack import Problem, signals
-from tests import outcome
 from tests.chaos import result as results_of_rows
 from tests.chaos.result import Result
 from tests.machines.cluster import Machines, clock_library, running

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import outcome
+from bench import outcome
 
 DOCUMENT = outcome.ROOT / "docs" / "postgresql.md"
 Row = Callable[..., None]

@@ -5,7 +5,7 @@ import yaml
 
 from bench import autoscaler, capacity
 from bench.autoscaler import MEDIA, Autoscaler, Rule
-from tests.outcome import ROOT
+from bench.outcome import ROOT
 
 ORDER = {
     "jobs": 10.0, "web ms": 10.0, "workers ms": 20.0, "PostgreSQL ms": 10.0, "Valkey ms": 1.0, "wal_kb": 50.0,

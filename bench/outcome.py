@@ -1,6 +1,7 @@
 """What a run measured, in a document: the text between `<!-- name -->` and `<!-- /name -->` is of the last run."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +21,7 @@ def write(document: str, name: str, text: str) -> None:
 def table(head: list[str], rows: list[list[object]]) -> str:
     """A table of Markdown. Columns of numbers stand right."""
     right = [all(isinstance(row[column], int | float) for row in rows) for column in range(len(head))]
-    lines = [head, ["--:" if number else "---" for number in right], *rows]
+    lines: list[Sequence[object]] = [head, ["--:" if number else "---" for number in right], *rows]
     return "\n".join(f"| {' | '.join(_text(cell) for cell in line)} |" for line in lines)
 
 
