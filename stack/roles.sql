@@ -1,5 +1,6 @@
--- The shop's three roles. The superuser runs this in the shop's database before each migration: stack/servers.py in the
--- demo, the service `roles` in docker-compose.yml. It is safe to repeat. The settings roles.* hold the passwords.
+-- The shop's three roles. The superuser runs this in the shop's database before the first migration, and again once this
+-- file changes. It is safe to repeat: stack/servers.py in the demo, and the service `roles` in docker-compose.yml, run it
+-- at each start. The settings roles.* hold the passwords.
 --   shop_owner   owns the tables, for migrations
 --   shop         reads and writes rows, for the processes of the shop
 --   shop_reader  reads the back room's tables, for probe.py and reports: no session, hash, key or token
