@@ -1,11 +1,12 @@
 """Ready jobs whose message the broker no longer has: it was emptied, a worker died between delivery and claim, or a
 process between commit and publish.
 
-`rescue.lost_messages` tells by the stamp of the oldest waiting message, which says nothing of jobs published at about
-that time. So the jobs published first are looked for among the oldest messages, too, where they can be read.
+`rescue.lost_messages` compares with the stamp of the oldest waiting message, which proves nothing about jobs published
+at about that time. So where messages can be read, a look also searches the oldest ones for the jobs published first.
 
 How soon: on Redis and Valkey within seconds. On RabbitMQ 5 s after the queue is empty, or after a worker claims a job
-published 5 s later. On SQS 75 s after the queue is empty, or once a worker claims a job published 5 minutes later.
+published 5 s later. On SQS 75 to 85 s after the queue is empty, or once a worker claims a job published 5 minutes
+later.
 """
 
 import time
@@ -18,16 +19,18 @@ from backroom.ledger.sql import rows
 from backroom.runtime import broker, oldest
 
 PATIENCE = 2.0  # seconds for which a message may be on its way to the broker, or to a claim
-FEW, MANY = 50, 5_000  # jobs: the oldest of a long queue, in about the order of its messages; and all of a short one
+# Jobs that a look compares with the messages: of a long queue the oldest, in about its messages' order; of a short one
+# all.
+FEW, MANY = 50, 5_000
 FIRST = (
     "SELECT id, published_at FROM backroom_job WHERE state = 'ready' AND queue = %s ORDER BY published_at, id LIMIT %s"
 )
 
-Published = tuple[str, datetime | None]  # a job's id, and when: a job that was requeued has another message
+Published = tuple[str, datetime | None]  # a job's id and its message's time: a requeued job has a new message
 
 
 class LostMessages:
-    """Remembers which messages it missed. If another look finds it, or finds its job claimed, it was never lost."""
+    """Remembers the messages that a look missed. One was never lost if the next look finds it, or its job claimed."""
 
     def __init__(self) -> None:
         self.missed_at: dict[Published, float] = {}  # of time.monotonic
