@@ -1,7 +1,7 @@
 """Simulates a queue through a burst: what waits, how old the oldest is, and how many workers run. It prints nothing.
 
-A job takes a worker's time and nothing else: each has a core of its own. What the database and the broker need beside
-that is in bench.capacity.
+A job takes a worker's time and nothing else: each worker has a core of its own. bench.capacity has what the database
+and the broker need besides.
 """
 
 import random
@@ -19,7 +19,7 @@ START = 12.0  # seconds until a new worker takes jobs: 10 for a node that has th
 
 @dataclass
 class Burst:
-    """`arrivals` are seconds, ascending. A job takes as long as a random one of `seconds`."""
+    """`arrivals` are seconds, ascending. Each job takes a random one of `seconds`, which were measured."""
 
     arrivals: Sequence[float]
     seconds: Sequence[float]
@@ -55,7 +55,7 @@ class Burst:
         self.running.append(self.env.process(self._work()))
 
     def _work(self) -> Any:
-        """A worker that is stopped finishes its job first."""
+        """Take one job after the other. A worker that is stopped finishes its job first."""
         me = self.env.active_process
         while me in self.running:
             job = self.queue.get()
@@ -68,7 +68,7 @@ class Burst:
             self.done += 1
 
     def _scale(self, autoscaler: Autoscaler) -> Any:
-        """The age is as old as the last scrape, SCRAPE seconds at most."""
+        """Each look uses the age of the look before: Prometheus may have scraped it SCRAPE seconds ago."""
         while True:
             age = self._oldest()
             yield self.env.timeout(self.dice.uniform(0, SCRAPE) if self.env.now == 0 else SYNC)

@@ -1,7 +1,7 @@
-"""Amazon SQS: messages go out ten in a request, and a worker's channel outlives what kombu's does not.
+"""Amazon SQS: ten messages go out in a request, and a worker outlives SQS's refusals and timeouts.
 
-kombu polls in a chain of callbacks. A refusal or a timeout of SQS raises in it, which ends the worker. Between two
-looks for a free child it waits for a second, which would be a job's wait, too.
+kombu polls in a chain of callbacks. A refusal or a timeout of SQS raises in it, which ends the worker. kombu looks for
+a free child once a second, and a job would wait as long.
 """
 
 import base64
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 10  # messages: what SQS takes
 LOOK_EVERY = 0.02  # seconds between two looks for a free child; SQS itself waits while its queue is empty
 MARGIN = 1.0  # seconds in which an answer arrives
-SHOWN = 500  # characters of a message that is none
+SHOWN = 500  # characters of an error, or of a message that kombu can't read
 
 
 def push(channel: Any, items: Mapping[str, list[str]]) -> None:
@@ -39,8 +39,8 @@ def push(channel: Any, items: Mapping[str, list[str]]) -> None:
 
 
 def end_polls(consumer: Any) -> None:
-    """Stop to poll, and wait for the polls that are open. Race: SQS answers one after its process has ended, and hides
-    the message for its visibility timeout. kombu gives it back."""
+    """Stop polling, and wait for the open polls: kombu gives back what they bring. Race: SQS answers a poll whose
+    process has ended, and hides that message for its visibility timeout."""
     consumer.task_consumer.cancel()
     client: Any = get_client(consumer.hub)
     deadline = time.monotonic() + consumer.task_consumer.channel.wait_time_seconds + MARGIN
@@ -66,7 +66,7 @@ class Channel:
         return connection
 
     def _received(self, parse: Any, *answer: Any) -> dict[str, Any]:
-        """What a request for messages brought. Of one that failed kombu makes [], or it raises."""
+        """The answer to a request for messages. If the request failed, `parse` returns [] or raises."""
         try:
             found = parse(*answer)
         except Exception as error:
@@ -83,19 +83,19 @@ class Channel:
         pause = 0 if found else LOOK_EVERY
         if self.outage.begun:
             pause = PROBE_EVERY
-        elif found == 0 and not self.wait_time_seconds:  # then only the pause keeps down what AWS charges
+        elif found == 0 and not self.wait_time_seconds:  # only the pause limits the requests, which AWS charges
             pause = self.connection.polling_interval
         self.hub.call_later(pause, self._schedule_queue, queue)
 
     def _message_to_python(self, message: dict[str, Any], queue: str, address: str) -> dict[str, Any]:
-        """The payload of a message; one that quotes the text, where kombu could make no message of it."""
+        """The payload of a message. For a text that is no message of kombu's, a payload that quotes it."""
         try:
             payload = super()._message_to_python(message, queue, address)  # type: ignore[misc]
             hash(virtual.Message(payload, channel=self).delivery_tag)
         except Exception:
             text = ascii(str(message.get("Body", ""))[:SHOWN])
             payload = {"body": text, "properties": {"delivery_tag": message["ReceiptHandle"]}}
-        # It may say another queue, or none.
+        # The message itself may name another queue, or none.
         own = {"sqs_message": message, "sqs_queue": address, "exchange": "", "routing_key": queue}
         payload["properties"]["delivery_info"] = own
         return payload

@@ -1,4 +1,4 @@
-"""Faults of the network between machines, and of their clocks. Each measures when all processes work again."""
+"""Faults of the network between machines, and of their clocks."""
 
 import time
 from collections.abc import Callable
@@ -16,12 +16,12 @@ Harm = Callable[[Machines], None]
 
 @dataclass
 class Trouble:
-    """A fault for some seconds. `again`: seconds from its end until all processes work."""
+    """A fault for some seconds. It measures `again`: seconds from its end until all processes work."""
 
     harm: Harm
     seconds: float = 20.0
-    slots: int = 0  # of the schedule that come due meanwhile
-    lasts: bool = False  # until all work is done
+    slots: int = 0  # slots of beat's schedule that come due meanwhile
+    lasts: bool = False  # the fault stays until all jobs are done
     again: float | None = None
 
     def __call__(self, context: Context) -> None:
