@@ -167,8 +167,9 @@ def _code(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """Its first line, without the command that a pipeline quotes."""
-    return str(_cause(error)).rpartition(" of pipeline caused error: ")[2].partition("\n")[0]
+    """Its first line, without the command that a pipeline quotes, and the clients that Sentinel's does."""
+    text, _, _ = str(_cause(error)).rpartition(" of pipeline caused error: ")[2].partition(" : <redis.")
+    return text.partition("\n")[0]
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -1,6 +1,7 @@
 """Publishing against a real broker: well, refusing connections, hanging, and refusing messages."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -165,6 +166,11 @@ def test_operators_read_why_the_broker_takes_no_messages(trouble, words):
     assert words in said
     assert words in scraped.samples[0].labels["problem"]
     assert broker.problem() == ""
+
+
+def test_sentinels_that_are_away_are_a_phrase_to_operators():
+    with sick.broker_at("sentinel://:secret@127.0.0.1:9/0;sentinel://:secret@127.0.0.1:10/0"):
+        assert re.fullmatch("No master found for '[^']*'", broker.problem())
 
 
 def test_messages_that_the_broker_lost_are_published_again():
