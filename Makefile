@@ -11,7 +11,7 @@ SETTINGS := BACKROOM_VAR=/nonexistent DEBUG=false SITE_URL=https://shop.example 
 	SECRET_KEY=not-a-secret-only-here-so-that-settings-can-be-checked-0123456789 \
 	DATABASE_URL=postgres://shop:none@127.0.0.1:9/none BROKER_URL=redis://:none@127.0.0.1:9/0 ALERT_MAIL_TO=oncall@shop.example
 
-.PHONY: help demo ctl test test-core test-broker chaos soak mail-instant pictures naive outage fuzz check bench bench-quick scale smoke deploy-drill audit-dependencies sbom lock clean lint-containers
+.PHONY: help demo ctl test test-core test-broker chaos soak mail-instant pictures naive outage fuzz check bench bench-quick scale versions smoke deploy-drill audit-dependencies sbom lock clean lint-containers
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -107,6 +107,12 @@ bench-quick: .venv/.ready var-bench/.ready ## the most telling ones in their sho
 
 scale: .venv/.ready var-bench/.ready ## what an order and a burst of uploads cost here, and what more would; writes docs/scale.md
 	@for each in order uploads scale; do var-bench/bin/python -m bench.$$each || exit 1; done
+
+VERSIONS := tests/adopt tests/unit/test_checks.py $(addprefix tests/integration/test_, schedules.py cut_links.py)
+versions: .venv/.ready var-nox/.ready ## the library's tests on each Python, Django and Celery it promises; smoke on each Python
+	@mkdir -p var && rm -f var/versions/*.json
+	@var-nox/bin/python -m nox -- $(CORE) $(VERSIONS); ran=$$?; \
+		$(RUN) -m tests.versions var/versions/*.json && exit $$ran
 
 smoke: .venv/.ready ## set up in a folder of its own, place 20 orders, wait, audit, exit
 	@$(RUN) -m stack smoke

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,12 +19,14 @@ ROOT = Path(__file__).parents[2]
 
 
 class Environment:
-    """A virtual environment with the wheel in it, installed by the document's own commands."""
+    """A virtual environment with the wheel in it, installed by the document's own commands. It has the Python, the
+    Django and the Celery of the run, which `make versions` chooses."""
 
-    def __init__(self, folder: Path, python: str, django: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.bin = folder, folder / "venv" / "bin"
-        subprocess.run([python, "-m", "venv", "--without-pip", folder / "venv"], check=True)
-        (folder / "constraints.txt").write_text(f"django~={django}.0\n")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        versions = [f"{name}=={metadata.version(name)}\n" for name in ("celery", "Django")]
+        (folder / "constraints.txt").write_text("".join(versions))
         self.install("1. Install")
 
     def install(self, heading: str) -> None:

@@ -1,14 +1,13 @@
 """docs/adopt.md, applied word for word to new projects: its jobs survive the death of their worker."""
 
 import re
-import sys
 import zipfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
-from tests.adopt import document, interpreters
+from tests.adopt import document
 from tests.adopt.project import ROOT, Environment, Project, kill, lines
 from tests.waiting import until
 
@@ -77,18 +76,13 @@ def buy(project: Project) -> None:
     """)
 
 
-@pytest.fixture(scope="module", params=["5.2", pytest.param("6.0", marks=pytest.mark.slow)])
-def adopted(request, tmp_path_factory) -> Iterator[Adopted]:
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory) -> Iterator[Adopted]:
     """The rescues of both projects take their ten seconds at the same time."""
-    django = request.param
-    python = sys.executable if django == "5.2" else interpreters.newer()
-    if python is None:
-        pytest.skip("Django 6.0 needs Python 3.12 or newer")
     folder = tmp_path_factory.mktemp("adopt")
-    environment = Environment(folder, python, django)
-    suffix = django.replace(".", "_")
-    plain = Project(environment, folder / f"plain_{suffix}", broker=5)
-    with_ops = Project(environment, folder / f"ops_{suffix}", broker=6, settings=VARIANT)
+    environment = Environment(folder)
+    plain = Project(environment, folder / "plain", broker=5)
+    with_ops = Project(environment, folder / "with_ops", broker=6, settings=VARIANT)
     try:
         adopt(plain, setup=SETUP, processes=[WORKER, *OTHERS])
         environment.install("8. Pages")

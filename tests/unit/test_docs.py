@@ -14,7 +14,7 @@ GENERATED = [ROOT / "docs" / name for name in ("crash-matrix.md", "benchmarks.md
 COMPARISON = ROOT / "docs" / "compare.md"  # two tables whose words are links: no reader reads them through
 BENCHMARK = re.compile(r"<!-- bench -->\n(.*?)<!-- /bench -->", re.DOTALL)  # bench.report writes it
 MEASURED = re.compile(r"<!-- (\w+) -->\n.*?<!-- /\1 -->", re.DOTALL)  # that one, and those of tests/outcome.py
-LIMIT = 21_000  # words in all documents but what runs write, a screen a feature; a tenth is security.md
+LIMIT = 21_100  # words in all documents but what runs write, a screen a feature; a tenth is security.md
 LEDGER = 1_200  # lines of backroom/ledger in all
 TESTS = {
     name
