@@ -191,7 +191,7 @@ def test_times_are_in_utc_wherever_the_project_is_and_the_page_says_so(settings)
     PeriodicTask.objects.filter(pk=entry.pk).update(last_run_at="2026-01-01T07:00Z", total_run_count=1)
     page = text(reader().get("/ops/"))
     assert "times in UTC" in page
-    assert "far t Thu 07:00 overdue" in page
+    assert "far t Thu 1 Jan 07:00 overdue" in page
 
 
 def test_each_line_of_a_chart_has_a_pattern_of_its_own():
@@ -215,9 +215,9 @@ def test_a_schedule_shows_its_last_and_next_run_when_it_is_overdue_and_what_beco
         PeriodicTask.objects.filter(pk=entry.pk).update(last_run_at=now - timedelta(minutes=last), total_run_count=1)
     page = text(reader().get("/ops/"))
     at = now + timedelta(minutes=30)
-    assert f"soon t {now - timedelta(minutes=30):%a %H:%M} {at:%a %H:%M} once late" in page
-    assert f"late t {now - timedelta(minutes=90):%a %H:%M} overdue once late" in page
-    assert f"off t {now - timedelta(minutes=90):%a %H:%M} paused skip" in page
+    assert f"soon t {now - timedelta(minutes=30):%a %-d %b %H:%M} {at:%a %-d %b %H:%M} once late" in page
+    assert f"late t {now - timedelta(minutes=90):%a %-d %b %H:%M} overdue once late" in page
+    assert f"off t {now - timedelta(minutes=90):%a %-d %b %H:%M} paused skip" in page
 
 
 def test_a_new_schedule_counts_from_its_change_runs_first_at_its_start_and_not_after_its_end():
@@ -227,8 +227,8 @@ def test_a_new_schedule_counts_from_its_change_runs_first_at_its_start_and_not_a
         entry = PeriodicTask.objects.create(name=name, task="t", interval=every, **times)
         PeriodicTask.objects.filter(pk=entry.pk).update(date_changed=now - timedelta(minutes=20))
     page = text(reader().get("/ops/"))
-    assert f"new t never {now + timedelta(minutes=40):%a %H:%M}" in page
-    assert f"later t never {now + timedelta(days=2):%a %H:%M}" in page
+    assert f"new t never {now + timedelta(minutes=40):%a %-d %b %H:%M}" in page
+    assert f"later t never {now + timedelta(days=2):%a %-d %b %H:%M}" in page
     assert "short t never ended" in page
 
 
