@@ -47,7 +47,7 @@ def test_limit_and_order_hold_while_a_worker_is_killed_and_its_places_are_free_a
     for pid in pids:
         lane_tasks.note("killed", pid)
     jobs = Job.objects.filter(task__startswith="tests.lanes.")
-    until(lambda: jobs.filter(state="succeeded").count() == 12 + 4 + 1)
+    until(lambda: [jobs.filter(state=state).count() for state in ("succeeded", "dead")] == [12 + 4 + 1, 2])
     assert list(jobs.filter(state="dead").order_by("id").values_list("task", "args__number")) == [
         ("tests.lanes.ordered", 2),
         ("tests.lanes.blocked", 1),
