@@ -39,7 +39,7 @@ def connect(open_house: Cluster) -> Iterator[Connect]:
 
 
 @pytest.mark.parametrize("kind", SLOW)
-def test_fifty_slow_clients_keep_nobody_else_waiting(open_house: Cluster, connect: Connect, kind: str):
+def test_fifty_slow_clients_delay_no_other_page(open_house: Cluster, connect: Connect, kind: str):
     for _ in range(50):
         connect(SLOW[kind])
     for _ in range(10):
