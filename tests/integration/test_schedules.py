@@ -147,6 +147,9 @@ def test_an_entry_that_the_ledger_can_not_enqueue_is_refused_in_the_form(entry, 
     assert PeriodicTask.objects.get(pk=entry.pk).date_changed == entry.date_changed
 
 
+NEVER = "(Invalid crontab|unable to rollover)"  # Celery 5.7, and before
+
+
 def test_a_time_that_never_occurs_is_refused_in_both_forms_and_named_first_on_the_page(entry):
     client, time = editor(), {"minute": "0", "hour": "0", "day_of_month": "31", "month_of_year": "2"}
     for model, row, sent in [
@@ -154,9 +157,9 @@ def test_a_time_that_never_occurs_is_refused_in_both_forms_and_named_first_on_th
         ("periodictask", entry, form(entry)),
     ]:
         said = client.post(f"{ADMIN}/{model}/{row.pk}/change/", sent).content.decode()
-        assert said.count("would never run: ") == 1
+        assert len(re.findall(f"would never run: {NEVER}", said)) == 1
         CrontabSchedule.objects.filter(pk=entry.crontab_id).update(**time)  # as a script does
-    assert "Schedule the report does not run: " in text(reader().get("/ops/"))
+    assert re.search(f"Schedule the report does not run: {NEVER}", text(reader().get("/ops/")))
     assert client.post(f"{ADMIN}/periodictask/{entry.pk}/change/", form(entry, enabled="")).status_code == 302
 
 
