@@ -15,6 +15,7 @@ PARTNER_MS = 200.0  # that a job waits for a partner on average; on one machine 
 DAYS = 30  # BACKROOM_RETENTION_DAYS
 THREADS = 4  # of a web process, each with a connection
 ANSWER_MS = 100.0  # for which an order holds one of them
+PARTS = ("web", "workers", "PostgreSQL", "Valkey", "dispatcher", "Flower")
 
 HEADS = {
     "orders": "orders a day", "orders_per_s": "orders/s", "jobs_per_s": "jobs/s", "web": "web, cores",
@@ -31,7 +32,7 @@ def needs(orders: int, order: Row) -> Row:
         "orders": orders,
         "orders_per_s": rate,
         "jobs_per_s": jobs,
-        **{part: rate * order[f"{part} ms"] / 1000 for part in ("web", "workers", "PostgreSQL", "Valkey")},
+        **{part: rate * order[f"{part} ms"] / 1000 for part in PARTS},
         "wal": rate * order["wal_kb"] / 1000,
         "connections": (jobs * (order["run_ms"] + PARTNER_MS) + rate * ANSWER_MS) / 1000,
         "gigabytes": orders * DAYS * order["jobs"] * (order["table_bytes_a_job"] + order["index_bytes_a_job"]) / 1e9,
@@ -46,7 +47,7 @@ class Limit(NamedTuple):
 
 
 def cores(found: Row) -> float:
-    return found["web"] + found["workers"] + found["PostgreSQL"] + found["Valkey"]
+    return sum(found[part] for part in PARTS)
 
 
 LIMITS = (

@@ -15,9 +15,8 @@ UPLOADS, SECONDS = 20_000, 600.0
 HOUR = 3600  # looks
 SHARES = (0.5, 1.0, 2.0)  # of the workers that could just keep up
 RULES = (MEDIA, QUICK)
-PARTS = ("web", "workers", "PostgreSQL", "Valkey", "dispatcher", "Flower")
 OF_AN_ORDER = {
-    "jobs": "jobs", **{f"{part} ms": f"CPU ms of {part}" for part in PARTS}, "wal_kb": "kB of WAL",
+    "jobs": "jobs", **{f"{part} ms": f"CPU ms of {part}" for part in capacity.PARTS}, "wal_kb": "kB of WAL",
     "table_bytes_a_job": "bytes of table for each job", "index_bytes_a_job": "bytes of indexes for each job",
 }  # fmt: skip
 

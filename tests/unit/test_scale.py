@@ -8,7 +8,8 @@ from bench.autoscaler import MEDIA, Autoscaler, Rule
 from bench.outcome import ROOT
 
 ORDER = {
-    "jobs": 10.0, "web ms": 10.0, "workers ms": 20.0, "PostgreSQL ms": 10.0, "Valkey ms": 1.0, "wal_kb": 50.0,
+    "jobs": 10.0, "web ms": 10.0, "workers ms": 20.0, "PostgreSQL ms": 10.0, "Valkey ms": 1.0,
+    "dispatcher ms": 1.0, "Flower ms": 1.0, "wal_kb": 50.0,
     "table_bytes_a_job": 600.0, "index_bytes_a_job": 400.0, "run_ms": 50.0,
 }  # fmt: skip
 RULE = Rule(threshold=30, least=2, most=40)
