@@ -1,8 +1,8 @@
--- Counts a number for each of some limits, or for none if one of them is full. A limit of 10 in 300 seconds lets 10
--- come at once, and then one every 30 seconds: a key holds the time at which all counted ones are worked off.
+-- Counts this many for each of some limits, or for none if one of them is full. A limit of 10 in 300 seconds lets 10
+-- come at once, and then one every 30 seconds: a key holds the time at which all that is counted is worked off.
 --
 -- KEYS  one for each limit
--- ARGV  how many to count, 0 only looks, fewer give back; then for each limit its count and its seconds
+-- ARGV  how many to count: 0 only looks, below 0 gives back; then for each limit its count and its seconds
 -- Returns the number of the limit that is full, 0 if none is, and the seconds until it is not, as text.
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
