@@ -20,6 +20,7 @@ IN_SIGHT = """() => {
 def tab_to(page: Page, goal: Locator) -> None:
     """Press Tab until the goal has the focus."""
     goal.wait_for()
+    page.wait_for_load_state()  # race: the goal is there before the style sheet is, and then no outline is ours
     for _ in range(STOPS):
         page.keyboard.press("Tab")
         hidden = page.evaluate(IN_SIGHT)
