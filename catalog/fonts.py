@@ -34,6 +34,7 @@ def _points() -> list[int]:
     found: set[int] = set()
     for path in sorted(FOLDER.glob("*-Rg.ttf")):
         with TTFont(path, lazy=True) as font:
+            font.setGlyphOrder([""] * font["maxp"].numGlyphs)  # nothing needs their names, which take 0.15 s to read
             found |= font.getBestCmap().keys()
     return sorted(filter(_shown, found))
 
