@@ -9,7 +9,11 @@ document.addEventListener("DOMContentLoaded", async () => {
   const able = "serviceWorker" in navigator && "PushManager" in window && "Notification" in window;
   const offer = document.getElementById("offer"), blocked = document.getElementById("blocked");
   if (!offer || !able) return; // no key, or this browser is on
-  const show = () => { blocked.hidden = Notification.permission !== "denied"; offer.hidden = !blocked.hidden; };
+  const show = async () => {
+    const { state } = await navigator.permissions.query({ name: "notifications" });
+    blocked.hidden = state !== "denied";
+    offer.hidden = !blocked.hidden;
+  };
   show();
 
   form.addEventListener("submit", async (event) => {
