@@ -5,6 +5,7 @@ Tests that share running processes are one piece. Otherwise each process of pyte
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -20,6 +21,7 @@ PIECES = (
 )
 
 
+@cache
 def place(path: str) -> tuple[int, int]:
     """The number of a module's piece, and its position there."""
     for number, piece in enumerate(PIECES):

@@ -69,6 +69,7 @@ JPEG, PNG = file(picture(), "JPEG"), file(picture(), "PNG")
 GIF, WEBP, AVIF = file(picture(), "GIF"), file(picture(), "WEBP"), file(picture(), "AVIF", speed=10)
 CLIP = struct.pack("!L", 24) + b"ftypmp42" + bytes(12) + b"mdat" + bytes(500)
 FRAMES = [picture().rotate(angle) for angle in (90, 180)]
+PALETTE_FRAMES = [frame.convert("P") for frame in FRAMES]
 SRGB, LAB = (ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes() for name in ("sRGB", "LAB"))
 GREY_16 = b"".join(b"\0" + struct.pack(f"!{SIZE[0]}H", *range(0, 64 * SIZE[0] * 8, 512)) for _ in range(SIZE[1]))
 RGB_16 = b"".join(b"\0" + bytes([200, 1, 100, 1, 50, 1]) * SIZE[0] for _ in range(SIZE[1]))
@@ -106,7 +107,7 @@ GOOD = {
     "still.gif": GIF,
     "animated.gif": file(picture(), "GIF", save_all=True, append_images=FRAMES),
     "transparent.gif": file(picture("P"), "GIF", transparency=0),
-    "of 100 frames.gif": file(picture("P"), "GIF", save_all=True, append_images=FRAMES * 50),
+    "of 100 frames.gif": file(picture("P"), "GIF", save_all=True, append_images=PALETTE_FRAMES * 50),
     "that is a script, too.gif": b"GIF89a/*" + GIF[8:] + b"*/=1;alert(1)",  # what is shown of it is none
     "lossy.webp": WEBP,
     "transparent, lossless.webp": file(picture("RGBA").rotate(30), "WEBP", lossless=True),
