@@ -50,11 +50,6 @@ def audit(demo: Demo) -> dict:
     return json.loads(manage(demo, "audit", "--json", "--wait", "60"))
 
 
-def case(slug: str, *values: str, quick: tuple[str, ...] = QUICK):
-    """The parameters of an experiment's test."""
-    return pytest.param(slug, *values, id=slug, marks=[] if slug in quick else pytest.mark.slow)
-
-
 def test_the_page_stays_where_it_is_while_an_experiment_runs(page: Page):
     places = """[...document.querySelectorAll("#main :is(h1, h2, h3, p, ul, dl, pre)")]
         .filter(one => one.checkVisibility() && !one.closest(".run") && one.id != "away")
@@ -69,7 +64,9 @@ def test_the_page_stays_where_it_is_while_an_experiment_runs(page: Page):
     done.append("kill-web")
 
 
-@pytest.mark.parametrize("slug", [case(experiment.slug) for experiment in ALL])
+@pytest.mark.parametrize(
+    "slug", [pytest.param(each.slug, marks=[] if each.slug in QUICK else pytest.mark.slow) for each in ALL]
+)
 def test_an_experiment_has_the_result_that_its_card_states(page: Page, slug: str):
     see(page, slug)
     done.append(slug)
@@ -172,7 +169,8 @@ LOSES_NOTHING = {
 }
 
 
-@pytest.mark.parametrize(("slug", "text"), [case(*values, quick=QUICK[:1]) for values in LOSES.items()])
+@pytest.mark.slow  # `make naive`
+@pytest.mark.parametrize(("slug", "text"), LOSES.items(), ids=LOSES)
 def test_without_a_ledger_it_shows_the_losses(naive: Page, slug: str, text: str):
     assert re.search(text, see(naive, slug))
 
@@ -200,6 +198,7 @@ def test_by_celerys_checklist_it_shows_what_is_still_lost(checklist: Page, slug:
     assert re.search(text, see(checklist, slug))
 
 
+@pytest.mark.slow
 def test_with_the_ledger_again_a_button_repairs_the_naive_shops_losses(demo: Demo, naive: Page):
     if figure(naive, "lost").inner_text() == "0":
         see(naive, "kill-worker")
