@@ -314,8 +314,9 @@ def bulk() -> list[Row]:
     return [Row(part, step, kill, inject, within, naive=False) for part, step, inject, within in faults_at]
 
 
-QUICK = {  # one row for each mechanism, beside FLUSHALL (what the broker lost) and each message three times (the claim)
-    ("after authorize", SIGKILL, "all"),  # the safety net under the checkout
+# One row for each mechanism, beside FLUSHALL (what the broker lost) and each message three times (the claim). The
+# checkout's safety net takes a minute, so tests/acceptance/test_jobs.py asks it at once.
+QUICK = {
     ("after commit B", SIGKILL, "child"),  # the dispatcher publishes what the web did not
     ("in the effect", SIGKILL, "all"),  # the rescue from a dead worker
     ("after claim", SIGKILL, "child"),  # a worker requeues what its dead child held

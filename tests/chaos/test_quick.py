@@ -12,7 +12,7 @@ from stack.supervisor import CHECKOUT
 from tests.chaos.result import line
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]  # on a busy machine it takes minutes more
-ROWS = 9
+ROWS = 8
 
 
 @pytest.fixture(scope="module")
