@@ -27,10 +27,11 @@ ctl: ## DO="stop valkey" or DO=status: supervisorctl of the demo in BACKROOM_VAR
 test: .venv/.ready ## run all tests in four processes, with servers of their own; can run beside a demo
 	@$(RUN) -m pytest -n 4 tests
 
-CORE := tests/unit/test_retry*.py $(addprefix tests/integration/test_, ledger*.py worker.py publisher.py beat.py \
-	database_trouble_of_jobs.py)
+# The longest first. They wait half of their time.
+CORE := $(addprefix tests/integration/test_, publisher.py beat.py ledger*.py worker.py database_trouble_of_jobs.py) \
+	tests/unit/test_retry*.py
 test-core: .venv/.ready ## in a minute: the ledger, the runtime, retries, and the ledger's properties
-	@$(RUN) -m pytest -n 2 $(CORE)
+	@$(RUN) -m pytest -n 3 $(CORE)
 
 test-broker: .venv/.ready ## BROKER=rabbitmq: the acceptance tests and the crash matrix's rows of the broker on it; else on each
 	@$(RUN) -m tests.broker_suite $(BROKER)
