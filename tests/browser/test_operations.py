@@ -128,6 +128,7 @@ def test_a_reader_finds_nothing_to_press_and_the_charts_of_a_week(house: Cluster
     expect(page.get_by_role("link", name=re.compile("Pause|Resume|Run…"))).to_have_count(0)
     page.get_by_role("link", name="week of charts").click()
     expect(page.get_by_role("heading", name="The last week")).to_be_visible()
+    page.wait_for_load_state()  # race: the heading is there before the style sheet is
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     expect(page.get_by_text("Scheduled: not due yet")).to_be_hidden()  # as is the column, while no row has a number
