@@ -6,10 +6,11 @@ document.addEventListener("DOMContentLoaded", async () => {
   if (zone && [...zone.options].some((option) => option.value === here)) zone.value = here;
 
   const form = document.getElementById("browser");
-  const able = "serviceWorker" in navigator && "PushManager" in window && "Notification" in window;
+  const able = "serviceWorker" in navigator && "permissions" in navigator
+    && "PushManager" in window && "Notification" in window;
   const offer = document.getElementById("offer"), blocked = document.getElementById("blocked");
   if (!offer || !able) return; // no key, or this browser is on
-  const show = async () => {
+  const show = async () => { // a headless browser's Notification.permission is "denied" whatever was granted
     const { state } = await navigator.permissions.query({ name: "notifications" });
     blocked.hidden = state !== "denied";
     offer.hidden = !blocked.hidden;
