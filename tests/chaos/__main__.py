@@ -26,7 +26,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--checklist", type=int, metavar="CLUSTERS", help="then clusters by Celery's checklist; default: as --naive"
     )
-    parser.add_argument("--quick", action="store_true", help="only the quick subset")
     parser.add_argument(
         "--rows", default="", metavar="PATTERN", help="only rows whose name matches: part | boundary | fault"
     )
@@ -69,7 +68,7 @@ def in_parallel(shop: str, clusters: int, options: argparse.Namespace, folder: P
     free = iter(ports.free(f"{name} {cluster}" for cluster in range(clusters) for name in ports.DEFAULTS).values())
     shards = []
     for cluster in range(clusters):
-        chosen = {"quick": options.quick, "rows": options.rows, "backwards": bool(cluster % 2)}
+        chosen = {"rows": options.rows, "backwards": bool(cluster % 2)}
         chosen["ports"] = dict(zip(ports.DEFAULTS, free, strict=False))
         launch = [*servers.DIE_WITH_PARENT, "TERM", sys.executable, "-m", "tests.chaos.shard"]
         command = [*launch, shop, folder, json.dumps(chosen)]

@@ -35,7 +35,6 @@ class Row:
     twice: int = 0
     needs: tuple[str, ...] = ()
     naive: bool = True
-    quick: bool = False
     retries: tuple[bool, ...] = (True, True, False)  # of each customer: whether they retry a failed request
 
     @property
@@ -65,8 +64,7 @@ def web() -> list[Row]:
             within = SETTLED if (boundary in net or target == "all") and number != SIGTERM else RESCUED
             fault = sent(number, target) + (", the customer retries" if retries else "")
             inject = faults.at("web", boundary, number, target)
-            quick = (boundary, number, target) in QUICK and not retries
-            rows.append(Row("web", boundary, fault, inject, within, quick=quick, retries=(retries,) * 3))
+            rows.append(Row("web", boundary, fault, inject, within, retries=(retries,) * 3))
     return rows
 
 
@@ -106,10 +104,9 @@ def worker() -> list[Row]:
         step = f"{boundary} (mail)" if match == "receipt" else boundary
         inject = faults.at(process, boundary, number, target, match)
         needs = (f"{process}-2",) if number == SIGSTOP else ()
-        quick = (step, number, target) in QUICK
         # A frozen transaction keeps its locks for 10 s. The jobs behind it give up after 5 s, and retry.
         within = HEALED if number == SIGSTOP and "commit" in boundary else RESCUED
-        rows.append(Row("worker", step, sent(number, target), inject, within, int(mailed), needs, quick=quick))
+        rows.append(Row("worker", step, sent(number, target), inject, within, int(mailed), needs))
     hung = faults.at("worker-bulk", "after claim", SIGSTOP, "child", "analytics")
     return [*rows, Row("worker", "after claim", f"{sent(SIGSTOP, 'child')}, until its time limit", hung, SETTLED)]
 
@@ -123,8 +120,7 @@ def dispatcher() -> list[Row]:
                 continue  # no other process can do its work, so it does it itself when it continues
             inject = faults.dispatching(boundary, number)
             fault = f"{sent(number, 'only')}, {'one of two' if needs else 'the only one'}"
-            quick = (boundary, number, "only") in QUICK and bool(needs)
-            rows.append(Row("dispatcher", boundary, fault, inject, RESCUED, 0, needs, False, quick))
+            rows.append(Row("dispatcher", boundary, fault, inject, RESCUED, 0, needs, False))
     both = Row("dispatcher", "-", "two of them", faults.two_dispatchers, RESCUED, 0, ("dispatcher-2",), False)
     return [*rows, both]
 
@@ -148,7 +144,7 @@ def servers() -> list[Row]:
         ("SIGSTOP until the replica is promoted, SIGKILL", broker(server_faults.primary_lost)),
     )
     return [
-        Row("broker", "messages waiting", fault, inject, REDELIVERED, quick=fault == "FLUSHALL")
+        Row("broker", "messages waiting", fault, inject, REDELIVERED)
         for fault, inject in (
             ("SIGKILL, its file is kept", broker(server_faults.killed, comes_back=False)),
             ("SIGSTOP for 8 s, SIGCONT", broker(server_faults.frozen)),
@@ -200,18 +196,18 @@ def partners() -> list[Row]:
 def messages_and_jobs() -> list[Row]:
     """Odd messages, and jobs that kill their worker or run long."""
     return [
-        Row(part, boundary, fault, inject, RESCUED, naive=False, quick=quick)
-        for part, boundary, fault, inject, quick in (
-            ("publish", "of an order's jobs", "arrived, the answer was lost", server_faults.answer_lost, False),
-            ("publish", "of every job", "each message twice more", server_faults.delivered_twice, True),
-            ("job", "poison", "os._exit in each attempt", faults.poison("exit"), False),
-            ("job", "poison", "killed for its memory in each attempt", faults.poison("out of memory"), False),
-            ("job", "in a row's step", sent(SIGKILL, "child"), faults.cut_off(SIGKILL, "child"), False),
-            ("job", "in a row's step", sent(SIGTERM, "main"), faults.cut_off(SIGTERM, "main"), False),
-            ("job", "a chunk of the search index, in its step", sent(SIGKILL, "child"), rebuild(A_CHUNK), False),
-            ("job", "the swap of the search index, in its step", sent(SIGKILL, "child"), rebuild(THE_SWAP), False),
-            ("job", "unique name taken, not committed", "SIGKILL to its process", name_taken, False),
-            ("job", "45 s long", "none: a live worker keeps it", faults.long_job, False),
+        Row(part, boundary, fault, inject, RESCUED, naive=False)
+        for part, boundary, fault, inject in (
+            ("publish", "of an order's jobs", "arrived, the answer was lost", server_faults.answer_lost),
+            ("publish", "of every job", "each message twice more", server_faults.delivered_twice),
+            ("job", "poison", "os._exit in each attempt", faults.poison("exit")),
+            ("job", "poison", "killed for its memory in each attempt", faults.poison("out of memory")),
+            ("job", "in a row's step", sent(SIGKILL, "child"), faults.cut_off(SIGKILL, "child")),
+            ("job", "in a row's step", sent(SIGTERM, "main"), faults.cut_off(SIGTERM, "main")),
+            ("job", "a chunk of the search index, in its step", sent(SIGKILL, "child"), rebuild(A_CHUNK)),
+            ("job", "the swap of the search index, in its step", sent(SIGKILL, "child"), rebuild(THE_SWAP)),
+            ("job", "unique name taken, not committed", "SIGKILL to its process", name_taken),
+            ("job", "45 s long", "none: a live worker keeps it", faults.long_job),
         )
     ]
 
@@ -314,16 +310,6 @@ def bulk() -> list[Row]:
     return [Row(part, step, kill, inject, within, naive=False) for part, step, inject, within in faults_at]
 
 
-# One row for each mechanism, beside FLUSHALL (what the broker lost) and each message three times (the claim). The
-# checkout's safety net takes a minute, so tests/acceptance/test_jobs.py asks it at once.
-QUICK = {
-    ("after commit B", SIGKILL, "child"),  # the dispatcher publishes what the web did not
-    ("in the effect", SIGKILL, "all"),  # the rescue from a dead worker
-    ("after claim", SIGKILL, "child"),  # a worker requeues what its dead child held
-    ("after the effect (mail)", SIGKILL, "all"),  # the written limit: this mail may go twice
-    ("after claim", SIGSTOP, "all"),  # the fencing token
-    ("rows locked", SIGKILL, "only"),  # the second dispatcher takes over
-}
 ALL = [
     *web(), *worker(), *dispatcher(), *beat(), *servers(), *partners(), *messages_and_jobs(), *lanes(), *batches(),
     *people(), *of_pictures(), *bulk(), *imports(),

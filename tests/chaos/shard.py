@@ -57,7 +57,7 @@ def work(cluster: clusters.Cluster, folder: Path, options: SimpleNamespace) -> b
 
 
 def selected(row, shop: str, options: SimpleNamespace) -> bool:
-    return shop in row.shops and (row.quick or not options.quick) and re.search(options.rows, row.id) is not None
+    return shop in row.shops and re.search(options.rows, row.id) is not None
 
 
 def claimed(claim: Path) -> bool:
