@@ -23,6 +23,7 @@ from bench import sample
 from orders.tasks import mail_sales_report
 from stack import ports
 from tests.browser.lab_page import figure, press, see, switch_to
+from tests.browser.page_rules import too_wide
 from tests.browser.shopping import expect_all_green, row
 from tests.browser.staff import PASSWORD, log_in
 from tests.cluster import Cluster
@@ -64,8 +65,7 @@ def shoot(page: Page, address: str, name: str, prepare: Callable[[Page], None] =
             page.goto(address)
         prepare(page)
         page.screenshot(path=FOLDER / f"{name}-{look}-{width}.png", full_page=True)
-        too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert too_wide <= 0, f"{name} at {width}: {too_wide} pixels too wide"
+        assert not too_wide(page), f"{name} at {width}"
 
 
 def for_docs(page: Page, address: str, file: str, height: int = 900) -> None:

@@ -8,7 +8,7 @@ import urllib3
 from playwright.sync_api import Page, expect
 
 from tests.browser.inbox import link_in
-from tests.browser.page_rules import MISTAKES
+from tests.browser.page_rules import mistakes, too_wide
 from tests.browser.shopping import CUSTOMER, PAID, heading, order_number, put_in_cart
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
@@ -53,9 +53,7 @@ def test_a_guests_order_is_in_the_account_made_afterwards_and_all_of_it_can_be_e
         "/accounts/orders/",
     ):
         page.goto(path)
-        assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0, path
-        for wrong, query in MISTAKES.items():
-            assert page.evaluate(f"() => {query}.map(one => one.outerHTML)") == [], f"{path}: {wrong}"
+        assert (too_wide(page), mistakes(page)) == (False, {}), path
     page.locator(f"#order-{number}").get_by_role("button", name="Order again").click()
     expect(page.get_by_label("Quantity of Tomatoes on the vine")).to_have_value("1")
     page.goto("/checkout/")

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.inbox import link_in
 from tests.browser.keyboard import press, tab_to
-from tests.browser.page_rules import MISTAKES
+from tests.browser.page_rules import mistakes, too_wide
 from tests.browser.shopping import heading
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
@@ -35,9 +35,7 @@ def test_an_account_is_made_verified_left_and_opened_with_a_new_password_by_keyb
     expect(heading(page)).to_have_text("Your account")
     for path in ("/accounts/email/", "/accounts/password/", "/accounts/"):
         page.goto(path)
-        assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0, path
-        for wrong, query in MISTAKES.items():
-            assert page.evaluate(f"() => {query}.map(one => one.outerHTML)") == [], f"{path}: {wrong}"
+        assert (too_wide(page), mistakes(page)) == (False, {}), path
     press(page, page.get_by_role("button", name="Sign out"))
     expect(page.get_by_text("You are signed out.")).to_be_visible()
     press(page, page.get_by_role("link", name="Sign in"))

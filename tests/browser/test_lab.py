@@ -18,7 +18,7 @@ from lab.experiments import ALL
 from stack.supervisor import CHECKOUT, Control
 from tests.browser.conftest import PATIENCE
 from tests.browser.lab_page import figure, press, see, switch_to
-from tests.browser.page_rules import MISTAKES, PAPER
+from tests.browser.page_rules import PAPER, mistakes, paper, too_wide
 from tests.demo import Demo
 from tests.waiting import until
 
@@ -122,13 +122,11 @@ def test_customers_order_and_the_page_shows_their_response_time(page: Page):
 
 
 def test_the_page_fits_a_phone_by_day_and_by_night_and_works_with_a_screen_reader(page: Page):
-    for query in MISTAKES.values():
-        assert page.evaluate(f"() => {query}.map(one => one.outerHTML)") == []
+    assert mistakes(page) == {}
     page.set_viewport_size({"width": 390, "height": 844})
-    for scheme, paper in PAPER.items():
+    for scheme, colour in PAPER.items():
         page.emulate_media(color_scheme=scheme)
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
-        assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0
+        assert (paper(page), too_wide(page)) == (colour, False)
     code = page.locator(".pair-of-code").first
     assert code.evaluate("pair => pair.scrollWidth - pair.clientWidth") <= 0, "only an excerpt scrolls, not the pair"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.page_rules import MISTAKES, PAPER
+from tests.browser.page_rules import PAPER, mistakes, paper, too_wide
 from tests.browser.shopping import heading, only_answers, put_in_cart, row
 from tests.cluster import Cluster
 from tests.integration.buying import fault
@@ -47,11 +47,9 @@ def every_page(page: Page, order_page: str) -> Iterator[str]:
 def test_no_page_is_wider_than_a_telephone_by_day_or_night(open_page: Callable, order_page: str, troubles: list[str]):
     page = open_page(viewport={"width": 390, "height": 844})
     for name in every_page(page, order_page):
-        for scheme, paper in PAPER.items():
+        for scheme, colour in PAPER.items():
             page.emulate_media(color_scheme=scheme)
-            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper, f"{name}, {scheme}"
-            too_wide = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
-            assert too_wide <= 0, f"{name}, {scheme}: {too_wide} px"
+            assert (paper(page), too_wide(page)) == (colour, False), f"{name}, {scheme}"
     assert only_answers(troubles, 422)
 
 
@@ -66,8 +64,7 @@ def test_every_page_can_be_used_by_those_who_do_not_see_it(page: Page, order_pag
         assert page.locator("html").get_attribute("lang") == "en", name
         expect(heading(page)).to_have_count(1)
         assert page.locator("main").count() == 1, name
-        for wrong, query in MISTAKES.items():
-            assert page.evaluate(f"() => {query}.map(one => one.outerHTML)") == [], f"{name}: {wrong}"
+        assert mistakes(page) == {}, name
     assert only_answers(troubles, 422)
 
 
@@ -79,4 +76,4 @@ def test_the_documentation_of_the_api_keeps_to_the_pages_policy(page: Page, hous
     page.emulate_media(color_scheme="dark")
     expect(page.locator("html")).to_have_css("background-color", "rgb(28, 32, 34)")
     page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    assert not too_wide(page)
