@@ -17,12 +17,14 @@ TASKS = ",".join(f"tests.acceptance.{name}" for name in ("batch_tasks", "lane_ta
 
 
 class House(Cluster):
-    """Its worker-bulk knows the tests' own tasks: no module needs another one in its place."""
+    """Its worker-bulk knows the tests' own tasks: no module needs another one in its place. Its web has one child, to
+    start sooner; SIGTTIN adds another."""
 
     def commands(self) -> dict[str, list[str]]:
         found = super().commands()
         own = [*found["worker-bulk"], f"--include={TASKS}"]
-        return found | {"worker-bulk": own, "worker-bulk-2": [*own, "--hostname=two@%h"]}
+        web = [*found["web"], "--workers=1"]
+        return found | {"web": web, "worker-bulk": own, "worker-bulk-2": [*own, "--hostname=two@%h"]}
 
 
 @pytest.fixture(scope="package")
@@ -55,25 +57,6 @@ def house(open_house: Cluster, partners_process: str) -> Cluster:
     return open_house
 
 
-@pytest.fixture
-def obedient(house: Cluster) -> Iterator[Callable[[str], None]]:
-    """Restarts a worker by name, so that it obeys remote control; the next test has another one."""
-    names: list[str] = []
-
-    def restart(name: str) -> None:
-        names.append(name)
-        end(name)
-        house.start(name, FLOWER_READ_ONLY="false")
-
-    def end(name: str) -> None:
-        house.processes[name].terminate()
-        house.processes[name].wait(70)
-
-    yield restart
-    for name in names:
-        end(name)
-
-
 def job(key: str) -> Job:
     """The job of this key."""
     return Job.objects.get(key=key)
@@ -96,3 +79,9 @@ def fault(partners: str, partner: str, **faults: object) -> None:
 
 def requests(partners: str, partner: str) -> int:
     return urllib3.request("GET", f"{partners}/traffic").json()[partner]["requests"]
+
+
+def ask(method: str, url: str, account: str = "", **options) -> urllib3.BaseHTTPResponse:
+    """Request an address of Flower; `account` is user:password."""
+    headers = urllib3.make_headers(basic_auth=account) if account else {}
+    return urllib3.request(method, url, headers=headers, redirect=False, timeout=60, **options)

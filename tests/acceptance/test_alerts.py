@@ -10,23 +10,24 @@ from backroom.ledger.models import Heartbeat
 from backroom.ops.models import Alert
 from backroom.ops.rules import LASTING
 from tests.acceptance.conftest import Cluster
-from tests.integration.watching import QUEUES, goes_by
+from tests.integration.watching import goes_by
 from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
 WATCHERS = ("watcher", "watcher-2")
-MORE = (*WATCHERS, "worker-media", "worker-webhooks")  # other tests' house is without them
+QUEUES = ("media", "webhooks")
 WORKERS = [f"worker-{queue}" for queue in QUEUES]
 
 
 @pytest.fixture
 def watched(house: Cluster):
-    """The house with all workers, and two watchers that have looked at it."""
-    house.start(*MORE)
+    """The house with all workers, and then two watchers that have looked at it. Other tests' house is without them."""
+    house.start(*WORKERS)
+    house.start(*WATCHERS)
     until(lambda: Heartbeat.objects.filter(role="watcher").count() == 2, what="both have looked")
     yield house
-    for name in MORE:
+    for name in (*WATCHERS, *WORKERS):
         process = house.processes.pop(name)
         process.terminate()
         assert process.wait(60) == 0

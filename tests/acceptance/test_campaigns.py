@@ -44,7 +44,7 @@ def test_each_subscriber_gets_one_mail_though_mails_fail_and_workers_die_and_the
     house, fast = two_dispatchers, {**FAST, "CAMPAIGN_SLICE": str(size)}
     house.kill("worker-bulk")
     house.start("worker-bulk", **fast)
-    fault(partners, "mail", error_rate=0.2)
+    fault(partners, "mail", error_rate=0.1)
     ids = [subscriber().pk for _ in range(readers)]
     leavers, stayers = ids[-LEAVERS:], ids[:-LEAVERS]
     campaign = Campaign.objects.create(subject="Spring", body="Rhubarb")

@@ -3,18 +3,15 @@
 import json
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
-import urllib3
 from flower.urls import handlers
 from tornado.web import URLSpec
 
 from backroom import enqueue_all
-from backroom.ledger.models import Heartbeat, Job
+from backroom.ledger.models import Job
 from backroom.ops.tasks import purge_history
-from stack import ports
-from tests.acceptance.conftest import fault
+from tests.acceptance.conftest import ask, fault
 from tests.cluster import Cluster
 from tests.messages import redis_client
 from tests.waiting import until
@@ -43,11 +40,6 @@ def flower(open_house: Cluster) -> str:
     """The shop's own Flower; its address."""
     open_house.start("flower", LIMITS="sign_ins_by_account=off,sign_ins_by_client=off")
     return open_house.env["FLOWER_URL"]
-
-
-def ask(method: str, url: str, account: str = "", **options) -> urllib3.BaseHTTPResponse:
-    headers = urllib3.make_headers(basic_auth=account) if account else {}
-    return urllib3.request(method, url, headers=headers, redirect=False, timeout=60, **options)
 
 
 @pytest.mark.parametrize("account", ["", "staff:guess"])
@@ -118,30 +110,6 @@ def published() -> int:
     """Messages since the broker started, to those who listen now."""
     with redis_client() as server:
         return server.info("commandstats")["cmdstat_publish"]["calls"]
-
-
-def test_it_acts_only_when_told_so_by_its_own_variable(house: Cluster, obedient, tmp_path: Path):
-    obedient("worker-bulk")
-    port = ports.free(["FLOWER_PORT"])["FLOWER_PORT"]
-    other = Cluster(tmp_path)
-    other.env |= {"FLOWER_PORT": str(port), "FLOWER_URL": f"http://{ports.HOST}:{port}", "BACKROOM_VAR": str(tmp_path)}
-    try:
-        other.start("flower", FLOWER_READ_ONLY="false")
-        account = other.env["FLOWER_BASIC_AUTH"]
-        worker = until(
-            lambda: next((name for name in workers(other.env["FLOWER_URL"], account) if "bulk" in name), None)
-        )
-        api = f"{other.env['FLOWER_URL']}/api/worker"
-        for act in f"pool/grow/{worker}?n=1", f"pool/shrink/{worker}?n=1", f"queue/cancel-consumer/{worker}?queue=bulk":
-            until(lambda act=act: ask("POST", f"{api}/{act}", account).status == 200, what=act)  # it waits one second
-        alive = Heartbeat.objects.filter(role="worker", name__startswith="bulk@")
-        until(lambda: alive.latest("started_at").queues == "", what="the heartbeat says what is really consumed")
-    finally:
-        other.stop()
-
-
-def workers(flower: str, account: str) -> list[str]:
-    return list(ask("GET", f"{flower}/api/workers?refresh=1", account).json())
 
 
 def test_without_a_password_of_its_own_it_does_not_start(house: Cluster):

@@ -9,7 +9,6 @@ import time
 
 import pytest
 import urllib3
-from celery import current_app
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.urls import reverse
@@ -222,30 +221,3 @@ def test_a_worker_told_to_stop_finishes_its_job_and_takes_no_other(house: Cluste
     for number in (first, second, third):
         until(in_state(f"analytics:{number}", "succeeded"))
         assert job(f"analytics:{number}").claims == 1
-
-
-def test_a_job_revoked_from_flower_is_cancelled_and_can_be_replayed(house: Cluster, partners: str, obedient):
-    obedient("worker-default")
-    fault(partners, "fraud", status=503)
-    number = house.order().json()["number"]
-    key = f"fraud:{number}"
-    until(lambda: Job.objects.filter(key=key, state="waiting", attempts__gte=1).exists())
-    current_app.control.revoke(str(job(key).id))
-    operations.reschedule(key)
-    until(in_state(key, "cancelled"))
-    fault(partners, "fraud")
-    operations.replay([str(job(key).id)])
-    until(in_state(key, "succeeded"))
-
-
-def test_a_job_terminated_from_flower_is_a_dead_letter(house: Cluster, partners: str, obedient):
-    obedient("worker-bulk")
-    fault(partners, "analytics", hang=True)
-    number = house.order().json()["number"]
-    key = f"analytics:{number}"
-    until(in_state(key, "running"))
-    current_app.control.revoke(str(job(key).id), terminate=True, signal="SIGKILL")
-    until(in_state(key, "dead"))
-    fault(partners, "analytics")
-    operations.replay([str(job(key).id)])
-    until(in_state(key, "succeeded"))

@@ -34,6 +34,8 @@ def counted(house: Cluster) -> float:
 
 
 def test_whichever_process_is_asked_it_tells_of_all_also_of_those_that_died_or_were_replaced(house: Cluster):
+    house.processes["web"].send_signal(signal.SIGTTIN)
+    until(lambda: len(children(house.processes["web"].pid)) == 2)
     before = counted(house)
     pages(house, 20)
     assert {counted(house) for _ in range(10)} == {before + 20}

@@ -95,8 +95,8 @@ def test_a_reload_of_the_web_loses_no_request(house: Cluster):
             answers.add(house.order().status)  # raises where the connection breaks
         return answers
 
-    with ThreadPoolExecutor(4) as customers:
-        answers = [customers.submit(buy) for _ in range(4)]
+    with ThreadPoolExecutor(2) as customers:
+        answers = [customers.submit(buy) for _ in range(2)]
         try:
             house.processes["web"].send_signal(signal.SIGHUP)
             until(lambda: not set(old) & set(children(house.processes["web"].pid)), 90)

@@ -13,7 +13,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.django_db]
 
-# Each would hold one of the web's eight threads for as long as it likes, if a thread waited for it.
+# Each would hold one of the web's threads for as long as it likes, if a thread waited for it.
 SLOW = {
     "idle": b"",
     "half a header": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n",
