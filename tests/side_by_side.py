@@ -16,8 +16,8 @@ from xdist.scheduler import LoadScopeScheduling
 PIECES = (
     ("tests/acceptance/test_demo.py", "tests/browser/test_lab.py", "tests/acceptance/test_demo_stops.py"),  # one demo
     ("tests/acceptance",),
-    ("tests/chaos/test_quick.py",),
     ("tests/browser",),
+    ("tests/adopt", "tests/chaos/test_quick.py"),
 )
 
 
