@@ -39,7 +39,7 @@ from tests.integration.ledger_world import (
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 PROFILE = settings(
-    max_examples=3_000 if LONG else 12,
+    max_examples=3_000 if LONG else 8,
     stateful_step_count=50,
     derandomize=not LONG,  # the same examples in every run, unless one looks for new ones
     database=None,
