@@ -39,7 +39,14 @@ def fresh() -> None:
     )
 
 
-def test_a_process_is_alive_for_ten_seconds_after_a_heartbeat():
+@pytest.fixture
+def other() -> None:
+    """A process elsewhere, whose heartbeats come."""
+    worker_beats("other@elsewhere/0123abcd", "other", [])
+    fresh()
+
+
+def test_a_process_is_alive_for_ten_seconds_after_a_heartbeat(other):
     assert ask("dispatcher") == (SILENT, f"no heartbeat of dispatcher on {HERE}\n")
     process("dispatcher")
     fresh()
@@ -54,18 +61,26 @@ def test_the_probe_has_the_limits_of_the_alert_rules():
     assert {"worker": rescue.SILENCE, **limits} == probe.SILENT
 
 
-def test_a_worker_is_found_by_its_machine_and_its_queue():
+def test_a_worker_is_found_by_its_machine_and_its_queue(other):
     worker_beats(f"bulk@{HERE}/0123abcd", "bulk,default", [])
     worker_beats("critical@elsewhere/0123abcd", "critical", [])
     fresh()
     assert ask("worker")[0] == ask("worker", "default")[0] == LIVES
     assert ask("worker", "critical")[0] == SILENT
     assert ask("worker", "critical", "--host=elsewhere")[0] == LIVES
-    Heartbeat.objects.filter(role="worker").update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
+    Heartbeat.objects.exclude(queues="other").update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
     assert ask("worker")[0] == SILENT
     worker_beats(f"bulk@{HERE}/4567cdef", "bulk,default", [])  # restarted
     fresh()
     assert ask("worker")[0] == LIVES
+
+
+def test_where_no_process_is_heard_the_database_takes_no_heartbeat_and_a_restart_would_not_help():
+    """Else Kubernetes would end all pods at once, and none could start."""
+    process("dispatcher")
+    Heartbeat.objects.update(seen_at=timezone.now() - timedelta(seconds=rescue.SILENCE + 1))
+    status, says = ask("dispatcher")
+    assert (status, says.endswith("does the database take writes?\n")) == (UNKNOWN, True)
 
 
 def test_where_the_database_can_not_be_asked_it_says_so_and_not_that_a_process_is_dead():
