@@ -1,4 +1,7 @@
-"""Adds the products of products.toml and their search entries, in a few statements however many there are."""
+"""Adds the products of products.toml and their search entries, in a few statements however many there are.
+
+Each deploy runs it, so it fills an empty catalog only: a product that staff deleted stays away.
+"""
 
 import tomllib
 from decimal import Decimal
@@ -20,14 +23,19 @@ def read_source() -> dict:
 
 
 def seed() -> int:
-    """Add the missing categories, products and pairs. Existing rows stay. Returns the number of products."""
-    source = read_source()
+    """Fill an empty catalog with categories, products and pairs. Returns the number of products."""
+    if not Product.objects.exists():
+        _fill(read_source())
+    return Product.objects.count()
+
+
+def _fill(source: dict) -> None:
+    """Race: two deploys may fill it at once, so rows that are there stay."""
     with transaction.atomic():
         add_products(source["shelf"], add_categories(source["shelf"]))
         add_pairs(source["pairs"])
         slugs = [item["slug"] for shelf in source["shelf"] for item in shelf["products"]]
         index.write(list(Product.objects.filter(slug__in=slugs).values_list("pk", flat=True)))
-    return Product.objects.count()
 
 
 def restock() -> int:

@@ -7,7 +7,7 @@ from catalog.seed import seed
 
 
 class Command(BaseCommand):
-    help = "Add the products of catalog/products.toml that are missing. Existing ones stay unchanged."
+    help = "Add the products of catalog/products.toml to an empty catalog. One with products stays unchanged."
 
     def add_arguments(self, parser):
         parser.add_argument("--restock", action="store_true", help="raise lower stock to its initial amount")
