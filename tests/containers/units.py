@@ -35,12 +35,12 @@ def write_environment() -> None:
         "shop": given["watcher"],
         "web": {"METRICS_TOKEN": given["web"]["METRICS_TOKEN"]},
         "flower": given["flower"],
-        "owner": {"DATABASE_URL": given["migrate"]["DATABASE_URL"]},
+        "owner": {name: given["migrate"][name] for name in ("DATABASE_URL", "DATABASE_STATEMENT_TIMEOUT")},
     }
     folder = VAR / "units"
     folder.mkdir(exist_ok=True)
     for name, variables in files.items():
-        text = "".join(f"{variable}={value}\n" for variable, value in variables.items())
+        text = "".join(f"{variable}={value}\n" for variable, value in variables.items() if value is not None)
         (folder / f"{name}.env").write_text(text)
 
 

@@ -14,6 +14,7 @@ import yaml
 from celery import current_app
 from django.conf import settings
 
+from shop.environment import Environment
 from stack import environment, ports, processes, servers
 
 CHECKOUT = Path(__file__).parents[2]
@@ -190,10 +191,20 @@ def test_the_guide_sets_every_secret():
     [("web", ["manage.py", "check"]), ("flower", ["-c", "import shop.flower, django; django.setup()"])],
 )
 def test_settings_accept_the_environment_of_compose(name, start, tmp_path):
-    given_by_compose = {key: filled_in(value, SECRETS) for key, value in SERVICES[name]["environment"].items()}
+    found = SERVICES[name]["environment"]
+    given_by_compose = {key: filled_in(value, SECRETS) for key, value in found.items() if value is not None}
     env = {"PATH": os.environ["PATH"], "BACKROOM_VAR": str(tmp_path), **given_by_compose}
     done = subprocess.run([sys.executable, *start], env=env, cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_each_setting_of_the_shop_can_be_set_in_the_env_file():
+    own = {"DEBUG", "REDIS_URL", "BROKER_MASTER", "DISABLE_SERVER_SIDE_CURSORS"}  # compose has servers of its own
+    flower, web = {"FLOWER_BASIC_AUTH", "FLOWER_READ_ONLY"}, {"METRICS_TOKEN", "METRICS_DIR"}
+    settings = Environment.model_fields.keys() - own - flower
+    assert settings - SERVICES["web"]["environment"].keys() == set()
+    for name in (*(f"worker-{queue}" for queue in processes.QUEUES), "dispatcher", "beat", "watcher", "migrate"):
+        assert settings - web - SERVICES[name]["environment"].keys() == set(), name
 
 
 def test_a_container_gets_only_the_secrets_that_it_needs():
