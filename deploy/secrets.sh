@@ -17,6 +17,7 @@ DATABASE_URL=postgres://shop:CHANGE-ME@$database
 READER_DATABASE_URL=postgres://shop_reader:CHANGE-ME@$database
 BROKER_URL=$broker
 REDIS_URL=
+BROKER_MASTER=mymaster
 EMAIL_URL=smtp+tls://shop:CHANGE-ME@mail.example:587
 WAREHOUSE_WEBHOOK_SECRET=
 SMS_WEBHOOK_SECRET=
@@ -30,6 +31,10 @@ echo "METRICS_TOKEN=$(random 24)" > web.env
 cat > flower.env <<END
 BROKER_URL=$broker
 REDIS_URL=
+BROKER_MASTER=mymaster
 FLOWER_BASIC_AUTH=staff:$(random 12)
 END
-echo "DATABASE_URL=postgres://shop_owner:CHANGE-ME@$database" > owner.env
+cat > owner.env <<END
+DATABASE_URL=postgres://shop_owner:CHANGE-ME@$database
+DATABASE_STATEMENT_TIMEOUT=0
+END

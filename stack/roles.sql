@@ -42,7 +42,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- The limits of settings.py, for sessions behind a pooler, which drops what the settings send. Migrations have none.
+-- The limits of settings.py, for sessions behind a pooler, which drops what the settings send.
 ALTER ROLE shop SET statement_timeout = '10s';
 ALTER ROLE shop SET lock_timeout = '5s';
 ALTER ROLE shop SET idle_in_transaction_session_timeout = '10s';

@@ -14,6 +14,7 @@ from celery import current_app
 
 from shop.environment import Environment, FlowerEnvironment
 from stack import environment, ports, processes
+from tests import manifests
 
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "deploy/systemd"
@@ -74,7 +75,8 @@ def test_a_unit_gets_the_grace_of_the_demo_and_only_its_main_process_the_signal(
 @pytest.mark.parametrize("queue", processes.QUEUES)
 def test_a_worker_knows_its_grace_which_outlasts_its_jobs(queue):
     of = unit(unit_name(f"worker-{queue}"))
-    assert variables(of)["WORKER_GRACE"] == of["TimeoutStopSec"][-1]
+    assert of["TimeoutStopSec"] == [manifests.SETTINGS["WORKER_GRACE"]]
+    assert "WORKER_GRACE" not in variables(of)  # settings.env would win
     assert int(of["TimeoutStopSec"][-1]) > current_app.conf.task_time_limit
 
 
@@ -111,7 +113,7 @@ def test_a_unit_reads_only_the_secrets_that_it_needs(tmp_path):
     assert secret.keys() == {"shop", "web", "flower", "owner"}
     assert [file for file in tmp_path.iterdir() if file.stat().st_mode & 0o077] == []
     assert secret["flower"].keys() < FlowerEnvironment.model_fields.keys()
-    assert secret["owner"].keys() == {"DATABASE_URL"}
+    assert secret["owner"].keys() == {"DATABASE_URL", "DATABASE_STATEMENT_TIMEOUT"}
     unread = {"READER_DATABASE_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}  # probe.py reads it, and boto3 these
     assert {*secret["shop"], *secret["web"]} - unread <= Environment.model_fields.keys()
     ours = {name for name in environment.SECRETS if name not in ("OWNER_DATABASE_URL", "STAFF_PASSWORD")}
