@@ -104,6 +104,13 @@ def test_a_worker_yields_as_its_container_does(queue):
     assert "mem_limit" not in service or ours["limits"]["memory"] == service["mem_limit"].replace("g", "Gi")
 
 
+@pytest.mark.parametrize("name", sorted(PODS.keys() - {"migrate", "flower"}))
+def test_pods_of_one_kind_are_spread_over_the_nodes(name):
+    (spread,) = PODS[name]["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    assert set(spread["matchLabelKeys"]) <= LABELS[name].keys()
+
+
 @pytest.mark.parametrize("name", PODS)
 def test_a_pod_is_in_the_networks_of_its_container(name):
     prefix = "network.backroom/"
