@@ -96,13 +96,14 @@ def error(uploads: dict[str, Any]) -> str:
 
 
 def draw(bursts: dict[str, Burst]) -> None:
-    """The first HOUR, without the workers for which nothing waits."""
-    del bursts[list(bursts)[len(SHARES) - 1]]
+    """The first HOUR, without the largest fixed number of workers: no upload waits for them."""
+    largest = list(bursts)[len(SHARES) - 1]
+    drawn = {label: burst for label, burst in bursts.items() if label != largest}
 
     def panel(title: str, unit: str, name: str) -> plots.Panel:
         lines = [
             (label, [look["at"] / 60 for look in burst.timeline[:HOUR]], [look[name] for look in burst.timeline[:HOUR]])
-            for label, burst in bursts.items()
+            for label, burst in drawn.items()
         ]
         return title, "minutes", unit, lines
 

@@ -68,7 +68,7 @@ class Burst:
             self.done += 1
 
     def _scale(self, autoscaler: Autoscaler) -> Any:
-        """Each look uses the age of the look before: Prometheus may have scraped it SCRAPE seconds ago."""
+        """The metric is one scrape old. The first look comes at a random moment."""
         while True:
             age = self._oldest()
             yield self.env.timeout(self.dice.uniform(0, SCRAPE) if self.env.now == 0 else SYNC)
@@ -86,7 +86,12 @@ class Burst:
         self._add()
 
     def _stop(self) -> None:
-        if self.running and (worker := self.running.pop()).target in self.queue.get_queue:
+        """Take the newest worker away: now if it is idle, else after its job."""
+        if not self.running:
+            return
+        worker = self.running.pop()
+        idle = worker.target in self.queue.get_queue
+        if idle:
             worker.interrupt()
 
     def _oldest(self) -> float:

@@ -70,9 +70,8 @@ def valkey_server(folder: Path, port: int, name: str = "valkey", program: str = 
     servers.prepare_valkey(folder, port)
     with (folder / "valkey.conf").open("a") as file:
         file.writelines(f"{line}\n" for line in more)
-    *start, wheel, conf = servers.valkey_command(folder)
     answers = partial(servers.broker_answers, environment.broker_url(folder, port))
-    return Server(name, [*start, program or wheel, conf], answers, folder / "valkey" / "appendonlydir")
+    return Server(name, servers.valkey_command(folder, program), answers, folder / "valkey" / "appendonlydir")
 
 
 def free_port() -> int:

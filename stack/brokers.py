@@ -110,7 +110,7 @@ def sentinel(folder: Path, port: int) -> Broker:
     shutil.copytree(folder / "primary" / "secrets", folder / "replica" / "secrets", dirs_exist_ok=True)
     follow = [*account, f"replicaof {HOST} {port}"]
     replica = valkey_server(folder / "replica", free_port(), "replica", more=follow)
-    binary = servers.valkey_command(folder)[-2]
+    binary = servers.valkey_binary()
     numbers = ports.free(["sentinel1", "sentinel2", "sentinel3"])
     watching = []
     for name, own in numbers.items():

