@@ -38,9 +38,9 @@ def headline(found: Measured) -> str:
     if speed is None or cost is None or late is None:
         return ""
     return (
-        f"No-op jobs drain {speed:.2f} x as fast as with Celery, `acks_late` and task events on, for {cost:.2f} x its"
-        f" CPU time; {late:.2f} x as fast as with a Celery that publishes its events as late as Backroom. Two prefork"
-        " children, interleaved rounds, one machine."
+        f"Backroom drains {speed:.2f} x the no-op jobs of Celery with `acks_late` and task events, for {cost:.2f} x its"
+        f" CPU time. Against a Celery that publishes its events as late: {late:.2f} x. Two prefork children,"
+        " interleaved rounds, one machine."
     )
 
 
