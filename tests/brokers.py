@@ -40,7 +40,7 @@ CANNOT: dict[str, dict[str, str]] = {
         **NOT_REDIS,
         "test_flower": QUIET,
         "flower_shows_it": QUIET,
-        "from_flower": QUIET,
+        "test_remote_control": QUIET,
         "row: SIGKILL": MOTO,
         "row: restart": MOTO,
         "row: stopped, its data lost": MOTO,
