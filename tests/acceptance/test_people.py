@@ -35,6 +35,7 @@ def done(campaign: Campaign) -> int:
     return campaign_progress.progress(Campaign.objects.get(pk=campaign.pk)).done
 
 
+@pytest.mark.slow
 def test_the_mail_of_a_reset_passes_ten_thousand_of_a_campaign(house: Cluster, partners: str, send):
     campaign = send(READERS)
     until(lambda: done(campaign), what="the campaign's first mail")
