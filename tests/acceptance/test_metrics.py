@@ -9,6 +9,7 @@ import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
+from stack import readiness
 from tests.acceptance.conftest import Cluster
 from tests.acceptance.processes import children
 from tests.waiting import until
@@ -34,8 +35,13 @@ def counted(house: Cluster) -> float:
 
 
 def test_whichever_process_is_asked_it_tells_of_all_also_of_those_that_died_or_were_replaced(house: Cluster):
-    house.processes["web"].send_signal(signal.SIGTTIN)
-    until(lambda: len(children(house.processes["web"].pid)) == 2)
+    (first,) = children(house.processes["web"].pid)
+    os.kill(first, signal.SIGSTOP)
+    try:
+        house.processes["web"].send_signal(signal.SIGTTIN)
+        until(lambda: readiness.http_ok(f"{house.site}/healthz"), what="a second child answers")
+    finally:
+        os.kill(first, signal.SIGCONT)
     before = counted(house)
     pages(house, 20)
     assert {counted(house) for _ in range(10)} == {before + 20}
